@@ -1,0 +1,175 @@
+package async
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	jsonv2 "github.com/go-json-experiment/json"
+)
+
+// A Client drives one QMP server. It is long-lived: it holds options, run state
+// and listeners, while each connection is a session that is thrown away with
+// it. The zero Client is ready for use, like New(nil). All methods may be
+// called concurrently. A Client must not be copied.
+type Client struct {
+	opts Options
+
+	// listeners is replaced as a whole, with mu held, and read without it:
+	// the reader looks at it for every event.
+	listeners atomic.Pointer[[]*EventListener]
+
+	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
+	state    Runstate
+	watchers map[*RunstateWatcher]struct{}
+	attempt  *attempt      // Connect or Accept under way; nil otherwise
+	listener *listenSocket // between Listen and the peer's arrival; nil otherwise
+	session  *session      // from Running until its end was collected; nil otherwise
+	ending   *ending       // the Disconnect under way; nil otherwise
+	greeting *Greeting     // of the newest session
+}
+
+// attempt is a Connect or an Accept under way.
+type attempt struct {
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when the client is Running or Idle again
+}
+
+// ending is a Disconnect under way, which others join.
+type ending struct {
+	done chan struct{} // closed when the client is Idle
+	err  error         // set before
+}
+
+// New returns a client. nil suits a QEMU monitor. The options are copied.
+func New(opts *Options) *Client {
+	c := &Client{}
+	if opts != nil {
+		c.opts = *opts
+	}
+	return c
+}
+
+// Dial is New and Connect in one.
+func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
+	c := New(opts)
+	if err := c.Connect(ctx, addr); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Client) name() string { return c.opts.Nickname }
+
+// Runstate returns the client's state at this moment. To follow it without
+// missing a change, see [Client.WatchRunstate].
+func (c *Client) Runstate() Runstate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Greeting returns the server's greeting in the present connection, or in the
+// last one. It is nil before the first connection, and if the greeting was
+// skipped.
+func (c *Client) Greeting() *Greeting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.greeting
+}
+
+// ListenAddr returns where the client listens between [Client.Listen] and the
+// peer's arrival, with the port that the system chose for port 0. It is nil at
+// other times.
+func (c *Client) ListenAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.listener == nil {
+		return nil
+	}
+	return c.listener.Addr()
+}
+
+// setState makes a transition. orderly says that this side asked for the end.
+// mu is held.
+func (c *Client) setState(to Runstate, orderly bool) {
+	t := Transition{From: c.state, To: to}
+	c.state = to
+	for w := range c.watchers {
+		w.put(t)
+	}
+	for _, l := range c.loadListeners() {
+		l.stateChanged(to, orderly)
+	}
+}
+
+func (c *Client) loadListeners() []*EventListener {
+	if p := c.listeners.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (c *Client) storeListeners(ls []*EventListener) { c.listeners.Store(&ls) }
+
+// running returns the session, or the error for a call named op that needs one.
+func (c *Client) running(op string) (*session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != Running {
+		return nil, c.stateError(op, Running)
+	}
+	return c.session, nil
+}
+
+// stateError is for mu held.
+func (c *Client) stateError(op string, required Runstate) error {
+	return &StateError{Op: op, State: c.state, Required: required, Client: c.name()}
+}
+
+// Execute executes a command and returns the value of the reply's return
+// member, as JSON. args is nil for no arguments, or what encodes to a JSON
+// object: a map, a struct, raw JSON, [Members].
+//
+// The server's refusal is an [*ExecuteError]. A context that ends, and a
+// connection that ends, give an [*ExecInterruptedError], which says whether the
+// command was sent; a context that ends touches no other call. A malformed
+// reply is a [*BadReplyError]; arguments that QEMU could not read are a
+// [*MessageError]; a client that is not connected gives a [*StateError].
+func (c *Client) Execute(ctx context.Context, cmd string, args any) (json.RawMessage, error) {
+	return c.value(ctx, Command{Name: cmd, Args: args})
+}
+
+// ExecuteOOB is Execute out of band (exec-oob): the server executes the command
+// at once, ahead of all that waits. Few commands allow that. On a connection
+// without the capability the error is [ErrNoOOB], and nothing is sent.
+func (c *Client) ExecuteOOB(ctx context.Context, cmd string, args any) (json.RawMessage, error) {
+	return c.value(ctx, Command{Name: cmd, Args: args, OOB: true})
+}
+
+func (c *Client) value(ctx context.Context, cmd Command) (json.RawMessage, error) {
+	reply, err := c.Do(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return reply.Value()
+}
+
+// Call is [Client.Execute] with the value decoded into a T by the rules of
+// json/v2: names are case-sensitive, unknown members are ignored.
+func Call[T any](ctx context.Context, c *Client, cmd string, args any) (T, error) {
+	var v T
+	reply, err := c.Do(ctx, Command{Name: cmd, Args: args})
+	if err != nil {
+		return v, err
+	}
+	err = reply.Decode(&v)
+	return v, err
+}
+
+// decode is how this package decodes JSON that has been validated already.
+func decode(raw []byte, v any) error {
+	return jsonv2.Unmarshal(raw, v, lenient)
+}

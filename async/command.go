@@ -1,0 +1,207 @@
+package async
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// lenient is for JSON from the peer: what the framer let through, the decoder
+// takes as well.
+var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+// A Command is everything that a command can carry.
+type Command struct {
+	// Name is the command's name, such as "query-status".
+	Name string
+
+	// Args is nil for no arguments member, or what encodes to a JSON object.
+	Args any
+
+	// OOB executes the command out of band.
+	OOB bool
+
+	// Files are sent along, in the same message, to be received by commands
+	// such as add-fd and getfd. That needs a unix socket. They stay the
+	// caller's; when the call has returned they are not touched any more.
+	Files []*os.File
+
+	// ID is the caller's own id for the command, "" for one of the engine's.
+	// It must not belong to a command that is still unanswered.
+	ID string
+
+	// Object is a whole message in place of Name, Args, OOB and ID: what
+	// encodes to a JSON object is sent as it is. It gets an id if it has none;
+	// one that it has must be a string.
+	Object any
+
+	// TakesUnattributed lets an error reply without an id answer this
+	// command, if it is the only one unanswered and has no id of the caller's:
+	// so does QEMU refuse what its parser cannot read. Without it, such a
+	// reply ends the connection.
+	TakesUnattributed bool
+}
+
+// Member is one member of a JSON object.
+type Member struct {
+	Name  string
+	Value any
+}
+
+// Members is a JSON object that keeps the order of its members on the wire,
+// where a map's go out sorted.
+type Members []Member
+
+// MarshalJSON implements json.Marshaler. nil is an empty object.
+func (ms Members) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	enc := jsontext.NewEncoder(&buf)
+	if err := enc.WriteToken(jsontext.BeginObject); err != nil {
+		return nil, err
+	}
+	for _, m := range ms {
+		if err := enc.WriteToken(jsontext.String(m.Name)); err != nil {
+			return nil, err
+		}
+		if err := jsonv2.MarshalEncode(enc, m.Value, jsonv2.Deterministic(true)); err != nil {
+			return nil, err
+		}
+	}
+	if err := enc.WriteToken(jsontext.EndObject); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSpace(buf.Bytes()), nil
+}
+
+// outgoing is a Command made ready to be sent.
+type outgoing struct {
+	Command
+	json  []byte   // the arguments, nil for none; or the whole object
+	whole bool     // json is the whole object
+	id    proto.ID // the caller's, or NoID for one of the engine's
+}
+
+// prepare encodes and checks what can be checked before the command has an id.
+func (cmd Command) prepare(maxSend int) (*outgoing, error) {
+	out := &outgoing{Command: cmd}
+	if cmd.Object != nil {
+		return out, out.prepareObject(maxSend)
+	}
+	if cmd.ID != "" {
+		out.id = proto.TextualID(cmd.ID)
+	}
+	if cmd.Args != nil {
+		args, err := proto.AppendObject(nil, cmd.Args)
+		if err != nil {
+			return nil, refused(cmd.Name, fmt.Errorf("arguments: %w", err))
+		}
+		out.json = args
+	}
+	return out, out.checkSize(len(out.json), maxSend)
+}
+
+func (out *outgoing) prepareObject(maxSend int) error {
+	obj, err := proto.AppendObject(nil, out.Object)
+	if err != nil {
+		return refused("message", err)
+	}
+	parsed := proto.ParseCommand(obj)
+	out.Name, out.OOB = parsed.Name, parsed.OOB
+	if parsed.RawID != nil {
+		if parsed.ID.Kind != proto.TextID {
+			return &InvalidIDError{ID: shorten(parsed.RawID), Reason: "must be a string"}
+		}
+		out.id = parsed.ID
+	}
+	out.json, out.whole = obj, true
+	return out.checkSize(len(obj), maxSend)
+}
+
+func (out *outgoing) checkSize(n, maxSend int) error {
+	if n > maxSend {
+		return &MessageError{
+			Reason: TooLarge, Command: out.label(), Limit: maxSend,
+			Err: fmt.Errorf("%d bytes, larger than the limit of %d bytes (Options.MaxMessage)", n, maxSend),
+		}
+	}
+	return nil
+}
+
+// label names the command in errors.
+func (out *outgoing) label() string {
+	if out.Name == "" {
+		return "message"
+	}
+	return out.Name
+}
+
+// append appends the message to dst, with id unless it is a whole object that
+// brought its own.
+func (out *outgoing) append(dst []byte, id proto.ID) []byte {
+	switch {
+	case !out.whole:
+		return proto.AppendCommand(dst, out.Name, out.OOB, out.json, id)
+	case out.id.Kind != proto.NoID:
+		return append(dst, out.json...)
+	default:
+		return proto.AppendWithID(dst, out.json, id)
+	}
+}
+
+func refused(cmd string, err error) error {
+	return &MessageError{Reason: Refused, Command: cmd, Err: err}
+}
+
+// A Reply is a server's answer to a command, a success or an error. Its bytes
+// were validated when they arrived.
+type Reply struct {
+	command string
+	raw     json.RawMessage
+	result  json.RawMessage // part of raw; nil if absent
+	failure json.RawMessage // part of raw; nil if absent
+}
+
+func newReply(command string, m proto.Message) Reply {
+	return Reply{command: command, raw: m.Raw, result: m.Return, failure: m.Error}
+}
+
+// Raw returns the whole object, as it came, id included.
+func (r Reply) Raw() json.RawMessage { return r.raw }
+
+// Err returns the error reply as an [*ExecuteError], a malformed reply as a
+// [*BadReplyError], and nil for a success.
+func (r Reply) Err() error {
+	if r.failure == nil && r.result != nil {
+		return nil
+	}
+	if class, desc, ok := proto.ParseError(r.failure); ok {
+		return &ExecuteError{Command: r.command, Class: class, Desc: desc, Reply: r}
+	}
+	return &BadReplyError{Command: r.command, Reply: r}
+}
+
+// Value returns the value of the return member, or Err.
+func (r Reply) Value() (json.RawMessage, error) {
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	return r.result, nil
+}
+
+// Decode stores the value of the return member in v, by the rules of [Call],
+// or returns Err. What does not fit v is an error that names the command.
+func (r Reply) Decode(v any) error {
+	result, err := r.Value()
+	if err != nil {
+		return err
+	}
+	if err := decode(result, v); err != nil {
+		return fmt.Errorf("qmp: %s: reply does not fit a %T: %w", r.command, v, err)
+	}
+	return nil
+}

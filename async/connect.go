@@ -1,0 +1,158 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Connect connects to the server at addr (see [ParseAddress] for what addr may
+// be), waits for the greeting and negotiates capabilities. ctx bounds all of
+// that and nothing behind it. The client must be idle, or the error is a
+// [*StateError]; any other failure is a [*ConnectError], or an
+// [*AddressError], and leaves it idle. A ctx that has already ended changes
+// nothing.
+func (c *Client) Connect(ctx context.Context, addr string) error {
+	dial := c.opts.Dialer
+	if dial == nil {
+		a, err := ParseAddress(addr)
+		if err != nil {
+			return err
+		}
+		dial = a.dial
+	}
+	return c.connect(ctx, addr, dial)
+}
+
+// Attach is [Client.Connect] over a connection that is open already. The
+// client takes conn over, and closes it, also if Attach fails for another
+// reason than the client's state.
+func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
+	return c.connect(ctx, "", func(context.Context) (net.Conn, error) { return conn, nil })
+}
+
+func (c *Client) connect(ctx context.Context, addr string, dial func(context.Context) (net.Conn, error)) error {
+	e := &ConnectError{Op: "connect", Address: addr, Stage: StageConnection, Client: c.name()}
+	if ctx.Err() != nil {
+		e.Err = contextError(ctx)
+		return e
+	}
+	c.mu.Lock()
+	if c.state != Idle {
+		defer c.mu.Unlock()
+		return c.stateError("connect", Idle)
+	}
+	ctx, a := c.begin(ctx)
+	c.setState(Connecting, false)
+	c.mu.Unlock()
+
+	conn, err := c.dial(ctx, dial, &e.Attempts)
+	if err != nil {
+		e.Err = err
+		return c.failed(a, e)
+	}
+	return c.establish(ctx, a, conn, e)
+}
+
+// begin notes an attempt, so that Disconnect can end it. mu is held.
+func (c *Client) begin(ctx context.Context) (context.Context, *attempt) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	c.attempt = &attempt{cancel: cancel, done: make(chan struct{})}
+	return ctx, c.attempt
+}
+
+// establish makes a session over conn and ends the attempt either way.
+func (c *Client) establish(ctx context.Context, a *attempt, conn net.Conn, e *ConnectError) error {
+	e.Stage = StageSession
+	s := newSession(c, conn)
+	g, err := s.handshake(ctx)
+	if err == nil {
+		err = c.adopt(ctx, s, a, g)
+	}
+	if err != nil {
+		s.end(err, nil)
+		s.wg.Wait()
+		e.Err = err
+		return c.failed(a, e)
+	}
+	return nil
+}
+
+// adopt makes s the client's session, unless the attempt has been called off
+// or s has ended meanwhile.
+func (c *Client) adopt(ctx context.Context, s *session, a *attempt, g *Greeting) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(context.Cause(ctx), ErrClosed) {
+		return ErrClosed
+	}
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if ended {
+		return s.whyHandshakeEnded()
+	}
+	c.session, c.greeting = s, g
+	c.setState(Running, false)
+	c.endAttempt(a)
+	c.logger().Debug("qmp: connected")
+	return nil
+}
+
+// failed rolls an attempt back to Idle.
+func (c *Client) failed(a *attempt, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.logger().Error("qmp: no connection", "error", err)
+	c.setState(Disconnecting, false)
+	c.setState(Idle, false)
+	c.endAttempt(a)
+	return err
+}
+
+// endAttempt lets go of the attempt. mu is held.
+func (c *Client) endAttempt(a *attempt) {
+	a.cancel(nil)
+	c.attempt = nil
+	close(a.done)
+}
+
+// dial dials, again and again if the policy says so.
+func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn, error), attempts *int) (net.Conn, error) {
+	var conn net.Conn
+	var last error
+	once := func() error {
+		*attempts++
+		conn, last = dial(ctx)
+		if last != nil && ctx.Err() != nil {
+			return backoff.Permanent(last)
+		}
+		if last != nil && !mayAppear(last) {
+			return backoff.Permanent(last)
+		}
+		return last
+	}
+	if c.opts.Backoff == nil {
+		_ = once()
+	} else {
+		_ = backoff.Retry(once, backoff.WithContext(c.opts.Backoff(), ctx))
+	}
+	switch {
+	case last == nil:
+		return conn, nil
+	case ctx.Err() != nil && !errors.Is(last, ctx.Err()):
+		return nil, collect(contextError(ctx), last)
+	case ctx.Err() != nil:
+		return nil, collect(contextError(ctx))
+	}
+	return nil, last
+}
+
+// mayAppear reports whether err says that nobody listens there yet.
+func mayAppear(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+}

@@ -1,0 +1,217 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Listen listens for one peer at addr; [Client.Accept] takes it. The client is
+// Connecting meanwhile. It must be idle before.
+//
+// A unix socket is made so that only its owner can connect, without a moment in
+// between. A stale socket is replaced; any other file, and a socket at which
+// somebody listens, is an error.
+func (c *Client) Listen(ctx context.Context, addr string) error {
+	a, err := ParseAddress(addr)
+	if err != nil {
+		return err
+	}
+	e := &ConnectError{Op: "listen", Address: addr, Stage: StageConnection, Client: c.name()}
+	if ctx.Err() != nil {
+		e.Err = contextError(ctx)
+		return e
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != Idle {
+		return c.stateError("listen", Idle)
+	}
+	// Binding waits for nobody, so it may be done with mu held: there is no
+	// half-listening state for anybody to see.
+	ln, err := a.listen(ctx)
+	if err != nil {
+		e.Err = err
+		return e
+	}
+	c.listener = ln
+	ln.label = addr
+	c.setState(Connecting, false)
+	return nil
+}
+
+// Accept takes the peer that connects to where [Client.Listen] listens, stops
+// listening, waits for the greeting and negotiates, all bounded by ctx. Without
+// a listening client the error is a [*StateError]. Any other failure is a
+// [*ConnectError], and the client is idle and no longer listens, except that a
+// ctx which has already ended changes nothing.
+func (c *Client) Accept(ctx context.Context) error {
+	e := &ConnectError{Op: "accept", Stage: StageConnection, Client: c.name()}
+	c.mu.Lock()
+	ln := c.listener
+	if ln == nil || c.attempt != nil {
+		defer c.mu.Unlock()
+		return c.stateError("accept", Connecting)
+	}
+	e.Address = ln.label
+	if ctx.Err() != nil {
+		defer c.mu.Unlock()
+		e.Err = contextError(ctx)
+		return e
+	}
+	ctx, a := c.begin(ctx)
+	c.mu.Unlock()
+
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	conn, err := ln.Accept()
+	stop()
+	c.mu.Lock()
+	stopErr := c.stopListening()
+	c.mu.Unlock()
+	if err == nil {
+		err = stopErr
+	}
+	if ctx.Err() != nil {
+		err = contextError(ctx)
+	}
+	if err != nil {
+		if conn != nil {
+			conn.Close()
+		}
+		e.Err = err
+		return c.failed(a, e)
+	}
+	return c.establish(ctx, a, conn, e)
+}
+
+// stopListening closes and removes the listening socket. mu is held.
+func (c *Client) stopListening() error {
+	ln := c.listener
+	c.listener = nil
+	return ln.Close()
+}
+
+// listenSocket is a listening socket, and the file that belongs to it.
+type listenSocket struct {
+	net.Listener
+	label string      // the address as the caller gave it
+	path  string      // of a unix socket; "" otherwise
+	file  fs.FileInfo // what stands at path
+}
+
+// Addr returns where the socket listens; of a unix socket the name it was moved
+// to.
+func (l *listenSocket) Addr() net.Addr {
+	if l.path != "" {
+		return &net.UnixAddr{Net: "unix", Name: l.path}
+	}
+	return l.Listener.Addr()
+}
+
+// Close closes the socket and removes its file, unless another has taken its
+// place. It may be called twice.
+func (l *listenSocket) Close() error {
+	err := l.Listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	if l.path != "" {
+		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.file) {
+			err = errors.Join(err, os.Remove(l.path))
+		}
+	}
+	return err
+}
+
+func (a Address) listen(ctx context.Context) (*listenSocket, error) {
+	switch {
+	case a.Network == "vsock":
+		return nil, errors.New("listening on vsock is not supported; connect, or hand an accepted connection to Attach")
+	case a.Network == "fd":
+		f, err := a.open()
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		ln, err := net.FileListener(f)
+		if err != nil {
+			return nil, fmt.Errorf("%v is not a listening socket: %w", a, err)
+		}
+		if u, ok := ln.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false) // whoever made it removes it
+		}
+		return &listenSocket{Listener: ln}, nil
+	case a.Network == "unix" && a.Name[0] != '@':
+		return listenUnix(ctx, a.Name)
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, a.Network, a.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &listenSocket{Listener: ln}, nil
+}
+
+// listenUnix binds in a fresh directory that only the owner can enter, takes
+// everybody else's rights off the socket there, and then moves it into place.
+func listenUnix(ctx context.Context, path string) (_ *listenSocket, err error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".q") // mode 0700
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ln, err := bindIn(dir, "s")
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false)
+	l := &listenSocket{Listener: ln, path: path}
+	made := filepath.Join(dir, "s")
+	if err = os.Chmod(made, 0o600); err == nil {
+		if l.file, err = os.Lstat(made); err == nil {
+			err = moveNew(made, path)
+		}
+	}
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// removeStale makes room at path: a socket at which nobody listens goes, and
+// anything else that stands there is an error.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	inUse := &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Net: "unix", Name: path}, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%w: the file there is no socket, and is left alone", inUse)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		conn.Close()
+		return fmt.Errorf("%w: somebody listens there", inUse)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w: %w", inUse, err)
+	}
+	return os.Remove(path)
+}

@@ -1,0 +1,71 @@
+package async
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// Options configures a [Client]. A nil *Options, like the zero value, suits a
+// QEMU monitor.
+type Options struct {
+	// Nickname names the client in errors and in the log.
+	Nickname string
+
+	// Logger takes the log: a message at debug, with known secrets masked; an
+	// orderly end at info; a failure at error, once. Nil logs nothing.
+	Logger *slog.Logger
+
+	// Dialer makes the connection in place of the address given to Connect,
+	// which then only names it: the one door for TLS, vsock, inherited
+	// descriptors, proxies, recorders, the guest agent's resync. It must
+	// return when its context ends. Closing the connection that it returns
+	// must end reads and writes that are under way.
+	Dialer func(ctx context.Context) (net.Conn, error)
+
+	// Backoff returns the policy by which Connect, within its context, dials
+	// again while the socket does not exist yet or nobody listens there. Any
+	// other failure is returned at once. Nil dials once.
+	Backoff func() backoff.BackOff
+
+	// MaxMessage limits one message either way, in bytes. Zero means 64 MiB;
+	// a negative number means no limit, except that nothing over 64 MiB is
+	// sent, since QEMU does not read it.
+	MaxMessage int
+
+	// SkipGreeting does not wait for a greeting, as the guest agent needs. A
+	// greeting that comes all the same is dropped.
+	SkipGreeting bool
+
+	// SkipNegotiation does not send qmp_capabilities.
+	SkipNegotiation bool
+
+	// NoOOB declines out-of-band execution where the server offers it.
+	// Commands are then pipelined without a bound of the engine's.
+	NoOOB bool
+
+	// OnSend and OnReceive see every message: they may watch it, and return
+	// nil, or return another JSON object to take its place. The bytes are the
+	// engine's: copy what you keep. They run inside the engine and hold
+	// up the connection: return at once, and call nothing of this client (to
+	// end it: go c.Close()). Messages are not masked for them.
+	OnSend, OnReceive func(message json.RawMessage) json.RawMessage
+}
+
+func (o *Options) maxMessage() int {
+	if o.MaxMessage == 0 {
+		return proto.DefaultMaxMessage
+	}
+	return o.MaxMessage
+}
+
+func (o *Options) maxSend() int {
+	if o.MaxMessage <= 0 || o.MaxMessage > proto.DefaultMaxMessage {
+		return proto.DefaultMaxMessage
+	}
+	return o.MaxMessage
+}

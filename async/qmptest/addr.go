@@ -1,0 +1,81 @@
+package qmptest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The networks that a Server or a script can be reached over.
+const (
+	Unix   = "unix" // a unix socket in a fresh directory that only its owner can enter
+	TCP    = "tcp"  // a port of 127.0.0.1
+	TCP6   = "tcp6" // a port of [::1]
+	Memory = "pipe" // a Pipe, and no address
+)
+
+// listen opens a listener on network. cleanup removes what it left behind.
+func listen(network string) (ln net.Listener, addr string, cleanup func(), err error) {
+	switch network {
+	case Unix, "":
+		dir, err := tempDir()
+		if err != nil {
+			return nil, "", nil, err
+		}
+		cleanup = func() { os.RemoveAll(dir) }
+		path := filepath.Join(dir, "s")
+		ln, err = net.Listen("unix", path)
+		if err != nil {
+			cleanup()
+			return nil, "", nil, err
+		}
+		return ln, path, cleanup, nil
+	case TCP:
+		ln, err = net.Listen("tcp4", "127.0.0.1:0")
+	case TCP6:
+		ln, err = net.Listen("tcp6", "[::1]:0")
+	default:
+		return nil, "", nil, fmt.Errorf("qmptest: network %q is none of %q, %q, %q, %q", network, Unix, TCP, TCP6, Memory)
+	}
+	if err != nil {
+		return nil, "", nil, err
+	}
+	return ln, ln.Addr().String(), func() {}, nil
+}
+
+// tempDir makes a directory of mode 0700 with a path so short that a socket in
+// it stays within what the kernel allows: about 100 bytes.
+func tempDir() (string, error) {
+	const longest = 80
+	dir, err := os.MkdirTemp("", "qmp")
+	if err != nil || len(dir) <= longest {
+		return dir, err
+	}
+	os.Remove(dir)
+	return os.MkdirTemp("/tmp", "qmp")
+}
+
+// splitAddr says what net.Dial calls addr: what contains a slash or begins with
+// a dot or an at sign is a path, a name without a colon too; unix: and tcp: say
+// it themselves; the rest is host:port.
+func splitAddr(addr string) (network, address string) {
+	if rest, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return "unix", rest
+	}
+	if rest, ok := strings.CutPrefix(addr, "tcp:"); ok {
+		return "tcp", rest
+	}
+	if strings.ContainsAny(addr, `/\`) || strings.HasPrefix(addr, ".") || strings.HasPrefix(addr, "@") || !strings.Contains(addr, ":") {
+		return "unix", addr
+	}
+	return "tcp", addr
+}
+
+func dialAddr(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	network, address := splitAddr(addr)
+	return d.DialContext(ctx, network, address)
+}

@@ -1,0 +1,273 @@
+package qmptest
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// Expect waits for a message and requires it to execute the command name, not
+// out of band. If args are given there is one, JSON, and the message's
+// arguments must equal it as in ExpectJSON; an empty one stands for none.
+func Expect(name string, args ...string) Step {
+	label := fmt.Sprintf("Expect(%q)", name)
+	if len(args) > 0 {
+		label = fmt.Sprintf("Expect(%q, %s)", name, shortText(args[0]))
+	}
+	return step(label, func(s *Peer) error { return s.expect(name, false, args) })
+}
+
+// ExpectOOB is Expect for a command that comes as exec-oob.
+func ExpectOOB(name string, args ...string) Step {
+	return step(fmt.Sprintf("ExpectOOB(%q)", name), func(s *Peer) error { return s.expect(name, true, args) })
+}
+
+func (s *Peer) expect(name string, oob bool, args []string) error {
+	m, err := s.Next()
+	if err != nil {
+		return err
+	}
+	verb := map[bool]string{false: "execute", true: "exec-oob"}
+	c := proto.ParseCommand(m.Raw)
+	switch {
+	case c.HasName && m.Name == name && m.OOB == oob:
+	default:
+		return fmt.Errorf("want %s %q, got %s", verb[oob], name, m)
+	}
+	if len(args) > 0 {
+		if args[0] == "" && m.Arguments == nil {
+			return nil
+		}
+		if args[0] == "" || m.Arguments == nil || !equalJSON([]byte(args[0]), m.Arguments) {
+			return fmt.Errorf("want arguments %s, got %s", shortText(args[0]), m)
+		}
+	}
+	return nil
+}
+
+// ExpectJSON waits for a message and requires it to equal want: the same
+// members in the same order, numbers as written, texts of the same characters
+// however escaped. If want has no id, the message may have any or none; if its
+// id is "$id", the message must have one, whichever.
+func ExpectJSON(want string) Step {
+	return step("ExpectJSON("+shortText(want)+")", func(s *Peer) error {
+		m, err := s.Next()
+		if err != nil {
+			return err
+		}
+		if !equalMessage([]byte(want), m) {
+			return fmt.Errorf("want %s, got %s", shorten([]byte(want)), m)
+		}
+		return nil
+	})
+}
+
+// ExpectRaw waits for a message and requires it to be, byte for byte, want.
+func ExpectRaw(want string) Step {
+	return step("ExpectRaw("+shortText(want)+")", func(s *Peer) error {
+		m, err := s.Next()
+		if err != nil {
+			return err
+		}
+		if string(m.Raw) != want {
+			return fmt.Errorf("want %q, got %q", shorten([]byte(want)), shorten(m.Raw))
+		}
+		return nil
+	})
+}
+
+// ExpectFunc waits for a message and hands it to check, whose error fails the
+// script.
+func ExpectFunc(name string, check func(Message) error) Step {
+	return step(fmt.Sprintf("ExpectFunc(%q)", name), func(s *Peer) error {
+		m, err := s.Next()
+		if err != nil {
+			return err
+		}
+		if err := check(m); err != nil {
+			return fmt.Errorf("%w, got %s", err, m)
+		}
+		return nil
+	})
+}
+
+// ExpectWithFDs is Expect for a command that must come with n file descriptors.
+func ExpectWithFDs(name string, n int) Step {
+	return step(fmt.Sprintf("ExpectWithFDs(%q, %d)", name, n), func(s *Peer) error {
+		if err := s.expect(name, false, nil); err != nil {
+			return err
+		}
+		if m, _ := s.Last(0); m.FDs != n {
+			return fmt.Errorf("want %d file descriptors with it, got %d", n, m.FDs)
+		}
+		return nil
+	})
+}
+
+// ExpectFDs waits for n file descriptors that come by themselves, with data
+// beside them, and closes them. White space in data is done with; anything else
+// is left for the steps behind.
+func ExpectFDs(n int, data string) Step {
+	return Step{
+		name: fmt.Sprintf("ExpectFDs(%d, %q)", n, data), waits: "file descriptors from the client",
+		play: func(s *Peer) error {
+			if _, err := s.Conn(); err != nil {
+				return err
+			}
+			r := s.rcv
+			for len(r.arrivals) == 0 {
+				if r.blank() < len(r.buf) {
+					return fmt.Errorf("want file descriptors, got only %s", shorten(r.buf))
+				}
+				if err := r.fill(); err != nil {
+					return s.explain(err)
+				}
+			}
+			a := r.arrivals[0]
+			r.arrivals = r.arrivals[1:]
+			closeFDs(a.fds)
+			if len(a.fds) != n || string(a.data) != data {
+				return fmt.Errorf("want %d file descriptors with %q, got %d with %q", n, data, len(a.fds), shorten(a.data))
+			}
+			if r.blank() >= a.end {
+				r.consume(a.end)
+			}
+			return nil
+		},
+	}
+}
+
+// ExpectNothing requires that nothing but white space comes for so long, and
+// that the client does not hang up.
+func ExpectNothing(d time.Duration) Step {
+	return Step{
+		name: fmt.Sprintf("ExpectNothing(%v)", d), waits: "that time to pass",
+		play: func(s *Peer) error {
+			conn, err := s.Conn()
+			if err != nil {
+				return err
+			}
+			until := time.Now().Add(d)
+			if s.p.deadline.Before(until) {
+				return fmt.Errorf("that is longer than what is left of the limit: %w", os.ErrDeadlineExceeded)
+			}
+			conn.SetReadDeadline(until)
+			defer conn.SetReadDeadline(s.p.deadline)
+			for s.rcv.blank() == len(s.rcv.buf) {
+				switch err := s.rcv.fill(); {
+				case err == nil:
+				case isTimeout(err):
+					return nil
+				default:
+					return s.explain(err)
+				}
+			}
+			return fmt.Errorf("got %s", shorten(s.rcv.buf))
+		},
+	}
+}
+
+// ExpectEOF requires that the client hangs up, having sent nothing more but
+// white space. A reset counts as hanging up: a client that closes with
+// something unread makes one.
+func ExpectEOF() Step {
+	return Step{name: "ExpectEOF", ends: true, waits: hangUpWait, play: func(s *Peer) error {
+		if _, err := s.Conn(); err != nil {
+			return err
+		}
+		for s.rcv.blank() == len(s.rcv.buf) {
+			if err := s.rcv.fill(); err != nil {
+				if isGone(err) {
+					return nil
+				}
+				return err
+			}
+		}
+		return fmt.Errorf("got %s", shorten(s.rcv.buf))
+	}}
+}
+
+// impliedEOF ends a script that does not end the connection by itself.
+func impliedEOF() Step {
+	end := ExpectEOF()
+	end.name = "the implied ExpectEOF"
+	return end
+}
+
+// equalMessage compares a message with what is wanted; see ExpectJSON.
+func equalMessage(want []byte, m Message) bool {
+	wantID := proto.ParseCommand(want).RawID
+	switch {
+	case wantID == nil:
+		return equalMembers(want, m.Raw, "id")
+	case string(wantID) == `"$id"`:
+		return m.ID != nil && equalMembers(want, m.Raw, "id")
+	}
+	return equalJSON(want, m.Raw)
+}
+
+type member struct {
+	name  string
+	value []byte
+}
+
+func members(obj []byte, without string) (list []member) {
+	proto.Members(obj, func(name string, value []byte) bool {
+		if name != without || without == "" {
+			list = append(list, member{name, value})
+		}
+		return true
+	})
+	return list
+}
+
+func elements(arr []byte) (list [][]byte) {
+	proto.Elements(arr, func(value []byte) bool {
+		list = append(list, value)
+		return true
+	})
+	return list
+}
+
+// equalMembers compares objects, without the members of that name.
+func equalMembers(a, b []byte, without string) bool {
+	as, bs := members(a, without), members(b, without)
+	if len(as) != len(bs) {
+		return false
+	}
+	for i := range as {
+		if as[i].name != bs[i].name || !equalJSON(as[i].value, bs[i].value) {
+			return false
+		}
+	}
+	return true
+}
+
+// equalJSON compares two values of well-formed JSON, member order included.
+func equalJSON(a, b []byte) bool {
+	a = []byte(strings.Trim(string(a), whitespace))
+	b = []byte(strings.Trim(string(b), whitespace))
+	switch {
+	case proto.IsObject(a) && proto.IsObject(b):
+		return equalMembers(a, b, "")
+	case proto.IsArray(a) && proto.IsArray(b):
+		as, bs := elements(a), elements(b)
+		if len(as) != len(bs) {
+			return false
+		}
+		for i := range as {
+			if !equalJSON(as[i], bs[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	if ta, ok := proto.Text(a); ok {
+		tb, ok := proto.Text(b)
+		return ok && ta == tb
+	}
+	return string(a) == string(b)
+}

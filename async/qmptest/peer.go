@@ -1,0 +1,333 @@
+package qmptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// A Peer is the server's end of a script, as a step made by Do sees it. It is
+// for the goroutine that plays the script, while the step runs.
+type Peer struct {
+	p *Player
+
+	conn   net.Conn // the latest one, nil before the first
+	index  int      // of conn, counted from 0
+	closed bool     // the script has ended conn
+	rcv    *receiver
+	got    []*got // what came over conn
+
+	every int   // cut what is sent after each so many bytes; 0: not at all
+	cuts  []int // where to cut the next thing sent
+}
+
+// got is a message and whether it has been answered.
+type got struct {
+	Message
+	answered bool
+}
+
+// Context returns a context that ends with the script and its limit.
+func (s *Peer) Context() context.Context { return s.p.ctx }
+
+// Conn returns the latest connection, and takes the first one if there has been
+// none. Bytes that were read together with an earlier message are not in it.
+func (s *Peer) Conn() (net.Conn, error) {
+	if s.conn == nil {
+		if err := s.accept(); err != nil {
+			return nil, err
+		}
+	}
+	if s.closed {
+		return nil, errors.New("the script has ended this connection itself, and there was no Accept since")
+	}
+	return s.conn, nil
+}
+
+// accept takes the next connection.
+func (s *Peer) accept() error {
+	conn, err := s.p.next()
+	if err != nil {
+		return err
+	}
+	if err := conn.SetDeadline(s.p.deadline); err != nil {
+		return err
+	}
+	if s.conn != nil {
+		s.forget()
+		s.index++
+	}
+	s.conn, s.closed, s.got = conn, false, nil
+	s.rcv = &receiver{conn: conn, max: s.p.opts.MaxMessage}
+	return nil
+}
+
+// forget drops what has been received and not yet used.
+func (s *Peer) forget() {
+	if s.rcv != nil {
+		s.rcv.discard()
+	}
+}
+
+// next waits for a connection, or makes one.
+func (p *Player) next() (conn net.Conn, err error) {
+	switch {
+	case p.opts.DialTo != "":
+		conn, err = p.dialOut()
+	case p.ln != nil:
+		if d, ok := p.ln.(interface{ SetDeadline(time.Time) error }); ok {
+			d.SetDeadline(p.deadline)
+		}
+		conn, err = p.ln.Accept()
+	default:
+		conn, err = p.nextWaiting()
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		conn.Close()
+		return nil, context.Canceled
+	}
+	p.conns = append(p.conns, conn)
+	return conn, nil
+}
+
+func (p *Player) nextWaiting() (net.Conn, error) {
+	for {
+		p.mu.Lock()
+		if len(p.waiting) > 0 {
+			conn := p.waiting[0]
+			p.waiting = p.waiting[1:]
+			p.mu.Unlock()
+			return conn, nil
+		}
+		if p.arrived == nil {
+			p.arrived = make(chan struct{})
+		}
+		arrived := p.arrived
+		p.mu.Unlock()
+		select {
+		case <-arrived:
+		case <-p.ctx.Done():
+			return nil, p.ctx.Err()
+		}
+	}
+}
+
+// dialOut connects to the client. Nothing tells when another program, or
+// another goroutine, has come to listen, so it tries again and again.
+func (p *Player) dialOut() (net.Conn, error) {
+	for {
+		conn, err := dialAddr(p.ctx, p.opts.DialTo)
+		if err == nil {
+			return conn, nil
+		}
+		if sleepErr := sleep(p.ctx, 5*time.Millisecond); sleepErr != nil {
+			return nil, errors.Join(sleepErr, err)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Next waits for the client's next message, and keeps it for Last and for the
+// test's Received.
+func (s *Peer) Next() (Message, error) {
+	if _, err := s.Conn(); err != nil {
+		return Message{}, err
+	}
+	raw, fds, err := s.rcv.next()
+	if err != nil {
+		return Message{}, s.explain(err)
+	}
+	closeFDs(fds)
+	m := newMessage(s.index, raw, len(fds))
+	s.got = append(s.got, &got{Message: m})
+	s.p.rec.add(m)
+	return m, nil
+}
+
+// explain puts the end of a connection into plain words.
+func (s *Peer) explain(err error) error {
+	var frame *proto.FrameError
+	switch {
+	case errors.As(err, &frame):
+		return fmt.Errorf("what the client sent is %w", err)
+	case isGone(err):
+		return fmt.Errorf("the client hung up (%w)", err)
+	}
+	return err
+}
+
+// isGone reports whether err says that the client has ended the connection.
+func isGone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		isGoneHere(err)
+}
+
+// Last returns a message that came over the latest connection: the last one
+// for 0, the one before for 1. ok is false if there were not so many.
+func (s *Peer) Last(back int) (m Message, ok bool) {
+	i := len(s.got) - 1 - back
+	if i < 0 || i >= len(s.got) {
+		return Message{}, false
+	}
+	return s.got[i].Message, true
+}
+
+// Write sends b, cut as SplitEvery and SplitAt have asked for. That the client
+// has hung up is no error: what it has done shows when it is read from.
+func (s *Peer) Write(b []byte) error {
+	conn, err := s.Conn()
+	if err != nil {
+		return err
+	}
+	pieces := s.cut(b)
+	for i, piece := range pieces {
+		_, err := conn.Write(piece)
+		if pipe, ok := conn.(*PipeConn); ok && err == nil && i < len(pieces)-1 {
+			err = pipe.awaitRead() // or the pieces would be joined again
+		}
+		if isGone(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("sending %s: %w", shorten(b), err)
+		}
+	}
+	return nil
+}
+
+func (s *Peer) cut(b []byte) (pieces [][]byte) {
+	start := 0
+	for i := 1; i < len(b); i++ {
+		at := s.every > 0 && (i-start) == s.every
+		for _, c := range s.cuts {
+			at = at || c == i
+		}
+		if at {
+			pieces = append(pieces, b[start:i])
+			start = i
+		}
+	}
+	s.cuts = nil
+	return append(pieces, b[start:])
+}
+
+// writeJSON sends text the way QEMU prints it, with a line end.
+func (s *Peer) writeJSON(text []byte) error {
+	return s.Write(layout(nil, text, s.p.opts.Pretty, s.p.opts.LineEnd))
+}
+
+// A Target says which message of the client a reply answers.
+type Target struct {
+	kind int
+	back int
+	raw  string
+}
+
+const (
+	toLast = iota
+	toBack
+	toOldest
+	toNobody
+	toRaw
+)
+
+// Back answers the message before the last for 1, and so on; Back(0) is what
+// replies do without a Target.
+func Back(n int) Target { return Target{kind: toBack, back: n} }
+
+// Oldest answers the oldest message of this connection that has not been
+// answered yet.
+func Oldest() Target { return Target{kind: toOldest} }
+
+// NoID sends a reply without an id.
+func NoID() Target { return Target{kind: toNobody} }
+
+// WithID sends a reply with this id, which is JSON.
+func WithID(raw string) Target { return Target{kind: toRaw, raw: raw} }
+
+// answer returns the id for a reply.
+func (s *Peer) answer(to []Target) ([]byte, error) {
+	t := Target{}
+	switch len(to) {
+	case 0:
+	case 1:
+		t = to[0]
+	default:
+		return nil, errors.New("more than one Target")
+	}
+	var g *got
+	switch t.kind {
+	case toNobody:
+		return nil, nil
+	case toRaw:
+		return []byte(t.raw), nil
+	case toOldest:
+		for _, candidate := range s.got {
+			if !candidate.answered {
+				g = candidate
+				break
+			}
+		}
+	default:
+		if i := len(s.got) - 1 - t.back; i >= 0 && t.back >= 0 {
+			g = s.got[i]
+		}
+	}
+	if g == nil {
+		return nil, errors.New("the client has sent no message that this could answer")
+	}
+	g.answered = true
+	return g.ID, nil
+}
+
+func appendEvent(name, data string) []byte {
+	now := time.Now()
+	return proto.AppendEvent(nil, name, []byte(data), now.Unix(), int64(now.Nanosecond()/1000))
+}
+
+func appendGreeting(v Version, capabilities []string) []byte {
+	b := fmt.Appendf(nil, `{"QMP":{"version":{"qemu":{"micro":%d,"minor":%d,"major":%d},"package":`, v.Micro, v.Minor, v.Major)
+	b = proto.AppendText(b, v.Package)
+	b = append(b, `},"capabilities":[`...)
+	for i, c := range capabilities {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = proto.AppendText(b, c)
+	}
+	return append(b, "]}}"...)
+}
+
+func quoteAll(names []string) string {
+	var b []byte
+	for i, n := range names {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendQuote(b, n)
+	}
+	return string(b)
+}

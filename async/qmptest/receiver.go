@@ -1,0 +1,125 @@
+package qmptest
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+const whitespace = " \t\r\n"
+
+// A receiver cuts what a client sends into messages, and tells which of them
+// file descriptors came with. It reads only when asked to, so that whoever
+// stops asking is a peer that does not read. It is for one goroutine.
+type receiver struct {
+	conn net.Conn
+	max  int // the largest message, as proto.NewFramer takes it
+
+	buf      []byte    // received and not yet consumed
+	given    int       // how much of buf the framer at work has seen
+	arrivals []arrival // descriptors not yet consumed
+}
+
+// An arrival is a set of descriptors and the read they came with.
+type arrival struct {
+	fds  []int
+	data []byte // what this read returned
+	end  int    // where that ends in the receiver's buf
+}
+
+// fill waits for bytes and adds them to buf.
+func (r *receiver) fill() error {
+	const chunk = 4 << 10
+	r.buf = slices.Grow(r.buf, chunk)
+	start := len(r.buf)
+	n, fds, err := readWithFDs(r.conn, r.buf[start:cap(r.buf)])
+	r.buf = r.buf[:start+n]
+	if len(fds) > 0 {
+		r.arrivals = append(r.arrivals, arrival{
+			fds: fds, data: bytes.Clone(r.buf[start:]), end: len(r.buf),
+		})
+	}
+	if n > 0 {
+		return nil // an error comes again
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// Read gives buf, and what comes behind it, to a framer.
+func (r *receiver) Read(p []byte) (int, error) {
+	if r.given == len(r.buf) {
+		if err := r.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.buf[r.given:])
+	r.given += n
+	return n, nil
+}
+
+// next returns the next message and the descriptors that came with it, which
+// are the caller's from then on. After an error all bytes are still there.
+func (r *receiver) next() ([]byte, []int, error) {
+	// A framer for each message: it never holds bytes that belong to the next
+	// one, and a deadline that passes spoils nothing.
+	r.given = 0
+	msg, err := proto.NewFramer(r, r.max, nil).Next()
+	if err != nil {
+		return nil, nil, err
+	}
+	return msg, r.consume(r.blank() + len(msg)), nil
+}
+
+// skipValue consumes one JSON value of any kind, waiting for its end.
+func (r *receiver) skipValue() error {
+	r.given = 0
+	dec := json.NewDecoder(r)
+	var v json.RawMessage
+	if err := dec.Decode(&v); err != nil {
+		return err
+	}
+	closeFDs(r.consume(int(dec.InputOffset())))
+	return nil
+}
+
+// blank returns how much white space buf begins with.
+func (r *receiver) blank() int {
+	return len(r.buf) - len(bytes.TrimLeft(r.buf, whitespace))
+}
+
+// consume drops the first n bytes of buf and returns the descriptors that
+// belong to them.
+//
+// The kernel ends a read behind the bytes that descriptors were sent with. So
+// they belong to the message that has the last byte of the read, or, if that is
+// white space, to the one behind it.
+func (r *receiver) consume(n int) []int {
+	var fds []int
+	rest := r.arrivals[:0]
+	for _, a := range r.arrivals {
+		if a.end <= n {
+			fds = append(fds, a.fds...)
+			continue
+		}
+		a.end -= n
+		rest = append(rest, a)
+	}
+	r.arrivals = rest
+	if r.buf = r.buf[n:]; len(r.buf) == 0 && cap(r.buf) > 64<<10 {
+		r.buf = nil
+	}
+	return fds
+}
+
+// discard drops everything received so far.
+func (r *receiver) discard() {
+	closeFDs(r.consume(len(r.buf)))
+	r.given = 0
+}

@@ -1,0 +1,90 @@
+package qmptest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// A Message is one JSON object that a client sent. Its bytes must not be
+// changed.
+type Message struct {
+	Conn int       // which connection it came over, counted from 0
+	Time time.Time // when it was complete
+	Raw  []byte    // as it was on the wire, without white space around it
+
+	Name      string          // what execute or exec-oob names, "" if neither is a string
+	OOB       bool            // it came as exec-oob
+	Arguments json.RawMessage // nil if absent
+	ID        json.RawMessage // as it came, nil if absent
+	FDs       int             // file descriptors that arrived with it
+}
+
+func newMessage(conn int, raw []byte, fds int) Message {
+	raw = bytes.Clone(raw)
+	c := proto.ParseCommand(raw)
+	return Message{
+		Conn: conn, Time: time.Now(), Raw: raw,
+		Name: c.Name, OOB: c.OOB, Arguments: c.Arguments, ID: c.RawID, FDs: fds,
+	}
+}
+
+// String returns the message as it was on the wire, shortened.
+func (m Message) String() string { return shorten(m.Raw) }
+
+// shorten is for error texts, which should not hold megabytes.
+func shorten(b []byte) string {
+	const most = 300
+	if len(b) > most {
+		return fmt.Sprintf("%s... (%d bytes)", b[:most], len(b))
+	}
+	return string(b)
+}
+
+// A record keeps what clients sent. The zero record is empty.
+type record struct {
+	mu      sync.Mutex    // guards the fields below; nobody waits while holding it
+	msgs    []Message     // only ever appended to
+	changed chan struct{} // nil, or closed and forgotten by the next add
+}
+
+func (r *record) add(m Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.msgs = append(r.msgs, m)
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+// all returns the messages so far, and a channel that the next one closes.
+func (r *record) all() ([]Message, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return slices.Clip(r.msgs), r.changed
+}
+
+// await waits until done is content with the messages so far.
+func (r *record) await(ctx context.Context, done func([]Message) bool) ([]Message, error) {
+	for {
+		msgs, changed := r.all()
+		if done(msgs) {
+			return msgs, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return msgs, fmt.Errorf("qmptest: waiting for messages from a client, %d so far: %w", len(msgs), context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package async
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// receive deals with one message from the server. An error ends the session.
+//
+// Lower half: runs on readLoop.
+func (s *session) receive(raw []byte) error {
+	if hook := s.client.opts.OnReceive; hook != nil {
+		if other := hook(raw); other != nil {
+			valid := jsontext.Value(other).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+			if !valid || jsontext.Value(other).Kind() != '{' {
+				return &MessageError{Reason: NotObject, Err: fmt.Errorf("replaced by Options.OnReceive with what is no JSON object: %q", shorten(other))}
+			}
+			raw = other
+		}
+	}
+	s.logReceived(raw)
+	m := proto.ParseMessage(raw)
+	if m.Event != nil && m.QMP == nil {
+		s.event(m)
+		return nil
+	}
+	switch s.phase {
+	case awaitGreeting:
+		return s.receiveGreeting(m)
+	case awaitNegotiation:
+		return s.receiveNegotiation(m)
+	}
+	return s.route(m)
+}
+
+// event gives m to every listener that wants it.
+func (s *session) event(m proto.Message) {
+	listeners := s.client.loadListeners()
+	if len(listeners) == 0 {
+		return
+	}
+	name, _ := proto.Text(m.Event)
+	var ev Event
+	for _, l := range listeners {
+		if !l.hears(name) {
+			continue
+		}
+		if ev.Raw == nil {
+			ev = newEvent(name, m) // one copy, shared by all
+		}
+		l.put(ev)
+	}
+}
+
+// receiveGreeting takes the first message that is no event.
+func (s *session) receiveGreeting(m proto.Message) error {
+	g, err := newGreeting(m)
+	if err != nil {
+		return &GreetingError{Received: shorten(m.Raw), Err: err}
+	}
+	if s.client.opts.SkipNegotiation {
+		s.phase = established
+	} else {
+		s.phase = awaitNegotiation
+	}
+	s.greeted <- g
+	return nil
+}
+
+// receiveNegotiation takes the answer to qmp_capabilities. One command is under
+// way, so whatever is no event and no greeting is its answer: a server may
+// answer ahead of the command, without an id or with another one.
+func (s *session) receiveNegotiation(m proto.Message) error {
+	if m.QMP != nil {
+		s.drop(m, "second greeting")
+		return nil
+	}
+	if m.Return == nil || m.Error != nil {
+		if class, desc, ok := proto.ParseError(m.Error); ok {
+			return &NegotiationError{Class: class, Desc: desc}
+		}
+		return &NegotiationError{Err: fmt.Errorf("malformed reply: %q", shorten(m.Raw))}
+	}
+	s.phase = established
+	s.negotiated <- m.Clone()
+	return nil
+}
+
+// route finds the call that m answers.
+func (s *session) route(m proto.Message) error {
+	switch {
+	case m.QMP != nil:
+		s.drop(m, "greeting behind the handshake")
+	case m.ID.Kind != proto.NoID:
+		s.mu.Lock()
+		c := s.pending[m.ID]
+		if c == nil {
+			s.mu.Unlock()
+			s.drop(m, "reply to no command that is waiting")
+			return nil
+		}
+		s.answer(c, m)
+		s.mu.Unlock()
+	case m.Error != nil:
+		return s.unattributed(m)
+	default:
+		s.drop(m, "neither event nor reply")
+	}
+	return nil
+}
+
+// answer settles c, and puts m on its way unless c's caller is gone. mu is held.
+func (s *session) answer(c *call, m proto.Message) {
+	s.settle(c)
+	if c.cmd.Name == "quit" && m.Return != nil {
+		s.quit = true
+	}
+	if c.abandoned {
+		return
+	}
+	s.ready = append(s.ready, delivery{call: c, reply: m.Clone()})
+}
+
+// unattributed deals with an error reply without an id: the server could not
+// parse some message, and cannot say which.
+func (s *session) unattributed(m proto.Message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pending) == 1 {
+		for _, c := range s.pending {
+			if c.cmd.TakesUnattributed && c.cmd.id.Kind == proto.NoID && !c.abandoned {
+				s.answer(c, m)
+				return nil
+			}
+		}
+	}
+	class, desc, ok := proto.ParseError(m.Error)
+	if !ok {
+		desc = shorten(m.Raw)
+	}
+	return &ServerParseError{Class: class, Desc: desc}
+}
+
+// drop notes a message that nobody gets.
+func (s *session) drop(m proto.Message, why string) {
+	s.log.Warn("qmp: message dropped", slog.String("why", why), slog.String("message", shorten(m.Raw)))
+}
+
+// A Greeting is how a server introduces itself (QMP specification, "Server
+// Greeting").
+type Greeting struct {
+	Capabilities []string // such as "oob"
+	Version      Version
+	Raw          json.RawMessage // the whole object, as it came
+}
+
+// Version is the version in a greeting. All is zero where the server has its
+// own idea of it.
+type Version struct {
+	Major, Minor, Micro int
+	Package             string // what a distributor calls its build
+}
+
+// newGreeting checks what QEMU's own client checks: a QMP member, an object,
+// with a version, an object, and capabilities, an array.
+func newGreeting(m proto.Message) (*Greeting, error) {
+	if m.QMP == nil {
+		return nil, errors.New("no QMP member")
+	}
+	if !proto.IsObject(m.QMP) {
+		return nil, errors.New("member QMP is not an object")
+	}
+	m = m.Clone()
+	var version, capabilities []byte
+	proto.Members(m.QMP, func(name string, value []byte) bool {
+		switch name {
+		case "version":
+			version = value
+		case "capabilities":
+			capabilities = value
+		}
+		return true
+	})
+	switch {
+	case version == nil:
+		return nil, errors.New("member QMP has no version")
+	case !proto.IsObject(version):
+		return nil, errors.New("member version of QMP is not an object")
+	case capabilities == nil:
+		return nil, errors.New("member QMP has no capabilities")
+	case !proto.IsArray(capabilities):
+		return nil, errors.New("member capabilities of QMP is not an array")
+	}
+	g := &Greeting{Raw: m.Raw}
+	proto.Elements(capabilities, func(value []byte) bool {
+		if name, ok := proto.Text(value); ok {
+			g.Capabilities = append(g.Capabilities, name)
+		}
+		return true
+	})
+	var v struct {
+		QEMU struct {
+			Major int `json:"major"`
+			Minor int `json:"minor"`
+			Micro int `json:"micro"`
+		} `json:"qemu"`
+		Package string `json:"package"`
+	}
+	if decode(version, &v) == nil {
+		g.Version = Version{v.QEMU.Major, v.QEMU.Minor, v.QEMU.Micro, v.Package}
+	}
+	return g, nil
+}

@@ -1,0 +1,130 @@
+//go:build unix
+
+package async
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// newSender knows the connections of the net package by their very type: one
+// that embeds them may have a Write of its own, which must not be bypassed.
+func newSender(conn net.Conn) sender {
+	var raw syscall.RawConn
+	var err error
+	isUnix := false
+	switch c := conn.(type) {
+	case *net.UnixConn:
+		raw, err = c.SyscallConn()
+		isUnix = true
+	case *net.TCPConn:
+		raw, err = c.SyscallConn()
+	default:
+		return plainSender{conn}
+	}
+	if err != nil {
+		return plainSender{conn}
+	}
+	return &socketSender{raw: raw, unix: isUnix}
+}
+
+// socketSender writes to a socket of the system.
+type socketSender struct {
+	raw  syscall.RawConn
+	unix bool
+}
+
+func (s *socketSender) interruptible() bool { return true }
+
+func (s *socketSender) checkFiles() error {
+	if !s.unix {
+		return errNoFiles
+	}
+	return nil
+}
+
+func (s *socketSender) try(b []byte, files []*os.File) (int, error) {
+	var n int
+	var err error
+	ctlErr := s.raw.Write(func(fd uintptr) bool {
+		n, err = sendmsg(int(fd), b, files)
+		return true
+	})
+	if errors.Is(err, unix.EAGAIN) {
+		err = nil
+	}
+	return n, writeError(ctlErr, err)
+}
+
+func (s *socketSender) send(b []byte, files []*os.File) (int, error) {
+	var n int
+	var err error
+	ctlErr := s.raw.Write(func(fd uintptr) bool {
+		n, err = sendmsg(int(fd), b, files)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	return n, writeError(ctlErr, err)
+}
+
+func writeError(ctlErr, err error) error {
+	if ctlErr != nil {
+		return ctlErr
+	}
+	if errno, ok := err.(unix.Errno); ok {
+		return os.NewSyscallError("sendmsg", errno)
+	}
+	return err
+}
+
+// sendmsg sends some of b, the files with its first byte.
+func sendmsg(fd int, b []byte, files []*os.File) (n int, err error) {
+	if len(files) == 0 {
+		return sendmsgFDs(fd, b, nil)
+	}
+	filesErr := withDescriptors(files, nil, func(fds []int) {
+		n, err = sendmsgFDs(fd, b, unix.UnixRights(fds...))
+	})
+	if filesErr != nil {
+		return 0, &fileError{filesErr}
+	}
+	switch err {
+	case unix.EBADF, unix.EINVAL, unix.ETOOMANYREFS:
+		return 0, &fileError{os.NewSyscallError("sendmsg", err)} // the socket itself is open: its lock is held
+	}
+	return n, err
+}
+
+func sendmsgFDs(fd int, b, rights []byte) (int, error) {
+	for {
+		n, err := unix.SendmsgN(fd, b, rights, nil, sendFlags)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// withDescriptors calls f with the descriptors of files, none of which can be
+// closed meanwhile. os.File.Fd would make them blocking.
+func withDescriptors(files []*os.File, fds []int, f func([]int)) error {
+	if len(files) == 0 {
+		f(fds)
+		return nil
+	}
+	conn, err := files[0].SyscallConn()
+	if err != nil {
+		return fmt.Errorf("descriptor of %s: %w", files[0].Name(), err)
+	}
+	var inner error
+	err = conn.Control(func(fd uintptr) {
+		inner = withDescriptors(files[1:], append(fds, int(fd)), f)
+	})
+	if err != nil {
+		return fmt.Errorf("descriptor of %s: %w", files[0].Name(), err)
+	}
+	return inner
+}

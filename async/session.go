@@ -1,0 +1,336 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// readOnLimit is how long a session whose write failed reads on, for the
+// replies already on their way and for the peer's own account of the end.
+const readOnLimit = time.Second
+
+// A session is one connection. It is thrown away with it, so nothing is ever
+// reset.
+//
+// The reading role is held by readLoop from start to end. The writing role is
+// held by whoever took the token out of turn: a caller, or the goroutine to
+// which a caller handed a write that the peer is slow to take (see write.go).
+// Both end when the connection is closed, which end does; wg counts them, and
+// the timer.
+type session struct {
+	client *Client
+	conn   net.Conn
+	out    sender
+	log    *slog.Logger
+
+	turn    chan struct{} // holds one token: the right to write
+	closing chan struct{} // closed when a Disconnect begins: nothing new is sent
+	done    chan struct{} // closed by end, when cause is set
+	wg      sync.WaitGroup
+
+	// Of the holder of turn only.
+	wbuf []byte
+
+	// Of readLoop only.
+	framer *proto.Framer
+	phase  phase
+	ready  []delivery // replies to hand out before the next read blocks
+
+	// Each takes at most one value, from readLoop, during the handshake.
+	greeted    chan *Greeting
+	negotiated chan proto.Message
+
+	mu          sync.Mutex         // guards the fields below; held briefly, never across I/O
+	lastID      uint64             // the engine's ids, from 1
+	pending     map[proto.ID]*call // written, or being written, and unanswered; nil once ended
+	oob         bool               // the capability is enabled; set before Running
+	window      gate               // in-band commands; in force with oob only
+	descriptors gate               // commands with descriptors; in force with oob only
+	closingOnce bool               // closing is closed
+	quit        bool               // a quit was answered: a reset behind that is an end of file
+	ended       bool
+	cause       error       // why it ended, for those who wait; set once, by end
+	report      error       // what Disconnect returns about it; nil for an orderly end
+	writeErr    error       // the first failed write
+	readOn      *time.Timer // bounds the reading on behind it
+}
+
+// phase says what a message from the server can be.
+type phase int
+
+const (
+	awaitGreeting phase = iota
+	awaitNegotiation
+	established
+)
+
+// delivery is a reply on its way to its caller.
+type delivery struct {
+	call  *call
+	reply proto.Message
+}
+
+// inBandWindow is how many in-band commands may be unanswered where out-of-band
+// execution is enabled. QEMU stops reading the monitor when its queue of eight
+// is full, and with it what should overtake (QEMU, "QMP out-of-band").
+const inBandWindow = 8
+
+// newSession takes conn over and starts reading.
+func newSession(c *Client, conn net.Conn) *session {
+	s := &session{
+		client:      c,
+		conn:        conn,
+		out:         newSender(conn),
+		log:         c.logger(),
+		turn:        make(chan struct{}, 1),
+		closing:     make(chan struct{}),
+		done:        make(chan struct{}),
+		greeted:     make(chan *Greeting, 1),
+		negotiated:  make(chan proto.Message, 1),
+		pending:     make(map[proto.ID]*call),
+		window:      gate{free: inBandWindow},
+		descriptors: gate{free: 1},
+	}
+	s.turn <- struct{}{}
+	switch {
+	case !c.opts.SkipGreeting:
+		s.phase = awaitGreeting
+	case !c.opts.SkipNegotiation:
+		s.phase = awaitNegotiation
+	default:
+		s.phase = established
+	}
+	s.framer = proto.NewFramer(conn, c.opts.maxMessage(), s.flush)
+	s.wg.Go(s.readLoop)
+	return s
+}
+
+// readLoop holds the reading role until the connection ends.
+func (s *session) readLoop() {
+	for {
+		raw, err := s.framer.Next()
+		if err == nil {
+			err = s.receive(raw)
+		}
+		if err != nil {
+			s.readEnded(err)
+			return
+		}
+	}
+}
+
+// flush hands out the replies that the last read brought. Doing that only when
+// there is nothing more to look at gives a caller, in its very next call, the
+// knowledge of what came in the same packet behind its reply.
+//
+// Lower half: runs on readLoop.
+func (s *session) flush() {
+	for i, d := range s.ready {
+		d.call.reply <- answer{message: d.reply}
+		s.ready[i] = delivery{}
+	}
+	s.ready = s.ready[:0]
+}
+
+// readEnded ends the session with what the reader met.
+//
+// Lower half: runs on readLoop.
+func (s *session) readEnded(err error) {
+	cause := messageError(err)
+	var broken ProtocolError
+	if errors.As(cause, &broken) {
+		switch s.phase {
+		case awaitGreeting:
+			if _, ok := cause.(*GreetingError); !ok {
+				cause = &GreetingError{Err: cause}
+			}
+		case awaitNegotiation:
+			if _, ok := cause.(*NegotiationError); !ok {
+				cause = &NegotiationError{Err: cause}
+			}
+		}
+	}
+	s.mu.Lock()
+	writeErr := s.writeErr
+	if s.quit && errors.Is(cause, syscall.ECONNRESET) {
+		cause = io.EOF
+	}
+	s.mu.Unlock()
+	s.end(collect(cause, writeErr), s.flush)
+	s.flush() // no-op unless another end was quicker
+}
+
+// end ends the session, once; the first cause wins. Both those who wait for an
+// answer and Disconnect get it, except that for Disconnect ErrClosed is none.
+// beforeDone, unless nil, is called when the client knows of the end and before
+// the waiting calls do.
+func (s *session) end(cause error, beforeDone func()) {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.ended = true
+	s.cause = cause
+	s.pending = nil
+	if s.readOn != nil && s.readOn.Stop() {
+		s.wg.Done()
+	}
+	s.mu.Unlock()
+
+	closeErr := s.conn.Close() // unblocks the reader and the writer
+	if errors.Is(closeErr, net.ErrClosed) {
+		closeErr = nil
+	}
+	s.mu.Lock()
+	if cause != ErrClosed {
+		s.report = cause
+	}
+	s.report = collect(s.report, closeErr)
+	s.mu.Unlock()
+
+	s.client.sessionEnded(s)
+	if beforeDone != nil {
+		beforeDone()
+	}
+	close(s.done)
+}
+
+// whyEnded returns the cause for those who wait. done is closed.
+func (s *session) whyEnded() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause
+}
+
+// writeFailed notes that a write failed. The session does not end yet: the
+// reader reads on to the end of the stream, so that a reply already on its way
+// is not lost, and what it finds there is the cause.
+//
+// The holder of turn calls it.
+func (s *session) writeFailed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.writeErr != nil {
+		return
+	}
+	s.writeErr = err
+	s.wg.Add(1)
+	s.readOn = time.AfterFunc(readOnLimit, func() {
+		defer s.wg.Done()
+		s.end(err, nil)
+	})
+}
+
+// broken returns the error of an earlier failed write, behind which nothing may
+// be written: the stream would go on in the middle of a message.
+func (s *session) broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writeErr
+}
+
+// stopSending makes everybody who waits for a turn give up.
+func (s *session) stopSending() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closingOnce {
+		s.closingOnce = true
+		close(s.closing)
+	}
+}
+
+// takeTurn waits for the right to write. The error is nil, or the reason why it
+// is not to be had.
+func (s *session) takeTurn(ctx context.Context) error {
+	select {
+	case <-s.turn:
+		select {
+		case <-s.closing:
+			s.giveTurn()
+			return ErrClosed
+		case <-ctx.Done():
+			s.giveTurn()
+			return contextError(ctx)
+		default:
+			return nil
+		}
+	case <-ctx.Done():
+		return contextError(ctx)
+	case <-s.closing:
+		return ErrClosed
+	case <-s.done:
+		return s.whyEnded()
+	}
+}
+
+// giveTurn passes the right to write on.
+func (s *session) giveTurn() {
+	const keep = 64 << 10
+	if cap(s.wbuf) > keep {
+		s.wbuf = nil // an idle connection is small
+	}
+	s.turn <- struct{}{}
+}
+
+// oldest returns the command that has been unanswered longest. mu is held.
+func (s *session) oldest() *call {
+	var oldest *call
+	for _, c := range s.pending {
+		if oldest == nil || c.since.Before(oldest.since) {
+			oldest = c
+		}
+	}
+	return oldest
+}
+
+// gate lets a number of commands through and makes the others wait in order.
+// session.mu guards it.
+type gate struct {
+	free    int
+	waiting []*waiter
+}
+
+type waiter struct {
+	granted chan struct{} // closed when it may pass
+}
+
+// enter returns nil if the caller may pass at once, and otherwise its place in
+// the queue.
+func (g *gate) enter() *waiter {
+	if g.free > 0 {
+		g.free--
+		return nil
+	}
+	w := &waiter{granted: make(chan struct{})}
+	g.waiting = append(g.waiting, w)
+	return w
+}
+
+// leave lets the next one through.
+func (g *gate) leave() {
+	if len(g.waiting) > 0 {
+		close(g.waiting[0].granted)
+		g.waiting = g.waiting[1:]
+		return
+	}
+	g.free++
+}
+
+// forget takes w out of the queue, or hands its grant on.
+func (g *gate) forget(w *waiter) {
+	if i := slices.Index(g.waiting, w); i >= 0 {
+		g.waiting = slices.Delete(g.waiting, i, i+1)
+		return
+	}
+	g.leave()
+}

@@ -1,0 +1,112 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	sunPathLen = len(unix.RawSockaddrUnix{}.Path)
+	sendFlags  = unix.MSG_NOSIGNAL
+)
+
+// bindIn listens at name in dir. The way through /proc keeps the address short
+// however long dir is.
+func bindIn(dir, name string) (*net.UnixListener, error) {
+	path := filepath.Join(dir, name)
+	if len(path) > maxUnixPath {
+		d, err := os.Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		path = "/proc/self/fd/" + strconv.Itoa(int(d.Fd())) + "/" + name
+	}
+	return net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+}
+
+// moveNew renames from to to, and fails if there is something.
+func moveNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		err = os.Link(from, to) // a file system without that flag
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// dialVsock connects to port of the machine cid (vsock(7)).
+func dialVsock(ctx context.Context, cid, port uint32) (net.Conn, error) {
+	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	addr := vsockAddr{cid: cid, port: port}
+	err = unix.Connect(fd, &unix.SockaddrVM{CID: cid, Port: port})
+	f := os.NewFile(uintptr(fd), addr.String()) // joins the poller: the socket does not block
+	if errors.Is(err, unix.EINPROGRESS) {
+		err = awaitConnect(ctx, f)
+	} else if err != nil {
+		err = os.NewSyscallError("connect", err)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%v: %w", addr, err)
+	}
+	return &vsockConn{File: f, addr: addr}, nil
+}
+
+// awaitConnect waits until the connection of f stands or has failed.
+func awaitConnect(ctx context.Context, f *os.File) error {
+	stop := context.AfterFunc(ctx, func() { f.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno int
+	polled := false
+	waitErr := raw.Write(func(fd uintptr) bool {
+		if !polled {
+			polled = true
+			return false // writable means decided: wait for that first
+		}
+		errno, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		return true
+	})
+	switch {
+	case ctx.Err() != nil:
+		return contextError(ctx)
+	case waitErr != nil:
+		return waitErr
+	case err != nil:
+		return os.NewSyscallError("getsockopt", err)
+	case errno != 0:
+		return os.NewSyscallError("connect", unix.Errno(errno))
+	}
+	return nil
+}
+
+// vsockConn is a connection over vsock, which the net package does not know.
+type vsockConn struct {
+	*os.File
+	addr vsockAddr
+}
+
+func (c *vsockConn) LocalAddr() net.Addr  { return vsockAddr{cid: unix.VMADDR_CID_ANY} }
+func (c *vsockConn) RemoteAddr() net.Addr { return c.addr }
+
+type vsockAddr struct{ cid, port uint32 }
+
+func (vsockAddr) Network() string  { return "vsock" }
+func (a vsockAddr) String() string { return fmt.Sprintf("vsock:%d:%d", a.cid, a.port) }

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package async
+
+import (
+	"context"
+	"errors"
+	"net"
+)
+
+func dialVsock(context.Context, uint32, uint32) (net.Conn, error) {
+	return nil, errors.New("vsock addresses need Linux; elsewhere, connect in Options.Dialer")
+}

@@ -1,0 +1,136 @@
+package async
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// A sender writes to a connection. Only the holder of session.turn calls try
+// and send.
+type sender interface {
+	// checkFiles says why descriptors cannot be sent, or nil.
+	checkFiles() error
+	// try sends as much of b as goes without waiting, with the descriptors of
+	// files alongside its first byte.
+	try(b []byte, files []*os.File) (int, error)
+	// send is try that waits until at least one byte went.
+	send(b []byte, files []*os.File) (int, error)
+	// interruptible reports whether a send that has not sent anything can be
+	// broken off by a write deadline, leaving the connection as it was. If not,
+	// a send that was begun counts as sent.
+	interruptible() bool
+}
+
+// plainSender writes to a connection that is known by its interface only: TLS,
+// say, is broken for good by a write that is broken off. So no write is.
+type plainSender struct{ conn net.Conn }
+
+var errNoFiles = errors.New("sending file descriptors needs a unix socket")
+
+func (plainSender) checkFiles() error                          { return errNoFiles }
+func (plainSender) try([]byte, []*os.File) (int, error)        { return 0, nil }
+func (p plainSender) send(b []byte, _ []*os.File) (int, error) { return p.conn.Write(b) }
+func (plainSender) interruptible() bool                        { return false }
+
+// write sends wbuf for c. The caller holds the turn, and write passes it on.
+// It does not wait for the peer: what does not go at once is finished by a
+// goroutine, so that c can be cancelled without cutting a message in two.
+func (s *session) write(c *call) {
+	if s.broken() != nil {
+		s.decide(c, false) // not sent; the reader is about to find out why
+		s.giveTurn()
+		return
+	}
+	n, err := s.out.try(s.wbuf, c.cmd.Files)
+	if err == nil && n < len(s.wbuf) {
+		decided := n > 0 || !s.out.interruptible()
+		if decided {
+			s.decide(c, true)
+		}
+		s.wg.Go(func() { s.finish(c, n, decided) })
+		return
+	}
+	s.decide(c, n > 0)
+	s.wrote(c, err)
+}
+
+// finish sends the rest of wbuf, from byte n on. It holds the turn. decided
+// says that c can no longer be withdrawn.
+func (s *session) finish(c *call, n int, decided bool) {
+	for n < len(s.wbuf) {
+		var files []*os.File
+		if n == 0 {
+			files = c.cmd.Files
+		}
+		sent, err := s.out.send(s.wbuf[n:], files)
+		n += sent
+		if !decided {
+			decided = true
+			if s.decide(c, n > 0) {
+				break
+			}
+		}
+		if err != nil {
+			s.wrote(c, err)
+			return
+		}
+	}
+	s.wrote(c, nil)
+}
+
+// wrote ends a write and passes the turn on. What is wrong with c's files only
+// concerns c; any other error, the connection.
+func (s *session) wrote(c *call, err error) {
+	var bad *fileError
+	switch {
+	case errors.As(err, &bad):
+		s.mu.Lock()
+		s.settle(c)
+		s.mu.Unlock()
+		c.reply <- answer{err: refused(c.cmd.label(), bad)}
+	case err != nil:
+		s.writeFailed(err)
+	}
+	s.giveTurn()
+}
+
+// fileError says that a descriptor cannot be sent. Nothing was.
+type fileError struct{ err error }
+
+func (e *fileError) Error() string { return "file descriptors: " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+// withdraw takes c back if no byte of it is on the wire; a message that was
+// begun is left to be finished. c has been given to write.
+func (s *session) withdraw(c *call) {
+	s.mu.Lock()
+	select {
+	case <-c.decided:
+		s.mu.Unlock()
+		return
+	default:
+	}
+	// Under mu, so that the write which this deadline breaks off is that of c:
+	// finish takes mu before it passes the turn on. (Setting a deadline does
+	// not wait for anything.)
+	c.withdrawn = true
+	s.conn.SetWriteDeadline(time.Unix(1, 0))
+	s.mu.Unlock()
+	<-c.decided
+}
+
+// decide settles, once, whether c is on the wire or not, and reports whether it
+// was withdrawn. From here on its files are not touched any more.
+func (s *session) decide(c *call, begun bool) (withdrawn bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.withdrawn {
+		s.conn.SetWriteDeadline(time.Time{})
+		c.withdrawn = !begun
+	}
+	c.begun = begun
+	close(c.decided)
+	return c.withdrawn
+}

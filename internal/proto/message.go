@@ -1,0 +1,170 @@
+package proto
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// An IDKind says what an id is on the wire.
+type IDKind uint8
+
+// The kinds of id. A null counts as none, as in QEMU's own client.
+const (
+	NoID     IDKind = iota
+	NumberID        // an integer from 0 to 2^64-1, written plainly
+	TextID          // a string
+	OtherID         // any other JSON value, which no client of ours sends
+)
+
+// An ID names a command and its reply. It is comparable.
+type ID struct {
+	Kind   IDKind
+	Number uint64
+	Text   string
+}
+
+// Number returns the id n.
+func Number(n uint64) ID { return ID{Kind: NumberID, Number: n} }
+
+// TextualID returns the id s.
+func TextualID(s string) ID { return ID{Kind: TextID, Text: s} }
+
+// Append appends the id as JSON.
+func (id ID) Append(dst []byte) []byte {
+	switch id.Kind {
+	case NumberID:
+		return strconv.AppendUint(dst, id.Number, 10)
+	case TextID:
+		return AppendText(dst, id.Text)
+	}
+	return append(dst, "null"...)
+}
+
+func parseID(value []byte) ID {
+	switch {
+	case len(value) == 0 || string(value) == "null":
+		return ID{}
+	case value[0] == '"':
+		return TextualID(unquote(value))
+	}
+	if n, err := strconv.ParseUint(string(value), 10, 64); err == nil {
+		return Number(n)
+	}
+	return ID{Kind: OtherID}
+}
+
+// A Message is one object from a server, cut into the members that QMP knows
+// (QMP specification, "Server Responses"). The members are parts of Raw, nil
+// where absent; of repeated ones the last counts.
+type Message struct {
+	Raw       []byte
+	QMP       []byte
+	Event     []byte
+	Data      []byte
+	Timestamp []byte
+	Return    []byte
+	Error     []byte
+	ID        ID
+}
+
+// ParseMessage cuts up raw, one validated JSON object.
+func ParseMessage(raw []byte) Message {
+	m := Message{Raw: raw}
+	Members(raw, func(name string, value []byte) bool {
+		switch name {
+		case "QMP":
+			m.QMP = value
+		case "event":
+			m.Event = value
+		case "data":
+			m.Data = value
+		case "timestamp":
+			m.Timestamp = value
+		case "return":
+			m.Return = value
+		case "error":
+			m.Error = value
+		case "id":
+			m.ID = parseID(value)
+		}
+		return true
+	})
+	return m
+}
+
+// ParseError returns the class and the description of a reply's error member.
+// ok is false unless both are there and are strings.
+func ParseError(value []byte) (class, desc string, ok bool) {
+	var hasClass, hasDesc bool
+	Members(value, func(name string, v []byte) bool {
+		switch name {
+		case "class":
+			class, hasClass = Text(v)
+		case "desc":
+			desc, hasDesc = Text(v)
+		}
+		return true
+	})
+	return class, desc, hasClass && hasDesc
+}
+
+// ParseTimestamp returns the time in an event's timestamp member. It is the
+// zero time where that is missing, malformed, or says that the server could
+// not tell (QEMU then sends -1).
+func ParseTimestamp(value []byte) time.Time {
+	sec, usec := int64(-1), int64(-1)
+	Members(value, func(name string, v []byte) bool {
+		n, err := strconv.ParseInt(string(v), 10, 64)
+		if err != nil {
+			n = -1
+		}
+		switch name {
+		case "seconds":
+			sec = n
+		case "microseconds":
+			usec = n
+		}
+		return true
+	})
+	if sec < 0 || usec < 0 || usec >= 1_000_000 {
+		return time.Time{}
+	}
+	return time.Unix(sec, usec*1000)
+}
+
+// A Command is one object from a client, cut up likewise.
+type Command struct {
+	Raw       []byte
+	Name      string // of execute or exec-oob, "" if that is no string
+	HasName   bool   // execute or exec-oob is there and is a string
+	OOB       bool   // it came as exec-oob
+	Arguments []byte // nil if absent
+	ID        ID
+	RawID     []byte // nil if absent; a server echoes it as it came
+	Unknown   string // a member that the specification does not have, or ""
+}
+
+// ParseCommand cuts up raw, one validated JSON object.
+func ParseCommand(raw []byte) Command {
+	c := Command{Raw: raw}
+	Members(raw, func(name string, value []byte) bool {
+		switch name {
+		case "execute", "exec-oob":
+			c.Name, c.HasName = Text(value)
+			c.OOB = name == "exec-oob"
+		case "arguments":
+			c.Arguments = value
+		case "id":
+			c.RawID = value
+			c.ID = parseID(value)
+		default:
+			c.Unknown = name
+		}
+		return true
+	})
+	return c
+}
+
+// Clone returns a copy of the message that shares no bytes with m.
+func (m Message) Clone() Message { return ParseMessage(bytes.Clone(m.Raw)) }

@@ -1,0 +1,171 @@
+package proto
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The functions of this file walk JSON that a Framer, or the encoder, has
+// validated. They take an index into b and return the one behind what they
+// skipped.
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// skipString skips the string that begins at b[i].
+func skipString(b []byte, i int) int {
+	for i++; ; i++ {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return len(b)
+		}
+		i += n
+		// The quote ends the string unless an odd run of backslashes precedes it.
+		back := i
+		for b[back-1] == '\\' {
+			back--
+		}
+		if (i-back)%2 == 0 {
+			return i + 1
+		}
+	}
+}
+
+// skipValue skips the value that begins at b[i].
+func skipValue(b []byte, i int) int {
+	depth := 0
+	for i < len(b) {
+		switch b[i] {
+		case '"':
+			i = skipString(b, i)
+		case '{', '[':
+			depth++
+			i++
+			continue
+		case '}', ']':
+			depth--
+			i++
+		case ',', ':', ' ', '\n', '\r', '\t':
+			i++
+			continue
+		default: // a number or a literal
+			for i < len(b) && !isDelim(b[i]) {
+				i++
+			}
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return i
+}
+
+func isDelim(c byte) bool {
+	switch c {
+	case ',', ':', ']', '}', ' ', '\n', '\r', '\t':
+		return true
+	}
+	return false
+}
+
+// unquote returns the text of the JSON string quoted. Invalid UTF-8 and lone
+// surrogates become U+FFFD.
+func unquote(quoted []byte) string {
+	inner := quoted[1 : len(quoted)-1]
+	plain := true
+	for _, c := range inner {
+		if c == '\\' || c >= 0x80 {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return string(inner)
+	}
+	text, _ := jsontext.AppendUnquote(nil, quoted) // the error repeats what U+FFFD says
+	return string(text)
+}
+
+// Members calls yield for each member of the object obj, which must be
+// validated JSON, in its order, repeated names included, until yield returns
+// false. It does nothing if obj is no object.
+func Members(obj []byte, yield func(name string, value []byte) bool) {
+	i := skipSpace(obj, 0)
+	if i >= len(obj) || obj[i] != '{' {
+		return
+	}
+	for i = skipSpace(obj, i+1); i < len(obj) && obj[i] == '"'; {
+		end := skipString(obj, i)
+		name := unquoteName(obj[i:end])
+		i = skipSpace(obj, skipSpace(obj, end)+1) // behind the colon
+		end = skipValue(obj, i)
+		if !yield(name, obj[i:end:end]) {
+			return
+		}
+		i = skipSpace(obj, end)
+		if i < len(obj) && obj[i] == ',' {
+			i = skipSpace(obj, i+1)
+		}
+	}
+}
+
+// unquoteName is unquote that makes no garbage of the names every message has.
+func unquoteName(quoted []byte) string {
+	switch string(quoted) {
+	case `"return"`:
+		return "return"
+	case `"id"`:
+		return "id"
+	case `"event"`:
+		return "event"
+	case `"data"`:
+		return "data"
+	case `"timestamp"`:
+		return "timestamp"
+	case `"error"`:
+		return "error"
+	case `"execute"`:
+		return "execute"
+	case `"arguments"`:
+		return "arguments"
+	}
+	return unquote(quoted)
+}
+
+// Text returns the text of the JSON string value, and whether it is one.
+func Text(value []byte) (string, bool) {
+	if len(value) < 2 || value[0] != '"' {
+		return "", false
+	}
+	return unquote(value), true
+}
+
+// IsObject reports whether value, validated JSON, is an object.
+func IsObject(value []byte) bool { return len(value) > 0 && value[0] == '{' }
+
+// IsArray reports whether value, validated JSON, is an array.
+func IsArray(value []byte) bool { return len(value) > 0 && value[0] == '[' }
+
+// Elements calls yield for each element of the array arr, which must be
+// validated JSON, until yield returns false. It does nothing if arr is none.
+func Elements(arr []byte, yield func(value []byte) bool) {
+	i := skipSpace(arr, 0)
+	if i >= len(arr) || arr[i] != '[' {
+		return
+	}
+	for i = skipSpace(arr, i+1); i < len(arr) && arr[i] != ']'; {
+		end := skipValue(arr, i)
+		if !yield(arr[i:end:end]) {
+			return
+		}
+		i = skipSpace(arr, end)
+		if i < len(arr) && arr[i] == ',' {
+			i = skipSpace(arr, i+1)
+		}
+	}
+}
