@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -119,12 +118,7 @@ func splitVsock(text string) (cid, port uint32, err error) {
 func (a Address) dial(ctx context.Context) (net.Conn, error) {
 	switch a.Network {
 	case "fd":
-		f, err := a.open()
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close() // FileConn has its own
-		conn, err := net.FileConn(f)
+		conn, err := inherit(a, net.FileConn)
 		if err != nil {
 			return nil, fmt.Errorf("%v is not a connected socket: %w", a, err)
 		}
@@ -142,19 +136,6 @@ func (a Address) dial(ctx context.Context) (net.Conn, error) {
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, a.Network, a.Name)
-}
-
-// open makes a file of the inherited descriptor, which is taken over.
-func (a Address) open() (*os.File, error) {
-	fd, err := strconv.Atoi(a.Name)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), a.String())
-	if f == nil {
-		return nil, fmt.Errorf("%v: %w", a, os.ErrInvalid)
-	}
-	return f, nil
 }
 
 // maxUnixPath is the longest path of a unix socket that every supported

@@ -260,7 +260,9 @@ func (s *session) cancel(ctx context.Context, c *call) (proto.Message, error) {
 
 // settle ends c's time as an unanswered command. mu is held.
 func (s *session) settle(c *call) {
-	delete(s.pending, c.id)
+	if s.pending[c.id] == c { // the id may be another's by now
+		delete(s.pending, c.id)
+	}
 	s.leaveGatesLocked(c)
 }
 

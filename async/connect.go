@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"syscall"
 
 	"github.com/cenkalti/backoff/v4"
 )
@@ -29,9 +28,12 @@ func (c *Client) Connect(ctx context.Context, addr string) error {
 }
 
 // Attach is [Client.Connect] over a connection that is open already. The
-// client takes conn over, and closes it, also if Attach fails for another
-// reason than the client's state.
+// client takes conn over, and closes it if Attach fails; only with a
+// [*StateError] conn stays the caller's.
 func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
+	if ctx.Err() != nil {
+		conn.Close()
+	}
 	return c.connect(ctx, "", func(context.Context) (net.Conn, error) { return conn, nil })
 }
 
@@ -128,6 +130,9 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 	once := func() error {
 		*attempts++
 		conn, last = dial(ctx)
+		if conn == nil && last == nil {
+			last = errors.New("Options.Dialer returned no connection")
+		}
 		if last != nil && ctx.Err() != nil {
 			return backoff.Permanent(last)
 		}
@@ -154,5 +159,5 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 
 // mayAppear reports whether err says that nobody listens there yet.
 func mayAppear(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+	return errors.Is(err, os.ErrNotExist) || isRefused(err)
 }

@@ -90,7 +90,7 @@ func (c *Client) join(ctx context.Context, e *ending, s *session, hard bool) err
 		case <-ctx.Done():
 		}
 	}
-	s.endOrderly(ctx, true)
+	s.endOrderly(ctx, hard)
 	<-e.done
 	return e.err
 }
@@ -98,19 +98,26 @@ func (c *Client) join(ctx context.Context, e *ending, s *session, hard bool) err
 // endOrderly ends s when the message being written is finished, or at once if
 // hard is true or when ctx ends. It returns when s has ended.
 func (s *session) endOrderly(ctx context.Context, hard bool) {
-	if hard {
-		s.end(ErrClosed, nil)
-		<-s.done
-		return
-	}
+	idle := false
 	select {
 	case <-s.turn:
+		idle = true
+	default:
+	}
+	turn := s.turn
+	switch {
+	case hard, idle && s.broken() == nil:
+		s.end(ErrClosed, nil)
+	case s.broken() != nil:
+		turn = nil // the reader is finding out why, for a second at most
+	}
+	select {
+	case <-turn:
 		s.end(ErrClosed, nil)
 	case <-s.done:
 	case <-ctx.Done():
-		err := fmt.Errorf("%sdisconnect: a message was cut off, since the peer did not take it in time: %w",
-			prefix(s.client.name()), contextError(ctx))
-		s.end(err, nil)
+		s.end(fmt.Errorf("%sdisconnect: hung up on a peer that did not take a message in time: %w",
+			prefix(s.client.name()), contextError(ctx)), nil)
 	}
 	<-s.done
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
@@ -102,6 +103,7 @@ type listenSocket struct {
 	label string      // the address as the caller gave it
 	path  string      // of a unix socket; "" otherwise
 	file  fs.FileInfo // what stands at path
+	once  sync.Once   // Close
 }
 
 // Addr returns where the socket listens; of a unix socket the name it was moved
@@ -114,17 +116,17 @@ func (l *listenSocket) Addr() net.Addr {
 }
 
 // Close closes the socket and removes its file, unless another has taken its
-// place. It may be called twice.
-func (l *listenSocket) Close() error {
-	err := l.Listener.Close()
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	if l.path != "" {
-		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.file) {
-			err = errors.Join(err, os.Remove(l.path))
+// place. It may be called again, and then waits for the first call.
+func (l *listenSocket) Close() (err error) {
+	l.once.Do(func() {
+		err = l.Listener.Close()
+		if l.path == "" {
+			return
 		}
-	}
+		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.file) {
+			err = collect(err, os.Remove(l.path))
+		}
+	})
 	return err
 }
 
@@ -133,12 +135,7 @@ func (a Address) listen(ctx context.Context) (*listenSocket, error) {
 	case a.Network == "vsock":
 		return nil, errors.New("listening on vsock is not supported; connect, or hand an accepted connection to Attach")
 	case a.Network == "fd":
-		f, err := a.open()
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		ln, err := net.FileListener(f)
+		ln, err := inherit(a, net.FileListener)
 		if err != nil {
 			return nil, fmt.Errorf("%v is not a listening socket: %w", a, err)
 		}
@@ -170,7 +167,7 @@ func listenUnix(ctx context.Context, path string) (_ *listenSocket, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = collect(err, os.RemoveAll(dir)) }()
 	ln, err := bindIn(dir, "s")
 	if err != nil {
 		return nil, err
@@ -210,7 +207,7 @@ func removeStale(ctx context.Context, path string) error {
 		conn.Close()
 		return fmt.Errorf("%w: somebody listens there", inUse)
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
+	if !isRefused(err) {
 		return fmt.Errorf("%w: %w", inUse, err)
 	}
 	return os.Remove(path)

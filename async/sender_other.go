@@ -2,6 +2,31 @@
 
 package async
 
-import "net"
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+)
 
 func newSender(conn net.Conn) sender { return plainSender{conn} }
+
+// inherit needs descriptors as Unix has them.
+func inherit[T any](_ Address, _ func(*os.File) (T, error)) (T, error) {
+	var none T
+	return none, errors.New("inherited descriptors need a Unix system; here, hand the connection to Attach")
+}
+
+// Winsock's numbers, which differ from those that package syscall invents.
+const (
+	wsaConnReset   = syscall.Errno(10054)
+	wsaConnRefused = syscall.Errno(10061)
+)
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, wsaConnReset)
+}
+
+func isRefused(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaConnRefused)
+}

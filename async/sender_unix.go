@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -128,3 +129,27 @@ func withDescriptors(files []*os.File, fds []int, f func([]int)) error {
 	}
 	return inner
 }
+
+// inherit makes a connection or a listener of the inherited descriptor a, which
+// is taken over only if that works.
+func inherit[T any](a Address, use func(*os.File) (T, error)) (T, error) {
+	var none T
+	fd, err := strconv.Atoi(a.Name)
+	if err != nil {
+		return none, err
+	}
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return none, os.NewSyscallError("fcntl", err)
+	}
+	f := os.NewFile(uintptr(dup), a.String())
+	defer f.Close() // use has made a descriptor of its own
+	v, err := use(f)
+	if err != nil {
+		return none, err
+	}
+	return v, os.NewSyscallError("close", unix.Close(fd))
+}
+
+func isReset(err error) bool   { return errors.Is(err, unix.ECONNRESET) }
+func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }

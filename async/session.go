@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/goqmp/qmp/internal/proto"
@@ -161,7 +160,7 @@ func (s *session) readEnded(err error) {
 	}
 	s.mu.Lock()
 	writeErr := s.writeErr
-	if s.quit && errors.Is(cause, syscall.ECONNRESET) {
+	if s.quit && isReset(cause) {
 		cause = io.EOF
 	}
 	s.mu.Unlock()
@@ -170,7 +169,7 @@ func (s *session) readEnded(err error) {
 }
 
 // end ends the session, once; the first cause wins. Both those who wait for an
-// answer and Disconnect get it, except that for Disconnect ErrClosed is none.
+// answer and Disconnect get it, except that ErrClosed is none for Disconnect.
 // beforeDone, unless nil, is called when the client knows of the end and before
 // the waiting calls do.
 func (s *session) end(cause error, beforeDone func()) {
@@ -192,10 +191,10 @@ func (s *session) end(cause error, beforeDone func()) {
 		closeErr = nil
 	}
 	s.mu.Lock()
-	if cause != ErrClosed {
-		s.report = cause
+	if cause == ErrClosed {
+		cause = s.writeErr // not in order, if a write had failed
 	}
-	s.report = collect(s.report, closeErr)
+	s.report = collect(cause, closeErr)
 	s.mu.Unlock()
 
 	s.client.sessionEnded(s)
