@@ -1,0 +1,65 @@
+# The project's commands; `make` alone lists them.
+#
+# They need Go, git, make and a C compiler (for the race detector). Go fetches
+# the rest of the tools, and `make qemu` the programs that the tests drive.
+
+GO ?= go
+
+# COVER_MIN is in percent. FUZZ and BENCH are regular expressions of names,
+# FUZZTIME is per target. CROSS lists the systems that lint builds for.
+COVER_MIN ?= 85
+FUZZ ?= .
+FUZZTIME ?= 60s
+BENCH ?= .
+CROSS ?= darwin/arm64 windows/amd64
+
+# Debian keeps qemu-ga in a folder that a user's PATH often lacks.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export GO COVER_MIN FUZZ FUZZTIME CROSS
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list these commands
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | \
+	while IFS='	' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: ## drive a virtual machine: QEMU's where it is installed, else a simulated one
+	$(GO) run ./examples/quickstart
+
+# The profile is moved into place only when every test has passed, so that
+# `make cover` never reports on half a run.
+.PHONY: test
+test: qemu ## run every test under the race detector, against a real QEMU
+	$(GO) test -race -shuffle=on -timeout=5m \
+		-covermode=atomic -coverpkg=./... -coverprofile=coverage.out.new ./...
+	@mv coverage.out.new coverage.out
+
+.PHONY: unit
+unit: ## run the tests that need no QEMU
+	$(GO) test -race -shuffle=on -timeout=5m -short ./...
+
+.PHONY: cover
+cover: ## show the coverage of the library's statements; fail below COVER_MIN (85) percent
+	@MAKE='$(MAKE)' scripts/cover.sh
+
+.PHONY: lint
+lint: ## check format, vet, staticcheck, layers, module files and other systems' builds
+	@scripts/lint.sh
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target, or those matching FUZZ, for FUZZTIME (60s) each
+	@scripts/fuzz.sh
+
+.PHONY: bench
+bench: ## run the benchmarks, or those matching BENCH
+	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem ./...
+
+.PHONY: qemu
+qemu: ## install the QEMU programs that the tests drive, where they are missing
+	@scripts/qemu.sh
+
+.PHONY: clean
+clean: ## remove what these commands leave behind
+	rm -rf bin coverage.out coverage.out.new

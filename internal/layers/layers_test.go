@@ -1,0 +1,393 @@
+package layers
+
+import (
+	"cmp"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/goqmp/qmp"
+
+// A room is a package's place in the house. A room imports only rooms on lower
+// floors.
+type room struct {
+	// dir is the package's folder, from the top of the tree. A dir that ends
+	// in "/*" stands for every folder below.
+	dir   string
+	floor int
+
+	// modules lists the modules from outside that the room's code may import.
+	// Tests may import all that is listed anywhere, and testModules.
+	modules []string
+
+	// forTests marks rooms that tests use: code of the library imports none of
+	// them. Their tests and those of their floor may import each other.
+	forTests bool
+
+	// program marks what nobody imports, and what may import anything below:
+	// programs and examples.
+	program bool
+
+	// without lists packages of the standard library that the room's code must
+	// do without.
+	without []string
+}
+
+const (
+	backoff    = "github.com/cenkalti/backoff/v4"
+	json       = "github.com/go-json-experiment/json"
+	multierror = "github.com/hashicorp/go-multierror"
+	sys        = "golang.org/x/sys"
+)
+
+// rooms is the plan of the house, from the ground up. Whoever adds a package
+// adds it here; whoever adds a module says why in the commit.
+var rooms = []room{
+	{dir: "internal/layers", floor: 0, forTests: true},
+
+	// Bytes, messages, values: no goroutine, no socket, no clock (of time it uses
+	// the type).
+	{dir: "internal/proto", floor: 1, modules: []string{json}, without: []string{"net", "os", "context"}},
+
+	{dir: "async", floor: 2, modules: []string{backoff, json, multierror, sys}},
+	{dir: "async/qmptest", floor: 2, modules: []string{json, sys}, forTests: true},
+	{dir: "sync", floor: 3},
+	{dir: "legacy", floor: 4},
+	{dir: "compat", floor: 5},
+	{dir: "compat/machine", floor: 6},
+	{dir: "compat/qtest", floor: 6},
+	{dir: "compat/iotests", floor: 7},
+
+	{dir: "examples/*", floor: 8, program: true},
+	{dir: "cmd/*", floor: 8, program: true},
+}
+
+// testModules may be imported by tests alone.
+var testModules = []string{"go.uber.org/goleak", "github.com/google/go-cmp", "golang.org/x/net"}
+
+func TestNoRoomImportsUpwards(t *testing.T) {
+	files, err := readTree("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without this a wrong folder would pass as a house without faults.
+	if _, ok := files["internal/layers/layers_test.go"]; !ok {
+		t.Fatalf("read %d files of the tree, but not this test", len(files))
+	}
+	for _, fault := range check(files) {
+		t.Error(fault)
+	}
+}
+
+// readTree returns the source of every Go file below top, whatever system it is
+// for, by its slash-separated path from there. Like the go command it leaves out
+// testdata, vendor, nested modules, and what begins with a dot or an underscore.
+func readTree(top string) (map[string]string, error) {
+	files := make(map[string]string)
+	err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == top {
+			return err
+		}
+		base := d.Name()
+		hidden := strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")
+		if d.IsDir() {
+			_, err := os.Stat(filepath.Join(name, "go.mod"))
+			if hidden || base == "testdata" || base == "vendor" || err == nil {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if hidden || !strings.HasSuffix(base, ".go") {
+			return nil
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(top, name)
+		files[filepath.ToSlash(rel)] = string(source)
+		return err
+	})
+	return files, err
+}
+
+// check returns what is wrong with a tree of Go files, given as path and source.
+func check(files map[string]string) []string {
+	c := checker{fset: token.NewFileSet()}
+	for name, source := range files {
+		c.file(name, source)
+	}
+	slices.Sort(c.faults)
+	return slices.Compact(c.faults)
+}
+
+type checker struct {
+	fset   *token.FileSet
+	faults []string
+}
+
+func (c *checker) faultf(pos token.Pos, format string, args ...any) {
+	at := c.fset.Position(pos)
+	c.faults = append(c.faults, fmt.Sprintf("%s:%d: %s", at.Filename, at.Line, fmt.Sprintf(format, args...)))
+}
+
+func (c *checker) file(name, source string) {
+	f, err := parser.ParseFile(c.fset, name, source, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		c.faults = append(c.faults, err.Error())
+		return
+	}
+	if inNoPackage(f) {
+		return
+	}
+	dir := path.Dir(name)
+	in, ok := find(dir)
+	if !ok {
+		c.faults = append(c.faults, fmt.Sprintf("%s: a package that has no floor yet: add it to rooms in internal/layers/layers_test.go", dir))
+		return
+	}
+	isTest := strings.HasSuffix(name, "_test.go")
+
+	for _, spec := range f.Imports {
+		target := strings.Trim(spec.Path.Value, "`\"")
+		rel, ours := within(target, module)
+		switch {
+		case ours:
+			if why := in.refuses(dir, rel, isTest); why != "" {
+				c.faultf(spec.Pos(), "%s imports %s: %s", dir, rel, why)
+			}
+			if spec.Name != nil && spec.Name.Name == "." && !isTest {
+				c.faultf(spec.Pos(), "%s imports %s by a dot: name the package, so that one sees whose the names are", dir, rel)
+			}
+		case target == "C":
+			c.faultf(spec.Pos(), "%s uses cgo: the project builds without a C compiler", dir)
+		case strings.Contains(strings.Split(target, "/")[0], "."):
+			if !in.mayUse(target, isTest) {
+				c.faultf(spec.Pos(), "%s imports %s: not among the modules that rooms in internal/layers/layers_test.go allows there", dir, target)
+			}
+		case !isTest:
+			for _, p := range in.without {
+				if _, ok := within(target, p); ok {
+					c.faultf(spec.Pos(), "%s imports %s: this room does without it", dir, target)
+				}
+			}
+		}
+	}
+	if !isTest && !in.program && !strings.Contains("/"+dir+"/", "/internal/") {
+		c.aliases(dir, f)
+	}
+}
+
+// aliases finds the types of a public package that are other packages' types. An
+// alias of an internal type shows no methods in the documentation; one of a
+// public type declares twice what is to be declared once.
+func (c *checker) aliases(dir string, f *ast.File) {
+	imports := make(map[string]string) // of our packages: folder by name in this file
+	for _, spec := range f.Imports {
+		rel, ours := within(strings.Trim(spec.Path.Value, "`\""), module)
+		if !ours {
+			continue
+		}
+		name := path.Base(rel)
+		switch {
+		case spec.Name != nil:
+			name = spec.Name.Name
+		case rel == "sync":
+			name = "qmpsync"
+		}
+		imports[name] = rel
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if _, ok := n.(*ast.FuncDecl); ok {
+			return false // types inside functions are nobody's documentation
+		}
+		ts, ok := n.(*ast.TypeSpec)
+		if !ok || !ts.Assign.IsValid() {
+			return true
+		}
+		ast.Inspect(ts.Type, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := sel.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			from, ours := imports[pkg.Name]
+			switch {
+			case !ours:
+			case strings.Contains("/"+from+"/", "/internal/"):
+				c.faultf(ts.Pos(), "%s: type %s is an alias of %s in %s: its methods would not show in the documentation; declare a type", dir, ts.Name.Name, sel.Sel.Name, from)
+			case ts.Name.IsExported():
+				c.faultf(ts.Pos(), "%s: type %s re-exports %s of %s: a type is declared once", dir, ts.Name.Name, sel.Sel.Name, from)
+			}
+			return false
+		})
+		return false
+	})
+}
+
+// refuses says why code or a test in the folder dir, whose room in is, may not
+// import the folder target. It returns "" if it may.
+func (in room) refuses(dir, target string, isTest bool) string {
+	if dir == target {
+		return "" // a test from outside the package it tests
+	}
+	to, ok := find(target)
+	switch {
+	case !ok:
+		return "a package that has no floor yet: add it to rooms in internal/layers/layers_test.go"
+	case to.program:
+		return "programs are imported by nobody"
+	case to.forTests && !isTest && !in.forTests && !in.program:
+		return "only tests, programs and other rooms for tests use it"
+	case to.floor < in.floor:
+		return ""
+	case to.floor == in.floor && (to.forTests || in.forTests) && isTest:
+		return ""
+	case to.floor == in.floor:
+		return "rooms on one floor do not import each other"
+	}
+	return "that is upwards"
+}
+
+// mayUse reports whether code or a test of the room may import a package from
+// outside.
+func (in room) mayUse(target string, isTest bool) bool {
+	allowed := in.modules
+	if isTest {
+		allowed = testModules
+		for _, r := range rooms {
+			allowed = append(slices.Clip(allowed), r.modules...)
+		}
+	}
+	return slices.ContainsFunc(allowed, func(m string) bool {
+		_, ok := within(target, m)
+		return ok
+	})
+}
+
+// find returns the room of a folder.
+func find(dir string) (room, bool) {
+	for _, r := range rooms {
+		below, wild := strings.CutSuffix(r.dir, "*")
+		if r.dir == dir || wild && strings.HasPrefix(dir, below) {
+			return r, true
+		}
+	}
+	return room{}, false
+}
+
+// within reports whether a path is top or below it, and returns the rest, "."
+// for top itself.
+func within(p, top string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(p, top)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	return cmp.Or(strings.TrimPrefix(rest, "/"), "."), true
+}
+
+// inNoPackage reports whether a file says that no build uses it, as those do that
+// are run by their own name.
+func inNoPackage(f *ast.File) bool {
+	for _, group := range f.Comments {
+		if group.Pos() > f.Package {
+			break
+		}
+		for _, line := range group.List {
+			if line.Text == "//go:build ignore" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestCheckFindsFaults(t *testing.T) {
+	imports := func(paths ...string) string {
+		return "package p\nimport (\n\"" + strings.Join(paths, "\"\n\"") + "\"\n)"
+	}
+	our := func(dir string) string { return imports(module + "/" + dir) }
+
+	tests := []struct {
+		name, file, source string
+		want               string // part of the one fault; "" for none
+	}{
+		{"down one floor", "async/a.go", our("internal/proto"), ""},
+		{"down many floors", "compat/iotests/a.go", imports(module+"/async", module+"/legacy", module+"/compat/machine"), ""},
+		{"a program takes what it likes", "cmd/qmp-shell/a.go", imports(module+"/legacy", module+"/async/qmptest"), ""},
+		{"so does an example", "examples/quickstart/a.go", imports(module+"/sync", module+"/async/qmptest"), ""},
+		{"the standard library", "async/a.go", imports("context", "net", "os"), ""},
+		{"allowed modules", "async/a.go", imports(backoff, json+"/jsontext", multierror, sys+"/unix"), ""},
+
+		{"up", "async/a.go", our("sync"), "async/a.go:3: async imports sync: that is upwards"},
+		{"up from the ground", "internal/proto/a.go", our("async"), "that is upwards"},
+		{"up from legacy", "legacy/a.go", our("compat"), "that is upwards"},
+		{"up in a test", "async/a_test.go", our("legacy"), "that is upwards"},
+		{"up in a file for another system", "async/a_windows.go", "//go:build windows\n\n" + our("sync"), "that is upwards"},
+		{"sideways", "compat/qtest/a.go", our("compat/machine"), "rooms on one floor"},
+		{"qmptest imports async", "async/qmptest/a.go", our("async"), "rooms on one floor"},
+		{"its tests may", "async/qmptest/a_test.go", our("async"), ""},
+		{"a program is imported", "examples/a/a.go", our("cmd/qmp-shell"), "imported by nobody"},
+
+		{"qmptest in the library", "legacy/a.go", our("async/qmptest"), "only tests"},
+		{"qmptest in its tests", "legacy/a_test.go", our("async/qmptest"), ""},
+		{"qmptest in tests on its floor", "async/a_test.go", our("async/qmptest"), ""},
+		{"qmptest in tests below", "internal/proto/a_test.go", our("async/qmptest"), "that is upwards"},
+		{"an outside test", "legacy/a_test.go", our("legacy"), ""},
+
+		{"a module without permission", "sync/a.go", imports(json), "not among the modules"},
+		{"a module of another room", "internal/proto/a.go", imports(backoff), "not among the modules"},
+		{"a module with such a beginning", "async/a.go", imports(sys + "temd"), "not among the modules"},
+		{"a module in a test", "legacy/a_test.go", imports(json, "go.uber.org/goleak", "github.com/google/go-cmp/cmp"), ""},
+		{"an unknown module in a test", "legacy/a_test.go", imports("example.org/x"), "not among the modules"},
+		{"a test's module in the library", "async/a.go", imports("go.uber.org/goleak"), "not among the modules"},
+		{"cgo", "async/a.go", imports("C"), "uses cgo"},
+		{"a socket on the ground", "internal/proto/a.go", imports("net/url"), "does without"},
+		{"a socket in a test there", "internal/proto/a_test.go", imports("net"), ""},
+
+		{"an unknown folder", "async/ws/a.go", "package ws", "async/ws: a package that has no floor yet: add it to rooms in internal/layers/layers_test.go"},
+		{"an unknown folder at the top", "a.go", "package qmp", "no floor yet"},
+		{"an unknown target", "cmd/x/a.go", our("async/ws"), "no floor yet"},
+		{"a file of no package", "scripts/a.go", "// Words.\n\n//go:build ignore\n\npackage main", ""},
+		{"such words too late", "scripts/a.go", "package main\n\n//go:build ignore\n", "no floor yet"},
+		{"not Go", "async/a.go", "package", "async/a.go:1:8: expected"},
+
+		{"an internal alias", "async/a.go", our("internal/proto") + "\ntype M = proto.M", "async/a.go:5: async: type M is an alias of M in internal/proto"},
+		{"below a pointer", "async/a.go", our("internal/proto") + "\ntype m = []*proto.M", "its methods would not show"},
+		{"of a renamed package", "async/a.go", "package p\nimport x \"" + module + "/internal/proto\"\ntype (\nA int\nM = x.M\n)", "its methods would not show"},
+		{"a generic one", "async/a.go", our("internal/proto") + "\ntype M = proto.M[int]", "its methods would not show"},
+		{"a dot", "async/a.go", "package p\nimport . \"" + module + "/internal/proto\"\ntype M = Message", "by a dot"},
+		{"a re-export", "legacy/a.go", our("async") + "\ntype Event = async.Event", "re-exports Event of async"},
+		{"a re-export of qmpsync", "legacy/a.go", our("sync") + "\ntype Client = qmpsync.Client", "re-exports Client of sync"},
+		{"a shorter name inside", "legacy/a.go", our("async") + "\ntype event = async.Event", ""},
+		{"an alias in a function", "async/a.go", our("internal/proto") + "\nfunc f() { type M = proto.M }", ""},
+		{"an alias in a test", "async/a_test.go", our("internal/proto") + "\ntype M = proto.M", ""},
+		{"a type of its own", "async/a.go", our("internal/proto") + "\ntype M struct{ m proto.M }", ""},
+		{"an alias from elsewhere", "async/a.go", imports("net") + "\ntype Conn = net.Conn", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := check(map[string]string{tt.file: tt.source})
+			switch {
+			case tt.want == "" && len(got) > 0:
+				t.Errorf("found %q in a file without a fault", got)
+			case tt.want != "" && len(got) != 1:
+				t.Errorf("found %q, want one fault with %q", got, tt.want)
+			case tt.want != "" && !strings.Contains(got[0], tt.want):
+				t.Errorf("found %q, want %q", got[0], tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Runs every check and fails at the end if one of them found something: who mends
+# the tree wants to see all of it at once.
+set -u
+
+GO=${GO:-go}
+CROSS=${CROSS:-darwin/arm64 windows/amd64}
+failed=
+
+# check NAME COMMAND... runs one check under its name, and times it.
+check() {
+	name=$1
+	shift
+	printf '%s\n' "-- $name"
+	start=$(date +%s)
+	if "$@"; then
+		printf '   ok (%ss)\n' $(($(date +%s) - start))
+	else
+		printf '   FAILED (%ss)\n' $(($(date +%s) - start))
+		failed="$failed $name;"
+	fi
+}
+
+# The linters' versions are pinned in module files of their own, so that users
+# of the library do not inherit them.
+gofumpt() {
+	files=$($GO tool -modfile=tools/lint.mod gofumpt -l .) || return 1
+	[ -n "$files" ] || return 0
+	printf '%s\n' 'not formatted; gofumpt -w mends them:' "$files"
+	return 1
+}
+
+staticcheck() {
+	$GO tool -modfile=tools/lint.mod staticcheck ./...
+}
+
+# cross OS ARCH compiles the library for another system, and vet compiles the
+# tests too.
+cross() {
+	CGO_ENABLED=0 GOOS=$1 GOARCH=$2 $GO build ./... &&
+		CGO_ENABLED=0 GOOS=$1 GOARCH=$2 $GO vet ./...
+}
+
+check gofumpt gofumpt
+check 'go vet' $GO vet ./...
+check staticcheck staticcheck
+check layers $GO test ./internal/layers
+check 'go mod tidy' $GO mod tidy -diff
+check 'go mod verify' $GO mod verify
+for target in $CROSS; do
+	check "$target" cross "${target%/*}" "${target#*/}"
+done
+check govulncheck scripts/vuln.sh
+
+[ -z "$failed" ] || {
+	printf 'lint: failed:%s\n' "${failed%;}" >&2
+	exit 1
+}
