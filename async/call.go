@@ -206,11 +206,15 @@ func (s *session) encode(c *call) error {
 	if err := c.cmd.checkSize(len(s.wbuf), s.client.opts.maxSend()); err != nil {
 		return err
 	}
-	if err := proto.CheckDepth(s.wbuf); err != nil {
+	switch err := proto.CheckSend(s.wbuf); err {
+	case nil:
+	case proto.ErrDepth:
 		return &MessageError{
 			Reason: TooDeep, Command: c.cmd.label(), Limit: proto.MaxSendDepth,
-			Err: fmt.Errorf("nested deeper than the %d levels that QEMU is sent", proto.MaxSendDepth),
+			Err: fmt.Errorf("%w: more than the %d levels that QEMU is sent", err, proto.MaxSendDepth),
 		}
+	default:
+		return refused(c.cmd.label(), err)
 	}
 	s.logSent(s.wbuf)
 	return nil

@@ -16,6 +16,17 @@ import (
 // [*AddressError], and leaves it idle. A ctx that has already ended changes
 // nothing.
 func (c *Client) Connect(ctx context.Context, addr string) error {
+	return c.connectTo(ctx, addr, false)
+}
+
+// ConnectUnnegotiated is [Client.Connect] without the handshake: it returns as
+// soon as the connection is there, for this one connection, whatever
+// Options.SkipGreeting and Options.SkipNegotiation say.
+func (c *Client) ConnectUnnegotiated(ctx context.Context, addr string) error {
+	return c.connectTo(ctx, addr, true)
+}
+
+func (c *Client) connectTo(ctx context.Context, addr string, bare bool) error {
 	dial := c.opts.Dialer
 	if dial == nil {
 		a, err := ParseAddress(addr)
@@ -24,7 +35,7 @@ func (c *Client) Connect(ctx context.Context, addr string) error {
 		}
 		dial = a.dial
 	}
-	return c.connect(ctx, addr, dial)
+	return c.connect(ctx, addr, dial, bare)
 }
 
 // Attach is [Client.Connect] over a connection that is open already. The
@@ -34,10 +45,10 @@ func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
 	if ctx.Err() != nil {
 		conn.Close()
 	}
-	return c.connect(ctx, "", func(context.Context) (net.Conn, error) { return conn, nil })
+	return c.connect(ctx, "", func(context.Context) (net.Conn, error) { return conn, nil }, false)
 }
 
-func (c *Client) connect(ctx context.Context, addr string, dial func(context.Context) (net.Conn, error)) error {
+func (c *Client) connect(ctx context.Context, addr string, dial func(context.Context) (net.Conn, error), bare bool) error {
 	e := &ConnectError{Op: "connect", Address: addr, Stage: StageConnection, Client: c.name()}
 	if ctx.Err() != nil {
 		e.Err = contextError(ctx)
@@ -57,7 +68,7 @@ func (c *Client) connect(ctx context.Context, addr string, dial func(context.Con
 		e.Err = err
 		return c.failed(a, e)
 	}
-	return c.establish(ctx, a, conn, e)
+	return c.establish(ctx, a, conn, e, bare)
 }
 
 // begin notes an attempt, so that Disconnect can end it. mu is held.
@@ -68,9 +79,9 @@ func (c *Client) begin(ctx context.Context) (context.Context, *attempt) {
 }
 
 // establish makes a session over conn and ends the attempt either way.
-func (c *Client) establish(ctx context.Context, a *attempt, conn net.Conn, e *ConnectError) error {
+func (c *Client) establish(ctx context.Context, a *attempt, conn net.Conn, e *ConnectError, bare bool) error {
 	e.Stage = StageSession
-	s := newSession(c, conn)
+	s := newSession(c, conn, bare)
 	g, err := s.handshake(ctx)
 	if err == nil {
 		err = c.adopt(ctx, s, a, g)

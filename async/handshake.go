@@ -14,7 +14,7 @@ import (
 func (s *session) handshake(ctx context.Context) (*Greeting, error) {
 	opts := &s.client.opts
 	var g *Greeting
-	if !opts.SkipGreeting {
+	if !s.skipGreeting {
 		select {
 		case g = <-s.greeted:
 		case <-ctx.Done():
@@ -23,7 +23,7 @@ func (s *session) handshake(ctx context.Context) (*Greeting, error) {
 			return nil, s.whyHandshakeEnded()
 		}
 	}
-	if !opts.SkipNegotiation {
+	if !s.skipNegotiation {
 		oob := g != nil && !opts.NoOOB && slices.Contains(g.Capabilities, "oob")
 		if err := s.negotiate(ctx, oob); err != nil {
 			return nil, err

@@ -87,7 +87,7 @@ func (c *Client) Accept(ctx context.Context) error {
 		e.Err = err
 		return c.failed(a, e)
 	}
-	return c.establish(ctx, a, conn, e)
+	return c.establish(ctx, a, conn, e, false)
 }
 
 // stopListening closes and removes the listening socket. mu is held.

@@ -63,7 +63,7 @@ func (s *session) receiveGreeting(m proto.Message) error {
 	if err != nil {
 		return &GreetingError{Received: shorten(m.Raw), Err: err}
 	}
-	if s.client.opts.SkipNegotiation {
+	if s.skipNegotiation {
 		s.phase = established
 	} else {
 		s.phase = awaitNegotiation

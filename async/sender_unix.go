@@ -116,16 +116,20 @@ func withDescriptors(files []*os.File, fds []int, f func([]int)) error {
 		f(fds)
 		return nil
 	}
+	// What is not open is EBADF, whoever notices it.
+	if files[0] == nil {
+		return fmt.Errorf("a nil file: %w", unix.EBADF)
+	}
 	conn, err := files[0].SyscallConn()
 	if err != nil {
-		return fmt.Errorf("descriptor of %s: %w", files[0].Name(), err)
+		return fmt.Errorf("descriptor of %s: %w: %w", files[0].Name(), unix.EBADF, err)
 	}
 	var inner error
 	err = conn.Control(func(fd uintptr) {
 		inner = withDescriptors(files[1:], append(fds, int(fd)), f)
 	})
 	if err != nil {
-		return fmt.Errorf("descriptor of %s: %w", files[0].Name(), err)
+		return fmt.Errorf("descriptor of %s: %w: %w", files[0].Name(), unix.EBADF, err)
 	}
 	return inner
 }

@@ -31,6 +31,8 @@ type session struct {
 	out    sender
 	log    *slog.Logger
 
+	skipGreeting, skipNegotiation bool // as Options has them, or both for ConnectUnnegotiated
+
 	turn    chan struct{} // holds one token: the right to write
 	closing chan struct{} // closed when a Disconnect begins: nothing new is sent
 	done    chan struct{} // closed by end, when cause is set
@@ -83,13 +85,18 @@ type delivery struct {
 // is full, and with it what should overtake (QEMU, "QMP out-of-band").
 const inBandWindow = 8
 
-// newSession takes conn over and starts reading.
-func newSession(c *Client, conn net.Conn) *session {
+// newSession takes conn over and starts reading. bare leaves the whole handshake
+// out.
+func newSession(c *Client, conn net.Conn, bare bool) *session {
 	s := &session{
-		client:      c,
-		conn:        conn,
-		out:         newSender(conn),
-		log:         c.logger(),
+		client: c,
+		conn:   conn,
+		out:    newSender(conn),
+		log:    c.logger(),
+
+		skipGreeting:    bare || c.opts.SkipGreeting,
+		skipNegotiation: bare || c.opts.SkipNegotiation,
+
 		turn:        make(chan struct{}, 1),
 		closing:     make(chan struct{}),
 		done:        make(chan struct{}),
@@ -101,9 +108,9 @@ func newSession(c *Client, conn net.Conn) *session {
 	}
 	s.turn <- struct{}{}
 	switch {
-	case !c.opts.SkipGreeting:
+	case !s.skipGreeting:
 		s.phase = awaitGreeting
-	case !c.opts.SkipNegotiation:
+	case !s.skipNegotiation:
 		s.phase = awaitNegotiation
 	default:
 		s.phase = established

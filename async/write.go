@@ -45,15 +45,36 @@ func (s *session) write(c *call) {
 	}
 	n, err := s.out.try(s.wbuf, c.cmd.Files)
 	if err == nil && n < len(s.wbuf) {
-		decided := n > 0 || !s.out.interruptible()
-		if decided {
-			s.decide(c, true)
-		}
-		s.wg.Go(func() { s.finish(c, n, decided) })
+		s.handOver(c, n)
 		return
 	}
 	s.decide(c, n > 0)
 	s.wrote(c, err)
+}
+
+// handOver leaves the rest of wbuf, and the turn, to a goroutine.
+func (s *session) handOver(c *call, n int) {
+	decided := n > 0 || !s.out.interruptible()
+	if decided {
+		s.decide(c, true)
+	}
+	s.mu.Lock()
+	ended := s.ended
+	if !ended {
+		s.wg.Add(1) // under mu: wg is waited for only once ended is set
+	}
+	s.mu.Unlock()
+	if ended {
+		if !decided {
+			s.decide(c, false)
+		}
+		s.giveTurn()
+		return
+	}
+	go func() {
+		defer s.wg.Done()
+		s.finish(c, n, decided)
+	}()
 }
 
 // finish sends the rest of wbuf, from byte n on. It holds the turn. decided
@@ -80,20 +101,26 @@ func (s *session) finish(c *call, n int, decided bool) {
 	s.wrote(c, nil)
 }
 
-// wrote ends a write and passes the turn on. What is wrong with c's files only
-// concerns c; any other error, the connection.
+// wrote ends a write and passes the turn on.
 func (s *session) wrote(c *call, err error) {
-	var bad *fileError
-	switch {
-	case errors.As(err, &bad):
-		s.mu.Lock()
-		s.settle(c)
-		s.mu.Unlock()
-		c.reply <- answer{err: refused(c.cmd.label(), bad)}
-	case err != nil:
-		s.writeFailed(err)
+	if err != nil {
+		s.writeError(c, err)
 	}
 	s.giveTurn()
+}
+
+// writeError deals with a failed write. What is wrong with c's files concerns
+// only c; any other error, the connection.
+func (s *session) writeError(c *call, err error) {
+	var bad *fileError
+	if !errors.As(err, &bad) {
+		s.writeFailed(err)
+		return
+	}
+	s.mu.Lock()
+	s.settle(c)
+	s.mu.Unlock()
+	c.reply <- answer{err: refused(c.cmd.label(), bad)}
 }
 
 // fileError says that a descriptor cannot be sent. Nothing was.

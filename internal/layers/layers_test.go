@@ -60,6 +60,9 @@ var rooms = []room{
 
 	{dir: "async", floor: 2, modules: []string{backoff, json, multierror, sys}},
 	{dir: "async/qmptest", floor: 2, modules: []string{json, sys}, forTests: true},
+	// Starts real programs for integration tests.
+	{dir: "internal/qemutest", floor: 1, modules: []string{backoff, sys}, forTests: true},
+
 	{dir: "sync", floor: 3},
 	{dir: "legacy", floor: 4},
 	{dir: "compat", floor: 5},
@@ -67,7 +70,7 @@ var rooms = []room{
 	{dir: "compat/qtest", floor: 6},
 	{dir: "compat/iotests", floor: 7},
 
-	{dir: "examples/*", floor: 8, program: true},
+	{dir: "examples/*", floor: 8, program: true, modules: []string{backoff}},
 	{dir: "cmd/*", floor: 8, program: true},
 }
 

@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"bytes"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 // QEMU's parser refuses or misreads: invalid UTF-8, lone surrogates, repeated
 // names, NaN and infinities. dst is returned as it was when there is an error.
 //
-// The depth is checked with the whole message, by [CheckDepth].
+// What else QEMU refuses is checked with the whole message, by [CheckSend].
 func AppendObject(dst []byte, v any) ([]byte, error) {
 	var text []byte
 	var err error
@@ -86,15 +87,42 @@ func appendASCII(dst, text []byte) []byte {
 	}
 }
 
-// AppendText appends s as a JSON string in ASCII.
+// ValidText reports whether s reaches QEMU and comes back as it is: it is valid
+// UTF-8 and has none of Unicode's noncharacters, which QEMU's parser refuses.
+func ValidText(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if isNoncharacter(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNoncharacter reports whether r is one of the 66 code points that Unicode
+// sets aside. QEMU 7.2 says "is not a valid Unicode character".
+func isNoncharacter(r rune) bool {
+	return r >= 0xfdd0 && (r <= 0xfdef || r&0xfffe == 0xfffe)
+}
+
+// AppendText appends s as a JSON string in ASCII. Invalid UTF-8 in it becomes
+// U+FFFD; see [ValidText].
 func AppendText(dst []byte, s string) []byte {
-	quoted, _ := jsontext.AppendQuote(nil, s) // the error is about invalid UTF-8, which comes out as U+FFFD
-	return appendASCII(dst, quoted)
+	start := len(dst)
+	dst, _ = jsontext.AppendQuote(dst, s) // the error is about invalid UTF-8, which comes out as U+FFFD
+	for _, c := range dst[start:] {
+		if c >= 0x7f {
+			return appendASCII(dst[:start], bytes.Clone(dst[start:]))
+		}
+	}
+	return dst
 }
 
 // AppendCommand appends a command: {"execute": name, "arguments": args,
-// "id": id}, or exec-oob for execute. args is what AppendObject made; nil leaves
-// the member out, as the zero ID leaves out the id.
+// "id": id}, or exec-oob for execute. args is what AppendObject made; an empty
+// one leaves the member out, as the zero ID leaves out the id.
 func AppendCommand(dst []byte, name string, oob bool, args []byte, id ID) []byte {
 	if oob {
 		dst = append(dst, `{"exec-oob":`...)
@@ -102,7 +130,7 @@ func AppendCommand(dst []byte, name string, oob bool, args []byte, id ID) []byte
 		dst = append(dst, `{"execute":`...)
 	}
 	dst = AppendText(dst, name)
-	if args != nil {
+	if len(args) > 0 {
 		dst = append(dst, `,"arguments":`...)
 		dst = append(dst, args...)
 	}
@@ -110,7 +138,7 @@ func AppendCommand(dst []byte, name string, oob bool, args []byte, id ID) []byte
 }
 
 // AppendWithID appends the object obj, which AppendObject made, with the id as
-// one more member behind the others.
+// one more member behind the others. obj has no member id of its own.
 func AppendWithID(dst, obj []byte, id ID) []byte {
 	dst = append(dst, obj[:len(obj)-1]...)
 	return appendEnd(dst, id, len(obj) > len("{}"))
@@ -128,36 +156,100 @@ func appendEnd(dst []byte, id ID, comma bool) []byte {
 	return append(dst, '}')
 }
 
-// ErrDepth says that a message nests deeper than MaxSendDepth.
-var ErrDepth = errors.New("nested too deeply")
+// What QEMU's parser refuses in a message that is good JSON. It answers each
+// with an error that carries no id.
+var (
+	// ErrDepth says that a message nests deeper than MaxSendDepth.
+	ErrDepth = errors.New("nested too deeply")
+	// ErrTokens says that a message has more than MaxSendTokens tokens.
+	ErrTokens = errors.New("too many JSON tokens")
+	// ErrNoncharacter says that a string in a message holds a Unicode
+	// noncharacter, such as U+FFFE.
+	ErrNoncharacter = errors.New("a Unicode noncharacter in a string")
+)
 
-// CheckDepth returns ErrDepth if msg, encoded by this package, nests deeper
-// than MaxSendDepth.
-func CheckDepth(msg []byte) error {
-	depth := 0
-	for i := 0; i < len(msg); {
+// CheckSend checks msg, one message encoded by this package, for what QEMU's
+// parser refuses although it is good JSON. It returns ErrDepth, ErrTokens,
+// ErrNoncharacter, or nil.
+func CheckSend(msg []byte) error {
+	depth, tokens := 0, 0
+	for i := 0; i < len(msg); tokens++ {
 		switch msg[i] {
 		case '"':
-			i = skipString(msg, i)
-			continue
+			end := skipString(msg, i)
+			if hasNoncharacter(msg[i:end]) {
+				return ErrNoncharacter
+			}
+			i = end
 		case '{', '[':
 			if depth++; depth > MaxSendDepth {
 				return ErrDepth
 			}
+			i++
 		case '}', ']':
 			depth--
+			i++
+		case ',', ':':
+			i++
+		default: // a number or a literal; the encoder leaves no white space
+			for i++; i < len(msg) && !isDelim(msg[i]); {
+				i++
+			}
 		}
-		i++
+	}
+	if tokens > MaxSendTokens {
+		return ErrTokens
 	}
 	return nil
+}
+
+// CheckDepth is CheckSend. It once checked the depth only.
+func CheckDepth(msg []byte) error { return CheckSend(msg) }
+
+// hasNoncharacter looks for a noncharacter in quoted, a JSON string in ASCII,
+// where it can only be an escape.
+func hasNoncharacter(quoted []byte) bool {
+	for {
+		i := bytes.IndexByte(quoted, '\\')
+		if i < 0 {
+			return false
+		}
+		if quoted[i+1] != 'u' {
+			quoted = quoted[i+2:]
+			continue
+		}
+		r := hex4(quoted[i+2:])
+		quoted = quoted[i+6:]
+		if utf16.IsSurrogate(r) && bytes.HasPrefix(quoted, []byte(`\u`)) {
+			r = utf16.DecodeRune(r, hex4(quoted[2:])) // the next round skips the second half
+		}
+		if isNoncharacter(r) {
+			return true
+		}
+	}
+}
+
+// hex4 returns the number in the four hexadecimal digits that b begins with.
+func hex4(b []byte) (r rune) {
+	for _, c := range b[:4] {
+		if r <<= 4; c <= '9' {
+			r |= rune(c - '0')
+		} else {
+			r |= rune(c|0x20-'a') + 10
+		}
+	}
+	return r
 }
 
 // The encoders below are for servers.
 
 // AppendReturn appends a success reply. result and rawID are JSON; an empty
-// rawID leaves the id out.
+// result is {}, an empty rawID leaves the id out.
 func AppendReturn(dst, result, rawID []byte) []byte {
 	dst = append(dst, `{"return":`...)
+	if len(result) == 0 {
+		dst = append(dst, "{}"...)
+	}
 	dst = append(dst, result...)
 	return appendRawEnd(dst, rawID)
 }

@@ -20,12 +20,21 @@ const (
 	// included. It is jsontext's own bound.
 	MaxDepth = 10_000
 	// MaxSendDepth is how deeply an outgoing message may nest, the outer
-	// object included. QEMU's parser gives up a little above it.
+	// object included. QEMU's parser gives up above 1,024.
 	MaxSendDepth = 1_000
+	// MaxSendTokens is how many tokens an outgoing message may have: each
+	// bracket, comma, colon, string, number and literal is one. QEMU's parser
+	// gives up above it.
+	MaxSendTokens = 2 << 20
 
-	// keepBuffer is the largest buffer that an idle Framer holds on to.
-	keepBuffer = 64 << 10
-	// excerptLen bounds the bytes that an error shows.
+	// readSize is how much a Framer reads at once between large messages.
+	readSize = 4 << 10
+	// keepMessage is the largest message whose buffer, at most twice as long,
+	// a Framer keeps for the next one.
+	keepMessage = 16 << 10
+	// maxEmptyReads is how often in a row the reader may return nothing.
+	maxEmptyReads = 100
+	// excerptLen bounds the bytes that an error shows, and the path in it.
 	excerptLen = 80
 )
 
@@ -92,15 +101,16 @@ var errMaxDepth = sync.OnceValue(func() error {
 // Messages may be split and joined in any way, end in CRLF, LF or nothing, and
 // be spread over many lines.
 type Framer struct {
-	src source
-	dec *jsontext.Decoder
-	err error // sticky
+	src   source
+	dec   *jsontext.Decoder
+	start int64 // where the current message begins, as dec counts
+	err   error // sticky
 }
 
 // NewFramer returns a Framer that reads from r. max is the largest message in
 // bytes; 0 means DefaultMaxMessage, a negative number no limit. beforeRead,
-// unless nil, is called when everything received has been given out and the
-// Framer is about to wait for more.
+// unless nil, is called when everything received has been given out, but for
+// the beginning of a message, and the Framer is about to wait for more.
 func NewFramer(r io.Reader, max int, beforeRead func()) *Framer {
 	if max == 0 {
 		max = DefaultMaxMessage
@@ -132,25 +142,35 @@ func (f *Framer) Next() ([]byte, error) {
 }
 
 func (f *Framer) next() ([]byte, error) {
-	rest := bytes.TrimLeft(f.dec.UnreadBuffer(), whitespace)
-	f.src.start(len(rest))
+	unread := f.dec.UnreadBuffer()
+	rest := bytes.TrimLeft(unread, whitespace)
+	f.start = f.dec.InputOffset() + int64(len(unread)-len(rest))
+	f.src.left = f.src.max - len(rest)
+	if len(rest) == 0 {
+		// The wait for a message is here, not in the decoder, so that blank
+		// space counts for no message and fills no buffer.
+		var err error
+		if rest, err = f.src.first(); err != nil {
+			return nil, err
+		}
+	}
 
-	switch f.dec.PeekKind() {
-	case '[', '"', '0':
-		// Said at once: the rest of such a value may be long in coming.
-		return nil, &FrameError{Fault: NotObject, Excerpt: f.excerpt()}
+	// What is wrong with the first byte is said at once: the rest may be long
+	// in coming.
+	switch c := rest[0]; {
+	case c == '[' || c == '"' || c == '-' || '0' <= c && c <= '9':
+		return nil, &FrameError{Fault: NotObject, Excerpt: excerpt(rest)}
+	case c == ',' || c == ':':
+		return nil, &FrameError{Fault: NotJSON, Excerpt: excerpt(rest), Err: errDelim}
 	}
 	msg, err := f.dec.ReadValue()
 	if err != nil {
 		return nil, f.explain(err)
 	}
-	if f.src.max > 0 && len(msg) > f.src.max {
-		return nil, f.tooLarge()
-	}
-	if msg.Kind() != '{' {
+	if msg[0] != '{' { // a literal
 		return nil, &FrameError{Fault: NotObject, Excerpt: excerpt(msg)}
 	}
-	if len(msg) > keepBuffer {
+	if len(msg) > keepMessage {
 		// Give the grown buffer back with this message.
 		f.src.unread(f.dec.UnreadBuffer())
 		f.reset()
@@ -158,31 +178,34 @@ func (f *Framer) next() ([]byte, error) {
 	return msg, nil
 }
 
+var errDelim = errors.New("a comma or colon at start of value")
+
 // explain turns an error of the decoder into one of ours. What the reader said
 // counts for more than what the decoder made of it.
 func (f *Framer) explain(err error) error {
-	switch srcErr := f.src.err; {
-	case errors.Is(srcErr, errFull):
-		return f.tooLarge()
-	case srcErr == io.EOF:
-		if err == io.EOF {
-			return io.EOF
-		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return &FrameError{Fault: Truncated, Excerpt: f.excerpt(), Err: io.ErrUnexpectedEOF}
-		}
-	case srcErr != nil:
-		return srcErr
+	switch f.src.err {
+	case nil:
+	case errFull:
+		return &FrameError{Fault: TooLarge, Limit: f.src.max, Excerpt: f.excerpt()}
+	case io.EOF:
+		return &FrameError{Fault: Truncated, Excerpt: f.excerpt(), Err: io.ErrUnexpectedEOF}
+	default:
+		return f.src.err
 	}
 	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) && syntax.Err == errMaxDepth() {
-		return &FrameError{Fault: TooDeep, Limit: MaxDepth, Excerpt: f.excerpt(), Err: err}
+	if errors.As(err, &syntax) {
+		if syntax.Err == errMaxDepth() {
+			return &FrameError{Fault: TooDeep, Limit: MaxDepth, Excerpt: f.excerpt(), Err: syntax.Err}
+		}
+		// The decoder counts from where it began to read, and its path repeats
+		// names of any length.
+		short := &jsontext.SyntacticError{ByteOffset: syntax.ByteOffset - f.start, Err: syntax.Err}
+		if len(syntax.JSONPointer) <= excerptLen {
+			short.JSONPointer = syntax.JSONPointer
+		}
+		err = short
 	}
 	return &FrameError{Fault: NotJSON, Excerpt: f.excerpt(), Err: err}
-}
-
-func (f *Framer) tooLarge() error {
-	return &FrameError{Fault: TooLarge, Limit: f.src.max, Excerpt: f.excerpt()}
 }
 
 func (f *Framer) excerpt() []byte {
@@ -201,64 +224,101 @@ const whitespace = " \t\r\n"
 
 var errFull = errors.New("message too large")
 
-// source feeds the decoder: it counts the bytes of the message being read,
-// keeps blank space between messages out, and remembers the reader's error.
+// source feeds the decoder. It counts the bytes of the message being read, so
+// that the decoder never holds more of one than max, and remembers the reader's
+// error.
 type source struct {
 	r          io.Reader
-	max        int
+	max        int // no limit if negative
 	beforeRead func()
 
-	pre   []byte // read already, to be read again
-	left  int    // bytes that the current message may still take
-	begun bool   // its first byte has been seen
-	err   error
+	buf     []byte // what was read, of which
+	off     int    // so much has been given out
+	left    int    // bytes that the current message may still take
+	pending error  // came with bytes: to be said once they are given out
+	err     error  // has been said
 }
 
-// start begins a message of which n bytes have been read already.
-func (s *source) start(n int) {
-	s.left, s.begun = s.max-n, n > 0
-}
-
-// unread puts a copy of b in front of what is still to come.
-func (s *source) unread(b []byte) {
-	s.pre = append(bytes.Clone(b), s.pre...)
-}
-
+// Read gives bytes of the current message, and of those behind it, to the
+// decoder. Short reads come out of buf; a long one, for a large message, goes
+// to the reader itself.
 func (s *source) Read(p []byte) (int, error) {
-	for {
-		if s.max > 0 && len(p) > s.left {
-			if s.left <= 0 {
-				s.err = errFull
-				return 0, s.err
-			}
-			p = p[:s.left]
+	if s.max > 0 && len(p) > s.left {
+		if s.left <= 0 {
+			s.err = errFull
+			return 0, s.err
 		}
-		n, err := s.read(p)
-		if n == 0 && err != nil {
-			s.err = err
+		p = p[:s.left]
+	}
+	if s.off == len(s.buf) {
+		if len(p) >= readSize {
+			s.buf, s.off = s.buf[:0], 0 // unread must not find older bytes there
+			n, err := s.fetch(p)
+			s.left -= n
+			return n, err
+		}
+		if err := s.fill(); err != nil {
 			return 0, err
 		}
-		if !s.begun {
-			n = copy(p, bytes.TrimLeft(p[:n], whitespace))
-			s.begun = n > 0
+	}
+	n := copy(p, s.buf[s.off:])
+	s.off += n
+	s.left -= n
+	return n, nil
+}
+
+// first waits for the first byte of a message, skipping blank space, and
+// returns what there is from there on, without giving it out.
+func (s *source) first() ([]byte, error) {
+	for {
+		s.off = skipSpace(s.buf, s.off)
+		if s.off < len(s.buf) {
+			return s.buf[s.off:], nil
 		}
-		if n > 0 {
-			s.left -= n
-			return n, nil
+		if err := s.fill(); err != nil {
+			return nil, err
 		}
 	}
 }
 
-func (s *source) read(p []byte) (int, error) {
-	if len(s.pre) > 0 {
-		n := copy(p, s.pre)
-		if s.pre = s.pre[n:]; len(s.pre) == 0 {
-			s.pre = nil
-		}
-		return n, nil
+// fill reads into buf, all of which must have been given out.
+func (s *source) fill() error {
+	if cap(s.buf) != readSize {
+		s.buf = make([]byte, 0, readSize)
+	}
+	n, err := s.fetch(s.buf[:readSize])
+	s.buf, s.off = s.buf[:n], 0
+	return err
+}
+
+// unread takes back b, the last bytes that were given out.
+func (s *source) unread(b []byte) {
+	if len(b) <= s.off {
+		s.off -= len(b) // they are still there
+		return
+	}
+	s.buf, s.off = append(bytes.Clone(b), s.buf[s.off:]...), 0
+}
+
+// fetch reads from the reader, at least one byte unless there is an error.
+func (s *source) fetch(p []byte) (int, error) {
+	if s.err = s.pending; s.err != nil {
+		return 0, s.err
 	}
 	if s.beforeRead != nil {
 		s.beforeRead()
 	}
-	return s.r.Read(p)
+	for range maxEmptyReads {
+		n, err := s.r.Read(p)
+		s.pending = err
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil {
+			s.err = err
+			return 0, err
+		}
+	}
+	s.pending, s.err = io.ErrNoProgress, io.ErrNoProgress
+	return 0, s.err
 }

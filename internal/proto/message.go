@@ -48,11 +48,22 @@ func parseID(value []byte) ID {
 	case value[0] == '"':
 		return TextualID(unquote(value))
 	}
-	if n, err := strconv.ParseUint(string(value), 10, 64); err == nil {
-		return Number(n)
+	// A number of any length may come; what is too long for 64 bits need not be
+	// copied to be refused.
+	if len(value) <= maxUint64Len {
+		if n, err := strconv.ParseUint(string(value), 10, 64); err == nil {
+			return Number(n)
+		}
 	}
 	return ID{Kind: OtherID}
 }
+
+const (
+	maxUint64Len = len("18446744073709551615")
+	// maxSeconds is the last second of the year 9999, behind which a time.Time
+	// can no longer be written as JSON.
+	maxSeconds = 253402300799
+)
 
 // A Message is one object from a server, cut into the members that QMP knows
 // (QMP specification, "Server Responses"). The members are parts of Raw, nil
@@ -110,27 +121,33 @@ func ParseError(value []byte) (class, desc string, ok bool) {
 }
 
 // ParseTimestamp returns the time in an event's timestamp member. It is the
-// zero time where that is missing, malformed, or says that the server could
-// not tell (QEMU then sends -1).
+// zero time where that is missing, malformed, behind the year 9999, or says
+// that the server could not tell (QEMU then sends -1).
 func ParseTimestamp(value []byte) time.Time {
 	sec, usec := int64(-1), int64(-1)
 	Members(value, func(name string, v []byte) bool {
-		n, err := strconv.ParseInt(string(v), 10, 64)
-		if err != nil {
-			n = -1
-		}
 		switch name {
 		case "seconds":
-			sec = n
+			sec = parseCount(v)
 		case "microseconds":
-			usec = n
+			usec = parseCount(v)
 		}
 		return true
 	})
-	if sec < 0 || usec < 0 || usec >= 1_000_000 {
+	if sec < 0 || sec > maxSeconds || usec < 0 || usec >= 1_000_000 {
 		return time.Time{}
 	}
 	return time.Unix(sec, usec*1000)
+}
+
+// parseCount returns the integer value, or -1 if it is none or too large.
+func parseCount(value []byte) int64 {
+	if len(value) <= maxUint64Len {
+		if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+			return n
+		}
+	}
+	return -1
 }
 
 // A Command is one object from a client, cut up likewise.

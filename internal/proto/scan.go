@@ -2,6 +2,7 @@ package proto
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -77,14 +78,7 @@ func isDelim(c byte) bool {
 // surrogates become U+FFFD.
 func unquote(quoted []byte) string {
 	inner := quoted[1 : len(quoted)-1]
-	plain := true
-	for _, c := range inner {
-		if c == '\\' || c >= 0x80 {
-			plain = false
-			break
-		}
-	}
-	if plain {
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return string(inner)
 	}
 	text, _ := jsontext.AppendUnquote(nil, quoted) // the error repeats what U+FFFD says
@@ -131,8 +125,14 @@ func unquoteName(quoted []byte) string {
 		return "error"
 	case `"execute"`:
 		return "execute"
-	case `"arguments"`:
-		return "arguments"
+	case `"class"`:
+		return "class"
+	case `"desc"`:
+		return "desc"
+	case `"seconds"`:
+		return "seconds"
+	case `"microseconds"`:
+		return "microseconds"
 	}
 	return unquote(quoted)
 }

@@ -105,7 +105,7 @@ func (d *decoder) number() any {
 		return nil
 	}
 	text := d.b[start:d.i]
-	if len(bytes.TrimPrefix(text, []byte("-"))) > MaxDigits {
+	if len(text) > MaxDigits && digits(text) > MaxDigits {
 		if d.err == nil {
 			d.err = &FrameError{Fault: BadNumber, Limit: MaxDigits, Excerpt: excerpt(text)}
 		}
@@ -122,5 +122,16 @@ func (d *decoder) number() any {
 		return n
 	}
 	n, _ := new(big.Int).SetString(string(text), 10)
+	return n
+}
+
+// digits counts the digits of the number text, those of the exponent included.
+func digits(text []byte) int {
+	n := 0
+	for _, c := range text {
+		if '0' <= c && c <= '9' {
+			n++
+		}
+	}
 	return n
 }

@@ -1,0 +1,126 @@
+// Package qemutest starts QEMU's programs for tests that drive the real thing.
+//
+//	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on,wait=off")
+//	c, err := async.Dial(ctx, vm.Path("qmp"), &async.Options{Backoff: qemutest.Backoff})
+//
+// A program that is missing skips the test, and fails it where the environment
+// variable CI is set, so that a build server cannot pass by testing nothing.
+// With go test -short every such test is skipped.
+package qemutest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// The programs that tests drive.
+const (
+	QEMU          = "qemu-system-x86_64"
+	StorageDaemon = "qemu-storage-daemon"
+	GuestAgent    = "qemu-ga"
+	Img           = "qemu-img"
+)
+
+// Patience bounds everything that a test waits for a process to do. It is many
+// times what a busy machine needs: only a hang gets there.
+const Patience = 60 * time.Second
+
+// Context returns a context for one test, bounded by [Patience].
+func Context(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Backoff is the policy by which tests wait for a program's socket, for
+// async.Options.Backoff: often, since a program is up within milliseconds, and
+// for as long as the context of the caller lets it.
+func Backoff() backoff.BackOff { return backoff.NewConstantBackOff(5 * time.Millisecond) }
+
+// Find returns the path of a program. The environment variable QMP_TEST_QEMU
+// may say which [QEMU] to use. Find ends the test, as the package comment says,
+// where the program is missing or tests with programs are not wanted.
+func Find(t testing.TB, program string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("skipped by -short: needs %s", program)
+	}
+	path, err := find(program)
+	var wrong *wrongProgram
+	switch {
+	case err == nil:
+		return path
+	case errors.As(err, &wrong), os.Getenv("CI") != "":
+		t.Fatalf("%v", err)
+	default:
+		t.Skipf("%v ('make qemu' installs what is missing)", err)
+	}
+	return ""
+}
+
+// wrongProgram says that the environment asks for what is no program. Skipping
+// would hide a slip of the pen.
+type wrongProgram struct{ err error }
+
+func (e *wrongProgram) Error() string { return "QMP_TEST_QEMU: " + e.err.Error() }
+func (e *wrongProgram) Unwrap() error { return e.err }
+
+// systemFolders hold programs for administrators, qemu-ga among them. A user's
+// PATH often lacks them.
+var systemFolders = []string{"/usr/local/sbin", "/usr/sbin", "/sbin"}
+
+func find(program string) (string, error) {
+	if named := os.Getenv("QMP_TEST_QEMU"); named != "" && program == QEMU {
+		path, err := lookPath(named)
+		if err != nil {
+			return "", &wrongProgram{err}
+		}
+		return path, nil
+	}
+	path, err := lookPath(program)
+	if err == nil {
+		return path, nil
+	}
+	if program == GuestAgent {
+		for _, dir := range systemFolders {
+			if path, otherErr := exec.LookPath(filepath.Join(dir, program)); otherErr == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", err
+}
+
+// lookPath makes the result absolute: programs are started in other folders.
+func lookPath(program string) (string, error) {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+// Dir returns a new directory that only its owner can enter. Unlike that of
+// T.TempDir its path is short, as a unix socket in it needs. It is removed when
+// the test ends.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "q") // mode 0700
+	if err != nil {
+		t.Fatalf("a directory for the test: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("clean up: %v", err)
+		}
+	})
+	return dir
+}
