@@ -174,27 +174,37 @@ func ExpectNothing(d time.Duration) Step {
 // white space. A reset counts as hanging up: a client that closes with
 // something unread makes one.
 func ExpectEOF() Step {
-	return Step{name: "ExpectEOF", ends: true, waits: hangUpWait, play: func(s *Peer) error {
+	return Step{name: "ExpectEOF", waits: hangUpWait, play: func(s *Peer) error {
 		if _, err := s.Conn(); err != nil {
 			return err
 		}
 		for s.rcv.blank() == len(s.rcv.buf) {
 			if err := s.rcv.fill(); err != nil {
-				if isGone(err) {
-					return nil
-				}
-				return err
+				return s.ended(err)
 			}
 		}
 		return fmt.Errorf("got %s", shorten(s.rcv.buf))
 	}}
 }
 
-// impliedEOF ends a script that does not end the connection by itself.
+// impliedEOF is the last step of every script.
 func impliedEOF() Step {
 	end := ExpectEOF()
-	end.name = "the implied ExpectEOF"
-	return end
+	return Step{name: "the implied ExpectEOF", waits: end.waits, play: func(s *Peer) error {
+		if s.conn == nil || s.closed {
+			return nil
+		}
+		return end.play(s)
+	}}
+}
+
+// ended takes the error of a read for the client's hanging up, if it says that.
+func (s *Peer) ended(err error) error {
+	if !isGone(err) {
+		return err
+	}
+	s.closed = true
+	return s.conn.Close()
 }
 
 // equalMessage compares a message with what is wanted; see ExpectJSON.
@@ -209,15 +219,15 @@ func equalMessage(want []byte, m Message) bool {
 	return equalJSON(want, m.Raw)
 }
 
-type member struct {
+type pair struct {
 	name  string
 	value []byte
 }
 
-func members(obj []byte, without string) (list []member) {
+func members(obj []byte, without string) (list []pair) {
 	proto.Members(obj, func(name string, value []byte) bool {
 		if name != without || without == "" {
-			list = append(list, member{name, value})
+			list = append(list, pair{name, value})
 		}
 		return true
 	})

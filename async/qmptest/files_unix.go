@@ -22,6 +22,7 @@ func readWithFDs(conn net.Conn, p []byte) (n int, fds []int, err error) {
 	}
 	oob := make([]byte, syscall.CmsgSpace(mostFDs*4))
 	n, oobn, _, _, err := uc.ReadMsgUnix(p, oob)
+	n = max(n, 0) // -1 for some errors
 	if oobn > 0 {
 		fds = parseFDs(oob[:oobn])
 	}

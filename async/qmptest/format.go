@@ -78,6 +78,20 @@ func layout(dst, text []byte, pretty bool, end LineEnd) []byte {
 	return append(dst, end.String()...)
 }
 
+// upperEscapes makes the digits of \u escapes capitals, as QEMU has them. It
+// changes text.
+func upperEscapes(text []byte) []byte {
+	for i := 0; i+5 < len(text); i++ {
+		if text[i] != '\\' { // outside strings there are none
+			continue
+		}
+		if i++; text[i] == 'u' {
+			copy(text[i+1:], bytes.ToUpper(text[i+1:i+5]))
+		}
+	}
+	return text
+}
+
 // closes reports whether the next thing in text is the end of an object or
 // array.
 func closes(text []byte) bool {

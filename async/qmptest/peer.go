@@ -2,11 +2,11 @@ package qmptest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -21,7 +21,7 @@ type Peer struct {
 
 	conn   net.Conn // the latest one, nil before the first
 	index  int      // of conn, counted from 0
-	closed bool     // the script has ended conn
+	closed bool     // conn has ended
 	rcv    *receiver
 	got    []*got // what came over conn
 
@@ -47,7 +47,7 @@ func (s *Peer) Conn() (net.Conn, error) {
 		}
 	}
 	if s.closed {
-		return nil, errors.New("the script has ended this connection itself, and there was no Accept since")
+		return nil, errors.New("the connection has ended, and there was no Accept since")
 	}
 	return s.conn, nil
 }
@@ -203,10 +203,12 @@ func (s *Peer) Write(b []byte) error {
 		return err
 	}
 	pieces := s.cut(b)
-	for i, piece := range pieces {
-		_, err := conn.Write(piece)
-		if pipe, ok := conn.(*PipeConn); ok && err == nil && i < len(pieces)-1 {
+	for _, piece := range pieces {
+		if pipe, ok := conn.(*PipeConn); ok && len(pieces) > 1 {
 			err = pipe.awaitRead() // or the pieces would be joined again
+		}
+		if err == nil {
+			_, err = conn.Write(piece)
 		}
 		if isGone(err) {
 			return nil
@@ -236,6 +238,9 @@ func (s *Peer) cut(b []byte) (pieces [][]byte) {
 
 // writeJSON sends text the way QEMU prints it, with a line end.
 func (s *Peer) writeJSON(text []byte) error {
+	if !json.Valid(text) {
+		return fmt.Errorf("%s is not JSON; Send takes anything", shorten(text))
+	}
 	return s.Write(layout(nil, text, s.p.opts.Pretty, s.p.opts.LineEnd))
 }
 
@@ -270,6 +275,9 @@ func WithID(raw string) Target { return Target{kind: toRaw, raw: raw} }
 
 // answer returns the id for a reply.
 func (s *Peer) answer(to []Target) ([]byte, error) {
+	if _, err := s.Conn(); err != nil {
+		return nil, err
+	}
 	t := Target{}
 	switch len(to) {
 	case 0:

@@ -123,9 +123,9 @@ func (c *PipeConn) end(readerGets, writerGets error) error {
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
 		err = nil
+		close(c.closed) // first: who waits at this end is to see this, and not what the lanes say
 		c.out.endWriting(readerGets)
 		c.in.endReading(writerGets)
-		close(c.closed)
 		c.readLimit.stop()
 		c.writeLimit.stop()
 	})

@@ -2,10 +2,11 @@ package qmptest
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"net"
 	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/goqmp/qmp/internal/proto"
 )
@@ -80,9 +81,8 @@ func (r *receiver) next() ([]byte, []int, error) {
 // skipValue consumes one JSON value of any kind, waiting for its end.
 func (r *receiver) skipValue() error {
 	r.given = 0
-	dec := json.NewDecoder(r)
-	var v json.RawMessage
-	if err := dec.Decode(&v); err != nil {
+	dec := jsontext.NewDecoder(r)
+	if err := dec.SkipValue(); err != nil {
 		return err
 	}
 	closeFDs(r.consume(int(dec.InputOffset())))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -83,6 +84,7 @@ type Player struct {
 	arrived chan struct{} // nil, or closed and forgotten when waiting grows
 	conns   []net.Conn    // accepted, to be closed in the end
 	stopped bool          // nothing more is accepted
+	broken  bool          // the script was broken off, so a failure is none
 	at      int           // the step being played
 	failure error         // why the script failed
 }
@@ -125,9 +127,9 @@ func ScriptDial(t testing.TB, addr string, steps ...Step) *Player {
 // as soon as clients can connect; opts may be nil.
 //
 // A step that fails, or runs into the limit, fails the test, and ends all
-// connections and the script. A script whose last step leaves the connection
-// open ends with an implied ExpectEOF. When the test is over it waits for the
-// script's end.
+// connections and the script. If the latest connection is still open behind the
+// last step, an ExpectEOF follows by itself. When the test is over it waits for
+// the script's end.
 func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	t.Helper()
 	p := &Player{
@@ -141,9 +143,7 @@ func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	if p.limit = p.opts.Limit; p.limit == 0 {
 		p.limit = defaultLimit()
 	}
-	if n := len(steps); n == 0 || !steps[n-1].ends {
-		p.steps = append(steps[:n:n], impliedEOF())
-	}
+	p.steps = append(slices.Clip(steps), impliedEOF())
 	if err := p.open(); err != nil {
 		t.Fatalf("qmptest: script: %v", err)
 	}
@@ -283,7 +283,7 @@ func (p *Player) Wait() error {
 	return p.failure
 }
 
-// Step returns the index of the step being played, and how many there are, an
+// Step returns the index of the step being played, and how many there are, the
 // implied ExpectEOF included. When all have been played the two are equal.
 func (p *Player) Step() (at, of int) {
 	p.mu.Lock()
@@ -317,20 +317,15 @@ func (p *Player) fail(i int, err error) {
 		err = fmt.Errorf("the script's limit of %v is over while waiting for %s: %w", p.limit, step.waits, err)
 	}
 	err = fmt.Errorf("qmptest: script step %d of %d, %s: %w", i, len(p.steps), step.name, err)
-	select {
-	case <-p.testOver:
-		if p.opts.MayStop {
-			return
-		}
-	default:
-		if p.opts.MayStop && isTimeout(err) {
-			return
-		}
-	}
 	p.mu.Lock()
-	p.failure = err
+	broken := p.broken || p.opts.MayStop && isTimeout(err)
+	if !broken {
+		p.failure = err
+	}
 	p.mu.Unlock()
-	p.t.Errorf("%v", err)
+	if !broken {
+		p.t.Errorf("%v", err)
+	}
 }
 
 func isTimeout(err error) bool {
@@ -355,7 +350,11 @@ func (p *Player) stop() {
 // finish runs when the test is over.
 func (p *Player) finish() {
 	close(p.testOver)
-	if p.opts.MayStop {
+	// A test that has failed need not wait for what will not come any more.
+	if p.opts.MayStop || p.t.Failed() {
+		p.mu.Lock()
+		p.broken = true
+		p.mu.Unlock()
 		p.stop()
 	}
 	grace := time.NewTimer(time.Until(p.deadline) + 5*time.Second)

@@ -17,7 +17,6 @@ import (
 type Step struct {
 	name  string
 	waits string // what it may wait for, for the message about the limit
-	ends  bool   // the client or the script has ended the connection
 	play  func(*Peer) error
 }
 
@@ -158,8 +157,8 @@ func SendHex(digits string) Step {
 
 // SplitEvery writes everything behind it in pieces of n bytes; 0 ends that.
 //
-// On a Memory connection each piece waits until the client has read the one
-// before. On sockets the pieces are separate writes, which the client may find
+// On a Memory connection each piece waits until the client has read what was
+// sent before. On sockets the pieces are separate writes, which the client may find
 // joined.
 func SplitEvery(n int) Step {
 	return Step{name: fmt.Sprintf("SplitEvery(%d)", n), play: func(s *Peer) error {
@@ -211,7 +210,7 @@ func AwaitMark(name string) Step {
 
 // HangUp closes the connection.
 func HangUp() Step {
-	return Step{name: "HangUp", ends: true, waits: "a client to connect", play: func(s *Peer) error {
+	return Step{name: "HangUp", waits: "a client to connect", play: func(s *Peer) error {
 		return s.end(net.Conn.Close)
 	}}
 }
@@ -238,10 +237,10 @@ func HalfClose() Step {
 // instead of an end of file.
 //
 // A unix socket is reset only by bytes of the client that are left unread. So
-// there Reset waits for some, and it belongs in front of the Expect that would
-// have read them.
+// there Reset waits for some; those that were read together with an earlier
+// message don't count.
 func Reset() Step {
-	return Step{name: "Reset", ends: true, waits: "bytes to leave unread, without which a unix socket is not reset", play: func(s *Peer) error {
+	return Step{name: "Reset", waits: "bytes to leave unread, without which a unix socket is not reset", play: func(s *Peer) error {
 		conn, err := s.Conn()
 		if err != nil {
 			return err
@@ -275,7 +274,7 @@ func (s *Peer) end(hangUp func(net.Conn) error) error {
 // Stall answers nothing more. It reads, and throws away, what the client sends
 // until the client hangs up.
 func Stall() Step {
-	return Step{name: "Stall", ends: true, waits: hangUpWait, play: func(s *Peer) error {
+	return Step{name: "Stall", waits: hangUpWait, play: func(s *Peer) error {
 		if _, err := s.Conn(); err != nil {
 			return err
 		}
@@ -287,7 +286,7 @@ func Stall() Step {
 // and block, until the test is over; then the client must have hung up. To read
 // on in the middle of a test use AwaitMark, during which nothing is read either.
 func StopReading() Step {
-	return Step{name: "StopReading", ends: true, waits: hangUpWait, play: func(s *Peer) error {
+	return Step{name: "StopReading", waits: hangUpWait, play: func(s *Peer) error {
 		if _, err := s.Conn(); err != nil {
 			return err
 		}
@@ -307,10 +306,7 @@ func (s *Peer) drain() error {
 	for {
 		s.rcv.discard()
 		if err := s.rcv.fill(); err != nil {
-			if isGone(err) {
-				return nil
-			}
-			return err
+			return s.ended(err)
 		}
 	}
 }

@@ -1,0 +1,112 @@
+package qmptest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A fakeTB records what would fail a test.
+type fakeTB struct {
+	testing.TB // for the methods that a fake cannot have
+
+	mu       sync.Mutex // guards the fields below
+	errors   []string
+	cleanups []func()
+}
+
+func (f *fakeTB) Helper() {}
+
+func (f *fakeTB) Errorf(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.errors = append(f.errors, fmt.Sprintf(format, args...))
+}
+
+func (f *fakeTB) Fatalf(format string, args ...any) {
+	f.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// run calls test, which Fatalf may end.
+func (f *fakeTB) run(test func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		test()
+	}()
+	<-done
+}
+
+func (f *fakeTB) Failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.errors) > 0
+}
+
+func (f *fakeTB) Cleanup(cleanup func()) { f.cleanups = append(f.cleanups, cleanup) }
+
+// end does what the testing package does behind a test, and returns the
+// failures.
+func (f *fakeTB) end() string {
+	for i := len(f.cleanups) - 1; i >= 0; i-- {
+		f.cleanups[i]()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.errors, "\n")
+}
+
+// A peer is a client by hand: it writes, and reads lines.
+type peer struct {
+	t testing.TB
+	net.Conn
+	r *bufio.Reader
+}
+
+func newPeer(t testing.TB, conn net.Conn, err error) *peer {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &peer{t: t, Conn: conn, r: bufio.NewReader(conn)}
+}
+
+func (p *peer) send(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.Conn, text); err != nil {
+		p.t.Errorf("sending %s: %v", text, err)
+	}
+}
+
+// line returns the next line without its end, or the error in words.
+func (p *peer) line() string {
+	line, err := p.r.ReadString('\n')
+	if err != nil {
+		return line + "!" + err.Error()
+	}
+	return strings.TrimRight(line, "\r\n")
+}
+
+// rest reads until the end.
+func (p *peer) rest() string {
+	b, err := io.ReadAll(p.r)
+	if err != nil {
+		return string(b) + "!" + err.Error()
+	}
+	return string(b)
+}
+
+// want requires the next line to be text.
+func (p *peer) want(text string) {
+	p.t.Helper()
+	if got := p.line(); got != text {
+		p.t.Errorf("got %s, want %s", got, text)
+	}
+}

@@ -1,0 +1,166 @@
+package qmptest
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// greetAndHangUp is a whole script over any kind of connection.
+func greetAndHangUp() []Step {
+	return []Step{Greet(), Expect("a"), HangUp()}
+}
+
+func (p *peer) playGreetAndHangUp() {
+	p.t.Helper()
+	p.line()
+	p.send(`{"execute":"a"}`)
+	if got := p.rest(); got != "" {
+		p.t.Errorf("got %q", got)
+	}
+}
+
+func TestScriptOverUnix(t *testing.T) {
+	path := Script(t, greetAndHangUp()...)
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("directory of the socket: %v, %v", info, err)
+	}
+	conn, err := net.Dial("unix", path)
+	newPeer(t, conn, err).playGreetAndHangUp()
+}
+
+func TestScriptLeavesNoFile(t *testing.T) {
+	tb := &fakeTB{}
+	path := Script(tb, HangUp())
+	conn, err := net.Dial("unix", path)
+	newPeer(t, conn, err).rest()
+	if got := tb.end(); got != "" {
+		t.Error(got)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("directory of the socket is still there: %v", err)
+	}
+}
+
+func TestScriptOverTCP(t *testing.T) {
+	conn, err := net.Dial("tcp", ScriptTCP(t, greetAndHangUp()...))
+	newPeer(t, conn, err).playGreetAndHangUp()
+}
+
+func TestScriptOverTCP6(t *testing.T) {
+	ln, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6: %v", err)
+	}
+	ln.Close()
+	script := Play(t, &ScriptOptions{Network: TCP6}, greetAndHangUp()...)
+	conn, err := script.Dial(t.Context())
+	newPeer(t, conn, err).playGreetAndHangUp()
+	if !strings.HasPrefix(script.Addr(), "[::1]:") {
+		t.Errorf("address %s", script.Addr())
+	}
+}
+
+func TestScriptOverMemory(t *testing.T) {
+	conn, err := ScriptMemory(t, greetAndHangUp()...)(t.Context())
+	newPeer(t, conn, err).playGreetAndHangUp()
+}
+
+func TestScriptOverSocketPair(t *testing.T) {
+	newPeer(t, ScriptConn(t, greetAndHangUp()...), nil).playGreetAndHangUp()
+}
+
+func TestScriptDials(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	script := ScriptDial(t, path, DialFails(), Mark("refused"), Greet(), Expect("a"), HangUp(), AwaitMark("closed"), DialFails())
+	script.AwaitMark("refused")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := ln.Accept()
+	newPeer(t, conn, err).playGreetAndHangUp()
+	ln.Close()
+	script.Mark("closed")
+}
+
+func TestScriptDialsNobody(t *testing.T) {
+	tb := &fakeTB{}
+	Play(tb, &ScriptOptions{DialTo: filepath.Join(t.TempDir(), "s"), Limit: 20 * time.Millisecond}, Accept())
+	if got := tb.end(); !strings.Contains(got, "the script's limit of 20ms is over while waiting for a client to connect") {
+		t.Error(got)
+	}
+}
+
+func TestDialFailsFails(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	tb := &fakeTB{}
+	ScriptDial(tb, ln.Addr().String(), DialFails())
+	if got := tb.end(); !strings.Contains(got, "DialFails: somebody listens at 127.0.0.1:") {
+		t.Error(got)
+	}
+}
+
+func TestUnknownNetwork(t *testing.T) {
+	tb := &fakeTB{}
+	tb.run(func() { Play(tb, &ScriptOptions{Network: "udp"}) })
+	if got := tb.end(); !strings.HasPrefix(got, `qmptest: script: qmptest: network "udp" is none of`) {
+		t.Error(got)
+	}
+}
+
+func TestResetOverTCP(t *testing.T) {
+	conn, err := net.Dial("tcp", ScriptTCP(t, Expect("a"), Reset()))
+	p := newPeer(t, conn, err)
+	p.send(`{"execute":"a"}`)
+	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestHalfCloseOverSockets(t *testing.T) {
+	for name, network := range map[string]string{"unix": Unix, "tcp": TCP, "pair": SocketPair} {
+		t.Run(name, func(t *testing.T) {
+			script := Play(t, &ScriptOptions{Network: network}, Send("x"), HalfClose(), Expect("a"))
+			conn, err := script.Conn(), error(nil)
+			if conn == nil {
+				conn, err = script.Dial(t.Context())
+			}
+			p := newPeer(t, conn, err)
+			if got := p.rest(); got != "x" {
+				t.Errorf("got %q", got)
+			}
+			p.send(`{"execute":"a"}`)
+			p.Close()
+		})
+	}
+}
+
+func TestSplitAddr(t *testing.T) {
+	for addr, want := range map[string][2]string{
+		"/run/x":          {"unix", "/run/x"},
+		"./x:1":           {"unix", "./x:1"},
+		"@x":              {"unix", "@x"},
+		"x":               {"unix", "x"},
+		`C:\x`:            {"unix", `C:\x`},
+		"unix:x:1":        {"unix", "x:1"},
+		"tcp:localhost:1": {"tcp", "localhost:1"},
+		"127.0.0.1:1":     {"tcp", "127.0.0.1:1"},
+		"[::1]:1":         {"tcp", "[::1]:1"},
+	} {
+		if network, address := splitAddr(addr); network != want[0] || address != want[1] {
+			t.Errorf("%s: %s %s", addr, network, address)
+		}
+	}
+}
