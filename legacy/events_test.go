@@ -1,0 +1,271 @@
+package legacy_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/legacy"
+	qmpsync "github.com/goqmp/qmp/sync"
+)
+
+// sends returns steps by which a command x has events of these names in front of
+// its reply.
+func sends(names ...string) []qmptest.Step {
+	steps := []qmptest.Step{qmptest.Expect("x")}
+	for _, name := range names {
+		steps = append(steps, qmptest.Send(`{"event": "`+name+`"}`))
+	}
+	return append(steps, qmptest.Return(`{}`))
+}
+
+func execute(t *testing.T, q *legacy.QEMUMonitorProtocol, name string) {
+	t.Helper()
+	if _, err := q.Cmd(name, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantPull requires PullEvent to return the event of this name; "" is none.
+func wantPull(t *testing.T, q *legacy.QEMUMonitorProtocol, wait legacy.Wait, name string) {
+	t.Helper()
+	var want object
+	if name != "" {
+		want = object{"event": name}
+	}
+	got, err := q.PullEvent(wait)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("PullEvent: error %v, (-want +got) %s", err, diff)
+	}
+}
+
+// wantGet requires GetEvents to return the events of these names.
+func wantGet(t *testing.T, q *legacy.QEMUMonitorProtocol, wait legacy.Wait, names ...string) {
+	t.Helper()
+	want := []map[string]any{}
+	for _, name := range names {
+		want = append(want, object{"event": name})
+	}
+	got, err := q.GetEvents(wait)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("GetEvents: error %v, (-want +got) %s", err, diff)
+	}
+}
+
+func TestEventsInOrder(t *testing.T) {
+	q := connected(t, append(sends("A", "B", "C", "D", "E"), sends("F")...)...)
+	wantPull(t, q, legacy.NoWait, "")
+	wantGet(t, q, legacy.NoWait)
+	execute(t, q, "x")
+	wantPull(t, q, legacy.NoWait, "A")
+	wantPull(t, q, legacy.Forever, "B")
+	wantPull(t, q, legacy.For(time.Nanosecond), "C")
+	wantGet(t, q, legacy.Forever, "D", "E")
+	wantGet(t, q, legacy.NoWait)
+	execute(t, q, "x")
+	q.ClearEvents()
+	wantPull(t, q, legacy.NoWait, "")
+}
+
+// An event comes whole, whatever it is.
+func TestEventsAreNotChecked(t *testing.T) {
+	q := connected(t, qmptest.Expect("x"), qmptest.Send(`{"event": null} {"x": [1], "event": {"a": 1}}`),
+		qmptest.Send(`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "A", "data": {"n": 18446744073709551615}, "id": 3}`), qmptest.Return(`{}`))
+	execute(t, q, "x")
+	got, err := q.GetEvents(legacy.NoWait)
+	wantNoError(t, err)
+	want := []map[string]any{
+		{"event": nil},
+		{"x": []any{int64(1)}, "event": object{"a": int64(1)}},
+		{"timestamp": object{"seconds": int64(1), "microseconds": int64(2)}, "event": "A", "data": object{"n": uint64(1<<64 - 1)}, "id": int64(3)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want +got)", diff)
+	}
+}
+
+func TestEventsThatCannotBeConverted(t *testing.T) {
+	long := qmptest.Send(`{"event": "LONG", "data": 1` + strings.Repeat("0", 5000) + `}`)
+	steps := []qmptest.Step{
+		qmptest.Expect("x"), long, qmptest.Send(`{"event": "A"}`), qmptest.Return(`{}`),
+		qmptest.Expect("x"), long, qmptest.Send(`{"event": "B"}`), long, qmptest.Return(`{}`),
+	}
+	q := connected(t, steps...)
+	execute(t, q, "x")
+	_, err := q.PullEvent(legacy.Forever)
+	wantError[*async.MessageError](t, err)
+	wantPull(t, q, legacy.Forever, "A")
+	execute(t, q, "x")
+	got, err := q.GetEvents(legacy.NoWait)
+	wantError[*async.MessageError](t, err)
+	if diff := cmp.Diff([]map[string]any{{"event": "B"}}, got); diff != "" {
+		t.Error("(-want +got)", diff)
+	}
+}
+
+func TestWaitingForEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := connected(t,
+			qmptest.Pause(time.Minute), qmptest.Send(`{"event": "A"}`),
+			qmptest.Pause(time.Minute), qmptest.Send(`{"event": "B"} {"event": "C"}`),
+			qmptest.Pause(time.Minute), qmptest.Send(`{"event": "D"}`))
+		start := time.Now()
+		at := func(want time.Duration) {
+			t.Helper()
+			if got := time.Since(start); got != want {
+				t.Errorf("%v since the start, want %v", got, want)
+			}
+		}
+		wantPull(t, q, legacy.NoWait, "")
+		wantGet(t, q, legacy.NoWait)
+		_, err := q.PullEvent(legacy.For(20 * time.Second))
+		wantTimeout(t, err)
+		at(20 * time.Second)
+		_, err = q.GetEvents(legacy.For(20 * time.Second))
+		wantTimeout(t, err)
+		at(40 * time.Second)
+		wantPull(t, q, legacy.For(21*time.Second), "A")
+		at(time.Minute)
+		wantPull(t, q, legacy.Forever, "B")
+		at(2 * time.Minute)
+		wantGet(t, q, legacy.NoWait, "C")
+		wantGet(t, q, legacy.Forever, "D")
+		at(3 * time.Minute)
+	})
+}
+
+// A wait that has expired takes nothing, whatever there is.
+func TestExpiredWait(t *testing.T) {
+	q := connected(t, sends("A")...)
+	execute(t, q, "x")
+	for _, wait := range []legacy.Wait{legacy.For(0), legacy.For(-time.Second)} {
+		_, err := q.PullEvent(wait)
+		wantTimeout(t, err)
+		_, err = q.GetEvents(wait)
+		wantTimeout(t, err)
+	}
+	wantPull(t, q, legacy.NoWait, "A")
+}
+
+func TestEventsWithoutSession(t *testing.T) {
+	q := scripted(t, nil, handshake(sends("A")...)...)
+	without := func() {
+		t.Helper()
+		wantPull(t, q, legacy.NoWait, "")
+		wantGet(t, q, legacy.NoWait)
+		q.ClearEvents()
+		for _, wait := range []legacy.Wait{legacy.Forever, legacy.For(time.Hour)} {
+			_, err := q.PullEvent(wait)
+			wantState(t, err, async.Idle, async.Running)
+			_, err = q.GetEvents(wait)
+			wantState(t, err, async.Idle, async.Running)
+		}
+	}
+	without()
+	connect(t, q)
+	execute(t, q, "x")
+	wantNoError(t, q.Close())
+	wantPull(t, q, legacy.Forever, "A") // kept through Close
+	without()
+}
+
+// Events are kept through the end of a connection and the next one. Behind the
+// last of them stands the cause, as long as it is not collected.
+func TestEventsAndTheEndOfTheConnection(t *testing.T) {
+	q := scripted(t, nil, join(handshake(append(sends("A", "B"), qmptest.HangUp())...), handshake(sends("C")...))...)
+	connect(t, q)
+	execute(t, q, "x")
+	wantPull(t, q, legacy.Forever, "A")
+	wantPull(t, q, legacy.Forever, "B")
+	for range 2 {
+		for _, wait := range []legacy.Wait{legacy.Forever, legacy.For(time.Hour)} {
+			_, err := q.PullEvent(wait)
+			if wantError[*async.ExecInterruptedError](t, err); !errors.Is(err, io.EOF) {
+				t.Errorf("error %v, want io.EOF in it", err)
+			}
+			_, err = q.GetEvents(wait)
+			wantError[*async.ExecInterruptedError](t, err)
+		}
+		wantPull(t, q, legacy.NoWait, "")
+	}
+	if err := q.Close(); !errors.Is(err, io.EOF) {
+		t.Errorf("Close: %v, want io.EOF", err)
+	}
+	_, err := q.PullEvent(legacy.Forever)
+	wantState(t, err, async.Idle, async.Running)
+	connect(t, q)
+	execute(t, q, "x")
+	wantPull(t, q, legacy.Forever, "C")
+}
+
+func TestUnreadEventsComeBeforeNewOnes(t *testing.T) {
+	q := scripted(t, nil, join(handshake(append(sends("OLD"), qmptest.HangUp())...), handshake(sends("NEW")...))...)
+	connect(t, q)
+	end := q.Sync().NewListener(nil, "no event")
+	defer end.Close()
+	execute(t, q, "x")
+	if _, err := end.Next(0); !errors.Is(err, io.EOF) { // a Close before that is an orderly end
+		t.Fatal(err)
+	}
+	if err := q.Close(); !errors.Is(err, io.EOF) {
+		t.Errorf("Close: %v, want io.EOF", err)
+	}
+	connect(t, q)
+	execute(t, q, "x")
+	wantGet(t, q, legacy.Forever, "OLD", "NEW")
+}
+
+// The peer dies, or Close is called, while a call waits for an event.
+func TestTheEndOfAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := scripted(t, nil, join(handshake(qmptest.Pause(time.Minute), qmptest.HangUp()), handshake())...)
+		connect(t, q)
+		start := time.Now()
+		_, err := q.PullEvent(legacy.For(time.Hour))
+		if wantError[*async.ExecInterruptedError](t, err); !errors.Is(err, io.EOF) {
+			t.Errorf("error %v, want io.EOF in it", err)
+		}
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("the wait ended after %v, want a minute", took)
+		}
+		if err := q.Close(); !errors.Is(err, io.EOF) {
+			t.Errorf("Close: %v, want io.EOF", err)
+		}
+
+		connect(t, q)
+		failed := make(chan error)
+		go func() {
+			_, err := q.GetEvents(legacy.Forever)
+			failed <- err
+		}()
+		synctest.Wait()
+		wantNoError(t, q.Close())
+		if err := <-failed; !errors.Is(err, async.ErrClosed) {
+			t.Errorf("error %v, want async.ErrClosed", err)
+		}
+	})
+}
+
+// Of a queue with a limit, as a wrapped client may have, what is left comes
+// without a word.
+func TestLimitedQueue(t *testing.T) {
+	c := qmpsync.New(&qmpsync.Options{EventLimit: 2, Async: async.Options{
+		Dialer: qmptest.ScriptMemory(t, handshake(append(sends("A", "B", "C"), sends("D", "E", "F")...)...)...),
+	}})
+	defer c.Close()
+	if err := c.Connect("script"); err != nil {
+		t.Fatal(err)
+	}
+	q := legacy.Wrap(c)
+	execute(t, q, "x")
+	wantGet(t, q, legacy.NoWait, "B", "C")
+	execute(t, q, "x")
+	wantPull(t, q, legacy.For(time.Hour), "E")
+	wantPull(t, q, legacy.Forever, "F")
+}

@@ -1,0 +1,100 @@
+package legacy_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/legacy"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// handshake begins a script with greeting and negotiation.
+func handshake(steps ...qmptest.Step) []qmptest.Step {
+	return append([]qmptest.Step{
+		qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
+	}, steps...)
+}
+
+// join puts the scripts of several connections behind each other.
+func join(scripts ...[]qmptest.Step) []qmptest.Step {
+	var all []qmptest.Step
+	for i, s := range scripts {
+		if i > 0 {
+			all = append(all, qmptest.Accept())
+		}
+		all = append(all, s...)
+	}
+	return all
+}
+
+// scripted returns an object whose Connect reaches the script, in memory.
+func scripted(t *testing.T, opts *legacy.Options, steps ...qmptest.Step) *legacy.QEMUMonitorProtocol {
+	t.Helper()
+	if opts == nil {
+		opts = &legacy.Options{}
+	}
+	o := *opts
+	o.Sync.Async.Dialer = qmptest.ScriptMemory(t, steps...)
+	q, err := legacy.New("script", &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	return q
+}
+
+// connected is scripted behind the handshake.
+func connected(t *testing.T, steps ...qmptest.Step) *legacy.QEMUMonitorProtocol {
+	t.Helper()
+	q := scripted(t, nil, handshake(steps...)...)
+	connect(t, q)
+	return q
+}
+
+func connect(t *testing.T, q *legacy.QEMUMonitorProtocol) {
+	t.Helper()
+	if _, err := q.Connect(true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantNoError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// wantError requires errors.As to find an E in err, and returns it.
+func wantError[E error](t *testing.T, err error) E {
+	t.Helper()
+	var want E
+	if !errors.As(err, &want) {
+		t.Fatalf("error %v, want a %T in it", err, want)
+	}
+	return want
+}
+
+// wantTimeout requires err to be about a time limit, by every name.
+func wantTimeout(t *testing.T, err error) {
+	t.Helper()
+	wantError[*async.TimeoutError](t, err)
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v does not match the standard library's", err)
+	}
+}
+
+// wantState requires err to be a StateError of these two states.
+func wantState(t *testing.T, err error, state, required async.Runstate) {
+	t.Helper()
+	wrong := wantError[*async.StateError](t, err)
+	if wrong.State != state || wrong.Required != required {
+		t.Errorf("%v: names %v and %v, want %v and %v", err, wrong.State, wrong.Required, state, required)
+	}
+}

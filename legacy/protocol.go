@@ -1,0 +1,178 @@
+package legacy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/goqmp/qmp/async"
+	qmpsync "github.com/goqmp/qmp/sync"
+)
+
+// Options configures a [QEMUMonitorProtocol]. A nil *Options, like the zero
+// value, connects to a QEMU monitor.
+type Options struct {
+	// Server listens at the address, from New on, for a peer that dials; Accept
+	// takes it.
+	Server bool
+
+	// Nickname names the object in errors and in the log.
+	Nickname string
+
+	// Conn is an open connection, which Connect uses, once, in place of the
+	// address. It is the object's from then on.
+	Conn net.Conn
+
+	// Sync configures the floors below. Its Async.Nickname, Async.Dialer and
+	// EventLimit give way to what is said here: events are kept without a
+	// limit.
+	Sync qmpsync.Options
+}
+
+// QEMUMonitorProtocol is the old module's class: one QMP server, driven by
+// calls that wait. Make one with [New] or [Wrap].
+type QEMUMonitorProtocol struct {
+	sync *qmpsync.Client
+	addr string
+
+	mu    sync.Mutex                  // guards the field below; held briefly
+	ended *async.ExecInterruptedError // how the last connection ended whose end was met among the events
+}
+
+// New returns an object for the server at addr: a path, or host:port (see
+// [async.ParseAddress] for all that it may be, and [ParseAddress] for the old
+// module's rule). It is not connected yet; with Options.Server it listens, or
+// the error is an [*async.ConnectError] or [*async.AddressError].
+func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	below := opts.Sync
+	below.EventLimit = -1
+	if opts.Nickname != "" {
+		below.Async.Nickname = opts.Nickname
+	}
+	if opts.Conn != nil {
+		if opts.Server {
+			return nil, errors.New("qmp: an open connection cannot be listened on: Options has both Conn and Server")
+		}
+		below.Async.Dialer = once(opts.Conn)
+	}
+	q := Wrap(qmpsync.New(&below))
+	q.addr = addr
+	if opts.Server {
+		if err := q.sync.Listen(addr); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+// once returns a dialer that gives conn, and then fails.
+func once(conn net.Conn) func(context.Context) (net.Conn, error) {
+	var mu sync.Mutex
+	return func(context.Context) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if conn == nil {
+			return nil, errors.New("Options.Conn has been used already")
+		}
+		c := conn
+		conn = nil
+		return c, nil
+	}
+}
+
+// Wrap returns an object over c, with the same connection, state, time limit and
+// queue of events. Both may be used at the same time. It knows no address: to
+// connect it again, call Sync().Connect.
+func Wrap(c *qmpsync.Client) *QEMUMonitorProtocol { return &QEMUMonitorProtocol{sync: c} }
+
+// Sync returns the client of the floor below, for its calls over the same
+// connection. It shares the queue of events: an event goes to whoever reads it
+// first.
+func (q *QEMUMonitorProtocol) Sync() *qmpsync.Client { return q.sync }
+
+// Connect connects to the server. With negotiate it waits for the greeting,
+// negotiates capabilities and returns the whole greeting; without, it returns
+// nil as soon as the connection is there, and sends nothing. All that is bounded
+// by Sync.ConnectLimit, 15 seconds if nothing else is said; SetTimeout has no
+// say.
+//
+// The object must be idle, or the error is an [*async.StateError]. Any other
+// failure is an [*async.ConnectError] around the cause, or an
+// [*async.AddressError], and the object is idle again.
+func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
+	if !negotiate {
+		return nil, q.sync.ConnectUnnegotiated(q.addr)
+	}
+	if err := q.sync.Connect(q.addr); err != nil {
+		return nil, err
+	}
+	return q.Greeting(), nil
+}
+
+// Accept takes the peer that connects to an object made with Options.Server,
+// and returns its greeting, like Connect(true); then it no longer listens. wait
+// bounds all that, [NoWait] being For(0); the old module's default was For 15
+// seconds. A failure is an [*async.ConnectError], and the object is idle and no
+// longer listens, except that an expired wait changes nothing. An object that
+// does not listen gives an [*async.StateError].
+func (q *QEMUMonitorProtocol) Accept(wait Wait) (map[string]any, error) {
+	if err := q.sync.Accept(wait.limit()); err != nil {
+		return nil, err
+	}
+	return q.Greeting(), nil
+}
+
+// Greeting returns the whole greeting of the present connection, or of the last
+// one. It is nil before the first connection, and behind Connect(false).
+func (q *QEMUMonitorProtocol) Greeting() map[string]any {
+	g := q.sync.Greeting()
+	if g == nil {
+		return nil
+	}
+	m, _ := decodeObject(g.Raw)
+	return m
+}
+
+// SetTimeout limits each Cmd, CmdObj and Command from now on, over reconnects
+// too. [Forever], as at the start, is no limit; with [NoWait] or For(0) they fail
+// at once and send nothing.
+func (q *QEMUMonitorProtocol) SetTimeout(wait Wait) { q.sync.SetTimeout(wait.limit()) }
+
+// Close ends the connection, or the listening. Where the connection has already
+// ended by itself, the first Close returns why: io.EOF, a reset, an
+// [async.ProtocolError]. Otherwise it is nil, also for an object that is idle.
+// The object may connect again. A peer that does not take what is being written
+// is waited for no longer than Sync.CloseLimit, 5 seconds if nothing else is
+// said.
+func (q *QEMUMonitorProtocol) Close() error { return q.sync.Disconnect() }
+
+// SendFDSCM sends a file descriptor at once, with a single space byte, ahead of
+// the command that takes it, such as getfd. f stays the caller's. That needs a
+// connection over a unix socket, or the error is an [*async.MessageError]; so it
+// is for a file that is not open, and matches syscall.EBADF then. The connection
+// stays usable behind both.
+//
+// Where two commands with descriptors may be under way, use Files of
+// [async.Command] instead, with Sync().Do: they travel with their own command.
+func (q *QEMUMonitorProtocol) SendFDSCM(f *os.File) error {
+	// Not within SetTimeout, which limits commands.
+	return q.sync.Async().SendFiles(context.Background(), f)
+}
+
+// IsSCMAvailable reports whether SendFDSCM can work: the object is connected,
+// over a unix socket.
+func (q *QEMUMonitorProtocol) IsSCMAvailable() bool { return q.sync.Async().CanSendFiles() }
+
+// SyscallConn gives access to the socket, to ask the system about it: the old
+// get_sock_fd, whose bare number could belong to another file by the time it is
+// used. Reading and writing are the engine's. Without a connection the error is
+// an [*async.StateError].
+func (q *QEMUMonitorProtocol) SyscallConn() (syscall.RawConn, error) {
+	return q.sync.Async().SyscallConn()
+}
