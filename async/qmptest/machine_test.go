@@ -123,6 +123,7 @@ var dialogues = map[string][]exchange{
 		{"\xff", generic("", `JSON parse error, stray '\uFFFD'`)},
 		{`{"execute":"query-name","id":1,"id":2}`, generic("", `JSON parse error, duplicate key`)},
 		{`{"execute":"query-name","id":"\ud800"}`, generic("", `JSON parse error, \\ud800 is not a valid Unicode character`)},
+		{"{\"execute\":\"\xc3(\"}", generic("", `JSON parse error, invalid UTF-8 sequence in string`)},
 		{`{"execute":"query-name","id":9}`, []string{`{"return": {"name": "vm1"}, "id": 9}`}},
 	},
 	"out of band": {
@@ -191,7 +192,6 @@ func TestMachineVersion(t *testing.T) {
 		{`{"execute":"yank","arguments":{"instances":{}}}`, generic("", `Invalid parameter type for 'instances', expected: array`)},
 		{`{"execute":"human-monitor-command","arguments":{"command-line":null}}`, generic("", `Invalid parameter type for 'command-line', expected: string`)},
 		{`{"execute":"human-monitor-command","arguments":{"command-line":true}}`, generic("", `Invalid parameter type for 'command-line', expected: string`)},
-		{"{\"execute\":\"\xff\"}", generic("", `JSON parse error, invalid UTF-8 sequence in string`)},
 	})
 }
 

@@ -273,8 +273,9 @@ func NoID() Target { return Target{kind: toNobody} }
 // WithID sends a reply with this id, which is JSON.
 func WithID(raw string) Target { return Target{kind: toRaw, raw: raw} }
 
-// answer returns the id for a reply.
-func (s *Peer) answer(to []Target) ([]byte, error) {
+// Answer returns the id for a reply to the last message, or to the one that to
+// says, which then counts as answered. It is nil for a message without one.
+func (s *Peer) Answer(to ...Target) (json.RawMessage, error) {
 	if _, err := s.Conn(); err != nil {
 		return nil, err
 	}
@@ -291,7 +292,7 @@ func (s *Peer) answer(to []Target) ([]byte, error) {
 	case toNobody:
 		return nil, nil
 	case toRaw:
-		return []byte(t.raw), nil
+		return json.RawMessage(t.raw), nil
 	case toOldest:
 		for _, candidate := range s.got {
 			if !candidate.answered {

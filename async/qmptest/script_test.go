@@ -31,45 +31,81 @@ var plays = []struct {
 		p.line()
 		p.send(" \r\n {\"execute\":\"x\"}")
 	}, `qmptest: script step 1 of 2, the implied ExpectEOF: got `},
-	{"forgotten close", []Step{Greet()}, func(_ *peer, script *Player) { script.Wait() },
-		`script step 1 of 2, the implied ExpectEOF: the script's limit of 1h0m0s is over while waiting for the client to hang up; a Disconnect or Close is missing: `},
+	{
+		"forgotten close",
+		[]Step{Greet()},
+		func(_ *peer, script *Player) { script.Wait() },
+		`script step 1 of 2, the implied ExpectEOF: the script's limit of 1h0m0s is over while waiting for the client to hang up; a Disconnect or Close is missing: `,
+	},
 
 	{"expect", []Step{Expect("a"), Expect("b", `{"x":1,"y":[true,null,"é"]}`), Expect("c", "")}, func(p *peer, _ *Player) {
 		p.send(`{"execute":"a","arguments":{}}{"execute":"b","arguments":{ "x" : 1,"y":[true,null,"\u00e9"]}}` + "\n" + `{"execute":"c"}`)
 	}, ""},
-	{"expect another", []Step{Accept(), Expect("a")}, func(p *peer, _ *Player) { p.send(`{"execute":"b"}`) },
-		`qmptest: script step 1 of 3, Expect("a"): want execute "a", got {"execute":"b"}`},
-	{"expect in band", []Step{Expect("a")}, func(p *peer, _ *Player) { p.send(`{"exec-oob":"a"}`) },
-		`want execute "a", got {"exec-oob":"a"}`},
-	{"expect arguments", []Step{Expect("a", `{"x":1}`)}, func(p *peer, _ *Player) { p.send(`{"execute":"a","arguments":{"x":1.0}}`) },
-		"script step 0 of 2, Expect(\"a\", `{\"x\":1}`): want arguments `{\"x\":1}`, got {"},
+	{
+		"expect another",
+		[]Step{Accept(), Expect("a")},
+		func(p *peer, _ *Player) { p.send(`{"execute":"b"}`) },
+		`qmptest: script step 1 of 3, Expect("a"): want execute "a", got {"execute":"b"}`,
+	},
+	{
+		"expect in band",
+		[]Step{Expect("a")},
+		func(p *peer, _ *Player) { p.send(`{"exec-oob":"a"}`) },
+		`want execute "a", got {"exec-oob":"a"}`,
+	},
+	{
+		"expect arguments",
+		[]Step{Expect("a", `{"x":1}`)},
+		func(p *peer, _ *Player) { p.send(`{"execute":"a","arguments":{"x":1.0}}`) },
+		"script step 0 of 2, Expect(\"a\", `{\"x\":1}`): want arguments `{\"x\":1}`, got {",
+	},
 	{"expect no arguments", []Step{Expect("a", "")}, func(p *peer, _ *Player) { p.send(`{"execute":"a","arguments":{}}`) }, "want arguments ``"},
 	{"expect but hang-up", []Step{Expect("a")}, func(*peer, *Player) {}, `script step 0 of 2, Expect("a"): the client hung up (EOF)`},
 	{"expect but garbage", []Step{Expect("a")}, func(p *peer, _ *Player) { p.send(`{"execute":}`) }, `what the client sent is not JSON`},
 	{"expect but half", []Step{Expect("a")}, func(p *peer, _ *Player) { p.send(`{"execute":`) }, `what the client sent is cut off`},
-	{"expect but nothing", []Step{Expect("a")}, func(_ *peer, script *Player) { script.Wait() },
-		`script step 0 of 2, Expect("a"): the script's limit of 1h0m0s is over while waiting for a message from the client: `},
-	{"expect oob", []Step{ExpectOOB("a"), ExpectOOB("b")}, func(p *peer, _ *Player) { p.send(`{"exec-oob":"a"}{"execute":"b"}`) },
-		`script step 1 of 3, ExpectOOB("b"): want exec-oob "b", got {"execute":"b"}`},
+	{
+		"expect but nothing",
+		[]Step{Expect("a")},
+		func(_ *peer, script *Player) { script.Wait() },
+		`script step 0 of 2, Expect("a"): the script's limit of 1h0m0s is over while waiting for a message from the client: `,
+	},
+	{
+		"expect oob",
+		[]Step{ExpectOOB("a"), ExpectOOB("b")},
+		func(p *peer, _ *Player) { p.send(`{"exec-oob":"a"}{"execute":"b"}`) },
+		`script step 1 of 3, ExpectOOB("b"): want exec-oob "b", got {"execute":"b"}`,
+	},
 	{"expect json", []Step{ExpectJSON(`{"a":[{"b":{}}]}`), ExpectJSON(`{"id":"$id","a":1}`), ExpectJSON(`{"a":1}`), ExpectJSON(`{"id":3}`)}, func(p *peer, _ *Player) {
 		p.send(`{"a":[{"b":{}}],"id":1}{"a":1,"id":7}{"a":1}{"id": 3}`)
 	}, ""},
-	{"expect json order", []Step{ExpectJSON(`{"a":1,"b":2}`)}, func(p *peer, _ *Player) { p.send(`{"b":2,"a":1}`) },
-		"ExpectJSON(`{\"a\":1,\"b\":2}`): want {\"a\":1,\"b\":2}, got {\"b\":2,\"a\":1}"},
+	{
+		"expect json order",
+		[]Step{ExpectJSON(`{"a":1,"b":2}`)},
+		func(p *peer, _ *Player) { p.send(`{"b":2,"a":1}`) },
+		"ExpectJSON(`{\"a\":1,\"b\":2}`): want {\"a\":1,\"b\":2}, got {\"b\":2,\"a\":1}",
+	},
 	{"expect json id", []Step{ExpectJSON(`{"a":1,"id":"$id"}`)}, func(p *peer, _ *Player) { p.send(`{"a":1}`) }, "want {"},
 	{"expect json length", []Step{ExpectJSON(`{"a":[1,2]}`)}, func(p *peer, _ *Player) { p.send(`{"a":[1]}`) }, "want {"},
 	{"expect json element", []Step{ExpectJSON(`{"a":[1,2]}`)}, func(p *peer, _ *Player) { p.send(`{"a":[1,3]}`) }, "want {"},
 	{"expect json more", []Step{ExpectJSON(`{"a":"x"}`)}, func(p *peer, _ *Player) { p.send(`{"a":"x","b":1}`) }, "want {"},
 	{"expect json text", []Step{ExpectJSON(`{"a":"1"}`)}, func(p *peer, _ *Player) { p.send(`{"a":1}`) }, "want {"},
-	{"expect raw", []Step{ExpectRaw(`{"a": 1}`), ExpectRaw(`{"a": 1}`)}, func(p *peer, _ *Player) { p.send("\n" + `{"a": 1} {"a":1}`) },
-		"script step 1 of 3, ExpectRaw(`{\"a\": 1}`): want \"{\\\"a\\\": 1}\", got \"{\\\"a\\\":1}\""},
-	{"expect func", []Step{ExpectFunc("likes it", func(m Message) error {
-		if string(m.ID) != "5" {
-			return errors.New("wrong id")
-		}
-		return nil
-	}), ExpectFunc("hates it", func(Message) error { return errors.New("never") })}, func(p *peer, _ *Player) { p.send(`{"id":5}{}`) },
-		`script step 1 of 3, ExpectFunc("hates it"): never, got {}`},
+	{
+		"expect raw",
+		[]Step{ExpectRaw(`{"a": 1}`), ExpectRaw(`{"a": 1}`)},
+		func(p *peer, _ *Player) { p.send("\n" + `{"a": 1} {"a":1}`) },
+		"script step 1 of 3, ExpectRaw(`{\"a\": 1}`): want \"{\\\"a\\\": 1}\", got \"{\\\"a\\\":1}\"",
+	},
+	{
+		"expect func",
+		[]Step{ExpectFunc("likes it", func(m Message) error {
+			if string(m.ID) != "5" {
+				return errors.New("wrong id")
+			}
+			return nil
+		}), ExpectFunc("hates it", func(Message) error { return errors.New("never") })},
+		func(p *peer, _ *Player) { p.send(`{"id":5}{}`) },
+		`script step 1 of 3, ExpectFunc("hates it"): never, got {}`,
+	},
 	{"expect nothing", []Step{ExpectNothing(time.Second), Mark("quiet"), Expect("a")}, func(p *peer, script *Player) {
 		start := time.Now()
 		p.send(" \n")
@@ -135,8 +171,12 @@ var plays = []struct {
 		p.Close()
 		s.Mark("gone")
 	}, ""},
-	{"send to nobody reading", []Step{SendBytes(make([]byte, 1<<20))}, func(_ *peer, s *Player) { s.Wait() },
-		"SendBytes(1048576 bytes): the script's limit of 1h0m0s is over while waiting for the client to read: sending"},
+	{
+		"send to nobody reading",
+		[]Step{SendBytes(make([]byte, 1<<20))},
+		func(_ *peer, s *Player) { s.Wait() },
+		"SendBytes(1048576 bytes): the script's limit of 1h0m0s is over while waiting for the client to read: sending",
+	},
 	{"split", []Step{Accept(), SplitAt(2, 3), Send("abcdef"), SplitEvery(4), Send("ghijkl"), SplitEvery(0), Send("mno")}, func(p *peer, _ *Player) {
 		for _, want := range []string{"ab", "c", "def", "ghij", "klmno"} {
 			synctest.Wait()
@@ -161,8 +201,12 @@ var plays = []struct {
 		s.Mark("b")
 		p.Read(make([]byte, 1))
 	}, ""},
-	{"mark never set", []Step{AwaitMark("b")}, func(_ *peer, s *Player) { s.Wait() },
-		`script step 0 of 2, AwaitMark("b"): the script's limit of 1h0m0s is over while waiting for the test to call Mark("b")`},
+	{
+		"mark never set",
+		[]Step{AwaitMark("b")},
+		func(_ *peer, s *Player) { s.Wait() },
+		`script step 0 of 2, AwaitMark("b"): the script's limit of 1h0m0s is over while waiting for the test to call Mark("b")`,
+	},
 	{"hang up", []Step{Greet(), HangUp(), Accept(), Send("x"), HangUp()}, func(p *peer, s *Player) {
 		if got := p.rest(); !strings.HasSuffix(got, "}\r\n") {
 			p.t.Errorf("got %q", got)

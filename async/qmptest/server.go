@@ -84,7 +84,7 @@ const (
 	CommandNotFound = "CommandNotFound"
 )
 
-// An Error, returned by a handler, becomes the error reply. Other errors become
+// An Error that a handler returns becomes the error reply. Other errors become
 // one of class GenericError.
 type Error struct {
 	Class string

@@ -74,7 +74,7 @@ func Greet(capabilities ...string) Step {
 // result is JSON.
 func Return(result string, to ...Target) Step {
 	return sends("Return("+shortText(result)+")", func(s *Peer) error {
-		id, err := s.answer(to)
+		id, err := s.Answer(to...)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func Return(result string, to ...Target) Step {
 // ReturnError answers the last message, or the one that to says, with an error.
 func ReturnError(class, desc string, to ...Target) Step {
 	return sends(fmt.Sprintf("ReturnError(%q, %q)", class, desc), func(s *Peer) error {
-		id, err := s.answer(to)
+		id, err := s.Answer(to...)
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func ReturnError(class, desc string, to ...Target) Step {
 // a message without an id that is null.
 func Reply(text string) Step {
 	return sends("Reply("+shortText(text)+")", func(s *Peer) error {
-		text, err := s.expand(text)
+		text, err := s.Expand(text)
 		if err != nil {
 			return err
 		}
@@ -106,8 +106,9 @@ func Reply(text string) Step {
 	})
 }
 
-// expand fills in $id and $prev_id, also where the text has them in quotes.
-func (s *Peer) expand(text string) (string, error) {
+// Expand fills in $id and $prev_id as Reply does, also where the text has them
+// in quotes. The text need not be JSON.
+func (s *Peer) Expand(text string) (string, error) {
 	for back, name := range []string{"$id", "$prev_id"} {
 		if !strings.Contains(text, name) {
 			continue
