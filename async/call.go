@@ -30,6 +30,15 @@ func newCall(out *outgoing) *call {
 	return &call{cmd: out, reply: make(chan answer, 1), decided: make(chan struct{})}
 }
 
+// end answers c, and never waits. The first answer counts: a server may answer
+// a command that is still being written, and then fails to be.
+func (c *call) end(a answer) {
+	select {
+	case c.reply <- a:
+	default:
+	}
+}
+
 // answer is what a call ends with, if the session answers it at all.
 type answer struct {
 	message proto.Message
@@ -231,6 +240,7 @@ func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 	case <-ctx.Done():
 		return s.cancel(ctx, c)
 	case <-s.done:
+		<-c.decided // at once, since the connection is closed: only now is it known whether c was sent
 		select {
 		case a := <-c.reply: // it came just before the hang-up, so it counts
 			return a.message, a.err

@@ -24,17 +24,18 @@ type Client struct {
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
 	state    Runstate
 	watchers map[*RunstateWatcher]struct{}
-	attempt  *attempt      // Connect or Accept under way; nil otherwise
+	attempt  *attempt      // Connect, Listen or Accept under way; nil otherwise
 	listener *listenSocket // between Listen and the peer's arrival; nil otherwise
 	session  *session      // from Running until its end was collected; nil otherwise
 	ending   *ending       // the Disconnect under way; nil otherwise
 	greeting *Greeting     // of the newest session
 }
 
-// attempt is a Connect or an Accept under way.
+// attempt is a Connect, a Listen or an Accept under way.
 type attempt struct {
-	cancel context.CancelCauseFunc
-	done   chan struct{} // closed when the client is Running or Idle again
+	cancel    context.CancelCauseFunc
+	done      chan struct{} // closed when it has come to its end, one way or the other
+	calledOff bool          // by Disconnect: whatever it comes to, the client goes to Idle; guarded by Client.mu
 }
 
 // ending is a Disconnect under way, which others join.

@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 
@@ -42,10 +43,15 @@ func (c *Client) connectTo(ctx context.Context, addr string, bare bool) error {
 // client takes conn over, and closes it if Attach fails; only with a
 // [*StateError] conn stays the caller's.
 func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
-	if ctx.Err() != nil {
+	taken := false
+	err := c.connect(ctx, "", func(context.Context) (net.Conn, error) {
+		taken = true
+		return conn, nil
+	}, false)
+	if _, wrongState := errors.AsType[*StateError](err); err != nil && !taken && !wrongState {
 		conn.Close()
 	}
-	return c.connect(ctx, "", func(context.Context) (net.Conn, error) { return conn, nil }, false)
+	return err
 }
 
 func (c *Client) connect(ctx context.Context, addr string, dial func(context.Context) (net.Conn, error), bare bool) error {
@@ -84,7 +90,7 @@ func (c *Client) establish(ctx context.Context, a *attempt, conn net.Conn, e *Co
 	s := newSession(c, conn, bare)
 	g, err := s.handshake(ctx)
 	if err == nil {
-		err = c.adopt(ctx, s, a, g)
+		err = c.adopt(s, a, g)
 	}
 	if err != nil {
 		s.end(err, nil)
@@ -92,15 +98,16 @@ func (c *Client) establish(ctx context.Context, a *attempt, conn net.Conn, e *Co
 		e.Err = err
 		return c.failed(a, e)
 	}
+	s.log.Debug("qmp: connected")
 	return nil
 }
 
 // adopt makes s the client's session, unless the attempt has been called off
 // or s has ended meanwhile.
-func (c *Client) adopt(ctx context.Context, s *session, a *attempt, g *Greeting) error {
+func (c *Client) adopt(s *session, a *attempt, g *Greeting) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if errors.Is(context.Cause(ctx), ErrClosed) {
+	if a.calledOff {
 		return ErrClosed
 	}
 	s.mu.Lock()
@@ -112,17 +119,23 @@ func (c *Client) adopt(ctx context.Context, s *session, a *attempt, g *Greeting)
 	c.session, c.greeting = s, g
 	c.setState(Running, false)
 	c.endAttempt(a)
-	c.logger().Debug("qmp: connected")
 	return nil
 }
 
 // failed rolls an attempt back to Idle.
 func (c *Client) failed(a *attempt, err error) error {
 	c.mu.Lock()
+	level := slog.LevelError
+	if a.calledOff {
+		level = slog.LevelInfo
+	}
+	c.mu.Unlock()
+	c.logger().Log(context.Background(), level, "qmp: no connection", "error", err)
+
+	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.logger().Error("qmp: no connection", "error", err)
-	c.setState(Disconnecting, false)
-	c.setState(Idle, false)
+	c.setState(Disconnecting, a.calledOff)
+	c.setState(Idle, a.calledOff)
 	c.endAttempt(a)
 	return err
 }
@@ -140,14 +153,16 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 	var last error
 	once := func() error {
 		*attempts++
-		conn, last = dial(ctx)
-		if conn == nil && last == nil {
-			last = errors.New("Options.Dialer returned no connection")
+		var err error
+		conn, err = dial(ctx)
+		if conn == nil && err == nil {
+			err = errors.New("Options.Dialer returned no connection")
 		}
-		if last != nil && ctx.Err() != nil {
-			return backoff.Permanent(last)
+		if err != nil && ctx.Err() != nil && last != nil {
+			return backoff.Permanent(last) // tells more than that this dial was broken off
 		}
-		if last != nil && !mayAppear(last) {
+		last = err
+		if last != nil && (ctx.Err() != nil || !mayAppear(last)) {
 			return backoff.Permanent(last)
 		}
 		return last

@@ -38,6 +38,7 @@ func (c *Client) disconnect(ctx context.Context, hard bool) error {
 		return c.join(ctx, e, s, hard)
 	case c.attempt != nil:
 		a := c.attempt
+		a.calledOff = true
 		c.mu.Unlock()
 		a.cancel(ErrClosed)
 		<-a.done
@@ -69,10 +70,10 @@ func (c *Client) disconnect(ctx context.Context, hard bool) error {
 	e.err = s.report
 	quit := s.quit
 	s.mu.Unlock()
-	c.mu.Lock()
 	if orderly {
 		c.logEnd(e.err, quit)
 	}
+	c.mu.Lock()
 	c.session, c.ending = nil, nil
 	c.setState(Idle, orderly)
 	c.mu.Unlock()
@@ -98,45 +99,52 @@ func (c *Client) join(ctx context.Context, e *ending, s *session, hard bool) err
 // endOrderly ends s when the message being written is finished, or at once if
 // hard is true or when ctx ends. It returns when s has ended.
 func (s *session) endOrderly(ctx context.Context, hard bool) {
-	idle := false
-	select {
-	case <-s.turn:
-		idle = true
-	default:
+	if hard {
+		s.end(ErrClosed, nil)
 	}
 	turn := s.turn
-	switch {
-	case hard, idle && s.broken() == nil:
-		s.end(ErrClosed, nil)
-	case s.broken() != nil:
-		turn = nil // the reader is finding out why, for a second at most
+	written := func() {
+		turn = nil
+		if s.broken() == nil {
+			s.end(ErrClosed, nil)
+		} // else the reader is finding out why, for a second at most
 	}
 	select {
 	case <-turn:
-		s.end(ErrClosed, nil)
-	case <-s.done:
-	case <-ctx.Done():
-		s.end(fmt.Errorf("%sdisconnect: hung up on a peer that did not take a message in time: %w",
-			prefix(s.client.name()), contextError(ctx)), nil)
+		written() // also if ctx has ended already: there is nothing to wait for
+	default:
 	}
-	<-s.done
+	for {
+		select {
+		case <-turn:
+			written()
+		case <-s.done:
+			return
+		case <-ctx.Done():
+			s.end(fmt.Errorf("%sdisconnect: hung up on a peer that did not take a message in time: %w",
+				prefix(s.client.name()), contextError(ctx)), nil)
+			<-s.done
+			return
+		}
+	}
 }
 
 // sessionEnded learns from s that it has ended.
 func (c *Client) sessionEnded(s *session) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.session != s || c.state != Running {
+		c.mu.Unlock()
 		return // a failed handshake, or an end that was asked for
 	}
 	s.mu.Lock()
 	cause, quit := s.report, s.quit
 	s.mu.Unlock()
-	c.logEnd(cause, quit)
 	for _, l := range c.loadListeners() {
 		l.connectionEnded(&ExecInterruptedError{Client: c.name(), Err: cause})
 	}
 	c.setState(Disconnecting, false)
+	c.mu.Unlock()
+	c.logEnd(cause, quit)
 }
 
 // logEnd logs the end of a session, once. That the peer hangs up behind the

@@ -12,6 +12,7 @@ import (
 // specification, "Capabilities Negotiation"), bounded by ctx. It returns the
 // greeting, nil if that is skipped. The caller ends the session on an error.
 func (s *session) handshake(ctx context.Context) (*Greeting, error) {
+	defer s.hasAsked()
 	opts := &s.client.opts
 	var g *Greeting
 	if !s.skipGreeting {
@@ -67,6 +68,7 @@ func (s *session) negotiate(ctx context.Context, oob bool) error {
 		return err
 	}
 	s.write(c)
+	s.hasAsked()
 
 	select {
 	case <-s.negotiated:

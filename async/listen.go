@@ -13,7 +13,8 @@ import (
 )
 
 // Listen listens for one peer at addr; [Client.Accept] takes it. The client is
-// Connecting meanwhile. It must be idle before.
+// Connecting meanwhile. It must be idle before, and is idle again if the error
+// is a [*ConnectError].
 //
 // A unix socket is made so that only its owner can connect, without a moment in
 // between. A stale socket is replaced; any other file, and a socket at which
@@ -29,20 +30,35 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 		return e
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.state != Idle {
+		defer c.mu.Unlock()
 		return c.stateError("listen", Idle)
 	}
-	// Binding waits for nobody, so it may be done with mu held: there is no
-	// half-listening state for anybody to see.
-	ln, err := a.listen(ctx)
+	ctx, at := c.begin(ctx)
+	c.setState(Connecting, false)
+	c.mu.Unlock()
+
+	ln, err := a.listen(ctx) // not with mu held: to look a host's name up takes its time
+	if err == nil {
+		ln.label = addr
+		err = c.adoptListener(ln, at)
+	}
 	if err != nil {
 		e.Err = err
-		return e
+		return c.failed(at, e)
+	}
+	return nil
+}
+
+// adoptListener makes ln the client's, unless the attempt has been called off.
+func (c *Client) adoptListener(ln *listenSocket, a *attempt) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.calledOff {
+		return collect(ErrClosed, ln.Close())
 	}
 	c.listener = ln
-	ln.label = addr
-	c.setState(Connecting, false)
+	c.endAttempt(a)
 	return nil
 }
 
@@ -68,9 +84,15 @@ func (c *Client) Accept(ctx context.Context) error {
 	ctx, a := c.begin(ctx)
 	c.mu.Unlock()
 
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		ln.Close()
+	})
 	conn, err := ln.Accept()
-	stop()
+	if !stop() {
+		<-closed
+	}
 	c.mu.Lock()
 	stopErr := c.stopListening()
 	c.mu.Unlock()

@@ -1,6 +1,7 @@
 package async
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ func (s *session) receive(raw []byte) error {
 			if !valid || jsontext.Value(other).Kind() != '{' {
 				return &MessageError{Reason: NotObject, Err: fmt.Errorf("replaced by Options.OnReceive with what is no JSON object: %q", shorten(other))}
 			}
-			raw = other
+			raw = bytes.TrimSpace(other) // as the framer gives it
 		}
 	}
 	s.logReceived(raw)
@@ -68,7 +69,7 @@ func (s *session) receiveGreeting(m proto.Message) error {
 	} else {
 		s.phase = awaitNegotiation
 	}
-	s.greeted <- g
+	s.greet = g
 	return nil
 }
 
@@ -80,6 +81,12 @@ func (s *session) receiveNegotiation(m proto.Message) error {
 		s.drop(m, "second greeting")
 		return nil
 	}
+	if m.Error != nil && m.ID.Kind != proto.NoID && m.ID != proto.Number(1) {
+		// QEMU gives the answer to a command whose client has gone to the next
+		// client (seen).
+		s.drop(m, "error reply to another's command")
+		return nil
+	}
 	if m.Return == nil || m.Error != nil {
 		if class, desc, ok := proto.ParseError(m.Error); ok {
 			return &NegotiationError{Class: class, Desc: desc}
@@ -87,7 +94,7 @@ func (s *session) receiveNegotiation(m proto.Message) error {
 		return &NegotiationError{Err: fmt.Errorf("malformed reply: %q", shorten(m.Raw))}
 	}
 	s.phase = established
-	s.negotiated <- m.Clone()
+	s.agreed = true
 	return nil
 }
 

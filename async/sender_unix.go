@@ -82,10 +82,18 @@ func writeError(ctlErr, err error) error {
 	return err
 }
 
+// maxFiles is how many descriptors one message carries on Linux (unix(7)), and
+// no other system takes fewer. With many more the system's error would look like
+// one of the connection.
+const maxFiles = 253
+
 // sendmsg sends some of b, the files with its first byte.
 func sendmsg(fd int, b []byte, files []*os.File) (n int, err error) {
 	if len(files) == 0 {
 		return sendmsgFDs(fd, b, nil)
+	}
+	if len(files) > maxFiles {
+		return 0, &fileError{fmt.Errorf("%d of them, more than the %d that a message can carry", len(files), maxFiles)}
 	}
 	filesErr := withDescriptors(files, nil, func(fds []int) {
 		n, err = sendmsgFDs(fd, b, unix.UnixRights(fds...))
@@ -128,8 +136,8 @@ func withDescriptors(files []*os.File, fds []int, f func([]int)) error {
 	err = conn.Control(func(fd uintptr) {
 		inner = withDescriptors(files[1:], append(fds, int(fd)), f)
 	})
-	if err != nil {
-		return fmt.Errorf("descriptor of %s: %w: %w", files[0].Name(), unix.EBADF, err)
+	if err != nil { // of package os alone, which no caller could match
+		return fmt.Errorf("descriptor of %s: %w: %w", files[0].Name(), unix.EBADF, os.ErrClosed)
 	}
 	return inner
 }

@@ -45,10 +45,15 @@ type session struct {
 	framer *proto.Framer
 	phase  phase
 	ready  []delivery // replies to hand out before the next read blocks
+	greet  *Greeting  // likewise
+	agreed bool       // likewise: the reply to qmp_capabilities
+
+	asked    chan struct{} // closed when qmp_capabilities was written, or is not going to be
+	hasAsked func()        // closes asked, once
 
 	// Each takes at most one value, from readLoop, during the handshake.
 	greeted    chan *Greeting
-	negotiated chan proto.Message
+	negotiated chan struct{}
 
 	mu          sync.Mutex         // guards the fields below; held briefly, never across I/O
 	lastID      uint64             // the engine's ids, from 1
@@ -101,12 +106,14 @@ func newSession(c *Client, conn net.Conn, bare bool) *session {
 		closing:     make(chan struct{}),
 		done:        make(chan struct{}),
 		greeted:     make(chan *Greeting, 1),
-		negotiated:  make(chan proto.Message, 1),
+		negotiated:  make(chan struct{}, 1),
+		asked:       make(chan struct{}),
 		pending:     make(map[proto.ID]*call),
 		window:      gate{free: inBandWindow},
 		descriptors: gate{free: 1},
 	}
 	s.turn <- struct{}{}
+	s.hasAsked = sync.OnceFunc(func() { close(s.asked) })
 	switch {
 	case !s.skipGreeting:
 		s.phase = awaitGreeting
@@ -141,16 +148,30 @@ func (s *session) readLoop() {
 // Lower half: runs on readLoop.
 func (s *session) flush() {
 	for i, d := range s.ready {
-		d.call.reply <- answer{message: d.reply}
+		d.call.end(answer{message: d.reply})
 		s.ready[i] = delivery{}
 	}
 	s.ready = s.ready[:0]
+	if s.greet != nil {
+		s.greeted <- s.greet
+		s.greet = nil
+	}
+	if s.agreed {
+		s.negotiated <- struct{}{}
+		s.agreed = false
+	}
 }
 
 // readEnded ends the session with what the reader met.
 //
 // Lower half: runs on readLoop.
 func (s *session) readEnded(err error) {
+	if err == io.EOF && s.phase == awaitNegotiation {
+		// A server that has only shut down its direction is still answered: its
+		// greeting asks for that. The handshake is about to, or gives up by itself.
+		s.flush()
+		<-s.asked
+	}
 	cause := messageError(err)
 	var broken ProtocolError
 	if errors.As(cause, &broken) {
@@ -166,17 +187,17 @@ func (s *session) readEnded(err error) {
 		}
 	}
 	s.mu.Lock()
-	writeErr := s.writeErr
 	if s.quit && isReset(cause) {
 		cause = io.EOF
 	}
 	s.mu.Unlock()
-	s.end(collect(cause, writeErr), s.flush)
+	s.end(cause, s.flush)
 	s.flush() // no-op unless another end was quicker
 }
 
 // end ends the session, once; the first cause wins. Both those who wait for an
-// answer and Disconnect get it, except that ErrClosed is none for Disconnect.
+// answer and Disconnect get it, with the error of a failed write behind it,
+// except that ErrClosed is none for Disconnect.
 // beforeDone, unless nil, is called when the client knows of the end and before
 // the waiting calls do.
 func (s *session) end(cause error, beforeDone func()) {
@@ -186,8 +207,12 @@ func (s *session) end(cause error, beforeDone func()) {
 		return
 	}
 	s.ended = true
-	s.cause = cause
 	s.pending = nil
+	s.cause = collect(cause, s.writeErr)
+	s.report = s.cause
+	if cause == ErrClosed {
+		s.report = s.writeErr
+	}
 	if s.readOn != nil && s.readOn.Stop() {
 		s.wg.Done()
 	}
@@ -198,10 +223,7 @@ func (s *session) end(cause error, beforeDone func()) {
 		closeErr = nil
 	}
 	s.mu.Lock()
-	if cause == ErrClosed {
-		cause = s.writeErr // not in order, if a write had failed
-	}
-	s.report = collect(cause, closeErr)
+	s.report = collect(s.report, closeErr)
 	s.mu.Unlock()
 
 	s.client.sessionEnded(s)
@@ -233,7 +255,7 @@ func (s *session) writeFailed(err error) {
 	s.wg.Add(1)
 	s.readOn = time.AfterFunc(readOnLimit, func() {
 		defer s.wg.Done()
-		s.end(err, nil)
+		s.end(nil, nil) // the failed write is all that is known
 	})
 }
 

@@ -2,6 +2,7 @@ package async
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -29,10 +30,17 @@ type plainSender struct{ conn net.Conn }
 
 var errNoFiles = errors.New("sending file descriptors needs a unix socket")
 
-func (plainSender) checkFiles() error                          { return errNoFiles }
-func (plainSender) try([]byte, []*os.File) (int, error)        { return 0, nil }
-func (p plainSender) send(b []byte, _ []*os.File) (int, error) { return p.conn.Write(b) }
-func (plainSender) interruptible() bool                        { return false }
+func (plainSender) checkFiles() error                   { return errNoFiles }
+func (plainSender) try([]byte, []*os.File) (int, error) { return 0, nil }
+func (plainSender) interruptible() bool                 { return false }
+
+func (p plainSender) send(b []byte, _ []*os.File) (int, error) {
+	n, err := p.conn.Write(b)
+	if n < len(b) && err == nil {
+		err = io.ErrShortWrite // a Conn that breaks the rules must not keep us busy
+	}
+	return n, err
+}
 
 // write sends wbuf for c. The caller holds the turn, and write passes it on.
 // It does not wait for the peer: what does not go at once is finished by a
@@ -89,8 +97,8 @@ func (s *session) finish(c *call, n int, decided bool) {
 		n += sent
 		if !decided {
 			decided = true
-			if s.decide(c, n > 0) {
-				break
+			if s.decide(c, n > 0) && errors.Is(err, os.ErrDeadlineExceeded) {
+				break // that was the withdrawal
 			}
 		}
 		if err != nil {
@@ -120,7 +128,7 @@ func (s *session) writeError(c *call, err error) {
 	s.mu.Lock()
 	s.settle(c)
 	s.mu.Unlock()
-	c.reply <- answer{err: refused(c.cmd.label(), bad)}
+	c.end(answer{err: refused(c.cmd.label(), bad)})
 }
 
 // fileError says that a descriptor cannot be sent. Nothing was.

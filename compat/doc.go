@@ -1,6 +1,6 @@
 // Package compat has the calls of QEMU's Python qmp module by the names of its
-// newer generation (QEMU 8.2 and later, and release 0.0.6 of the
-// qemu.qmp package), where package legacy has those of the older one.
+// newer generation (QEMU 8.2 and later, and release 0.0.6 of the qemu.qmp
+// package), where package legacy has those of the older one.
 //
 //	vm, err := compat.New("/run/vm1.qmp", nil)
 //	if err != nil {

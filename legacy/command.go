@@ -32,11 +32,10 @@ func (q *QEMUMonitorProtocol) Cmd(name string, args any, id ...string) (map[stri
 	return q.reply(cmd, cmd.ID != "")
 }
 
-// CmdObj sends obj as it is, and returns the whole reply like [Cmd]. obj is what
-// encodes to a JSON object, such as map[string]any{"execute": "stop"}. Its
-// member id, if it has one, must be a string.
-//
-// [Cmd]: QEMUMonitorProtocol.Cmd
+// CmdObj sends obj as it is, and returns the whole reply like
+// [QEMUMonitorProtocol.Cmd]. obj is what encodes to a JSON object, such as
+// map[string]any{"execute": "stop"}. Its member id, if it has one, must be a
+// string.
 func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 	if obj == nil {
 		obj = json.RawMessage("null") // which is refused, where no Object at all would be a command without a name
@@ -56,12 +55,10 @@ func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 }
 
 // Command executes a command and returns the value of the reply's return member
-// (see the package comment for its type). args is as in [Cmd], except that it is
+// (see the package comment for its type). args is as in Cmd, except that it is
 // always sent, nil as an object without members. An error reply is an
 // [*async.ExecuteError] here, a malformed reply an [*async.BadReplyError]; the
 // connection stays usable behind both. All other errors are those of Cmd.
-//
-// [Cmd]: QEMUMonitorProtocol.Cmd
 func (q *QEMUMonitorProtocol) Command(name string, args any) (any, error) {
 	if args == nil {
 		args = async.Members{}

@@ -8,58 +8,42 @@ import (
 )
 
 // PullEvent takes the oldest event off the queue. If there is none, it is nil
-// with [NoWait]; other waits wait for one. [For] a time that has run out gives
-// an [*async.TimeoutError]; behind the last event of a connection that ended, an
-// [*async.ExecInterruptedError] around the cause; without a connection, an
-// [*async.StateError], both at once; and [async.ErrClosed] when Close ended the
-// wait. An event with a number too long to convert is an [*async.MessageError].
+// with [NoWait]; other waits wait for one. The error is an [*async.TimeoutError]
+// when the wait has run out. Behind the last event of a connection that ended,
+// it is an [*async.ExecInterruptedError] around the cause, and without a
+// connection an [*async.StateError], both at once; [async.ErrClosed], when Close
+// ended the wait. An event with a number too long to convert is an
+// [*async.MessageError].
 //
 // SetTimeout has no say here.
 func (q *QEMUMonitorProtocol) PullEvent(wait Wait) (map[string]any, error) {
-	var ev async.Event
-	var err error
-	if wait == NoWait {
-		var ok bool
-		if ev, ok = q.poll(); !ok {
-			return nil, nil //nolint:nilnil // nil for None, as in the old module
-		}
-	} else if ev, err = q.await(wait); err != nil {
+	ev, ok, err := q.next(wait)
+	if !ok {
 		return nil, err
 	}
-	return decodeObject(ev.Raw)
+	return decodeEvent(ev)
 }
 
 // GetEvents takes all events off the queue. If there are none, the list is empty
 // with [NoWait]; other waits wait for one, and then return all that have come.
-// Errors are those of [PullEvent]. Events that cannot be converted are left out
+// Errors are those of PullEvent. Events that cannot be converted are left out
 // and make an error, and the others are returned beside it.
-//
-// [PullEvent]: QEMUMonitorProtocol.PullEvent
 func (q *QEMUMonitorProtocol) GetEvents(wait Wait) ([]map[string]any, error) {
+	ev, ok, err := q.next(wait)
+	if err != nil {
+		return nil, err
+	}
 	events := []map[string]any{}
-	var errs []error
-	add := func(ev async.Event) {
-		m, err := decodeObject(ev.Raw)
+	var unread []error
+	for ; ok; ev, ok = q.poll() {
+		m, err := decodeEvent(ev)
 		if err != nil {
-			errs = append(errs, err)
-			return
+			unread = append(unread, err)
+			continue
 		}
 		events = append(events, m)
 	}
-	ev, ok := async.Event{}, false
-	if wait != NoWait {
-		var err error
-		if ev, err = q.await(wait); err != nil {
-			return nil, err
-		}
-		ok = true
-	} else {
-		ev, ok = q.poll()
-	}
-	for ; ok; ev, ok = q.poll() {
-		add(ev)
-	}
-	return events, errors.Join(errs...)
+	return events, errors.Join(unread...)
 }
 
 // ClearEvents throws the queue away.
@@ -71,10 +55,34 @@ func (q *QEMUMonitorProtocol) ClearEvents() {
 	}
 }
 
+// decodeEvent returns the whole event. QMP knows no id in one. Where a server
+// sends one all the same, in what is a reply as well, an integer is the engine's
+// and does not show.
+func decodeEvent(ev async.Event) (map[string]any, error) {
+	m, err := decodeObject(ev.Raw)
+	_, isSuccess := m["return"]
+	_, isError := m["error"]
+	if _, engines := m["id"].(int64); engines && (isSuccess || isError) {
+		delete(m, "id")
+	}
+	return m, err
+}
+
 // The queue is that of package qmpsync, which marks in it where a connection
 // ended. The old module's has events only, so these marks are passed over; the
 // last one is kept, to be the error of those who wait while that connection's
 // end is not collected.
+
+// next returns the oldest event. ok is false without an error if there is none
+// and wait is NoWait.
+func (q *QEMUMonitorProtocol) next(wait Wait) (ev async.Event, ok bool, err error) {
+	if wait == NoWait {
+		ev, ok = q.poll()
+		return ev, ok, nil
+	}
+	ev, err = q.await(wait)
+	return ev, err == nil, err
+}
 
 // poll returns the oldest event, if there is one.
 func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {

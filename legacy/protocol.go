@@ -23,7 +23,7 @@ type Options struct {
 	Nickname string
 
 	// Conn is an open connection, which Connect uses, once, in place of the
-	// address. It is the object's from then on.
+	// address. It is the object's from then on. It does not go with Server.
 	Conn net.Conn
 
 	// Sync configures the floors below. Its Async.Nickname, Async.Dialer and
@@ -57,7 +57,10 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	}
 	if opts.Conn != nil {
 		if opts.Server {
-			return nil, errors.New("qmp: an open connection cannot be listened on: Options has both Conn and Server")
+			return nil, &async.ConnectError{
+				Op: "listen", Stage: async.StageConnection, Client: opts.Nickname,
+				Err: errors.New("an open connection cannot be listened on: Options has both Conn and Server"),
+			}
 		}
 		below.Async.Dialer = once(opts.Conn)
 	}

@@ -210,9 +210,8 @@ func TestNewFails(t *testing.T) {
 	conn, peer := net.Pipe()
 	defer conn.Close()
 	defer peer.Close()
-	if _, err := legacy.New("", &legacy.Options{Server: true, Conn: conn}); err == nil {
-		t.Error("listens on an open connection")
-	}
+	_, err = legacy.New("", &legacy.Options{Server: true, Conn: conn})
+	wantError[*async.ConnectError](t, err)
 }
 
 func TestOpenConnection(t *testing.T) {

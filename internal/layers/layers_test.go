@@ -68,7 +68,8 @@ var rooms = []room{
 	{dir: "compat", floor: 5},
 	{dir: "compat/machine", floor: 6},
 	{dir: "compat/qtest", floor: 6},
-	{dir: "compat/iotests", floor: 7},
+	// A harness for tests, public like async/qmptest.
+	{dir: "compat/iotests", floor: 7, forTests: true},
 
 	{dir: "examples/*", floor: 8, program: true, modules: []string{backoff}},
 	{dir: "cmd/*", floor: 8, program: true},

@@ -203,9 +203,6 @@ func CheckSend(msg []byte) error {
 	return nil
 }
 
-// CheckDepth is CheckSend. It once checked the depth only.
-func CheckDepth(msg []byte) error { return CheckSend(msg) }
-
 // hasNoncharacter looks for a noncharacter in quoted, a JSON string in ASCII,
 // where it can only be an escape.
 func hasNoncharacter(quoted []byte) bool {

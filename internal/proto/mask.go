@@ -2,43 +2,26 @@ package proto
 
 import "slices"
 
-// Mask returns a copy of msg, validated JSON, in which the values of all
-// members of the given names, at any depth, are replaced by "***".
+// Mask returns a copy of msg, validated JSON, without white space, in which the
+// values of all members of the given names, at any depth, are replaced by
+// "***".
 func Mask(msg []byte, names []string) []byte {
-	return appendMasked(nil, msg, names)
-}
-
-func appendMasked(dst, value []byte, names []string) []byte {
-	sep := byte('{')
-	switch {
-	case IsObject(value):
-		Members(value, func(name string, v []byte) bool {
-			dst = append(dst, sep)
-			sep = ','
-			dst = append(AppendText(dst, name), ':')
-			if slices.Contains(names, name) {
-				dst = append(dst, `"***"`...)
-			} else {
-				dst = appendMasked(dst, v, names)
-			}
-			return true
-		})
-		if sep == '{' {
-			dst = append(dst, sep)
+	dst := make([]byte, 0, len(msg))
+	for i := skipSpace(msg, 0); i < len(msg); i = skipSpace(msg, i) {
+		if msg[i] != '"' {
+			dst = append(dst, msg[i])
+			i++
+			continue
 		}
-		return append(dst, '}')
-	case IsArray(value):
-		sep = '['
-		Elements(value, func(v []byte) bool {
-			dst = append(dst, sep)
-			sep = ','
-			dst = appendMasked(dst, v, names)
-			return true
-		})
-		if sep == '[' {
-			dst = append(dst, sep)
+		end := skipString(msg, i)
+		dst = append(dst, msg[i:end]...)
+		colon := skipSpace(msg, end)
+		if colon == len(msg) || msg[colon] != ':' || !slices.Contains(names, unquoteName(msg[i:end])) {
+			i = end
+			continue
 		}
-		return append(dst, ']')
+		dst = append(dst, `:"***"`...)
+		i = skipValue(msg, skipSpace(msg, colon+1))
 	}
-	return append(dst, value...)
+	return dst
 }

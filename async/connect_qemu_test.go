@@ -1,0 +1,384 @@
+//go:build unix
+
+package async_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/qemutest"
+)
+
+// socketChardev is a monitor at a chardev, as TCP over IPv6 needs it: QEMU 7.2
+// refuses the short form, -qmp tcp:[::1]:PORT.
+func socketChardev(options string) []string {
+	return []string{"-chardev", "socket,id=m," + options, "-mon", "chardev=m,mode=control"}
+}
+
+// boundPort returns the port that the system chose for chardev id, which was
+// told port 0, as c knows it.
+func boundPort(t *testing.T, c *async.Client, id string) string {
+	t.Helper()
+	type chardev struct {
+		Label    string `json:"label"`
+		Filename string `json:"filename"`
+	}
+	for _, dev := range callReal[[]chardev](t, c, "query-chardev", nil) {
+		if dev.Label == id {
+			// Such as disconnected:tcp:127.0.0.1:4444,server=on
+			addr, _, _ := strings.Cut(dev.Filename, ",")
+			return addr[strings.LastIndexByte(addr, ':')+1:]
+		}
+	}
+	t.Fatalf("no chardev %s", id)
+	return ""
+}
+
+func TestE1Connect_QEMU(t *testing.T) {
+	t.Parallel()
+	hasIPv6(t)
+	name := filepath.Base(qemutest.Dir(t)) // that no other run has
+	// A unix monitor tells which ports the system chose for the others: none of
+	// them can be taken in between.
+	vm := qemutest.Machine(t,
+		"-qmp", onUnix,
+		"-chardev", "socket,id=v4,host=127.0.0.1,port=0,server=on,wait=off", "-mon", "chardev=v4,mode=control",
+		"-chardev", "socket,id=v6,host=::1,port=0,server=on,wait=off", "-mon", "chardev=v6,mode=control",
+		"-chardev", "socket,id=abstract,path="+name+",abstract=on,tight=on,server=on,wait=off", "-mon", "chardev=abstract,mode=control",
+	)
+	first := dialReal(t, vm.Path("qmp"), nil)
+	v4, v6 := boundPort(t, first, "v4"), boundPort(t, first, "v6")
+
+	for name, addr := range map[string]string{
+		"path":          vm.Path("qmp"),
+		"unix scheme":   "unix:" + vm.Path("qmp"),
+		"tcp":           "127.0.0.1:" + v4,
+		"tcp scheme":    "tcp:127.0.0.1:" + v4,
+		"tcp over IPv6": "[::1]:" + v6,
+		"tcp scheme v6": "tcp:[::1]:" + v6,
+		"abstract":      "@" + name,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(addr, vm.Path("qmp")) {
+				first.Close() // a monitor serves one client at a time
+			}
+			c := newClient(t, nil)
+			w := c.WatchRunstate()
+			if err := c.Connect(qemutest.Context(t), addr); err != nil {
+				t.Fatal(err)
+			}
+			if g := c.Greeting(); g == nil || g.Version.Major < 4 || !slices.Contains(g.Capabilities, "oob") {
+				t.Errorf("greeting: got %+v, want one of a QEMU with oob", g)
+			}
+			status := callReal[map[string]any](t, c, "query-status", nil)
+			if status["status"] != "running" {
+				t.Errorf("status: got %v, want running", status)
+			}
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+			wantTransitions(t, w, "IDLE CONNECTING RUNNING DISCONNECTING IDLE")
+		})
+	}
+}
+
+func hasIPv6(t *testing.T) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 on this machine: %v", err)
+	}
+	ln.Close()
+}
+
+func TestE1Accept_QEMU(t *testing.T) {
+	t.Parallel()
+	name := filepath.Base(qemutest.Dir(t)) // that no other run has
+	short := func(addr net.Addr) []string {
+		return []string{"-qmp", addr.Network() + ":" + addr.String()}
+	}
+	for name, tt := range map[string]struct {
+		addr string
+		args func(net.Addr) []string
+	}{
+		"unix": {"qmp", short},
+		"tcp":  {"127.0.0.1:0", short},
+		"tcp over IPv6": {"[::1]:0", func(addr net.Addr) []string {
+			return socketChardev(fmt.Sprintf("host=::1,port=%d", addr.(*net.TCPAddr).Port))
+		}},
+		"abstract": {"@" + name, func(net.Addr) []string {
+			return socketChardev("path=" + name + ",abstract=on,tight=on")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if strings.Contains(name, "IPv6") {
+				hasIPv6(t)
+			}
+			addr, dir := tt.addr, qemutest.Dir(t)
+			if addr == "qmp" {
+				addr = dir + "/" + addr
+			}
+			ctx := qemutest.Context(t)
+			c := newClient(t, nil)
+			w := c.WatchRunstate()
+			if err := c.Listen(ctx, addr); err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, c, async.Connecting)
+			vm := qemutest.Start(t, qemutest.Command{
+				Program: qemutest.QEMU, Dir: dir,
+				Args: emptyMachine(tt.args(c.ListenAddr())...),
+			})
+			if err := c.Accept(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if a := c.ListenAddr(); a != nil {
+				t.Errorf("still listening at %v", a)
+			}
+			if tt.addr == "qmp" {
+				if _, err := os.Lstat(addr); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("the socket is still there: %v", err)
+				}
+			}
+			wantAlive(t, c)
+			mustReal(t, c, "quit", nil)
+			if err := vm.Wait(t); err != nil {
+				t.Errorf("QEMU ended with %v", err)
+			}
+			_ = c.Disconnect(ctx) // an end of file, or nothing where we were quicker
+			wantTransitions(t, w, "IDLE CONNECTING RUNNING DISCONNECTING IDLE")
+		})
+	}
+}
+
+// A QEMU that dials us and dies in between leaves nothing: the client goes back
+// to where it can listen again.
+func TestE1AcceptOfADyingPeer_QEMU(t *testing.T) {
+	t.Parallel()
+	ctx := qemutest.Context(t)
+	dir := qemutest.Dir(t)
+	c := newClient(t, nil)
+	for range 3 {
+		if err := c.Listen(ctx, dir+"/qmp"); err != nil {
+			t.Fatal(err)
+		}
+		accepted := do(func() error { return c.Accept(ctx) })
+		// It connects, and then does not like the second option.
+		vm := qemutest.Start(t, qemutest.Command{
+			Program: qemutest.QEMU, Dir: dir,
+			Args: emptyMachine("-qmp", "unix:qmp", "-device", "no-such-device"),
+		})
+		err := await(t, "Accept", accepted)
+		e := wantAs[*async.ConnectError](t, "Accept", err)
+		if e.Op != "accept" || e.Stage != async.StageSession || !isGone(err) {
+			t.Errorf("Accept: got %v (operation %q, stage %q), want the end of the session", err, e.Op, e.Stage)
+		}
+		wantState(t, c, async.Idle)
+		if vm.Wait(t) == nil {
+			t.Error("QEMU liked a device that does not exist")
+		}
+	}
+}
+
+func TestE1ConnectAgain_QEMU(t *testing.T) {
+	t.Parallel()
+	vm, c := startReal(t, nil)
+	for i := range 20 {
+		wantAlive(t, c)
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		wantState(t, c, async.Idle)
+		if err := c.Connect(qemutest.Context(t), vm.Path("qmp")); err != nil {
+			t.Fatalf("connection %d: %v", i+2, err)
+		}
+	}
+	// Another client after that one.
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	wantAlive(t, dialReal(t, vm.Path("qmp"), nil))
+}
+
+// QEMU serves one client at a time. It lets a second one connect, and says
+// nothing to it until the first one has gone.
+func TestE12SecondClientIsToldWhy_QEMU(t *testing.T) {
+	t.Parallel()
+	vm, first := startReal(t, nil)
+	events := first.NewListener(nil)
+	defer events.Close()
+
+	second := newClient(t, nil)
+	ctx, cancel := context.WithTimeout(qemutest.Context(t), 50*time.Millisecond)
+	defer cancel()
+	err := second.Connect(ctx, vm.Path("qmp"))
+	wantAs[*async.ConnectError](t, "second client", err)
+	wantAs[*async.GreetingError](t, "second client", err)
+	wantIs(t, "second client", err, context.DeadlineExceeded)
+	wantText(t, "second client", err, "another client connected?")
+	wantState(t, second, async.Idle)
+
+	wantAlive(t, first)
+	mustReal(t, first, "stop", nil)
+	wantNames(t, "first client", drained(t, events), "STOP")
+
+	// The second one gets in when the first one goes.
+	connected := do(func() error { return second.Connect(qemutest.Context(t), vm.Path("qmp")) })
+	wantNil(t, "Disconnect", first.Disconnect(t.Context()))
+	if err := await(t, "second client", connected); err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, second)
+}
+
+// Each monitor of a machine is a server of its own; events go to all of them.
+func TestE3SeveralMonitors_QEMU(t *testing.T) {
+	t.Parallel()
+	const n = 4
+	var args []string
+	for i := range n {
+		args = append(args, "-qmp", fmt.Sprintf("unix:m%d,server=on,wait=off", i))
+	}
+	vm := qemutest.Machine(t, args...)
+	var clients []*async.Client
+	var listeners []*async.EventListener
+	for i := range n {
+		c := dialReal(t, vm.Path(fmt.Sprintf("m%d", i)), nil)
+		clients = append(clients, c)
+		listeners = append(listeners, c.NewListener(nil))
+	}
+	for i, c := range clients {
+		mustReal(t, c, "stop", nil)
+		mustReal(t, c, "cont", nil)
+		// The one that asked has the events when its calls return ...
+		if got := listeners[i].Len(); got < 2*(i+1) {
+			t.Errorf("monitor %d has %d events behind its call, want at least %d", i, got, 2*(i+1))
+		}
+	}
+	// ... the others soon.
+	for i, l := range listeners {
+		var got []string
+		for range 2 * n {
+			ev, err := l.Next(qemutest.Context(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ev.Name)
+		}
+		wantNames(t, fmt.Sprintf("monitor %d", i), got, strings.Repeat("STOP RESUME ", n))
+	}
+	wantNil(t, "Disconnect", clients[0].Disconnect(t.Context()))
+	for _, c := range clients[1:] {
+		wantAlive(t, c)
+	}
+}
+
+func TestE8NegotiationAsksForOOB_QEMU(t *testing.T) {
+	t.Parallel()
+	opts := &async.Options{}
+	w := watchWire(opts)
+	_, c := startReal(t, opts)
+	if !slices.Contains(c.Greeting().Capabilities, "oob") {
+		t.Fatalf("this QEMU offers %v, not oob", c.Greeting().Capabilities)
+	}
+	if got := w.messages(); len(got) != 2 || got[1] != `{"return": {}, "id": 1}` {
+		t.Errorf("handshake: got %q, want a greeting and the reply to command 1", got)
+	}
+	if _, err := c.ExecuteOOB(qemutest.Context(t), "query-yank", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestE8NoOOBDeclines_QEMU(t *testing.T) {
+	t.Parallel()
+	opts := &async.Options{NoOOB: true}
+	w := watchWire(opts)
+	_, c := startReal(t, opts)
+	_, err := c.ExecuteOOB(qemutest.Context(t), "query-yank", nil)
+	wantIs(t, "ExecuteOOB", err, async.ErrNoOOB)
+	if got := w.commands(); len(got) != 0 {
+		t.Errorf("sent %v, want nothing", got)
+	}
+	// QEMU agrees that the capability is off.
+	_, err = c.Do(qemutest.Context(t), async.Command{Object: json.RawMessage(`{"exec-oob": "query-yank"}`)})
+	wantIs(t, "exec-oob as an object", err, async.ErrNoOOB)
+	wantAlive(t, c)
+}
+
+// A server in negotiation mode takes no other command.
+func TestE12SkipNegotiation_QEMU(t *testing.T) {
+	t.Parallel()
+	_, c := startReal(t, &async.Options{SkipNegotiation: true})
+	_, err := c.Execute(qemutest.Context(t), "query-status", nil)
+	e := wantAs[*async.ExecuteError](t, "query-status", err)
+	if e.Class != "CommandNotFound" || !strings.Contains(e.Desc, "qmp_capabilities") {
+		t.Errorf("got %v, want that negotiation is expected", e)
+	}
+	mustReal(t, c, "qmp_capabilities", nil)
+	wantAlive(t, c)
+}
+
+// With pretty=on a message takes many lines.
+func TestE10PrettyMonitor_QEMU(t *testing.T) {
+	t.Parallel()
+	opts := &async.Options{}
+	w := watchWire(opts)
+	vm := qemutest.Machine(t, "-chardev", "socket,id=m,path=qmp,server=on,wait=off", "-mon", "chardev=m,mode=control,pretty=on")
+	c := dialReal(t, vm.Path("qmp"), opts)
+	events := c.NewListener(nil)
+	defer events.Close()
+	mustReal(t, c, "stop", nil)
+	mustReal(t, c, "cont", nil)
+	wantNames(t, "events", drained(t, events), "STOP RESUME")
+	schema := callReal[[]json.RawMessage](t, c, "query-qmp-schema", nil)
+	if len(schema) < 500 {
+		t.Errorf("schema of %d entries", len(schema))
+	}
+	wantAlive(t, c)
+	for _, msg := range w.messages() {
+		if strings.Count(msg, "\n") < 2 {
+			t.Errorf("a message on few lines: is this monitor pretty? %q", msg)
+		}
+	}
+}
+
+// E14's waiting: the client is there before the socket.
+func TestE14WaitsForTheSocket_QEMU(t *testing.T) {
+	t.Parallel()
+	dir := qemutest.Dir(t)
+	tried := make(chan struct{}, 1)
+	c := newClient(t, &async.Options{
+		Backoff: qemutest.Backoff,
+		Dialer: func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, "unix", dir+"/qmp")
+			select {
+			case tried <- struct{}{}:
+			default:
+			}
+			return conn, err
+		},
+	})
+	connected := do(func() error { return c.Connect(qemutest.Context(t), "the socket that is to come") })
+	await(t, "a first attempt", tried)
+	qemutest.Start(t, qemutest.Command{
+		Program: qemutest.QEMU, Dir: dir,
+		Args: emptyMachine("-qmp", onUnix),
+	})
+	if err := await(t, "Connect", connected); err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, c)
+
+	// Without a policy it is tried once.
+	err := newClient(t, nil).Connect(qemutest.Context(t), dir+"/nothing")
+	if e := wantAs[*async.ConnectError](t, "no policy", err); e.Attempts != 1 {
+		t.Errorf("dialled %d times, want once", e.Attempts)
+	}
+	wantIs(t, "no policy", err, os.ErrNotExist)
+}

@@ -1,0 +1,298 @@
+//go:build unix
+
+package async_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/qemutest"
+)
+
+func TestE3StorageDaemon_QEMU(t *testing.T) {
+	t.Parallel()
+	d := qemutest.Start(t, qemutest.Command{
+		Program: qemutest.StorageDaemon,
+		Args:    []string{"--chardev", "socket,id=m,path=qmp,server=on,wait=off", "--monitor", "chardev=m"},
+	})
+	c := dialReal(t, d.Path("qmp"), nil)
+	ctx := qemutest.Context(t)
+	if g := c.Greeting(); g == nil || g.Version.Major < 4 {
+		t.Errorf("greeting: got %+v", g)
+	}
+	events := c.NewListener(nil, "JOB_STATUS_CHANGE")
+	defer events.Close()
+
+	mustReal(t, c, "blockdev-create", arguments{
+		"job-id":  "j",
+		"options": arguments{"driver": "file", "filename": d.Path("disk"), "size": 1 << 20},
+	})
+	type change struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+	}
+	var states []string
+	for !slices.Contains(states, "concluded") {
+		ev, err := events.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ch change
+		if err := ev.Decode(&ch); err != nil || ch.ID != "j" {
+			t.Fatalf("event %s: %v", ev.Raw, err)
+		}
+		states = append(states, ch.Status)
+	}
+	wantNames(t, "the job's states", states, "created running waiting pending concluded")
+	mustReal(t, c, "job-dismiss", arguments{"id": "j"})
+	wantNames(t, "behind job-dismiss", drained(t, events), "JOB_STATUS_CHANGE")
+
+	mustReal(t, c, "blockdev-add", arguments{"driver": "file", "node-name": "n", "filename": d.Path("disk")})
+	nodes := callReal[[]struct {
+		Name string `json:"node-name"`
+	}](t, c, "query-named-block-nodes", nil)
+	if len(nodes) != 1 || nodes[0].Name != "n" {
+		t.Errorf("nodes: got %v, want the one that was added", nodes)
+	}
+	// It offers oob, with no command that allows it; and it runs no machine.
+	_, err := c.ExecuteOOB(ctx, "query-yank", nil)
+	wantToken(t, err, "query-yank")
+	_, err = c.Execute(ctx, "query-status", nil)
+	wantToken(t, err, "query-status")
+
+	mustReal(t, c, "quit", nil)
+	if err := d.Wait(t); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// startAgent starts a guest agent that listens at the unix socket "qga" in its
+// directory.
+func startAgent(t *testing.T) *qemutest.Process {
+	t.Helper()
+	dir := qemutest.Dir(t)
+	return qemutest.Start(t, qemutest.Command{
+		Program: qemutest.GuestAgent, Dir: dir,
+		Args: []string{"-m", "unix-listen", "-p", dir + "/qga", "-t", dir, "-f", dir + "/pid"},
+	})
+}
+
+// agent is how a guest agent is talked to: it neither greets nor negotiates.
+func agent() *async.Options {
+	return &async.Options{SkipGreeting: true, SkipNegotiation: true, Backoff: qemutest.Backoff}
+}
+
+func TestE12GuestAgent_QEMU(t *testing.T) {
+	t.Parallel()
+	a := startAgent(t)
+	c := newClient(t, agent())
+	w := c.WatchRunstate()
+	ctx := qemutest.Context(t)
+	if err := c.Connect(ctx, a.Path("qga")); err != nil {
+		t.Fatal(err)
+	}
+	if g := c.Greeting(); g != nil {
+		t.Errorf("greeting: got %+v of a server that does not greet", g)
+	}
+	const id = 1<<53 + 1
+	if got := callReal[int64](t, c, "guest-sync", arguments{"id": int64(id)}); got != id {
+		t.Errorf("guest-sync: got %d, want %d", got, int64(id))
+	}
+	v, err := c.Execute(ctx, "guest-ping", nil)
+	wantValue(t, "guest-ping", v, err, "{}")
+	info := callReal[struct {
+		Version  string `json:"version"`
+		Commands []struct {
+			Name    string `json:"name"`
+			Enabled bool   `json:"enabled"`
+		} `json:"supported_commands"`
+	}](t, c, "guest-info", nil)
+	if info.Version == "" || len(info.Commands) < 10 {
+		t.Errorf("guest-info: got version %q, %d commands", info.Version, len(info.Commands))
+	}
+	_, err = c.Execute(ctx, "guest-nonsense", nil)
+	wantToken(t, err, "guest-nonsense")
+	_, err = c.ExecuteOOB(ctx, "guest-ping", nil)
+	wantIs(t, "out of band", err, async.ErrNoOOB)
+
+	wantNil(t, "Disconnect", c.Disconnect(ctx))
+	wantTransitions(t, w, "IDLE CONNECTING RUNNING DISCONNECTING IDLE")
+	if err := c.Connect(ctx, a.Path("qga")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Execute(ctx, "guest-ping", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// dialAgent returns an Options.Dialer for the guest agent behind a socket: it
+// connects, and then talks to the agent until both ends of the line agree where
+// a message begins.
+//
+// An agent does not notice that its client has gone: it may wait for the rest of
+// what the last one sent, or have answers left that nobody read. So it is sent a
+// byte 0xFF, at which its parser starts afresh, and guest-sync-delimited with a
+// number that nobody has used before. What comes is thrown away up to a byte
+// 0xFF, which stands in no JSON, and up to the answer with that number.
+func dialAgent(path string) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", path)
+		if err != nil {
+			return nil, err
+		}
+		stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+		err = resync(conn, rand.Int64())
+		if !stop() {
+			err = ctx.Err() // the deadline is set, or about to be
+		}
+		if err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("resync with the agent: %w", err)
+		}
+		return conn, nil
+	}
+}
+
+func resync(conn net.Conn, id int64) error {
+	if _, err := fmt.Fprintf(conn, "\xff{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%d}}", id); err != nil {
+		return err
+	}
+	// A byte at a time, so that none is taken that belongs to the engine.
+	r := bufio.NewReaderSize(oneByte{conn}, 16)
+	for {
+		if _, err := r.ReadBytes(0xff); err != nil {
+			return err
+		}
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return err
+		}
+		var reply struct {
+			Return int64 `json:"return"`
+		}
+		if json.Unmarshal(line, &reply) == nil && reply.Return == id {
+			return nil
+		}
+	}
+}
+
+// oneByte reads a byte at a time.
+type oneByte struct{ io.Reader }
+
+func (r oneByte) Read(b []byte) (int, error) { return r.Reader.Read(b[:min(1, len(b))]) }
+
+// A client before this one has hung up in the middle of a message. Without the
+// resync the agent would take what this one sends for its rest.
+func TestE12GuestAgentResync_QEMU(t *testing.T) {
+	t.Parallel()
+	a := startAgent(t)
+	ctx := qemutest.Context(t)
+	careless := func() {
+		t.Helper()
+		c := newClient(t, agent()) // waits for the agent to be up
+		if err := c.Connect(ctx, a.Path("qga")); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		conn, err := net.Dial("unix", a.Path("qga"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, `{"execute": "guest-ping"}{"execute": "guest-ping", "arguments": {"garbage`); err != nil {
+			t.Fatal(err)
+		}
+		// The agent has read that when it has answered what stands in front.
+		if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	careless()
+	c := newClient(t, agent())
+	if err := c.Connect(ctx, a.Path("qga")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Execute(ctx, "guest-ping", nil)
+	if err == nil {
+		t.Error("the agent forgets half a message by itself: the resync shows nothing")
+	}
+	t.Logf("without the resync: %v", err)
+	c.Close()
+
+	careless()
+	opts := agent()
+	opts.Dialer = dialAgent(a.Path("qga"))
+	c = newClient(t, opts)
+	if err := c.Connect(ctx, "the agent"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		v, err := c.Execute(ctx, "guest-ping", nil)
+		wantValue(t, "guest-ping", v, err, "{}")
+	}
+
+	// The 0xFF in front of an answer belongs to the resync only: an engine that
+	// meets it does not guess.
+	_, err = c.Execute(ctx, "guest-sync-delimited", arguments{"id": 1})
+	if err == nil {
+		t.Error("guest-sync-delimited on a running connection worked")
+	}
+	if e := wantAs[*async.MessageError](t, "guest-sync-delimited", err); e.Reason != async.NotJSON {
+		t.Errorf("got %v, want %s", e, async.NotJSON)
+	}
+	if err := c.Disconnect(ctx); !strings.Contains(fmt.Sprint(err), "JSON") {
+		t.Errorf("Disconnect: got %v, want the cause", err)
+	}
+}
+
+// An agent that does not answer holds a Dialer up no longer than the context.
+func TestE12GuestAgentThatIsStopped_QEMU(t *testing.T) {
+	t.Parallel()
+	a := startAgent(t)
+	wait := newClient(t, agent())
+	if err := wait.Connect(qemutest.Context(t), a.Path("qga")); err != nil {
+		t.Fatal(err)
+	}
+	wait.Close()
+	a.Freeze(t)
+	opts := agent()
+	opts.Dialer = dialAgent(a.Path("qga"))
+	c := newClient(t, opts)
+	ctx, cancel := context.WithTimeout(qemutest.Context(t), 20*time.Millisecond)
+	defer cancel()
+	err := c.Connect(ctx, "the agent")
+	if e := wantAs[*async.ConnectError](t, "Connect", err); e.Stage != async.StageConnection {
+		t.Errorf("failed in stage %s", e.Stage)
+	}
+	wantIs(t, "Connect", err, context.DeadlineExceeded)
+	if errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
+	}
+	wantState(t, c, async.Idle)
+	a.Thaw(t)
+	// The agent answers the client that has gone, fails, and listens anew: who is
+	// waiting at the old socket by then is thrown out, and comes again.
+	err = backoff.Retry(func() error {
+		return c.Connect(qemutest.Context(t), "the agent")
+	}, backoff.WithContext(qemutest.Backoff(), qemutest.Context(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Execute(qemutest.Context(t), "guest-ping", nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,224 @@
+package async_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// engineGoroutines returns the innermost engine function of each goroutine that
+// works for a connection.
+func engineGoroutines() (list []string) {
+	buf := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(buf, true)
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	for g := range strings.SplitSeq(string(buf), "\n\n") {
+		// Callers have the engine on their stacks, too: what counts is what
+		// it has started.
+		if i := strings.Index(g, "/async.(*session)."); i >= 0 && strings.Contains(g, "created by sync.(*WaitGroup).Go") {
+			line, _, _ := strings.Cut(g[i+1:], "\n")
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// openFiles returns how many descriptors this process has, or -1 where it
+// cannot be told.
+func openFiles() int {
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return -1
+	}
+	return len(list)
+}
+
+// The reading role is a goroutine, the writing role that of the caller: one
+// goroutine a connection. After Disconnect neither that nor a descriptor is
+// left. (Not parallel: it counts what the whole process has.)
+func TestE2OneGoroutinePerConnectionAndNoneBehindIt(t *testing.T) {
+	const n = 20
+	s := qmptest.Start(t, &qmptest.Options{ManyClients: true})
+	if left := engineGoroutines(); len(left) > 0 {
+		t.Fatalf("goroutines of other tests are left: %v", left)
+	}
+	files := openFiles()
+	clients := make([]*async.Client, n)
+	for i := range clients {
+		clients[i] = newClient(t, nil)
+		if err := clients[i].Connect(t.Context(), s.Addr()); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, clients[i], "stop", "{}")
+	}
+	if got := len(engineGoroutines()); got != n {
+		t.Errorf("%d connections: got %d goroutines, want one each", n, got)
+	}
+	for _, c := range clients {
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	}
+	// At once, not after a while.
+	if left := engineGoroutines(); len(left) > 0 {
+		t.Errorf("left after Disconnect: %v", left)
+	}
+	s.Close() // its ends of the connections
+	if got := openFiles(); got > files {
+		t.Errorf("open descriptors: got %d after all Disconnects, were %d before", got, files)
+	}
+}
+
+// stuckWriter connects a client to a server that does not read, and leaves a
+// command in the middle of being written.
+func stuckWriter(t *testing.T, opts *async.Options) *async.Client {
+	t.Helper()
+	p := play(t, qmptest.ScriptOptions{Network: qmptest.Memory, PipeSize: 512}, connected("", qmptest.StopReading())...)
+	c := dial(t, p, opts)
+	big := start(context.Background(), c, async.Command{Name: "big", Args: map[string]any{"x": strings.Repeat("x", 4096)}})
+	t.Cleanup(func() {
+		c.Close()
+		<-big
+	})
+	synctest.Wait()
+	return c
+}
+
+// Waiting for the right to write ends with the context.
+func TestE2WaitingForTheTurnEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := stuckWriter(t, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		begin := time.Now()
+		_, err := c.Execute(ctx, "query-status", nil)
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("Execute: took %v, want the 3s of its context", took)
+		}
+		wantInterrupted(t, "Execute", err, false, context.DeadlineExceeded)
+		wantText(t, "Execute", err, "waiting for its turn")
+
+		begin = time.Now()
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantIs(t, "Disconnect", c.Disconnect(ctx), context.DeadlineExceeded)
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("Disconnect: took %v, want the 1s of its context", took)
+		}
+	})
+}
+
+// No mutex is held across I/O: while one command is stuck in its write, all
+// that needs no turn goes on. (A goroutine that waited for a mutex would stop
+// the bubble's clock, and with it the test.)
+func TestE2NoMutexIsHeldAcrossAWrite(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := stuckWriter(t, nil)
+		wantState(t, c, async.Running)
+		if c.Greeting() == nil {
+			t.Error("Greeting: got none")
+		}
+		w := c.WatchRunstate()
+		w.Close()
+		l := c.NewListener(nil)
+		if _, ok, err := l.TryNext(); ok || err != nil {
+			t.Errorf("TryNext: got %v, %v, want nothing", ok, err)
+		}
+		l.Close()
+		wantAs[*async.StateError](t, "Connect", c.Connect(t.Context(), ""))
+		_, err := c.ExecuteOOB(t.Context(), "x", nil)
+		wantIs(t, "ExecuteOOB", err, async.ErrNoOOB)
+	})
+}
+
+// callback is a log handler that looks at the client that it hears from.
+type callback struct {
+	slog.Handler
+	client *async.Client
+}
+
+func (h *callback) Handle(ctx context.Context, r slog.Record) error {
+	h.client.Runstate()
+	h.client.WatchRunstate().Close()
+	return nil
+}
+func (h *callback) Enabled(context.Context, slog.Level) bool { return true }
+
+// Logging is I/O: no mutex is held across it either.
+func TestE2NoMutexIsHeldAcrossTheLog(t *testing.T) {
+	t.Parallel()
+	h := &callback{Handler: slog.DiscardHandler}
+	p := memory(t, connected("", qmptest.Expect("quit"), qmptest.Return(`{}`), qmptest.HangUp(), qmptest.Accept(), qmptest.HangUp(),
+		qmptest.Accept(), qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`))...)
+	c := newClient(t, &async.Options{Logger: slog.New(h), Dialer: p.Dial})
+	h.client = c
+	over := do(func() error {
+		w := c.WatchRunstate()
+		defer w.Close()
+		if err := c.Connect(t.Context(), ""); err != nil {
+			return err
+		}
+		if _, err := c.Execute(t.Context(), "quit", nil); err != nil {
+			return err
+		}
+		awaitState(t, w, async.Disconnecting)
+		c.Disconnect(t.Context())
+		if err := c.Connect(t.Context(), ""); err == nil {
+			t.Error("Connect to a server that hangs up: got no error")
+		}
+		if err := c.Connect(t.Context(), ""); err != nil {
+			return err
+		}
+		return c.Disconnect(t.Context())
+	})
+	select {
+	case err := <-over:
+		wantNil(t, "the session", err)
+	case <-time.After(patience):
+		buf := make([]byte, 1<<20)
+		t.Fatalf("the log handler and the engine wait for each other:\n%s", buf[:runtime.Stack(buf, true)])
+	}
+}
+
+// Looking a host's name up is I/O, too. (Not parallel: it puts a resolver of its
+// own in place of the system's.)
+func TestE2NoMutexIsHeldAcrossListen(t *testing.T) {
+	asked, answer := make(chan struct{}, 8), make(chan struct{})
+	defer func(r *net.Resolver) { net.DefaultResolver = r }(net.DefaultResolver)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		asked <- struct{}{}
+		select {
+		case <-answer:
+		case <-ctx.Done():
+		}
+		return nil, context.Canceled
+	}}
+	c := newClient(t, nil)
+	failed := do(func() error { return c.Listen(t.Context(), "machine.invalid:0") })
+	<-asked
+	state := make(chan async.Runstate, 1)
+	go func() { state <- c.Runstate() }()
+	select {
+	case <-state:
+	case <-time.After(patience):
+		t.Error("Runstate waits for Listen, which waits for a name server")
+	}
+	close(answer)
+	wantAs[*async.ConnectError](t, "Listen", <-failed)
+	wantState(t, c, async.Idle)
+}

@@ -1,0 +1,265 @@
+package async_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+const window = 8 // in-band commands that may be unanswered where oob is enabled
+
+// expectN is steps that expect n commands, name0 and so on.
+func expectN(name string, from, to int) (steps []qmptest.Step) {
+	for i := from; i < to; i++ {
+		steps = append(steps, qmptest.Expect(fmt.Sprint(name, i)))
+	}
+	return steps
+}
+
+// startN starts n commands, name0 and so on, one after another.
+func startN(ctx context.Context, c *async.Client, name string, from, to int) (calls []<-chan result) {
+	for i := from; i < to; i++ {
+		calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprint(name, i)}))
+		synctest.Wait()
+	}
+	return calls
+}
+
+// What is asked for in the handshake: oob where it is offered, unless declined.
+func TestE8Negotiation(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, offered, asks string
+		opts                async.Options
+		enabled             bool
+	}{
+		{name: "offered", offered: "oob", asks: `{"enable":["oob"]}`, enabled: true},
+		{name: "offered among others", offered: "teleport oob", asks: `{"enable":["oob"]}`, enabled: true},
+		{name: "declined", offered: "oob", opts: async.Options{NoOOB: true}, asks: `{}`},
+		{name: "not offered", offered: "teleport", asks: `{}`},
+		{name: "nothing offered", asks: `{}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			steps := connected(tt.offered)
+			steps[1] = qmptest.Expect("qmp_capabilities", tt.asks)
+			if tt.enabled {
+				steps = append(steps, qmptest.ExpectOOB("now"), qmptest.Return(`1`))
+			}
+			steps = append(steps, qmptest.Expect("next"), qmptest.Return(`{}`))
+			c := dial(t, memory(t, steps...), &tt.opts)
+			v, err := c.ExecuteOOB(t.Context(), "now", nil)
+			if tt.enabled {
+				wantValue(t, "ExecuteOOB", v, err, "1")
+			} else {
+				// Refused before sending: the script's next message is another.
+				wantIs(t, "ExecuteOOB", err, async.ErrNoOOB)
+				wantText(t, "ExecuteOOB", err, "qmp: now: ", "Options.NoOOB")
+				_, err = c.Do(t.Context(), async.Command{Object: json.RawMessage(`{"exec-oob":"now"}`)})
+				wantIs(t, "a whole object", err, async.ErrNoOOB)
+			}
+			execute(t, c, "next", "{}")
+		})
+	}
+}
+
+// Without the handshake nothing is enabled, whatever the greeting offers.
+func TestE8NoNegotiationNoOOB(t *testing.T) {
+	t.Parallel()
+	p := memory(t, qmptest.Greet("oob"))
+	c := dial(t, p, &async.Options{SkipNegotiation: true})
+	_, err := c.ExecuteOOB(t.Context(), "now", nil)
+	wantIs(t, "ExecuteOOB", err, async.ErrNoOOB)
+}
+
+// Eight in-band commands may be unanswered; the rest wait, in order, while
+// out-of-band ones overtake them.
+func TestE8WindowOfEight(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		const total = 20
+		steps := expectN("x", 0, window)
+		steps = append(steps, qmptest.ExpectNothing(time.Second), qmptest.Mark("full"),
+			qmptest.ExpectOOB("now"), qmptest.Return(`"now"`), qmptest.ExpectOOB("now"), qmptest.Return(`"now"`),
+			qmptest.ExpectNothing(time.Second))
+		// Each answer lets one through: first come, first served.
+		for i := window; i < total; i++ {
+			steps = append(steps, qmptest.Return(fmt.Sprint(i-window), qmptest.Oldest()))
+			if i == window {
+				// The first reply came with the id of the oldest in-band command.
+				steps = append(steps, qmptest.Pause(time.Second))
+			}
+			steps = append(steps, qmptest.Expect(fmt.Sprint("x", i)), qmptest.ExpectNothing(time.Second))
+		}
+		for i := total - window; i < total; i++ {
+			steps = append(steps, qmptest.Return(fmt.Sprint(i), qmptest.Oldest()))
+		}
+		p := memory(t, connected("oob", steps...)...)
+		c := dial(t, p, nil)
+		calls := startN(t.Context(), c, "x", 0, total)
+		p.AwaitMark("full")
+		v, err := c.ExecuteOOB(t.Context(), "now", nil)
+		wantValue(t, "ExecuteOOB", v, err, `"now"`)
+		reply, err := c.Do(t.Context(), async.Command{Object: json.RawMessage(`{"exec-oob":"now"}`)})
+		wantNil(t, "exec-oob as a whole object", err)
+		v, err = reply.Value()
+		wantValue(t, "exec-oob as a whole object", v, err, `"now"`)
+		for i, call := range calls {
+			got := <-call
+			wantValue(t, "in-band", got.value, got.err, fmt.Sprint(i))
+		}
+		wantIdleBooks(t, c)
+	})
+}
+
+// With seven others behind a slow one, out-of-band still passes: its own
+// commands take no place.
+func TestE8OOBTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		steps := expectN("x", 0, window)
+		for range 12 {
+			steps = append(steps, qmptest.ExpectOOB("now"))
+		}
+		p := memory(t, connected("oob", append(steps, qmptest.ExpectEOF())...)...)
+		c := dial(t, p, nil)
+		calls := startN(t.Context(), c, "x", 0, window)
+		for range 12 {
+			calls = append(calls, start(t.Context(), c, async.Command{Name: "now", OOB: true}))
+			synctest.Wait()
+		}
+		wantNil(t, "Close", c.Close())
+		for _, call := range calls {
+			wantInterrupted(t, "the calls", (<-call).err, true, async.ErrClosed)
+		}
+	})
+}
+
+// A cancelled command keeps its place until the server has answered it.
+func TestE8CancelledOnesCount(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		steps := expectN("x", 0, window)
+		steps = append(steps, qmptest.ExpectNothing(time.Minute),
+			qmptest.Return(`"late"`, qmptest.Oldest()), qmptest.Expect("next"), qmptest.Return(`"next"`))
+		p := memory(t, connected("oob", append(steps, qmptest.ExpectEOF())...)...)
+		c := dial(t, p, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := startN(ctx, c, "x", 0, window)
+		cancel()
+		for _, call := range calls {
+			wantInterrupted(t, "cancelled", (<-call).err, true, context.Canceled)
+		}
+		if b, _ := async.ReadBooks(c); b.Pending != window || b.Window != 0 {
+			t.Errorf("behind cancelling all: got %+v, want %d pending and no place free", b, window)
+		}
+		execute(t, c, "next", `"next"`)
+		if b, _ := async.ReadBooks(c); b.Pending != window-1 || b.Window != 1 {
+			t.Errorf("behind the answer to one: got %+v, want %d pending and one place free", b, window-1)
+		}
+	})
+}
+
+// A call that gives up while it waits names the oldest unanswered command and
+// its age, leaves its place in the queue, and was never sent.
+func TestE8GivingUpNamesTheOldest(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		steps := expectN("x", 0, window)
+		steps = append(steps, qmptest.ExpectNothing(time.Minute), qmptest.Return(`{}`, qmptest.Oldest()), qmptest.Expect("patient"), qmptest.Return(`{}`))
+		p := memory(t, connected("oob", append(steps, qmptest.ExpectEOF())...)...)
+		c := dial(t, p, nil)
+		first := startN(t.Context(), c, "x", 0, 1)
+		time.Sleep(1500 * time.Millisecond)
+		startN(t.Context(), c, "x", 1, window)
+
+		why := errors.New("no patience")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, why)
+		defer cancel()
+		impatient := start(ctx, c, async.Command{Name: "impatient"})
+		synctest.Wait()
+		patient := start(t.Context(), c, async.Command{Name: "patient"})
+		err := (<-impatient).err
+		e := wantInterrupted(t, "impatient", err, false, context.DeadlineExceeded, why)
+		const note = "waiting behind 8 unanswered commands, the oldest of them x0, for 3.5s"
+		if e.Note != note {
+			t.Errorf("got note %q, want %q", e.Note, note)
+		}
+		wantText(t, "impatient", err, "impatient: interrupted before it was sent ("+note+")")
+		if b, _ := async.ReadBooks(c); b.Waiting != 1 {
+			t.Errorf("got %d in the queue, want 1", b.Waiting)
+		}
+		wantNil(t, "the oldest", (<-first[0]).err)
+		wantNil(t, "patient", (<-patient).err)
+	})
+}
+
+// A place that is granted at the moment at which its owner gives up goes to the
+// next one.
+func TestE8GrantIsHandedOn(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		bubble(t, func(t *testing.T) {
+			steps := expectN("x", 0, window)
+			steps = append(steps, qmptest.Pause(time.Second), qmptest.Return(`{}`, qmptest.Oldest()),
+				qmptest.ExpectFunc("one of the two", func(qmptest.Message) error { return nil }), qmptest.Stall())
+			c := dial(t, memory(t, connected("oob", steps...)...), nil)
+			startN(t.Context(), c, "x", 0, window)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			leaving := start(ctx, c, async.Command{Name: "leaving"})
+			synctest.Wait()
+			staying := start(t.Context(), c, async.Command{Name: "staying"})
+			e := wantAs[*async.ExecInterruptedError](t, "leaving", (<-leaving).err)
+			synctest.Wait()
+			b, _ := async.ReadBooks(c)
+			want := async.Books{Pending: window, Descriptors: 1, Turn: true}
+			if e.Sent {
+				want.Waiting = 1
+			}
+			if b != want {
+				t.Fatalf("got %+v, want %+v", b, want)
+			}
+			c.Close()
+			wantInterrupted(t, "staying", (<-staying).err, !e.Sent, async.ErrClosed)
+		})
+	}
+}
+
+// Without oob, commands are pipelined freely, and a cancelled call's entry goes
+// at once.
+func TestE8PipelinedWithoutOOB(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		offered string
+		opts    async.Options
+	}{"not offered": {"", async.Options{}}, "declined": {"oob", async.Options{NoOOB: true}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				const n = 100
+				steps := append(expectN("x", 0, n), qmptest.ExpectNothing(time.Minute), qmptest.Expect("next"), qmptest.Return(`{}`))
+				p := memory(t, connected(tt.offered, append(steps, qmptest.ExpectEOF())...)...)
+				c := dial(t, p, &tt.opts)
+				ctx, cancel := context.WithCancel(t.Context())
+				calls := startN(ctx, c, "x", 0, n)
+				if b, _ := async.ReadBooks(c); b.Pending != n {
+					t.Errorf("got %d pending, want %d", b.Pending, n)
+				}
+				cancel()
+				for _, call := range calls {
+					wantInterrupted(t, "cancelled", (<-call).err, true, context.Canceled)
+				}
+				wantIdleBooks(t, c)
+				execute(t, c, "next", "{}")
+			})
+		})
+	}
+}

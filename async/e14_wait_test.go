@@ -1,0 +1,312 @@
+// Tests of rule E14, first half (waiting for a socket that does not exist yet).
+package async_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+var (
+	errNoSocket = &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.ENOENT)}
+	errNoServer = &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	errNoRights = &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
+)
+
+// dialling returns a Dialer that fails with errs, one after another, the last
+// of them for ever unless it is nil, and otherwise dials p.
+func dialling(p *qmptest.Player, errs ...error) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		err := errs[0]
+		if len(errs) > 1 {
+			errs = errs[1:]
+		}
+		if err != nil {
+			return nil, err
+		}
+		return p.Dial(ctx)
+	}
+}
+
+// doubling is an exponential policy without chance: 1s, 2s, 4s, 8s.
+func doubling() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0),
+		backoff.WithMaxInterval(8*time.Second), backoff.WithMaxElapsedTime(0))
+}
+
+func TestE14WaitsForTheSocket(t *testing.T) {
+	t.Parallel()
+	constant := func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) }
+	other := errors.New("the tunnel is down")
+	tests := []struct {
+		name     string
+		policy   func() backoff.BackOff
+		limit    time.Duration // of the context; 0 for none
+		dials    []error       // what dialling comes to, the last one for ever
+		took     time.Duration
+		attempts int     // in the ConnectError; 0 if there is none
+		errs     []error // what the error matches
+	}{
+		{name: "there at once", policy: constant, dials: []error{nil}},
+		{name: "constant", policy: constant, dials: []error{errNoSocket, errNoSocket, errNoServer, nil}, took: 3 * time.Second},
+		{
+			name: "exponential", policy: func() backoff.BackOff { return doubling() },
+			dials: []error{errNoSocket, errNoSocket, errNoServer, errNoServer, errNoServer, nil}, took: (1 + 2 + 4 + 8 + 8) * time.Second,
+		},
+		{
+			name: "stops after 3 retries", policy: func() backoff.BackOff { return backoff.WithMaxRetries(constant(), 3) },
+			dials: []error{errNoSocket, errNoSocket, errNoSocket, errNoServer}, took: 3 * time.Second, attempts: 4, errs: []error{syscall.ECONNREFUSED},
+		},
+		{
+			name: "stops after its own time", policy: func() backoff.BackOff {
+				b := doubling()
+				b.MaxElapsedTime = 10 * time.Second
+				b.Reset()
+				return b
+			},
+			dials: []error{errNoSocket}, took: 7 * time.Second, attempts: 4, errs: []error{os.ErrNotExist},
+		},
+		{
+			name: "policy that stops at once", policy: func() backoff.BackOff { return &backoff.StopBackOff{} },
+			dials: []error{errNoSocket}, attempts: 1, errs: []error{os.ErrNotExist},
+		},
+		{name: "no policy", dials: []error{errNoSocket}, attempts: 1, errs: []error{os.ErrNotExist}},
+		{
+			name: "context ends first", policy: constant, limit: 3500 * time.Millisecond,
+			dials: []error{errNoSocket}, took: 3500 * time.Millisecond, attempts: 4, errs: []error{os.ErrNotExist, context.DeadlineExceeded},
+		},
+		{
+			name: "context ends first, another error", policy: constant, limit: 3500 * time.Millisecond,
+			dials: []error{errNoSocket, errNoServer}, took: 3500 * time.Millisecond, attempts: 4, errs: []error{syscall.ECONNREFUSED, context.DeadlineExceeded},
+		},
+		{name: "another failure at once", policy: constant, dials: []error{errNoRights}, attempts: 1, errs: []error{os.ErrPermission}},
+		{name: "one that the system does not know", policy: constant, dials: []error{other}, attempts: 1, errs: []error{other}},
+		{
+			name: "another failure later", policy: constant,
+			dials: []error{errNoSocket, errNoServer, errNoRights}, took: 2 * time.Second, attempts: 3, errs: []error{os.ErrPermission},
+		},
+		{
+			name: "the Dialer says that it is final", policy: constant,
+			dials: []error{errNoSocket, backoff.Permanent(errNoServer)}, took: time.Second, attempts: 2, errs: []error{syscall.ECONNREFUSED},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				var p *qmptest.Player
+				if tt.attempts == 0 {
+					p = memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`{}`))...)
+				}
+				c := newClient(t, &async.Options{Nickname: "vm1", Backoff: tt.policy, Dialer: dialling(p, tt.dials...)})
+				w := c.WatchRunstate()
+				ctx := t.Context()
+				if tt.limit != 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.limit)
+					defer cancel()
+				}
+				begin := time.Now()
+				err := c.Connect(ctx, "/run/vm1")
+				if took := time.Since(begin); took != tt.took {
+					t.Errorf("Connect: took %v, want %v", took, tt.took)
+				}
+				if tt.attempts == 0 {
+					wantNil(t, "Connect", err)
+					execute(t, c, "x", "{}")
+					wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+					wantTransitions(t, w, "IDLE CONNECTING RUNNING DISCONNECTING IDLE")
+					return
+				}
+				e := wantAs[*async.ConnectError](t, "Connect", err)
+				if e.Attempts != tt.attempts || e.Stage != async.StageConnection || e.Address != "/run/vm1" {
+					t.Errorf("Connect: got %d attempts, stage %q, address %q, want %d, %q, /run/vm1", e.Attempts, e.Stage, e.Address, tt.attempts, async.StageConnection)
+				}
+				wantIs(t, "Connect", err, tt.errs...)
+				wantText(t, "Connect", err, "vm1", "/run/vm1")
+				if tt.attempts > 1 {
+					wantText(t, "Connect", err, fmt.Sprintf("%d attempts", tt.attempts))
+				}
+				wantTransitions(t, w, "IDLE CONNECTING DISCONNECTING IDLE")
+			})
+		})
+	}
+}
+
+// A context that ends while a dial is under way does not hide what the dials
+// before it met.
+func TestE14LastDialErrorIsKept(t *testing.T) {
+	t.Parallel()
+	why := errors.New("the user went home")
+	for _, stubborn := range []bool{false, true} { // the Dialer has its own words for the end of its context
+		t.Run(fmt.Sprintf("stubborn=%v", stubborn), func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				dials := 0
+				c := newClient(t, &async.Options{
+					Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) },
+					Dialer: func(ctx context.Context) (net.Conn, error) {
+						if dials++; dials < 3 {
+							return nil, errNoServer
+						}
+						<-ctx.Done()
+						if stubborn {
+							return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+						}
+						return nil, ctx.Err()
+					},
+				})
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, why)
+				defer cancel()
+				err := c.Connect(ctx, "")
+				wantIs(t, "Connect", err, context.DeadlineExceeded, why, syscall.ECONNREFUSED)
+				if e := wantAs[*async.ConnectError](t, "Connect", err); e.Attempts != 3 {
+					t.Errorf("Connect: got %d attempts, want 3", e.Attempts)
+				}
+				wantText(t, "Connect", err, "refused", "3 attempts")
+			})
+		})
+	}
+}
+
+// The policy bounds the dialling only: the handshake is never made twice.
+func TestE14HandshakeIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, qmptest.HangUp())
+		dials := 0
+		c := newClient(t, &async.Options{
+			Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) },
+			Dialer: func(ctx context.Context) (net.Conn, error) {
+				if dials++; dials == 1 {
+					return nil, errNoSocket
+				}
+				return p.Dial(ctx)
+			},
+		})
+		err := c.Connect(t.Context(), "")
+		wantIs(t, "Connect", err, io.EOF)
+		if e := wantAs[*async.ConnectError](t, "Connect", err); e.Stage != async.StageSession || e.Attempts != 2 || dials != 2 {
+			t.Errorf("Connect: got stage %q, %d attempts, %d dials, want %q, 2, 2", e.Stage, e.Attempts, dials, async.StageSession)
+		}
+	})
+}
+
+// Each Connect begins with a fresh policy.
+func TestE14PolicyIsPerConnect(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		made := 0
+		c := newClient(t, &async.Options{
+			Backoff: func() backoff.BackOff {
+				made++
+				return backoff.WithMaxRetries(doubling(), 2)
+			},
+			Dialer: dialling(nil, errNoSocket),
+		})
+		for i := range 3 {
+			begin := time.Now()
+			e := wantAs[*async.ConnectError](t, "Connect", c.Connect(t.Context(), ""))
+			if took := time.Since(begin); took != 3*time.Second || e.Attempts != 3 || made != i+1 {
+				t.Errorf("Connect no. %d: took %v and %d attempts with policy no. %d, want 3s and 3 with one of its own", i+1, took, e.Attempts, made)
+			}
+		}
+	})
+}
+
+// Disconnect and Close end the wait at once.
+func TestE14WaitIsCalledOff(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*async.Client) error{
+		"Disconnect": func(c *async.Client) error { return c.Disconnect(context.Background()) },
+		"Close":      (*async.Client).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				c := newClient(t, &async.Options{
+					Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Hour) },
+					Dialer:  dialling(nil, errNoSocket),
+				})
+				failed := do(func() error { return c.Connect(t.Context(), "") })
+				synctest.Wait()
+				wantState(t, c, async.Connecting)
+				begin := time.Now()
+				wantNil(t, name, end(c))
+				wantState(t, c, async.Idle)
+				wantIs(t, "Connect", <-failed, async.ErrClosed, os.ErrNotExist)
+				if took := time.Since(begin); took != 0 {
+					t.Errorf("%s: took %v, want no time", name, took)
+				}
+			})
+		})
+	}
+}
+
+// steps is a policy that does something between two dials, which is how this
+// test knows that one has failed.
+type stepsPolicy []func()
+
+func (s *stepsPolicy) Reset() {}
+func (s *stepsPolicy) NextBackOff() time.Duration {
+	if len(*s) == 0 {
+		return backoff.Stop
+	}
+	(*s)[0]()
+	*s = (*s)[1:]
+	return 0
+}
+
+// The system's own errors for a socket that is not there yet, and for one where
+// nobody listens.
+func TestE14RealSocket(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("a unix socket's file cannot be moved there")
+	}
+	s := qmptest.Start(t, nil)
+	path := socketPath(t)
+	policy := &stepsPolicy{
+		func() { // somebody has left a socket behind
+			ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ln.SetUnlinkOnClose(false)
+			ln.Close()
+		},
+		func() {
+			if err := os.Rename(s.Addr(), path); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	c := newClient(t, &async.Options{Backoff: func() backoff.BackOff { return policy }})
+	wantNil(t, "Connect", c.Connect(t.Context(), path))
+	if len(*policy) != 0 {
+		t.Errorf("connected with %d steps of the policy left, want none", len(*policy))
+	}
+	execute(t, c, "stop", "{}")
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+
+	e := wantAs[*async.ConnectError](t, "Connect", c.Connect(t.Context(), filepath.Join(path, "x")))
+	if e.Attempts != 1 { // a path through what is no directory will not appear
+		t.Errorf("Connect to a path that cannot be: got %d attempts, want 1 (%v)", e.Attempts, e)
+	}
+}

@@ -1,0 +1,322 @@
+//go:build unix
+
+package async_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/qemutest"
+)
+
+// The reply to quit is never lost to the hang-up behind it, nor is the event in
+// front of it, and that hang-up is an end of file: QEMU has read everything that
+// was sent, so there is nothing that could make a reset of it.
+func TestE11QuitAHundredTimes_QEMU(t *testing.T) {
+	t.Parallel()
+	qemutest.Find(t, qemutest.QEMU) // one word of a missing program is enough
+	for _, network := range []string{"unix", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			for i := range 100 {
+				t.Run(fmt.Sprint(i), func(t *testing.T) {
+					t.Parallel()
+					quitOnce(t, network)
+				})
+			}
+		})
+	}
+}
+
+func quitOnce(t *testing.T, network string) {
+	t.Helper()
+	// A QEMU that inherits its listening socket needs no port that somebody else
+	// could take, and can be connected to before it is up.
+	dir, addr := qemutest.Dir(t), "127.0.0.1:0"
+	if network == "unix" {
+		addr = dir + "/qmp"
+	}
+	ln, err := net.Listen(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	f, err := ln.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := qemutest.Start(t, qemutest.Command{
+		Program: qemutest.QEMU, Dir: dir, Files: []*os.File{f},
+		Args: emptyMachine(socketChardev("fd=3,server=on,wait=off")...),
+	})
+	f.Close()
+	c := dialReal(t, ln.Addr().String(), nil)
+
+	events := c.NewListener(nil)
+	defer events.Close()
+	ctx := qemutest.Context(t)
+	value, err := c.Execute(ctx, "quit", nil)
+	wantValue(t, "quit", value, err, "{}")
+	ev, ok, err := events.TryNext()
+	if !ok || err != nil || ev.Name != "SHUTDOWN" || !strings.Contains(string(ev.Data), "host-qmp-quit") {
+		t.Errorf("behind quit: got event %s %s (%v), error %v; want SHUTDOWN", ev.Name, ev.Data, ok, err)
+	}
+	ev, err = events.Next(ctx) // waits for the hang-up, and gives its cause
+	wantInterrupted(t, "wait for events", err, false, io.EOF)
+	if ev.Name != "" {
+		t.Errorf("got event %s behind SHUTDOWN", ev.Name)
+	}
+	wantState(t, c, async.Disconnecting)
+	if err := c.Disconnect(ctx); err != io.EOF {
+		t.Errorf("Disconnect: got %v, want io.EOF and nothing else", err)
+	}
+	if err := vm.Wait(t); err != nil {
+		t.Errorf("QEMU ended with %v", err)
+	}
+}
+
+// When QEMU is killed, everything that waits ends at once, and says why.
+func TestE6KilledWithEverythingPending_QEMU(t *testing.T) {
+	t.Parallel()
+	hasIPv6(t)
+	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
+		for _, network := range []string{"unix", "tcp"} {
+			t.Run(name+" "+network, func(t *testing.T) {
+				t.Parallel()
+				killed(t, network, &async.Options{NoOOB: noOOB})
+			})
+		}
+	}
+}
+
+func killed(t *testing.T, network string, opts *async.Options) {
+	t.Helper()
+	w := watchWire(opts)
+	vm := qemutest.Machine(t, append([]string{"-qmp", onUnix}, socketChardev("host=127.0.0.1,port=0,server=on,wait=off")...)...)
+	addr := vm.Path("qmp")
+	if network == "tcp" {
+		first := dialReal(t, addr, nil)
+		addr = "127.0.0.1:" + boundPort(t, first, "m")
+		first.Close()
+	}
+	c := dialReal(t, addr, opts)
+	ctx := qemutest.Context(t)
+	watcher := c.WatchRunstate()
+	defer watcher.Close()
+	events := c.NewListener(nil)
+	defer events.Close()
+
+	slow := start(ctx, c, newBlock(t, vm).cmd)
+	w.await(t, 1)
+	var calls []<-chan result
+	for i := range 10 { // with oob the last of them wait on this side
+		calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprintf("token-%d", i)}))
+		if i < 7 {
+			w.await(t, 2+i)
+		}
+	}
+	type next struct {
+		ev  async.Event
+		err error
+	}
+	waiting := make(chan next, 1)
+	go func() {
+		ev, err := events.Next(ctx)
+		waiting <- next{ev, err}
+	}()
+	changed := make(chan async.Transition, 1)
+	go func() {
+		tr, _ := watcher.Next(ctx)
+		changed <- tr
+	}()
+
+	vm.Kill()
+	began := time.Now()
+	r := await(t, "slow command", slow)
+	wantInterrupted(t, "slow command", r.err, true)
+	unsent := 0
+	for _, done := range calls {
+		r := await(t, "command behind it", done)
+		e := wantAs[*async.ExecInterruptedError](t, "command behind it", r.err)
+		if !e.Sent {
+			unsent++
+		}
+		if !isGone(e) {
+			t.Errorf("got %v, want the end of the connection", e)
+		}
+	}
+	if noOOB := opts.NoOOB; noOOB && unsent > 3 || !noOOB && unsent != 3 {
+		t.Errorf("%d commands were not sent (NoOOB %v)", unsent, noOOB)
+	}
+	n := await(t, "wait for an event", waiting)
+	if e := wantInterrupted(t, "wait for an event", n.err, false); !isGone(e) {
+		t.Errorf("wait for an event: got %v, want the end of the connection", e)
+	}
+	if tr := await(t, "state watch", changed); tr != (async.Transition{From: async.Running, To: async.Disconnecting}) {
+		t.Errorf("state watch: got %v>%v", tr.From, tr.To)
+	}
+	if took := time.Since(began); took > qemutest.Patience/2 {
+		t.Errorf("took %v", took)
+	}
+
+	_, err := c.Execute(ctx, "query-status", nil)
+	if e := wantAs[*async.StateError](t, "afterwards", err); e.State != async.Disconnecting {
+		t.Errorf("afterwards: got state %v", e.State)
+	}
+	cause := c.Disconnect(ctx)
+	if !isGone(cause) {
+		t.Errorf("Disconnect: got %v, want the end of the connection", cause)
+	}
+	t.Logf("cause: %v", cause)
+	wantNil(t, "Disconnect again", c.Disconnect(ctx))
+	_, err = events.Next(ctx)
+	if e := wantAs[*async.StateError](t, "next wait", err); e.State != async.Idle {
+		t.Errorf("next wait: got state %v", e.State)
+	}
+}
+
+// A client outlives its machines: its listener goes on with the next.
+func TestE5ListenerOverMachines_QEMU(t *testing.T) {
+	t.Parallel()
+	dir := qemutest.Dir(t)
+	ctx := qemutest.Context(t)
+	c := newClient(t, &async.Options{Backoff: qemutest.Backoff})
+	events := c.NewListener(nil)
+	defer events.Close()
+	var want []string
+	for range 3 {
+		vm := qemutest.Start(t, qemutest.Command{
+			Program: qemutest.QEMU, Dir: dir,
+			Args: emptyMachine("-qmp", onUnix),
+		})
+		if err := c.Connect(ctx, dir+"/qmp"); err != nil {
+			t.Fatal(err)
+		}
+		mustReal(t, c, "stop", nil)
+		vm.Kill()
+		want = append(want, "STOP", "(end)")
+		vm.Wait(t)
+		for c.Runstate() != async.Disconnecting { // it is about to find out
+			time.Sleep(time.Millisecond)
+			if ctx.Err() != nil {
+				t.Fatal("the end was not noticed")
+			}
+		}
+		if err := c.Disconnect(ctx); !isGone(err) {
+			t.Errorf("Disconnect: got %v, want the end of the connection", err)
+		}
+	}
+	var got []string
+	for ev, err := range events.All(ctx) {
+		switch {
+		case err == nil:
+			got = append(got, ev.Name)
+			continue
+		case isGone(err):
+			got = append(got, "(end)")
+			continue
+		}
+		wantAs[*async.StateError](t, "behind all that", err)
+	}
+	wantNames(t, "events and ends", got, strings.Join(want, " "))
+}
+
+// Disconnect from a QEMU that does not read: what is being written is finished
+// if the context allows, and cut off if not.
+func TestE11DisconnectFromAStoppedQEMU_QEMU(t *testing.T) {
+	t.Parallel()
+	vm := qemutest.Machine(t, "-qmp", onUnix)
+	ctx := qemutest.Context(t)
+	opts := &async.Options{}
+	w := watchWire(opts)
+	c := dialReal(t, vm.Path("qmp"), opts)
+	vm.Freeze(t)
+	waiting := start(ctx, c, async.Command{Name: "query-name"})
+	w.await(t, 1)
+	if err := c.Disconnect(ctx); err != nil {
+		t.Errorf("Disconnect with all written: %v", err)
+	}
+	r := await(t, "waiting command", waiting)
+	wantInterrupted(t, "waiting command", r.err, true, async.ErrClosed)
+	vm.Thaw(t)
+
+	if err := c.Connect(ctx, vm.Path("qmp")); err != nil {
+		t.Fatal(err)
+	}
+	vm.Freeze(t)
+	long := start(ctx, c, async.Command{Name: strings.Repeat("x", 1<<20)}) // more than a socket holds
+	w.await(t, 2)
+	// The writing has begun when nobody else gets a turn.
+	turnCtx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	_, err := c.Execute(turnCtx, "query-name", nil)
+	wantInterrupted(t, "a command behind the long one", err, false)
+	endCtx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	err = c.Disconnect(endCtx)
+	wantIs(t, "Disconnect in the middle", err, context.DeadlineExceeded)
+	wantInterrupted(t, "the long command", await(t, "the long command", long).err, true)
+	wantState(t, c, async.Idle)
+}
+
+// QEMU gives the answer to a command whose client has gone to the client that
+// comes next, in the middle of its handshake. That answer belongs to nobody.
+func TestE7AnswerToThePreviousClient_QEMU(t *testing.T) {
+	t.Parallel()
+	for name, newBlock := range map[string]func(*testing.T, *qemutest.Process) *block{
+		"success": newBlock,
+		"error":   newFailingBlock,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := qemutest.Context(t)
+			opts := &async.Options{}
+			w := watchWire(opts)
+			vm, first := startReal(t, opts)
+			b := newBlock(t, vm)
+			slow := start(ctx, first, b.cmd)
+			w.await(t, 1)
+			if _, err := first.ExecuteOOB(ctx, "query-yank", nil); err != nil { // QEMU has read what is in front of this
+				t.Fatal(err)
+			}
+			first.Close()
+			wantInterrupted(t, "the first client's command", await(t, "the first client's command", slow).err, true, async.ErrClosed)
+
+			opts = &async.Options{}
+			greeted := make(chan struct{})
+			var once sync.Once
+			var mu sync.Mutex
+			var received []string
+			opts.OnReceive = func(msg json.RawMessage) json.RawMessage {
+				mu.Lock()
+				defer mu.Unlock()
+				received = append(received, string(msg))
+				once.Do(func() { close(greeted) })
+				return nil
+			}
+			second := newClient(t, opts)
+			connected := do(func() error { return second.Connect(ctx, vm.Path("qmp")) })
+			await(t, "the greeting for the second client", greeted)
+			b.release(t)
+			if err := await(t, "the second client", connected); err != nil {
+				t.Fatalf("second client: %v", err)
+			}
+			for range 5 { // its ids are those of the first client again
+				wantAlive(t, second)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !strings.Contains(received[1], `"id": 2`) || !strings.Contains(received[2], `{"return": {}, "id": 1}`) {
+				t.Errorf("received %q: this QEMU does not do what the test is about", received[:3])
+			}
+		})
+	}
+}

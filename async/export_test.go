@@ -1,0 +1,56 @@
+package async
+
+import "os"
+
+// Books is what a connection keeps count of.
+type Books struct {
+	Pending            int // entries of unanswered commands
+	Window             int // free places among the in-band commands
+	Descriptors        int // 1 unless a command with descriptors is unanswered
+	Waiting            int // commands that wait for one of these
+	Turn, TimerRunning bool
+}
+
+// ReadBooks returns the books of c's present connection.
+func ReadBooks(c *Client) (b Books, ok bool) {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s == nil {
+		return Books{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Books{
+		Pending:      len(s.pending),
+		Window:       s.window.free,
+		Descriptors:  s.descriptors.free,
+		Waiting:      len(s.window.waiting) + len(s.descriptors.waiting),
+		Turn:         len(s.turn) == 1,
+		TimerRunning: s.readOn != nil,
+	}, true
+}
+
+// A RiggedSender takes the place of what writes to a connection: Try as far as
+// that goes without waiting, Send for the rest.
+type RiggedSender struct {
+	Try, Send func(b []byte, files []*os.File) (int, error)
+}
+
+func (r RiggedSender) checkFiles() error                            { return nil }
+func (r RiggedSender) try(b []byte, files []*os.File) (int, error)  { return r.Try(b, files) }
+func (r RiggedSender) send(b []byte, files []*os.File) (int, error) { return r.Send(b, files) }
+func (r RiggedSender) interruptible() bool                          { return true }
+
+// RigSender makes c's present connection write with r.
+func RigSender(c *Client, r RiggedSender) {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	<-s.turn
+	s.out = r
+	s.turn <- struct{}{}
+}
+
+// FileError is what a sender returns where err concerns the files alone.
+func FileError(err error) error { return &fileError{err} }

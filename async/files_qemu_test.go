@@ -1,0 +1,245 @@
+//go:build unix
+
+package async_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/qemutest"
+)
+
+// addedFD is what add-fd says.
+type addedFD struct {
+	SetID int `json:"fdset-id"`
+	FD    int `json:"fd"`
+}
+
+// fdSet is one entry of what query-fdsets says.
+type fdSet struct {
+	ID  int `json:"fdset-id"`
+	FDs []struct {
+		FD     int    `json:"fd"`
+		Opaque string `json:"opaque"`
+	} `json:"fds"`
+}
+
+// someFiles makes n different files.
+func someFiles(t *testing.T, n int) []*os.File {
+	t.Helper()
+	dir := qemutest.Dir(t)
+	var files []*os.File
+	for i := range n {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("file-%d", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		files = append(files, f)
+	}
+	return files
+}
+
+// Callers at the same time each have their own file added, in whatever order
+// their commands go out: with and without oob, where the monitor reads ahead.
+func TestE15EachAddFDGetsItsOwnFile_QEMU(t *testing.T) {
+	t.Parallel()
+	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vm, c := startReal(t, &async.Options{NoOOB: noOOB})
+			ctx := qemutest.Context(t)
+			files := someFiles(t, 40)
+			added := make([]addedFD, len(files))
+			errs := make([]error, len(files))
+			var wg sync.WaitGroup
+			for i, f := range files {
+				wg.Go(func() {
+					reply, err := c.Do(ctx, async.Command{
+						Name: "add-fd", Args: arguments{"fdset-id": i, "opaque": f.Name()},
+						Files: []*os.File{f},
+					})
+					if err == nil {
+						err = reply.Decode(&added[i])
+					}
+					errs[i] = err
+				})
+				wg.Go(func() { // others go in between
+					if _, err := c.Execute(ctx, "query-name", nil); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			for i, f := range files {
+				if errs[i] != nil {
+					t.Errorf("add-fd %d: %v", i, errs[i])
+					continue
+				}
+				if added[i].SetID != i || !vm.SameFile(t, added[i].FD, f.Name()) {
+					t.Errorf("add-fd %d made %+v, which is not %s", i, added[i], f.Name())
+				}
+			}
+
+			// QEMU's own list agrees, label by label.
+			sets := callReal[[]fdSet](t, c, "query-fdsets", nil)
+			if len(sets) != len(files) {
+				t.Errorf("%d sets, want %d", len(sets), len(files))
+			}
+			for _, set := range sets {
+				if len(set.FDs) != 1 || !vm.SameFile(t, set.FDs[0].FD, set.FDs[0].Opaque) {
+					t.Errorf("set %+v does not hold the file that its label names", set)
+				}
+			}
+
+			// The files are still the caller's.
+			for _, f := range files {
+				if _, err := f.WriteString("mine"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// What QEMU opens through a set is the caller's file.
+func TestE15FileIsUsedThroughItsSet_QEMU(t *testing.T) {
+	t.Parallel()
+	_, c := startReal(t, nil)
+	const size = 12345 * 512
+	f := someFiles(t, 1)[0]
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Do(qemutest.Context(t), async.Command{
+		Name: "add-fd", Args: arguments{"fdset-id": 7}, Files: []*os.File{f},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	mustReal(t, c, "blockdev-add", arguments{"driver": "file", "node-name": "n", "filename": "/dev/fdset/7"})
+	nodes := callReal[[]struct {
+		Image struct {
+			Size int64 `json:"virtual-size"`
+		} `json:"image"`
+	}](t, c, "query-named-block-nodes", nil)
+	if len(nodes) != 1 || nodes[0].Image.Size != size {
+		t.Errorf("got %+v, want one node of %d bytes", nodes, size)
+	}
+}
+
+func TestE15GetFD_QEMU(t *testing.T) {
+	t.Parallel()
+	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vm, c := startReal(t, &async.Options{NoOOB: noOOB})
+			ctx := qemutest.Context(t)
+			for i, f := range someFiles(t, 3) {
+				name := fmt.Sprintf("fd-%d", i)
+				cmd := async.Command{Name: "getfd", Args: arguments{"fdname": name}, Files: []*os.File{f}}
+				if reply, err := c.Do(ctx, cmd); err != nil || reply.Err() != nil {
+					t.Fatal(err, reply.Err())
+				}
+				if n := vm.Holds(t, f.Name()); n != 1 {
+					t.Errorf("QEMU holds %s %d times, want once", f.Name(), n)
+				}
+				mustReal(t, c, "closefd", arguments{"fdname": name})
+				if n := vm.Holds(t, f.Name()); n != 0 {
+					t.Errorf("QEMU still holds %s %d times", f.Name(), n)
+				}
+			}
+
+			// Without a file there is none left over from before.
+			_, err := c.Execute(ctx, "getfd", arguments{"fdname": "none"})
+			if e := wantAs[*async.ExecuteError](t, "getfd without a file", err); !strings.Contains(e.Desc, "SCM_RIGHTS") {
+				t.Errorf("got %v", e)
+			}
+		})
+	}
+}
+
+// The old module's way: the file first, the command that takes it behind.
+func TestE15SendFilesAhead_QEMU(t *testing.T) {
+	t.Parallel()
+	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vm, c := startReal(t, &async.Options{NoOOB: noOOB})
+			ctx := qemutest.Context(t)
+			for i, f := range someFiles(t, 10) {
+				if err := c.SendFiles(ctx, f); err != nil {
+					t.Fatal(err)
+				}
+				fd := callReal[addedFD](t, c, "add-fd", arguments{"fdset-id": i})
+				if !vm.SameFile(t, fd.FD, f.Name()) {
+					t.Errorf("add-fd %d made %+v, which is not %s", i, fd, f.Name())
+				}
+			}
+			wantAlive(t, c)
+		})
+	}
+}
+
+// A command whose caller has gone keeps its place: its files are QEMU's to take
+// until it is answered.
+func TestE15AbandonedCommandKeepsItsFile_QEMU(t *testing.T) {
+	t.Parallel()
+	opts := &async.Options{}
+	w := watchWire(opts)
+	vm, c := startReal(t, opts)
+	ctx := qemutest.Context(t)
+	files := someFiles(t, 2)
+	b := newBlock(t, vm)
+	slow := start(ctx, c, b.cmd)
+	w.await(t, 1)
+
+	abandonCtx, abandon := context.WithCancel(ctx)
+	first := start(abandonCtx, c, async.Command{Name: "add-fd", Args: arguments{"fdset-id": 0}, Files: files[:1]})
+	w.await(t, 2)
+	abandon()
+	wantInterrupted(t, "the first add-fd", await(t, "the first add-fd", first).err, true)
+
+	second := start(ctx, c, async.Command{Name: "add-fd", Args: arguments{"fdset-id": 1}, Files: files[1:]})
+	if _, err := c.ExecuteOOB(ctx, "query-yank", nil); err != nil {
+		t.Error(err)
+	}
+	wantPending(t, "the second add-fd", second)
+	if got := w.commands(); len(got) != 3 {
+		t.Errorf("sent %v, want nothing more with a file", got)
+	}
+	b.release(t)
+	wantNil(t, "the slow command", await(t, "the slow command", slow).err)
+	if r := await(t, "the second add-fd", second); r.err != nil {
+		t.Fatal(r.err)
+	}
+	for _, set := range callReal[[]fdSet](t, c, "query-fdsets", nil) {
+		if !vm.SameFile(t, set.FDs[0].FD, files[set.ID].Name()) {
+			t.Errorf("set %d does not hold the file that was sent for it", set.ID)
+		}
+	}
+}
+
+// Files need a unix socket; anything else is refused before sending.
+func TestE15NoFilesOverTCP_QEMU(t *testing.T) {
+	t.Parallel()
+	opts := &async.Options{}
+	w := watchWire(opts)
+	vm := qemutest.Machine(t, append([]string{"-qmp", onUnix}, socketChardev("host=127.0.0.1,port=0,server=on,wait=off")...)...)
+	c := dialReal(t, "127.0.0.1:"+boundPort(t, dialReal(t, vm.Path("qmp"), nil), "m"), opts)
+	f := someFiles(t, 1)
+	_, err := c.Do(qemutest.Context(t), async.Command{Name: "add-fd", Files: f})
+	wantAs[*async.MessageError](t, "add-fd over TCP", err)
+	wantText(t, "add-fd over TCP", err, "unix socket")
+	err = c.SendFiles(qemutest.Context(t), f...)
+	wantAs[*async.MessageError](t, "SendFiles over TCP", err)
+	if got := w.commands(); len(got) != 0 {
+		t.Errorf("sent %v, want nothing", got)
+	}
+	wantAlive(t, c)
+}

@@ -1,0 +1,245 @@
+//go:build unix
+
+package async_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/qemutest"
+)
+
+// The tests in the files named *_qemu_test.go drive QEMU's own programs. Their
+// names begin with the rule of the engine that they hold the real thing to, and
+// end in _QEMU.
+
+// onUnix is a monitor at the unix socket "qmp" in the process's directory.
+const onUnix = "unix:qmp,server=on,wait=off"
+
+// arguments is short for the arguments of a command.
+type arguments = map[string]any
+
+// dialReal connects to a monitor that may not be up yet, and disconnects when
+// the test ends.
+func dialReal(t *testing.T, addr string, opts *async.Options) *async.Client {
+	t.Helper()
+	if opts == nil {
+		opts = &async.Options{}
+	}
+	o := *opts
+	o.Backoff = qemutest.Backoff
+	c := newClient(t, &o)
+	if err := c.Connect(qemutest.Context(t), addr); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// startReal starts an empty machine and connects to its monitor.
+func startReal(t *testing.T, opts *async.Options, args ...string) (*qemutest.Process, *async.Client) {
+	t.Helper()
+	vm := qemutest.Machine(t, append([]string{"-qmp", onUnix}, args...)...)
+	return vm, dialReal(t, vm.Path("qmp"), opts)
+}
+
+// callReal executes a command that has to work, and decodes its value.
+func callReal[T any](t *testing.T, c *async.Client, cmd string, args any) T {
+	t.Helper()
+	v, err := async.Call[T](qemutest.Context(t), c, cmd, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// mustReal executes a command that has to work, for what it does.
+func mustReal(t *testing.T, c *async.Client, cmd string, args any) {
+	t.Helper()
+	callReal[json.RawMessage](t, c, cmd, args)
+}
+
+// wantAlive checks that c and its connection are in order: a command gets its
+// own answer, which QEMU words after the command.
+func wantAlive(t *testing.T, c *async.Client) {
+	t.Helper()
+	const token = "is-this-mine"
+	_, err := c.Execute(qemutest.Context(t), token, nil)
+	wantToken(t, err, token)
+}
+
+// wantToken checks that err is QEMU's answer to an unknown command of that name.
+func wantToken(t *testing.T, err error, token string) {
+	t.Helper()
+	e := wantAs[*async.ExecuteError](t, token, err)
+	if want := "The command " + token + " has not been found"; e.Class != "CommandNotFound" || e.Desc != want {
+		t.Errorf("%s: got the reply %s: %s, want %q", token, e.Class, e.Desc, want)
+	}
+}
+
+// await returns what comes from ch.
+func await[T any](t *testing.T, what string, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-qemutest.Context(t).Done():
+		t.Fatalf("%s: nothing within %v", what, qemutest.Patience)
+		panic("unreachable")
+	}
+}
+
+// wantPending checks that a call has not come to its end. What would have ended
+// it has been seen to happen elsewhere before.
+func wantPending(t *testing.T, what string, done <-chan result) {
+	t.Helper()
+	select {
+	case r := <-done:
+		t.Errorf("%s: got %s and error %v, want no answer yet", what, r.value, r.err)
+	default:
+	}
+}
+
+// A wire watches a connection through the hooks of its client, so that a test
+// waits for a command to be on its way and not for time to pass.
+type wire struct {
+	mu       sync.Mutex
+	sent     []string // the names of the commands
+	received []string // the messages
+	changed  chan struct{}
+}
+
+func watchWire(opts *async.Options) *wire {
+	w := &wire{changed: make(chan struct{})}
+	opts.OnSend = func(msg json.RawMessage) json.RawMessage {
+		var cmd struct {
+			Execute string `json:"execute"`
+			ExecOOB string `json:"exec-oob"`
+		}
+		if err := json.Unmarshal(msg, &cmd); err != nil {
+			panic(err)
+		}
+		w.note(func() { w.sent = append(w.sent, cmd.Execute+cmd.ExecOOB) })
+		return nil
+	}
+	opts.OnReceive = func(msg json.RawMessage) json.RawMessage {
+		w.note(func() { w.received = append(w.received, string(msg)) })
+		return nil
+	}
+	return w
+}
+
+func (w *wire) note(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// commands returns the names of all commands sent since the handshake.
+func (w *wire) commands() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.sent), func(name string) bool { return name == "qmp_capabilities" })
+}
+
+// messages returns all messages that came.
+func (w *wire) messages() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.received)
+}
+
+// await waits until n commands were sent since the handshake. What another call
+// sends from then on comes behind them.
+func (w *wire) await(t *testing.T, n int) {
+	t.Helper()
+	ctx := qemutest.Context(t)
+	for {
+		w.mu.Lock()
+		changed := w.changed
+		w.mu.Unlock()
+		sent := w.commands()
+		if len(sent) >= n {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("only %v sent within %v, want %d commands", sent, qemutest.Patience, n)
+		}
+	}
+}
+
+// A block is a command that keeps QEMU busy for as long as the test wants: the
+// main loop opens a FIFO, and waits for somebody who opens its other end. The
+// monitor's own thread goes on, and with it out-of-band commands.
+type block struct {
+	path string
+	flag int // how to open the other end
+	cmd  async.Command
+}
+
+// newBlock returns a block that will succeed.
+func newBlock(t *testing.T, vm *qemutest.Process) *block {
+	t.Helper()
+	path := newFIFO(t, vm)
+	return &block{path, os.O_RDONLY, async.Command{
+		Name: "pmemsave",
+		Args: arguments{"val": 0, "size": 1, "filename": path},
+	}}
+}
+
+// newFailingBlock returns a block that will be answered with an error: behind
+// the door stands no regular file.
+func newFailingBlock(t *testing.T, vm *qemutest.Process) *block {
+	t.Helper()
+	path := newFIFO(t, vm)
+	return &block{path, os.O_WRONLY, async.Command{
+		Name: "blockdev-add",
+		Args: arguments{"driver": "file", "node-name": "n", "filename": path, "read-only": true},
+	}}
+}
+
+func newFIFO(t *testing.T, vm *qemutest.Process) string {
+	t.Helper()
+	path := filepath.Join(vm.Dir, "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// release lets the command go on. It returns when the command has left the FIFO
+// behind.
+func (b *block) release(t *testing.T) {
+	t.Helper()
+	opened := do(func() error {
+		f, err := os.OpenFile(b.path, b.flag, 0) // waits for the command
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if b.flag == os.O_RDONLY {
+			_, err = io.Copy(io.Discard, f)
+		}
+		return err
+	})
+	if err := await(t, "the blocked command's file", opened); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isGone reports whether err is how the connection to a process that was killed
+// ends: an end of file, or a reset where the process had not read everything.
+func isGone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+}

@@ -1,0 +1,298 @@
+package async_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// bubble runs a test of things with a clock: in it, waiting takes no time.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+// connected is the story of a connection whose greeting offers capabilities,
+// words apart, and which then goes on with steps.
+func connected(capabilities string, steps ...qmptest.Step) []qmptest.Step {
+	return append([]qmptest.Step{
+		qmptest.Greet(strings.Fields(capabilities)...),
+		qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
+	}, steps...)
+}
+
+// patience is how long a test waits, in real time, for what is to happen at
+// once: many times what it takes on a busy machine.
+const patience = time.Minute
+
+// memory plays steps over in-memory connections, which suit a bubble.
+func memory(t testing.TB, steps ...qmptest.Step) *qmptest.Player {
+	t.Helper()
+	return play(t, qmptest.ScriptOptions{Network: qmptest.Memory}, steps...)
+}
+
+// play plays steps within the patience of these tests.
+func play(t testing.TB, opts qmptest.ScriptOptions, steps ...qmptest.Step) *qmptest.Player {
+	t.Helper()
+	if inBubble := time.Now().Year() == 2000; !inBubble {
+		opts.Limit = patience
+	}
+	return qmptest.Play(t, &opts, steps...)
+}
+
+// newClient returns a client that is closed when the test is over, before the
+// script's end is waited for.
+func newClient(t testing.TB, opts *async.Options) *async.Client {
+	t.Helper()
+	c := async.New(opts)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// dial connects a client to p.
+func dial(t testing.TB, p *qmptest.Player, opts *async.Options) *async.Client {
+	t.Helper()
+	if opts == nil {
+		opts = &async.Options{}
+	}
+	o := *opts
+	if o.Dialer == nil {
+		o.Dialer = p.Dial
+	}
+	c := newClient(t, &o)
+	connect(t, c)
+	return c
+}
+
+// connect connects a client with a Dialer.
+func connect(t testing.TB, c *async.Client) {
+	t.Helper()
+	if err := c.Connect(t.Context(), "test"); err != nil {
+		t.Fatalf("Connect: %v", err)
+	}
+}
+
+// wantAs fails the test unless err has an E in it, which it returns.
+func wantAs[E error](t testing.TB, what string, err error) E {
+	t.Helper()
+	e, ok := errors.AsType[E](err)
+	if !ok {
+		var want E
+		t.Fatalf("%s: got error %v (%T), want a %T in it", what, err, err, want)
+	}
+	return e
+}
+
+// wantIs fails the test unless err matches all of targets.
+func wantIs(t testing.TB, what string, err error, targets ...error) {
+	t.Helper()
+	for _, target := range targets {
+		if !errors.Is(err, target) {
+			t.Errorf("%s: got error %v (%T), want one that matches %v", what, err, err, target)
+		}
+	}
+}
+
+// wantText fails the test unless err is there and says all of parts, on one
+// line.
+func wantText(t testing.TB, what string, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("%s: got no error, want one that says %q", what, parts)
+		return
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: error says %q, want %q in it", what, err, part)
+		}
+	}
+	if strings.ContainsAny(err.Error(), "\r\n") {
+		t.Errorf("%s: error takes more than one line: %q", what, err)
+	}
+}
+
+func wantNil(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: got error %v (%T), want none", what, err, err)
+	}
+}
+
+func wantState(t testing.TB, c *async.Client, want async.Runstate) {
+	t.Helper()
+	if got := c.Runstate(); got != want {
+		t.Errorf("run state: got %v, want %v", got, want)
+	}
+}
+
+// wantInterrupted checks what a call that was broken off says about itself.
+func wantInterrupted(t testing.TB, what string, err error, sent bool, causes ...error) *async.ExecInterruptedError {
+	t.Helper()
+	e := wantAs[*async.ExecInterruptedError](t, what, err)
+	if e.Sent != sent || e.SafeToRetry() == sent {
+		t.Errorf("%s: got Sent %v and SafeToRetry %v, want %v and %v (%v)", what, e.Sent, e.SafeToRetry(), sent, !sent, err)
+	}
+	wantIs(t, what, err, causes...)
+	return e
+}
+
+// wantValue checks a reply's value, and that there was no error.
+func wantValue(t testing.TB, what string, got json.RawMessage, err error, want string) {
+	t.Helper()
+	if err != nil || string(got) != want {
+		t.Errorf("%s: got %s and error %v, want %s", what, got, err, want)
+	}
+}
+
+// execute executes a command and checks its value.
+func execute(t testing.TB, c *async.Client, name, want string) {
+	t.Helper()
+	got, err := c.Execute(t.Context(), name, nil)
+	wantValue(t, name, got, err, want)
+}
+
+// transitions ends the watch and returns all that it has seen.
+func transitions(w *async.RunstateWatcher) (seen []string) {
+	w.Close()
+	for {
+		tr, err := w.Next(context.Background())
+		if err != nil {
+			return seen
+		}
+		seen = append(seen, fmt.Sprintf("%v>%v", tr.From, tr.To))
+	}
+}
+
+func wantTransitions(t testing.TB, w *async.RunstateWatcher, states string) {
+	t.Helper()
+	var want []string
+	list := strings.Fields(states)
+	for i := 1; i < len(list); i++ {
+		want = append(want, list[i-1]+">"+list[i])
+	}
+	if got := transitions(w); !slices.Equal(got, want) {
+		t.Errorf("transitions:\n got %v\nwant %v", got, want)
+	}
+}
+
+// A result is what a call that ran in a goroutine of its own came to.
+type result struct {
+	value json.RawMessage
+	err   error
+}
+
+// start executes a command in a goroutine of its own.
+func start(ctx context.Context, c *async.Client, cmd async.Command) <-chan result {
+	done := make(chan result, 1)
+	go func() {
+		reply, err := c.Do(ctx, cmd)
+		if err != nil {
+			done <- result{err: err}
+			return
+		}
+		value, err := reply.Value()
+		done <- result{value, err}
+	}()
+	return done
+}
+
+// do runs f in a goroutine of its own.
+func do(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// drained returns the names of all unread events, and fails the test if there
+// is anything else.
+func drained(t testing.TB, l *async.EventListener) []string {
+	t.Helper()
+	events, err := l.Drain()
+	if err != nil {
+		t.Errorf("Drain: got error %v, want none", err)
+	}
+	return names(events)
+}
+
+func names(events []async.Event) (list []string) {
+	for _, ev := range events {
+		list = append(list, ev.Name)
+	}
+	return list
+}
+
+func wantNames(t testing.TB, what string, got []string, want string) {
+	t.Helper()
+	if !slices.Equal(got, strings.Fields(want)) {
+		t.Errorf("%s: got events %v, want [%s]", what, got, want)
+	}
+}
+
+// A rigged connection has some methods of its own in place of its Conn's.
+type rigged struct {
+	net.Conn
+	write func(p []byte) (int, error)
+	close func() error
+}
+
+func (r *rigged) Write(p []byte) (int, error) {
+	if r.write == nil {
+		return r.Conn.Write(p)
+	}
+	return r.write(p)
+}
+
+func (r *rigged) Close() error {
+	err := r.Conn.Close()
+	if r.close != nil {
+		err = r.close()
+	}
+	return err
+}
+
+// rig returns a Dialer that rigs the connections to p.
+func rig(p *qmptest.Player, f func(net.Conn) net.Conn) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		conn, err := p.Dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return f(conn), nil
+	}
+}
+
+// failWritesFrom makes the n-th write, counted from 0, and those behind it fail.
+func failWritesFrom(n int, err error) func(net.Conn) net.Conn {
+	var mu sync.Mutex
+	count := 0
+	return func(conn net.Conn) net.Conn {
+		return &rigged{Conn: conn, write: func(p []byte) (int, error) {
+			mu.Lock()
+			count++
+			failing := count > n
+			mu.Unlock()
+			if failing {
+				return 0, err
+			}
+			return conn.Write(p)
+		}}
+	}
+}
+
+// noProgress is a connection whose reads give neither bytes nor an error.
+type noProgress struct{ net.Conn }
+
+func (noProgress) Read([]byte) (int, error) { return 0, nil }
+
+func stuck(conn net.Conn) net.Conn { return noProgress{conn} }
