@@ -92,6 +92,12 @@ func (cmd Command) prepare(maxSend int) (*outgoing, error) {
 	if cmd.Object != nil {
 		return out, out.prepareObject(maxSend)
 	}
+	if !proto.ValidText(cmd.Name) {
+		return nil, refused("message", fmt.Errorf("command name %q: not Unicode text that QEMU takes", cmd.Name))
+	}
+	if !proto.ValidText(cmd.ID) {
+		return nil, &InvalidIDError{ID: fmt.Sprintf("%q", cmd.ID), Reason: "not Unicode text that QEMU gives back"}
+	}
 	if cmd.ID != "" {
 		out.id = proto.TextualID(cmd.ID)
 	}

@@ -33,8 +33,8 @@ type Options struct {
 	Backoff func() backoff.BackOff
 
 	// MaxMessage limits one message either way, in bytes. Zero means 64 MiB;
-	// a negative number means no limit, except that nothing over 64 MiB is
-	// sent, since QEMU does not read it.
+	// a negative number means no limit. In any case nothing of 64 MiB or more
+	// is sent, since QEMU does not read it.
 	MaxMessage int
 
 	// SkipGreeting does not wait for a greeting, as the guest agent needs. A
@@ -64,8 +64,8 @@ func (o *Options) maxMessage() int {
 }
 
 func (o *Options) maxSend() int {
-	if o.MaxMessage <= 0 || o.MaxMessage > proto.DefaultMaxMessage {
-		return proto.DefaultMaxMessage
+	if o.MaxMessage <= 0 || o.MaxMessage > proto.MaxSend {
+		return proto.MaxSend
 	}
 	return o.MaxMessage
 }

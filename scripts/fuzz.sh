@@ -23,7 +23,7 @@ targets=$(printf '%s\n' "$listing" | awk -v want="${FUZZ:-.}" '
 failed=
 while read -r pkg name; do
 	printf '%s\n' "-- $name ($pkg)"
-	$GO test -run='^$' -fuzz="^$name\$" -fuzztime="${FUZZTIME:-60s}" "$pkg" </dev/null || failed="$failed $name"
+	$GO test -run='^$' -fuzz="^$name\$" -fuzzminimizetime=20x -fuzztime="${FUZZTIME:-60s}" "$pkg" </dev/null || failed="$failed $name"
 done <<EOF
 $targets
 EOF

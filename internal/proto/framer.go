@@ -19,6 +19,9 @@ const (
 	// MaxDepth is how deeply an incoming message may nest, the outer object
 	// included. It is jsontext's own bound.
 	MaxDepth = 10_000
+	// MaxSend is the largest message, in bytes, that QEMU reads: at
+	// DefaultMaxMessage its parser gives up.
+	MaxSend = DefaultMaxMessage - 1
 	// MaxSendDepth is how deeply an outgoing message may nest, the outer
 	// object included. QEMU's parser gives up above 1,024.
 	MaxSendDepth = 1_000

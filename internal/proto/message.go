@@ -77,31 +77,55 @@ type Message struct {
 	Return    []byte
 	Error     []byte
 	ID        ID
+
+	at [memberCount]span // where the members above are in Raw
 }
+
+// The members of a Message, in the order of its fields.
+const (
+	memberQMP = iota
+	memberEvent
+	memberData
+	memberTimestamp
+	memberReturn
+	memberError
+	memberCount
+)
 
 // ParseMessage cuts up raw, one validated JSON object.
 func ParseMessage(raw []byte) Message {
 	m := Message{Raw: raw}
-	Members(raw, func(name string, value []byte) bool {
+	spans(raw, func(name string, at span) bool {
 		switch name {
 		case "QMP":
-			m.QMP = value
+			m.at[memberQMP] = at
 		case "event":
-			m.Event = value
+			m.at[memberEvent] = at
 		case "data":
-			m.Data = value
+			m.at[memberData] = at
 		case "timestamp":
-			m.Timestamp = value
+			m.at[memberTimestamp] = at
 		case "return":
-			m.Return = value
+			m.at[memberReturn] = at
 		case "error":
-			m.Error = value
+			m.at[memberError] = at
 		case "id":
-			m.ID = parseID(value)
+			m.ID = parseID(at.of(raw))
 		}
 		return true
 	})
+	m.cut()
 	return m
+}
+
+// cut sets the members from where they are.
+func (m *Message) cut() {
+	m.QMP = m.at[memberQMP].of(m.Raw)
+	m.Event = m.at[memberEvent].of(m.Raw)
+	m.Data = m.at[memberData].of(m.Raw)
+	m.Timestamp = m.at[memberTimestamp].of(m.Raw)
+	m.Return = m.at[memberReturn].of(m.Raw)
+	m.Error = m.at[memberError].of(m.Raw)
 }
 
 // ParseError returns the class and the description of a reply's error member.
@@ -184,4 +208,9 @@ func ParseCommand(raw []byte) Command {
 }
 
 // Clone returns a copy of the message that shares no bytes with m.
-func (m Message) Clone() Message { return ParseMessage(bytes.Clone(m.Raw)) }
+// m is not parsed again.
+func (m Message) Clone() Message {
+	m.Raw = bytes.Clone(m.Raw)
+	m.cut()
+	return m
+}

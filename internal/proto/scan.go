@@ -89,6 +89,22 @@ func unquote(quoted []byte) string {
 // validated JSON, in its order, repeated names included, until yield returns
 // false. It does nothing if obj is no object.
 func Members(obj []byte, yield func(name string, value []byte) bool) {
+	spans(obj, func(name string, at span) bool { return yield(name, at.of(obj)) })
+}
+
+// span is where a value stands in a message.
+type span struct{ start, end int }
+
+// of returns the value of raw at s; nil for the zero span.
+func (s span) of(raw []byte) []byte {
+	if s.end == 0 {
+		return nil
+	}
+	return raw[s.start:s.end:s.end]
+}
+
+// spans is Members that says where the values are.
+func spans(obj []byte, yield func(name string, at span) bool) {
 	i := skipSpace(obj, 0)
 	if i >= len(obj) || obj[i] != '{' {
 		return
@@ -98,7 +114,7 @@ func Members(obj []byte, yield func(name string, value []byte) bool) {
 		name := unquoteName(obj[i:end])
 		i = skipSpace(obj, skipSpace(obj, end)+1) // behind the colon
 		end = skipValue(obj, i)
-		if !yield(name, obj[i:end:end]) {
+		if !yield(name, span{i, end}) {
 			return
 		}
 		i = skipSpace(obj, end)
