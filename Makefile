@@ -22,7 +22,7 @@ export GO COVER_MIN FUZZ FUZZTIME CROSS
 .PHONY: help
 help: ## list these commands
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | \
-	while IFS='	' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	while IFS='	' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
 demo: ## drive a virtual machine: QEMU's where it is installed, else a simulated one
@@ -39,6 +39,10 @@ test: qemu ## run every test under the race detector, against a real QEMU
 .PHONY: unit
 unit: ## run the tests that need no QEMU
 	$(GO) test -race -shuffle=on -timeout=5m -short ./...
+
+.PHONY: conformance
+conformance: ## replay the recordings of Python's qmp module, and show by area what came of them
+	@scripts/conformance.sh
 
 .PHONY: cover
 cover: ## show the coverage of the library's statements; fail below COVER_MIN (85) percent

@@ -245,7 +245,7 @@ func TestE8PipelinedWithoutOOB(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T) {
 				const n = 100
-				steps := append(expectN("x", 0, n), qmptest.ExpectNothing(time.Minute), qmptest.Expect("next"), qmptest.Return(`{}`))
+				steps := append(expectN("x", 0, n), qmptest.Expect("next"), qmptest.Return(`{}`))
 				p := memory(t, connected(tt.offered, append(steps, qmptest.ExpectEOF())...)...)
 				c := dial(t, p, &tt.opts)
 				ctx, cancel := context.WithCancel(t.Context())

@@ -547,3 +547,37 @@ func TestE15TheCallOutlastsItsSendmsg(t *testing.T) {
 		})
 	}
 }
+
+// Nor does one that a strange server answers ahead of the command.
+func TestE15TheReplyDoesNotOvertakeTheFiles(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("oob", qmptest.AwaitMark("answer"), qmptest.Reply(`{"return": "early", "id": 2}`), qmptest.Expect("add-fd"))...)
+		var conn net.Conn
+		c := dial(t, p, &async.Options{Dialer: rig(p, func(c net.Conn) net.Conn {
+			conn = c
+			return c
+		})})
+		goOn := make(chan struct{})
+		async.RigSender(c, async.RiggedSender{
+			Try: func([]byte, []*os.File) (int, error) { return 0, nil },
+			Send: func(b []byte, _ []*os.File) (int, error) {
+				<-goOn
+				return conn.Write(b)
+			},
+		})
+		call := start(t.Context(), c, async.Command{Name: "add-fd", Files: []*os.File{os.Stdin}})
+		synctest.Wait()
+		p.Mark("answer")
+		synctest.Wait()
+		select {
+		case got := <-call:
+			t.Errorf("add-fd returned (%s, %v) with its sendmsg under way", got.value, got.err)
+		default:
+		}
+		close(goOn)
+		got := <-call
+		wantValue(t, "add-fd", got.value, got.err, `"early"`)
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	})
+}

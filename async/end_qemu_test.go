@@ -7,8 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,42 +23,58 @@ import (
 func TestE11QuitAHundredTimes_QEMU(t *testing.T) {
 	t.Parallel()
 	qemutest.Find(t, qemutest.QEMU) // one word of a missing program is enough
-	for _, network := range []string{"unix", "tcp"} {
+	for network, dials := range map[string][]func(*testing.T) (*qemutest.Process, *async.Client){
+		"unix": {
+			func(t *testing.T) (*qemutest.Process, *async.Client) { return startReal(t, nil) },
+			func(t *testing.T) (*qemutest.Process, *async.Client) {
+				return acceptReal(t, filepath.Join(qemutest.Dir(t), "qmp"))
+			},
+		},
+		"tcp": {
+			func(t *testing.T) (*qemutest.Process, *async.Client) { return startTCP(t, nil) },
+			func(t *testing.T) (*qemutest.Process, *async.Client) { return acceptReal(t, "127.0.0.1:0") },
+		},
+	} {
 		t.Run(network, func(t *testing.T) {
 			for i := range 100 {
 				t.Run(fmt.Sprint(i), func(t *testing.T) {
 					t.Parallel()
-					quitOnce(t, network)
+					vm, c := dials[i%len(dials)](t)
+					quitReal(t, vm, c)
 				})
 			}
 		})
 	}
 }
 
-func quitOnce(t *testing.T, network string) {
+// startTCP starts an empty machine with a monitor on TCP, and connects to that.
+// The system chooses the port, so that nobody else can have it, and a second
+// monitor tells which one.
+func startTCP(t *testing.T, opts *async.Options) (*qemutest.Process, *async.Client) {
 	t.Helper()
-	// A QEMU that inherits its listening socket needs no port that somebody else
-	// could take, and can be connected to before it is up.
-	dir, addr := qemutest.Dir(t), "127.0.0.1:0"
-	if network == "unix" {
-		addr = dir + "/qmp"
-	}
-	ln, err := net.Listen(network, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	f, err := ln.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	vm := qemutest.Start(t, qemutest.Command{
-		Program: qemutest.QEMU, Dir: dir, Files: []*os.File{f},
-		Args: emptyMachine(socketChardev("fd=3,server=on,wait=off")...),
-	})
-	f.Close()
-	c := dialReal(t, ln.Addr().String(), nil)
+	vm, teller := startReal(t, nil, socketChardev("host=127.0.0.1,port=0,server=on,wait=off")...)
+	defer teller.Close()
+	return vm, dialReal(t, "127.0.0.1:"+boundPort(t, teller, "m"), opts)
+}
 
+// acceptReal starts an empty machine that dials a client.
+func acceptReal(t *testing.T, addr string) (*qemutest.Process, *async.Client) {
+	t.Helper()
+	ctx := qemutest.Context(t)
+	c := newClient(t, nil)
+	if err := c.Listen(ctx, addr); err != nil {
+		t.Fatal(err)
+	}
+	at := c.ListenAddr()
+	vm := qemutest.Machine(t, "-qmp", at.Network()+":"+at.String())
+	if err := c.Accept(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return vm, c
+}
+
+func quitReal(t *testing.T, vm *qemutest.Process, c *async.Client) {
+	t.Helper()
 	events := c.NewListener(nil)
 	defer events.Close()
 	ctx := qemutest.Context(t)
@@ -86,7 +101,6 @@ func quitOnce(t *testing.T, network string) {
 // When QEMU is killed, everything that waits ends at once, and says why.
 func TestE6KilledWithEverythingPending_QEMU(t *testing.T) {
 	t.Parallel()
-	hasIPv6(t)
 	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
 		for _, network := range []string{"unix", "tcp"} {
 			t.Run(name+" "+network, func(t *testing.T) {
@@ -100,14 +114,13 @@ func TestE6KilledWithEverythingPending_QEMU(t *testing.T) {
 func killed(t *testing.T, network string, opts *async.Options) {
 	t.Helper()
 	w := watchWire(opts)
-	vm := qemutest.Machine(t, append([]string{"-qmp", onUnix}, socketChardev("host=127.0.0.1,port=0,server=on,wait=off")...)...)
-	addr := vm.Path("qmp")
-	if network == "tcp" {
-		first := dialReal(t, addr, nil)
-		addr = "127.0.0.1:" + boundPort(t, first, "m")
-		first.Close()
+	dial := startTCP
+	if network == "unix" {
+		dial = func(t *testing.T, opts *async.Options) (*qemutest.Process, *async.Client) {
+			return startReal(t, opts)
+		}
 	}
-	c := dialReal(t, addr, opts)
+	vm, c := dial(t, opts)
 	ctx := qemutest.Context(t)
 	watcher := c.WatchRunstate()
 	defer watcher.Close()

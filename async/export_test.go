@@ -52,5 +52,24 @@ func RigSender(c *Client, r RiggedSender) {
 	s.turn <- struct{}{}
 }
 
-// FileError is what a sender returns where err concerns the files alone.
-func FileError(err error) error { return &fileError{err} }
+// FileError is what a sender returns where err concerns the files alone. before,
+// unless nil, is called when the engine looks into it.
+func FileError(err error, before func()) error {
+	return &lateFileError{fileError{err}, before}
+}
+
+type lateFileError struct {
+	fileError
+	before func()
+}
+
+func (e *lateFileError) As(target any) bool {
+	bad, ok := target.(**fileError)
+	if ok {
+		if e.before != nil {
+			e.before()
+		}
+		*bad = &e.fileError
+	}
+	return ok
+}

@@ -230,8 +230,7 @@ func TestE15NoFilesOverTCP_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
 	w := watchWire(opts)
-	vm := qemutest.Machine(t, append([]string{"-qmp", onUnix}, socketChardev("host=127.0.0.1,port=0,server=on,wait=off")...)...)
-	c := dialReal(t, "127.0.0.1:"+boundPort(t, dialReal(t, vm.Path("qmp"), nil), "m"), opts)
+	_, c := startTCP(t, opts)
 	f := someFiles(t, 1)
 	_, err := c.Do(qemutest.Context(t), async.Command{Name: "add-fd", Files: f})
 	wantAs[*async.MessageError](t, "add-fd over TCP", err)

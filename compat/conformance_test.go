@@ -27,6 +27,7 @@ func TestConformanceMore(t *testing.T) {
 }
 
 var conformance = &transcripts.Suite{
+	Name:    "compat",
 	Version: transcripts.V006,
 	New: func(s transcripts.Setup) (transcripts.Client, error) {
 		opts := &legacy.Options{Server: s.Server, Nickname: s.Nickname, Sync: s.Sync}

@@ -24,6 +24,7 @@ func TestConformanceMore(t *testing.T) {
 }
 
 var conformance = &transcripts.Suite{
+	Name:    "legacy",
 	Version: transcripts.V72,
 	New: func(s transcripts.Setup) (transcripts.Client, error) {
 		q, err := legacy.New(s.Addr, &legacy.Options{Conn: s.Conn, Server: s.Server, Nickname: s.Nickname, Sync: s.Sync})

@@ -16,6 +16,9 @@ import (
 
 // A Suite makes the calls of transcripts in Go.
 type Suite struct {
+	// Name is the package under test.
+	Name string
+
 	// Version is the one whose outcomes are required.
 	Version string
 
@@ -55,14 +58,14 @@ var ErrNoSuchCall = errors.New("no such call")
 const (
 	// scriptLimit is how long a script may take, and callLimit a call that is
 	// not to hang: long enough for a machine that is busy with other things.
-	scriptLimit = 3 * time.Minute
+	scriptLimit = 4 * time.Minute
 	callLimit   = 2 * time.Minute
 	// stretch is how many times longer a call may wait for what does come.
 	stretch = 20
 	// slack is how much later than recorded a call may return.
 	slack = 10 * time.Second
 	// settleLimit bounds the wait for what was sent to be read.
-	settleLimit = 5 * time.Second
+	settleLimit = 10 * time.Second
 )
 
 // replay plays sc, changed by the exception x unless that is nil, with arguments
@@ -147,6 +150,8 @@ type replay struct {
 
 	object Client
 	heard  *qmpsync.EventListener // counts the events that have been read; nobody takes any
+	taken  int                    // how many of them calls have returned, or thrown away
+	late   bool                   // the last command timed out: what comes meanwhile may take longer
 	closes []func()
 }
 
@@ -172,6 +177,7 @@ func (r *replay) play(call Call) error {
 		time.Sleep(time.Duration(n) * time.Millisecond)
 		return errors.Join(err, r.settle())
 	}
+	r.awaitEvents(call)
 	type result struct {
 		value any
 		err   error
@@ -189,6 +195,7 @@ func (r *replay) play(call Call) error {
 	select {
 	case res := <-done:
 		took := time.Since(start)
+		r.note(call, res.value)
 		if err := call.Outcome.check(res.value, res.err, r.suite.Classes, isReply(call.Name)); err != nil {
 			return err
 		}
@@ -290,6 +297,47 @@ func (r *replay) settle() error {
 		}
 	}
 	return nil // the calls behind it will say what is missing
+}
+
+// note follows the events that calls take off the queue.
+func (r *replay) note(call Call, value any) {
+	switch call.Name {
+	case "cmd", "cmd_obj", "cmd_raw", "command":
+		raised := call.Outcome.Raises
+		r.late = raised != nil && raised.Class == "TimeoutError"
+	case "pull_event":
+		if value != nil {
+			r.taken++
+		}
+	case "get_events":
+		events, _ := value.([]any)
+		r.taken += len(events)
+	case "clear_events":
+		r.taken = r.heard.Len()
+	}
+}
+
+// awaitEvents waits until the events are there that a call is to return without
+// waiting, if a command timed out while they were to come: how long the server
+// takes to send them has nothing to do with that limit. Behind a reply they have
+// to be there.
+func (r *replay) awaitEvents(call Call) {
+	if !r.late {
+		return
+	}
+	n := 0
+	switch want := call.Outcome.Returns.(type) {
+	case []any:
+		n = len(want)
+	case Object:
+		n = 1
+	}
+	if call.Name != "get_events" && call.Name != "pull_event" {
+		return
+	}
+	for until := time.Now().Add(settleLimit); time.Now().Before(until) && r.heard.Len() < r.taken+n; {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // isReply reports whether a call returns a whole reply, in which an id that is

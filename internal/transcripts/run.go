@@ -1,7 +1,6 @@
 package transcripts
 
 import (
-	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -36,7 +35,7 @@ func (s *Suite) Run(t *testing.T, fsys fs.FS, dir string) {
 	}
 	close(files)
 	workers.Wait()
-	tally.log(t, s.Version)
+	tally.log(t, s.Name, dir)
 }
 
 // atOnce is how many scenarios are replayed at the same time.
@@ -67,7 +66,30 @@ func (s *Suite) one(t *testing.T, file File, tally *tally) {
 	if !ok {
 		t.Skip(why)
 	}
+	if seen.isLarge() {
+		oneLarge.Lock()
+		defer oneLarge.Unlock()
+	}
 	s.replayForms(t, seen, x)
+}
+
+// oneLarge is held by the one large scenario that is replayed at a time: several
+// would only wait for each other's memory.
+var oneLarge sync.Mutex
+
+// isLarge reports whether a scenario moves megabytes.
+func (sc *Scenario) isLarge() bool {
+	const large = 1 << 20
+	isLarge := func(v any) bool {
+		for v := range scalars(v) {
+			if s, ok := v.(string); ok && len(s) >= large {
+				return true
+			}
+		}
+		return false
+	}
+	return slices.ContainsFunc(sc.Server, func(s Step) bool { return isLarge(s.Arg) }) ||
+		slices.ContainsFunc(sc.Client, func(c Call) bool { return isLarge(c.Args) })
 }
 
 // checkExceptions finds exceptions for scenarios that there are not. A folder
@@ -95,7 +117,9 @@ func (s *Suite) replayForms(t *testing.T, sc *Scenario, x *Exception) {
 		return
 	}
 	for _, form := range []Form{Raw, Members, Map} {
-		t.Run(form.String(), func(t *testing.T) { s.replay(t, sc, x, form) })
+		if !t.Run(form.String(), func(t *testing.T) { s.replay(t, sc, x, form) }) {
+			return // the others would take as long to say the same
+		}
 	}
 }
 
@@ -148,24 +172,24 @@ func (ta *tally) add(area, name string, kind int, why string, failed bool) {
 	}
 	c.kinds[kind]++
 	if kind == notApplicable {
-		ta.reasons = append(ta.reasons, fmt.Sprintf("%s: %s", name, why))
+		ta.reasons = append(ta.reasons, why+"\t"+name)
 	}
 }
 
 // log writes one line for each area, and one for each scenario that is not
-// applicable. Their beginnings are what scripts/conformance.sh looks for.
-func (ta *tally) log(t *testing.T, version string) {
+// applicable, in the form that scripts/conformance.sh reads.
+func (ta *tally) log(t *testing.T, suite, dir string) {
 	t.Helper()
 	ta.mu.Lock()
 	defer ta.mu.Unlock()
-	var b strings.Builder
+	var lines []string
 	for area, c := range ta.counts {
-		fmt.Fprintf(&b, "conformance: %s\t%s\t%d\t%d\t%d\t%d\n", version, area, c.kinds[binding], c.kinds[better], c.kinds[notApplicable], c.failed)
+		lines = append(lines, fmt.Sprintf("conformance: %s\t%s\t%s\t%d\t%d\t%d\t%d",
+			suite, dir, area, c.kinds[binding], c.kinds[better], c.kinds[notApplicable], c.failed))
 	}
-	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-	slices.SortFunc(lines, cmp.Compare)
 	for _, reason := range ta.reasons {
-		lines = append(lines, "not applicable: "+version+"\t"+reason)
+		lines = append(lines, fmt.Sprintf("not applicable: %s\t%s", suite, reason))
 	}
+	slices.Sort(lines)
 	t.Log("by area: binding, better on purpose, not applicable, failed\n" + strings.Join(lines, "\n"))
 }

@@ -1,6 +1,7 @@
 package transcripts
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -193,14 +194,23 @@ func (s *script) send(p *qmptest.Peer, text []byte) error {
 		if !ok || m.ID == nil {
 			m.ID = []byte("null")
 		}
-		text = []byte(strings.ReplaceAll(string(text), name, string(m.ID)))
+		text = replaceAll(text, name, string(m.ID))
 	}
 	for literal, id := range s.answers.literals {
-		text = []byte(strings.ReplaceAll(string(text), `"`+literal+`"`, id))
+		text = replaceAll(text, `"`+literal+`"`, id)
 	}
 	err := p.Write(s.answers.answer(text))
 	s.note(s.done().ended)
 	return err
+}
+
+// replaceAll is bytes.ReplaceAll without a copy where there is nothing to
+// replace: some messages are large.
+func replaceAll(text []byte, name, by string) []byte {
+	if !bytes.Contains(text, []byte(name)) {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(name), []byte(by))
 }
 
 // expect waits for a message that has the value want, whatever that is if it is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math"
 	"math/big"
 	"slices"
@@ -242,6 +243,21 @@ func surrogate(s string) (r rune, ok bool) {
 		return 0, false
 	}
 	return 0xd000 | rune(s[1]&0x3f)<<6 | rune(s[2]&0x3f), true
+}
+
+// scalars yields everything in v that is neither object nor list.
+func scalars(v any) iter.Seq[any] {
+	return func(yield func(any) bool) { walk(v, yield) }
+}
+
+func walk(v any, yield func(any) bool) bool {
+	switch v := v.(type) {
+	case Object:
+		return !slices.ContainsFunc(v, func(m Member) bool { return !walk(m.Value, yield) })
+	case []any:
+		return !slices.ContainsFunc(v, func(e any) bool { return !walk(e, yield) })
+	}
+	return yield(v)
 }
 
 // Text returns v as JSON in ASCII, a blank behind each comma and colon, as the

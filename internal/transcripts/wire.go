@@ -25,7 +25,8 @@ type answering struct {
 
 	// Where the stream is. A message is everything from a bracket at the top to
 	// the one that closes it.
-	message  []byte // what has been sent of the one under way
+	under    bool   // one is under way
+	message  []byte // what earlier steps have sent of it
 	depth    int
 	inString bool
 	escaped  bool
@@ -43,7 +44,7 @@ type waiting struct {
 // connected begins a new connection.
 func (a *answering) connected() {
 	a.waiting, a.message = nil, nil
-	a.depth, a.inString, a.escaped, a.spoiled = 0, false, false, false
+	a.under, a.depth, a.inString, a.escaped, a.spoiled = false, 0, false, false, false
 }
 
 // received notes a command of the client: its name, the id that it carries, and
@@ -69,14 +70,24 @@ func (a *answering) answer(b []byte) []byte {
 		n := a.step(b)
 		piece := b[:n]
 		b = b[n:]
-		if a.message != nil {
+		switch {
+		case !a.under: // between messages
+		case a.depth > 0: // more of it will come
 			a.message = append(a.message, piece...)
+		default: // piece ends it
+			message := piece
+			if len(a.message) > 0 {
+				message = append(a.message, piece...)
+			}
+			a.under, a.message = false, nil
+			if id := a.ended(message); id != "" {
+				out = append(slices.Grow(out, len(b)+n+len(id)), piece[:n-1]...)
+				out = append(out, id...)
+				piece = piece[n-1:]
+			}
 		}
-		if a.message != nil && a.depth == 0 { // piece ends it
-			out = append(out, piece[:n-1]...)
-			out = append(out, a.ended()...)
-			piece = piece[n-1:]
-			a.message = nil
+		if out == nil && len(b) == 0 {
+			return piece // as it was given
 		}
 		out = append(out, piece...)
 	}
@@ -102,9 +113,7 @@ func (a *answering) step(b []byte) int {
 		case c == '"' && a.depth > 0:
 			a.inString = true
 		case c == '{' || c == '[':
-			if a.depth == 0 {
-				a.message = []byte{}
-			}
+			a.under = true
 			a.depth++
 		case (c == '}' || c == ']') && a.depth > 0:
 			if a.depth--; a.depth == 0 {
@@ -117,10 +126,10 @@ func (a *answering) step(b []byte) int {
 	return len(b)
 }
 
-// ended looks at the message, which is whole, and returns what to put in front of
-// its last bracket.
-func (a *answering) ended() string {
-	text := jsontext.Value(bytes.TrimLeft(a.message, " \t\r\n"))
+// ended looks at a whole message and returns what to put in front of its last
+// bracket.
+func (a *answering) ended(message []byte) string {
+	text := jsontext.Value(bytes.TrimLeft(message, " \t\r\n"))
 	if !text.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) || text.Kind() != '{' {
 		a.spoiled = true
 		return ""
@@ -136,7 +145,7 @@ func (a *answering) ended() string {
 		id := string(m.ID.Append(nil))
 		a.waiting = slices.DeleteFunc(a.waiting, func(w waiting) bool { return w.id == id || w.handshake })
 		return ""
-	case m.Error != nil && (a.unattributed || len(a.waiting) == 0):
+	case m.Error != nil && len(a.waiting) == 0:
 		a.spoiled = true
 		return ""
 	case len(a.waiting) == 0:
@@ -144,6 +153,9 @@ func (a *answering) ended() string {
 	}
 	id := a.waiting[0].id
 	a.waiting = a.waiting[1:]
+	if m.Error != nil && a.unattributed {
+		return ""
+	}
 	comma := ""
 	proto.Members(text, func(string, []byte) bool {
 		comma = ", "

@@ -1,0 +1,115 @@
+package async_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// lateContext is a context that ends when it has been asked n times whether it
+// has.
+type lateContext struct {
+	context.Context
+	left atomic.Int32
+}
+
+func (c *lateContext) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Attach takes the connection over, so it closes it whenever it fails, at
+// whichever moment the context ends.
+func TestAttachClosesWhatItCannotUse(t *testing.T) {
+	t.Parallel()
+	for n := range int32(6) {
+		bubble(t, func(t *testing.T) {
+			conn, other := qmptest.Pipe()
+			defer other.Close()
+			c := newClient(t, &async.Options{SkipGreeting: true, SkipNegotiation: true})
+			ctx := &lateContext{Context: t.Context()}
+			ctx.left.Store(n)
+			if c.Attach(ctx, conn) == nil {
+				c.Close()
+			}
+			other.SetReadDeadline(time.Now().Add(time.Second))
+			if _, err := other.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("a context that ends at its question %d: the connection is still open (%v)", n, err)
+			}
+		})
+	}
+}
+
+func TestAttach(t *testing.T) {
+	t.Parallel()
+	p := play(t, qmptest.ScriptOptions{Network: qmptest.SocketPair}, connected("", qmptest.Expect("x"), qmptest.Return(`{}`))...)
+	c := newClient(t, nil)
+	wantNil(t, "Attach", c.Attach(t.Context(), p.Conn()))
+	execute(t, c, "x", "{}")
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	if _, err := p.Conn().Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the connection behind Disconnect: got error %v, want it closed", err)
+	}
+}
+
+func TestDialFails(t *testing.T) {
+	t.Parallel()
+	c, err := async.Dial(t.Context(), socketPath(t), &async.Options{Nickname: "vm7"})
+	if c != nil {
+		t.Error("Dial: got a client with the error")
+	}
+	wantIs(t, "Dial", err, os.ErrNotExist)
+	if e := wantAs[*async.ConnectError](t, "Dial", err); e.Attempts != 1 || e.Client != "vm7" {
+		t.Errorf("Dial: got %+v, want Attempts 1 and Client vm7", *e)
+	}
+	_, err = async.Dial(t.Context(), "", nil)
+	wantAs[*async.AddressError](t, "Dial", err)
+}
+
+// Of two answers to one command, the first one counts, and nobody waits for the
+// other to be taken: a server may answer what it has not even got, while the
+// command turns out not to be sendable, and while its caller gives up.
+func TestSecondAnswerIsDropped(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		client, server := qmptest.Pipe()
+		defer server.Close()
+		c := newClient(t, &async.Options{SkipGreeting: true, SkipNegotiation: true, OnReceive: func(msg json.RawMessage) json.RawMessage {
+			if strings.Contains(string(msg), "event") {
+				time.Sleep(2 * time.Second) // the reply has been seen, and is handed out behind this
+			}
+			return nil
+		}})
+		wantNil(t, "Attach", c.Attach(t.Context(), client))
+		async.RigSender(c, async.RiggedSender{Try: nothing, Send: func([]byte, []*os.File) (int, error) {
+			io.WriteString(server, `{"return":"early","id":1}{"event":"E"}`)
+			time.Sleep(time.Second)
+			return 0, async.FileError(os.ErrClosed, func() {
+				cancel()
+				synctest.Wait() // until the caller is gone
+			})
+		}})
+		if _, err := c.Do(ctx, async.Command{Name: "x", Files: []*os.File{os.Stdin}}); err == nil {
+			t.Error("Do: got no error")
+		}
+		time.Sleep(time.Minute)
+		wantIdleBooks(t, c)
+		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		wantNil(t, "Disconnect", c.Disconnect(ctx))
+	})
+}

@@ -1,0 +1,144 @@
+// Tests of rule E10 (any byte sequence is safe) over a whole recorded session,
+// handshake included.
+package async_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// recorded is what a server said in a session, each part but the first when it
+// had read a command.
+var recorded = []string{
+	`{"event":"EARLY"}` + "\r\n" + `{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}` + "\r\n",
+	`{"event": "BETWEEN"}` + "\r\n" + `{"return": {}, "id": 1}` + "\r\n",
+	`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": {"a": ["\"}\\", null]}}` + "\r\n" + `{"return": {"x": -1.5e3}, "id": 2}` + "\r\n",
+	`{"id": 3, "error": {"class": "GenericError", "desc": "no"}}` + "\r\n",
+	`{"return": "\u00e9", "id": 4}` + "\r\n" + `{"event":"LATE"}`,
+}
+
+// replay plays parts to whoever dials, and hangs up behind the last one, or
+// when the client does.
+func replay(parts []string) func(context.Context) (net.Conn, error) {
+	return func(context.Context) (net.Conn, error) {
+		client, server := qmptest.Pipe()
+		go func() {
+			defer server.Close()
+			buf := make([]byte, 4096)
+			for i, part := range parts {
+				if i > 0 {
+					if _, err := server.Read(buf); err != nil {
+						return
+					}
+				}
+				if _, err := server.Write([]byte(part)); err != nil {
+					return
+				}
+			}
+		}()
+		return client, nil
+	}
+}
+
+// Whatever stands at any byte of it, and wherever it ends: every call ends, by
+// its context at the latest, with an error out of the tree, and so does the
+// connection.
+func TestE10RecordedSessionDamagedAtEachByte(t *testing.T) {
+	t.Parallel()
+	damages := map[string]func(part string, k int) (string, bool){
+		"cut": func(part string, k int) (string, bool) { return part[:k], false },
+	}
+	for _, c := range []string{"\x00", "\xff", "\"", "\\", "{", "}", "]", ",", "9", " "} {
+		damages[fmt.Sprintf("%q", c)] = func(part string, k int) (string, bool) { return part[:k] + c + part[k+1:], true }
+	}
+	for name, damage := range damages {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, part := range recorded {
+				for k := range part {
+					parts := append([]string(nil), recorded[:i+1]...)
+					var whole bool
+					if parts[i], whole = damage(part, k); whole {
+						parts = append(parts, recorded[i+1:]...)
+					}
+					bubble(t, func(t *testing.T) { survive(t, fmt.Sprintf("byte %d of part %d", k, i), parts) })
+				}
+			}
+		})
+	}
+}
+
+// survive drives a client against damaged parts.
+func survive(t *testing.T, what string, parts []string) {
+	t.Helper()
+	c := newClient(t, &async.Options{Dialer: replay(parts)})
+	l := c.NewListener(nil)
+	defer l.Close()
+	within := func(call func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return call(ctx)
+	}
+	begin := time.Now()
+	err := within(func(ctx context.Context) error { return c.Connect(ctx, "") })
+	if err != nil {
+		if _, ok := err.(*async.ConnectError); !ok {
+			t.Errorf("%s: Connect: got error %v (%T), want a ConnectError", what, err, err)
+		}
+		wantState(t, c, async.Idle)
+	}
+	for range 3 {
+		err := within(func(ctx context.Context) error {
+			_, err := c.Execute(ctx, "x", nil)
+			return err
+		})
+		switch {
+		case err == nil, isA[*async.ExecuteError](err), isA[*async.BadReplyError](err), isA[*async.ExecInterruptedError](err), isA[*async.StateError](err):
+		default:
+			t.Errorf("%s: Execute: got error %v (%T), want one of the tree", what, err, err)
+		}
+	}
+	for {
+		_, ok, err := l.TryNext()
+		if !ok && err == nil {
+			break
+		}
+	}
+	if err := within(c.Disconnect); errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%s: Disconnect: %v", what, err)
+	}
+	wantState(t, c, async.Idle)
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("%s: took %v, want 5s at most", what, took)
+	}
+}
+
+// The recording itself is sound.
+func TestE10RecordedSession(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := newClient(t, &async.Options{Dialer: replay(recorded)})
+		l := c.NewListener(nil)
+		connect(t, c)
+		execute(t, c, "x", `{"x": -1.5e3}`)
+		_, err := c.Execute(t.Context(), "x", nil)
+		wantAs[*async.ExecuteError](t, "x", err)
+		execute(t, c, "x", `"\u00e9"`)
+		var got []string
+		for {
+			ev, err := l.Next(t.Context())
+			if err != nil {
+				break
+			}
+			got = append(got, ev.Name)
+		}
+		wantNames(t, "the listener", got, "EARLY BETWEEN STOP LATE")
+	})
+}

@@ -1,0 +1,196 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// Disconnect calls a Connect off for certain, also where that is just about to
+// succeed: when it has returned, no connection comes about any more.
+func TestE11DisconnectBeatsConnect(t *testing.T) {
+	t.Parallel()
+	rounds := 2000
+	if testing.Short() {
+		rounds = 300
+	}
+	for i := range rounds {
+		client, server := qmptest.Pipe()
+		dialled := make(chan struct{})
+		c := async.New(&async.Options{SkipGreeting: i%2 == 0, SkipNegotiation: true, Dialer: func(context.Context) (net.Conn, error) {
+			close(dialled)
+			return client, nil
+		}})
+		if i%2 == 1 {
+			io.WriteString(server, `{"QMP":{"version":{},"capabilities":[]}}`)
+		}
+		// The caller's context may have ended for its own reasons, too.
+		ctx, cancel := context.WithCancel(t.Context())
+		connecting := do(func() error { return c.Connect(ctx, "") })
+		<-dialled
+		if i%3 == 0 {
+			cancel()
+		}
+		spin(i / 4)
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		if state := c.Runstate(); state != async.Idle {
+			t.Fatalf("round %d: behind Disconnect the client is %v", i, state)
+		}
+		<-connecting
+		if state := c.Runstate(); state != async.Idle {
+			t.Fatalf("round %d: Connect went on behind Disconnect, the client is %v", i, state)
+		}
+		cancel()
+		if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("round %d: the connection is still open", i)
+		}
+		server.Close()
+	}
+}
+
+// During Listen, which may take its time over a host's name. (Not parallel: it
+// puts a resolver of its own in place of the system's.)
+func TestE11DisconnectDuringListen(t *testing.T) {
+	asked := make(chan struct{}, 8)
+	defer func(r *net.Resolver) { net.DefaultResolver = r }(net.DefaultResolver)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	c := newClient(t, nil)
+	failed := do(func() error { return c.Listen(t.Context(), "machine.invalid:0") })
+	<-asked
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	wantState(t, c, async.Idle)
+	wantAs[*async.ConnectError](t, "Listen", <-failed)
+	wantState(t, c, async.Idle)
+}
+
+// Who disconnects meanwhile waits for that, and no longer than the second, or
+// than the context; Close does not wait. The write error is told in any case.
+func TestE11DisconnectBehindAFailedWrite(t *testing.T) {
+	t.Parallel()
+	broken := &net.OpError{Op: "write", Net: "test", Err: syscall.EPIPE}
+	for _, tt := range []struct {
+		name  string
+		steps []qmptest.Step
+		end   func(*async.Client) error
+		took  time.Duration
+		cause []error
+	}{
+		{"Disconnect", nil, func(c *async.Client) error { return c.Disconnect(context.Background()) }, time.Second, []error{broken}},
+		{
+			"Disconnect, and the server hangs up", []qmptest.Step{qmptest.Pause(300 * time.Millisecond), qmptest.HangUp()},
+			func(c *async.Client) error { return c.Disconnect(context.Background()) },
+			300 * time.Millisecond,
+			[]error{io.EOF, broken},
+		},
+		{"Disconnect within less", nil, func(c *async.Client) error {
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+			defer cancel()
+			return c.Disconnect(ctx)
+		}, 200 * time.Millisecond, []error{context.DeadlineExceeded, broken}},
+		{"Close", nil, (*async.Client).Close, 0, []error{broken}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				p := memory(t, connected("", tt.steps...)...)
+				c := dial(t, p, &async.Options{Dialer: rig(p, failWritesFrom(1, broken))})
+				call := start(t.Context(), c, async.Command{Name: "x"})
+				synctest.Wait()
+				begin := time.Now()
+				err := tt.end(c)
+				if took := time.Since(begin); took != tt.took {
+					t.Errorf("took %v, want %v", took, tt.took)
+				}
+				wantIs(t, "the end", err, tt.cause...)
+				wantInterrupted(t, "x", (<-call).err, true, broken)
+				wantState(t, c, async.Idle)
+			})
+		})
+	}
+}
+
+// The same where the write fails while Disconnect waits for it.
+func TestE11WriteFailsDuringDisconnect(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		broken := errors.New("broken")
+		p := memory(t, connected("", qmptest.Pause(time.Minute+300*time.Millisecond), qmptest.Event("E", ""), qmptest.HangUp())...)
+		writes := 0
+		c := dial(t, p, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
+			return &rigged{Conn: conn, write: func(b []byte) (int, error) {
+				if writes++; writes == 1 {
+					return conn.Write(b)
+				}
+				time.Sleep(time.Minute)
+				return 0, broken
+			}}
+		})})
+		l := c.NewListener(nil)
+		call := start(t.Context(), c, async.Command{Name: "x"})
+		synctest.Wait()
+		begin := time.Now()
+		err := c.Disconnect(t.Context())
+		wantIs(t, "Disconnect", err, io.EOF, broken)
+		if took := time.Since(begin); took != time.Minute+300*time.Millisecond {
+			t.Errorf("took %v, want the minute of the write and 300ms to the end of the stream", took)
+		}
+		wantNames(t, "the listener", drained(t, l), "E")
+		wantInterrupted(t, "x", (<-call).err, true, io.EOF, broken)
+	})
+}
+
+// Nothing is written behind a message that was cut off.
+func TestE11NothingIsWrittenBehindAFailedWrite(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		broken := errors.New("broken")
+		p := memory(t, connected("", qmptest.ExpectEOF())...) // and nothing before that
+		writes := 0
+		c := dial(t, p, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
+			return &rigged{Conn: conn, write: func(b []byte) (int, error) {
+				if writes++; writes == 2 {
+					return 0, broken
+				}
+				return conn.Write(b)
+			}}
+		})})
+		first := start(t.Context(), c, async.Command{Name: "first"})
+		synctest.Wait()
+		second := start(t.Context(), c, async.Command{Name: "second"})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		_, err := c.Execute(ctx, "third", nil)
+		wantInterrupted(t, "third", err, false, context.DeadlineExceeded)
+		wantInterrupted(t, "first", (<-first).err, true, broken)
+		wantInterrupted(t, "second", (<-second).err, false, broken)
+		if writes != 2 {
+			t.Errorf("got %d writes, want the handshake's and the failed one", writes)
+		}
+		wantIs(t, "Disconnect", c.Disconnect(t.Context()), broken)
+	})
+}
+
+// A connection whose Write takes less than it was given, and says that all is
+// well, does not keep the engine busy.
+func TestE11ShortWriteOfABadConnection(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, qmptest.Greet(), qmptest.ExpectEOF())
+		c := newClient(t, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
+			return &rigged{Conn: conn, write: func(b []byte) (int, error) { return 0, nil }}
+		})})
+		wantIs(t, "Connect", c.Connect(t.Context(), ""), io.ErrShortWrite)
+	})
+}

@@ -1,0 +1,271 @@
+// Tests of rule E12 (events around the handshake are kept).
+package async_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// Before the greeting, between qmp_capabilities and its reply, and right behind
+// that: events are events.
+func TestE12EventsAroundTheHandshake(t *testing.T) {
+	t.Parallel()
+	event := func(name string) qmptest.Step { return qmptest.Event(name, `{"n": 1}`) }
+	for _, split := range []int{0, 1, 7} {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				p := memory(t, qmptest.SplitEvery(split),
+					event("A"), event("B"), qmptest.Greet("oob"), event("C"),
+					qmptest.Expect("qmp_capabilities"), event("D"), event("E"), qmptest.Return(`{}`), event("F"), event("G"),
+					qmptest.Expect("x"), event("H"), qmptest.Return(`{}`))
+				c := newClient(t, &async.Options{Dialer: p.Dial})
+				all, some := c.NewListener(nil), c.NewListener(nil, "A", "D", "G")
+				odd := c.NewListener(&async.ListenerOptions{Filter: func(ev async.Event) bool { return strings.Contains("BE", ev.Name) }})
+				connect(t, c)
+				// What came up to the reply is there when Connect returns.
+				early := drained(t, all)
+				if len(early) < 5 {
+					t.Errorf("when Connect returned: got events %v, want A to E at least", early)
+				}
+				execute(t, c, "x", "{}")
+				wantNames(t, "all", append(early, drained(t, all)...), "A B C D E F G H")
+				wantNames(t, "by name", drained(t, some), "A D G")
+				wantNames(t, "by filter", drained(t, odd), "B E")
+			})
+		})
+	}
+}
+
+// Also those of a handshake that fails, and those where part of it is skipped.
+func TestE12EventsOfAFailedHandshake(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, qmptest.Event("A", ""), qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Event("B", ""), qmptest.HangUp())
+		c := newClient(t, &async.Options{Dialer: p.Dial})
+		l := c.NewListener(nil)
+		wantIs(t, "Connect", c.Connect(t.Context(), ""), io.EOF)
+		wantNames(t, "the listener", drained(t, l), "A B")
+	})
+}
+
+func TestE12EventsWithoutHandshake(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]async.Options{
+		"no greeting":    {SkipGreeting: true},
+		"no negotiation": {SkipNegotiation: true},
+		"neither":        {SkipGreeting: true, SkipNegotiation: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				steps := []qmptest.Step{qmptest.Event("A", "")}
+				if !opts.SkipGreeting {
+					steps = append(steps, qmptest.Greet())
+				}
+				if !opts.SkipNegotiation {
+					steps = append(steps, qmptest.Expect("qmp_capabilities"), qmptest.Event("B", ""), qmptest.Return(`{}`))
+				}
+				p := memory(t, append(steps, qmptest.Expect("x"), qmptest.Event("C", ""), qmptest.Return(`{}`))...)
+				opts.Dialer = p.Dial
+				c := newClient(t, &opts)
+				l := c.NewListener(nil)
+				connect(t, c)
+				execute(t, c, "x", "{}")
+				want := "A B C"
+				if opts.SkipNegotiation {
+					want = "A C"
+				}
+				wantNames(t, "the listener", drained(t, l), want)
+			})
+		})
+	}
+}
+
+// The handshake is bounded by the caller's context, wherever it stands; and a
+// greeting that does not come asks the one useful question.
+func TestE12HandshakeIsBoundedByItsContext(t *testing.T) {
+	t.Parallel()
+	why := errors.New("the user went home")
+	greet := qmptest.Greet()
+	tests := []struct {
+		name     string
+		steps    []qmptest.Step
+		size     int // of the pipe
+		greeting bool
+	}{
+		{name: "silence", steps: []qmptest.Step{qmptest.Stall()}, greeting: true},
+		{name: "part of a greeting", steps: []qmptest.Step{qmptest.Send(`{"QMP": {"version"`), qmptest.Stall()}, greeting: true},
+		{name: "white space", steps: []qmptest.Step{qmptest.Send("\r\n \t"), qmptest.Stall()}, greeting: true},
+		{name: "events only", steps: []qmptest.Step{qmptest.Event("E", ""), qmptest.Event("E", ""), qmptest.Stall()}, greeting: true},
+		{name: "no reply", steps: []qmptest.Step{greet, qmptest.Stall()}},
+		{name: "events for a reply", steps: []qmptest.Step{greet, qmptest.Expect("qmp_capabilities"), qmptest.Event("E", ""), qmptest.Stall()}},
+		{name: "part of a reply", steps: []qmptest.Step{greet, qmptest.Expect("qmp_capabilities"), qmptest.Send(`{"return"`), qmptest.Stall()}},
+		{name: "another greeting for a reply", steps: []qmptest.Step{greet, qmptest.Expect("qmp_capabilities"), greet, qmptest.Stall()}},
+		{name: "does not read", steps: []qmptest.Step{greet, qmptest.StopReading()}, size: 8},
+	}
+	for _, tt := range tests {
+		for _, how := range []string{"deadline", "cancel"} {
+			t.Run(tt.name+"/"+how, func(t *testing.T) {
+				t.Parallel()
+				bubble(t, func(t *testing.T) {
+					p := play(t, qmptest.ScriptOptions{Network: qmptest.Memory, PipeSize: tt.size}, tt.steps...)
+					c := newClient(t, &async.Options{Dialer: p.Dial})
+					begin := time.Now()
+					ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, why)
+					wantErr := context.DeadlineExceeded
+					if how == "cancel" {
+						var cancelCause context.CancelCauseFunc
+						ctx, cancelCause = context.WithCancelCause(t.Context())
+						wantErr = context.Canceled
+						time.AfterFunc(3*time.Second, func() { cancelCause(why) })
+					}
+					defer cancel()
+					err := c.Connect(ctx, "/run/vm1")
+					if took := time.Since(begin); took != 3*time.Second {
+						t.Errorf("Connect: took %v, want 3s", took)
+					}
+					wantIs(t, "Connect", err, wantErr, why)
+					if e := wantAs[*async.ConnectError](t, "Connect", err); e.Stage != async.StageSession {
+						t.Errorf("Connect: got stage %q, want %q", e.Stage, async.StageSession)
+					}
+					if tt.greeting {
+						wantAs[*async.GreetingError](t, "Connect", err)
+						wantText(t, "Connect", err, "/run/vm1", "no greeting", "is another client connected?")
+					} else {
+						wantAs[*async.NegotiationError](t, "Connect", err)
+						wantText(t, "Connect", err, "/run/vm1", "negotiation")
+						if strings.Contains(err.Error(), "another client") {
+							t.Errorf("Connect: %v: asks for another client, though there was a greeting", err)
+						}
+					}
+					wantState(t, c, async.Idle)
+				})
+			})
+		}
+	}
+}
+
+// The context bounds the handshake only, and nothing behind it.
+func TestE12ContextDoesNotBoundTheConnection(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`{}`))...)
+		c := newClient(t, &async.Options{Dialer: p.Dial})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		wantNil(t, "Connect", c.Connect(ctx, ""))
+		time.Sleep(time.Minute)
+		cancel()
+		synctest.Wait()
+		wantState(t, c, async.Running)
+		execute(t, c, "x", "{}")
+	})
+}
+
+// The same for the one who is waited for.
+func TestE12AcceptIsBoundedByItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	c := newClient(t, &async.Options{OnReceive: func(json.RawMessage) json.RawMessage {
+		cancel() // in the middle of the handshake
+		return nil
+	}})
+	path := socketPath(t)
+	wantNil(t, "Listen", c.Listen(t.Context(), path))
+	play(t, qmptest.ScriptOptions{DialTo: path}, qmptest.Event("E", ""), qmptest.Stall())
+	err := c.Accept(ctx)
+	wantIs(t, "Accept", err, context.Canceled)
+	wantAs[*async.GreetingError](t, "Accept", err)
+	wantText(t, "Accept", err, "accept", path, "is another client connected?")
+	wantState(t, c, async.Idle)
+}
+
+// QEMU serves one client at a time, and lets a second one connect and wait.
+func TestE12SecondClientWaits(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		s := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})
+		first, second := newClient(t, &async.Options{Dialer: s.Dial}), newClient(t, &async.Options{Dialer: s.Dial})
+		connect(t, first)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantText(t, "Connect of a second client", second.Connect(ctx, ""), "is another client connected?", "one at a time")
+		waiting := do(func() error { return second.Connect(t.Context(), "") })
+		synctest.Wait()
+		wantState(t, second, async.Connecting)
+		wantNil(t, "Disconnect", first.Disconnect(t.Context()))
+		wantNil(t, "Connect of a second client behind the first", <-waiting)
+		execute(t, second, "stop", "{}")
+	})
+}
+
+// A handshake that fails says how, with all that is known; the client can try
+// again.
+func TestE12FailedHandshakes(t *testing.T) {
+	t.Parallel()
+	greet, expect := qmptest.Greet("oob"), qmptest.Expect("qmp_capabilities")
+	tests := []struct {
+		name  string
+		steps []qmptest.Step
+		is    []error
+		says  string
+		as    func(error) bool
+	}{
+		{"hung up", []qmptest.Step{qmptest.HangUp()}, []error{io.EOF}, "EOF", nil},
+		{"reset", []qmptest.Step{qmptest.Reset()}, []error{syscall.ECONNRESET}, "reset", nil},
+		{"cut off", []qmptest.Step{qmptest.Send(`{"QMP"`), qmptest.HangUp()}, []error{io.ErrUnexpectedEOF}, "no greeting", isA[*async.GreetingError]},
+		{"a text", []qmptest.Step{qmptest.Send("SSH-2.0-OpenSSH_9.2\r\n"), qmptest.Stall()}, nil, "SSH-2.0", isA[*async.GreetingError]},
+		{"a reply", []qmptest.Step{qmptest.Reply(`{"return": {}}`), qmptest.Stall()}, nil, "no QMP member", isA[*async.GreetingError]},
+		{"no object", []qmptest.Step{qmptest.Reply(`{"QMP": 1}`), qmptest.Stall()}, nil, "not an object", isA[*async.GreetingError]},
+		{"no version", []qmptest.Step{qmptest.Reply(`{"QMP": {"capabilities": []}}`), qmptest.Stall()}, nil, "version", isA[*async.GreetingError]},
+		{"no capabilities", []qmptest.Step{qmptest.Reply(`{"QMP": {"version": {}}}`), qmptest.Stall()}, nil, "capabilities", isA[*async.GreetingError]},
+		{"refused", []qmptest.Step{greet, expect, qmptest.ReturnError("GenericError", "no\nway"), qmptest.Stall()}, nil, "no way (GenericError)", isA[*async.NegotiationError]},
+		{"refused without id", []qmptest.Step{greet, expect, qmptest.ReturnError("GenericError", "no way", qmptest.NoID()), qmptest.Stall()}, nil, "no way", isA[*async.NegotiationError]},
+		{"neither", []qmptest.Step{greet, expect, qmptest.Reply(`{"id": $id}`), qmptest.Stall()}, nil, "malformed reply", isA[*async.NegotiationError]},
+		{"garbage", []qmptest.Step{greet, expect, qmptest.Send(`{"return": }`), qmptest.Stall()}, nil, "not JSON", isA[*async.NegotiationError]},
+		{"hung up before the reply", []qmptest.Step{greet, expect, qmptest.HangUp()}, []error{io.EOF}, "EOF", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				p := memory(t, slices.Concat(tt.steps, []qmptest.Step{qmptest.Accept()}, connected("oob", qmptest.Expect("x"), qmptest.Return(`{}`)))...)
+				c := newClient(t, &async.Options{Dialer: p.Dial})
+				begin := time.Now()
+				err := c.Connect(t.Context(), "")
+				if took := time.Since(begin); took != 0 {
+					t.Errorf("Connect: took %v, want no time", took)
+				}
+				e := wantAs[*async.ConnectError](t, "Connect", err)
+				if e.Stage != async.StageSession {
+					t.Errorf("Connect: got stage %q, want %q", e.Stage, async.StageSession)
+				}
+				wantIs(t, "Connect", err, tt.is...)
+				wantText(t, "Connect", err, tt.says)
+				if tt.as != nil && !tt.as(err) {
+					t.Errorf("Connect: got error %v (%T in it), want one of another type", err, e.Err)
+				}
+				wantState(t, c, async.Idle)
+				connect(t, c)
+				execute(t, c, "x", "{}")
+			})
+		})
+	}
+}
+
+// isA reports whether err has an E in it.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

@@ -1,0 +1,29 @@
+package iotests_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// children returns the processes that this one has started and that are still
+// there, zombies included.
+func children() []string {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	var all []string
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		// "pid (name) state ppid ...", where the name may hold anything.
+		line := string(text)
+		var state string
+		var parent int
+		if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ')')+1:], &state, &parent); err == nil && parent == os.Getpid() {
+			all = append(all, line[:strings.LastIndexByte(line, ')')+1])
+		}
+	}
+	return all
+}

@@ -1,0 +1,299 @@
+package iotests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goqmp/qmp/compat/machine"
+)
+
+// A Job is what query-jobs tells of a job.
+type Job struct {
+	ID      string `json:"id"`
+	Type    string `json:"type"`
+	Status  string `json:"status"`
+	Current int64  `json:"current-progress"`
+	Total   int64  `json:"total-progress"`
+	Error   string `json:"error"` // of a job that has failed
+}
+
+// Jobs returns all jobs.
+func (vm *VM) Jobs() []Job {
+	vm.it.Helper()
+	return CmdInto[[]Job](vm, "query-jobs", nil)
+}
+
+// Job returns the job of an id, if it exists.
+func (vm *VM) Job(id string) (job Job, exists bool) {
+	vm.it.Helper()
+	jobs := vm.Jobs()
+	i := slices.IndexFunc(jobs, func(j Job) bool { return j.ID == id })
+	if i < 0 {
+		return Job{}, false
+	}
+	return jobs[i], true
+}
+
+// RunJobOptions says how [VM.RunJob] runs a job. A nil *RunJobOptions, like the
+// zero value, suits a job that was started without options of its own and has to
+// succeed.
+type RunJobOptions struct {
+	// ManualFinalize and ManualDismiss say that the job was started with
+	// auto-finalize, or auto-dismiss, false: then RunJob executes
+	// job-finalize, or job-dismiss, in due time.
+	ManualFinalize, ManualDismiss bool
+
+	// BeforeFinalize is called when the job is pending, ahead of job-finalize:
+	// the last moment at which it can be cancelled. It needs ManualFinalize.
+	BeforeFinalize func()
+
+	// BeforeComplete is called when the job is ready, ahead of job-complete.
+	BeforeComplete func()
+
+	// Cancel cancels the job when it is pending in place of finalizing it. It
+	// needs ManualFinalize.
+	Cancel bool
+
+	// MayFail makes a job's failure a result. Without it the test fails.
+	MayFail bool
+
+	// Progress is called with the job again and again while it runs, and once
+	// at its end if it succeeded.
+	Progress func(Job)
+
+	// Interval is how often Progress is called. Zero means every 100 ms.
+	Interval time.Duration
+
+	// Quiet logs nothing. Otherwise the commands that RunJob executes, the
+	// job's own BLOCK_JOB events and its failure are logged.
+	Quiet bool
+}
+
+// A JobResult is what became of a job.
+type JobResult struct {
+	Error     string   // why it failed; "" if it did not
+	Cancelled bool     // it ended because somebody cancelled it
+	States    []string // all that it went through, "created" and "null" included if they were seen
+	Events    []Dict   // its BLOCK_JOB events, in order
+	Last      Job      // as it was when last asked for
+}
+
+// OK reports whether the job did what it was to do.
+func (r *JobResult) OK() bool { return r.Error == "" && !r.Cancelled }
+
+// The events of a job. JOB_STATUS_CHANGE tells all of its states, the others are
+// older and tell more.
+var blockJobEvents = []string{
+	"BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED", "BLOCK_JOB_ERROR", "BLOCK_JOB_READY", "BLOCK_JOB_PENDING",
+}
+
+// jobEvents describes all events of one job.
+func jobEvents(id string) []machine.EventMatch {
+	matches := []machine.EventMatch{{Name: "JOB_STATUS_CHANGE", Pattern: Dict{"data": Dict{"id": id}}}}
+	for _, name := range blockJobEvents {
+		member := "device" // which holds the job's id all the same
+		if name == "BLOCK_JOB_PENDING" {
+			member = "id"
+		}
+		matches = append(matches, machine.EventMatch{Name: name, Pattern: Dict{"data": Dict{member: id}}})
+	}
+	return matches
+}
+
+// RunJob follows a job that has been started until it is gone, and does what has
+// to be done on the way: job-complete when it is ready, job-finalize when it is
+// pending, job-dismiss when it is concluded, the latter two if the options say
+// that the job waits for them. It takes the job's events and no others, so jobs may
+// run side by side, and be run one after the other.
+//
+// A job that fails, fails the test, unless the options allow it.
+func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
+	vm.it.Helper()
+	if opts == nil {
+		opts = &RunJobOptions{}
+	}
+	r := &jobRun{vm: vm, id: id, opts: opts, result: &JobResult{Last: Job{ID: id}}}
+	r.run()
+	if r.result.Error != "" && !opts.MayFail {
+		vm.fail("the job "+id+" failed: "+r.result.Error, "states", strings.Join(r.result.States, " "), "job", FormatJSON(r.result.Last))
+	}
+	return r.result
+}
+
+// A jobRun is one call of RunJob.
+type jobRun struct {
+	vm     *VM
+	id     string
+	opts   *RunJobOptions
+	result *JobResult
+}
+
+func (r *jobRun) run() {
+	r.vm.it.Helper()
+	matches := jobEvents(r.id)
+	for {
+		event := r.next(matches)
+		if event["event"] != "JOB_STATUS_CHANGE" {
+			r.blockJob(event)
+			continue
+		}
+		status := Get[string](r.vm.it, event, "data/status")
+		if status == "null" {
+			if _, exists := r.vm.Job(r.id); exists {
+				// What was seen so far belonged to an earlier job with this id,
+				// whose events nobody had taken.
+				r.result = &JobResult{Last: Job{ID: r.id}}
+				continue
+			}
+		}
+		r.result.States = append(r.result.States, status)
+		r.enter(status)
+		if status == "null" {
+			return
+		}
+	}
+}
+
+// next returns the job's next event, and tells of progress meanwhile.
+func (r *jobRun) next(matches []machine.EventMatch) Dict {
+	it := r.vm.it
+	it.Helper()
+	ctx, cancel := it.patience()
+	defer cancel()
+	interval := r.opts.Interval
+	if interval <= 0 {
+		interval = 100 * time.Millisecond
+	}
+	last := r.result.Last
+	for {
+		turn, end := ctx, context.CancelFunc(func() {})
+		if r.opts.Progress != nil {
+			turn, end = context.WithTimeout(ctx, interval)
+		}
+		event, err := r.vm.Machine.EventsWait(turn, matches...)
+		end()
+		switch {
+		case err == nil:
+			return event
+		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+			r.tell()
+			// A job that gets on is waited for, however long it takes.
+			if r.result.Last.Current > last.Current {
+				return r.next(matches)
+			}
+		default:
+			states := strings.Join(r.result.States, " ")
+			if ctx.Err() != nil {
+				job, _ := r.vm.Job(r.id)
+				states += "; now " + first(job.Status, "it does not exist")
+			}
+			r.vm.fail("the job "+r.id+" does not get on: "+err.Error(), "states", states)
+		}
+	}
+}
+
+// tell asks for the job and tells of its progress.
+func (r *jobRun) tell() {
+	r.vm.it.Helper()
+	job, exists := r.vm.Job(r.id)
+	if !exists {
+		return
+	}
+	r.result.Last = job
+	if r.opts.Progress != nil {
+		r.opts.Progress(job)
+	}
+}
+
+// enter does what is to be done in a state.
+func (r *jobRun) enter(status string) {
+	r.vm.it.Helper()
+	switch status {
+	case "aborting":
+		r.askForError()
+	case "ready":
+		if f := r.opts.BeforeComplete; f != nil {
+			f()
+		}
+		r.command("job-complete")
+	case "pending":
+		switch {
+		case !r.opts.ManualFinalize:
+		case r.opts.Cancel:
+			r.command("job-cancel")
+			r.result.Cancelled = true
+		default:
+			if f := r.opts.BeforeFinalize; f != nil {
+				f()
+			}
+			r.command("job-finalize")
+		}
+	case "concluded":
+		if r.opts.ManualDismiss {
+			r.askForError()
+			r.command("job-dismiss")
+		}
+	case "null":
+		if r.result.OK() && r.opts.Progress != nil {
+			r.opts.Progress(r.result.Last)
+		}
+		if r.result.Error != "" && !r.opts.Quiet {
+			r.vm.it.Log("Job failed: " + r.result.Error)
+		}
+	}
+}
+
+// askForError notes why the job failed. A job that dismisses itself may be gone,
+// and has told in its last event.
+func (r *jobRun) askForError() {
+	r.vm.it.Helper()
+	job, exists := r.vm.Job(r.id)
+	if !exists {
+		return
+	}
+	r.result.Last = job
+	if job.Error != "" && !r.result.Cancelled && !r.opts.Cancel {
+		r.result.Error = job.Error
+	}
+}
+
+// blockJob notes one of the older events.
+func (r *jobRun) blockJob(event Dict) {
+	if !r.opts.Quiet {
+		r.vm.it.Log(event)
+	}
+	r.result.Events = append(r.result.Events, event)
+	switch event["event"] {
+	case "BLOCK_JOB_CANCELLED":
+		r.result.Cancelled, r.result.Error = true, ""
+	case "BLOCK_JOB_COMPLETED":
+		r.last(event)
+		if why, err := Lookup(event, "data/error"); err == nil && r.result.Error == "" {
+			r.result.Error = fmt.Sprint(why)
+		}
+	}
+}
+
+// last notes how far the job got, by its last event: it may be gone by now.
+func (r *jobRun) last(event Dict) {
+	job := &r.result.Last
+	job.Type, _ = event["data"].(Dict)["type"].(string)
+	job.Current, _ = event["data"].(Dict)["offset"].(int64)
+	job.Total, _ = event["data"].(Dict)["len"].(int64)
+}
+
+// command executes a command for the job. That it is refused, such as job-complete
+// behind a cancel, shows in what becomes of the job.
+func (r *jobRun) command(cmd string) {
+	r.vm.it.Helper()
+	args := Dict{"id": r.id}
+	if r.opts.Quiet {
+		r.vm.QMP(cmd, args)
+		return
+	}
+	r.vm.QMPLog(cmd, args)
+}

@@ -1,0 +1,149 @@
+package iotests
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// golden compares a log with a file in a directory of its own, and returns how
+// that fails.
+func golden(lines ...string) string {
+	return failureOf(func(tb TB) {
+		it := &Test{TB: tb}
+		for _, line := range lines {
+			it.Log(line)
+		}
+		it.CheckGolden("it")
+	})
+}
+
+func TestCheckGolden(t *testing.T) {
+	t.Chdir(t.TempDir())
+	update := flag.Lookup("update").Value
+	before := update.String()
+	t.Cleanup(func() { _ = update.Set(before) })
+
+	_ = update.Set("false")
+	if text := golden("one", "two"); !strings.Contains(text, "-update") || !strings.Contains(text, "one\ntwo\n") {
+		t.Errorf("without a file: %s", text)
+	}
+	_ = update.Set("true")
+	if text := golden("one", "two", "three"); text != "" {
+		t.Errorf("update: %s", text)
+	}
+	_ = update.Set("false")
+	if text := golden("one", "two", "three"); text != "" {
+		t.Errorf("the same: %s", text)
+	}
+	text := golden("one", "2", "three", "four")
+	if !strings.Contains(text, "  one\n- two\n+ 2\n  three\n+ four\n") {
+		t.Errorf("another log: %s", text)
+	}
+	path := filepath.Join("testdata", "it.golden")
+	if err := os.WriteFile(path, []byte("one\r\ntwo\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text := golden("one", "two"); text != "" {
+		t.Errorf("a file with Windows's line ends: %s", text)
+	}
+	left, err := filepath.Glob(filepath.Join("testdata", ".*"))
+	if len(left) > 0 || err != nil {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+func TestFormatJSON(t *testing.T) {
+	type s struct {
+		B int `json:"b"`
+	}
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{
+		{nil, "null"},
+		{Dict{"b": 1, "a": []any{true, 1.5, 2.0, "x"}}, `{"a": [true, 1.5, 2.0, "x"], "b": 1}`},
+		{"\"\\\n\r\t\x01\u00e9\U0001f600", `"\"\\\n\r\t\u0001\u00e9\ud83d\ude00"`},
+		{uint64(1) << 63, "9223372036854775808"},
+		{1e300, "1e+300"},
+		{[]s{{1}}, `[{"b": 1}]`},
+		{[]any{Dict{}, []any{}}, "[{}, []]"},
+	} {
+		if got := FormatJSON(tt.v); got != tt.want {
+			t.Errorf("%#v: %s, want %s", tt.v, got, tt.want)
+		}
+	}
+	if got, want := FormatJSONIndent(Dict{"b": []any{1, 2}, "a": Dict{"c": nil}, "e": []any{}}),
+		"{\n  \"a\": {\n    \"c\": null\n  },\n  \"b\": [\n    1,\n    2\n  ],\n  \"e\": []\n}"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestEqual(t *testing.T) {
+	for _, tt := range []struct {
+		a, b any
+		want bool
+	}{
+		{1, 1.0, true},
+		{uint64(1) << 63, float64(1 << 63), true},
+		{int64(1)<<53 + 1, float64(1 << 53), false},
+		{1, true, true},
+		{"1", 1, false},
+		{nil, 0, false},
+		{nil, nil, true},
+		{Dict{"a": []int{1}}, map[string][]float64{"a": {1}}, true},
+		{Dict{"a": 1}, Dict{"a": 1, "b": 2}, false},
+		{[]any{1, 2}, []any{2, 1}, false},
+		{make(chan int), make(chan int), false},
+	} {
+		if got := Equal(tt.a, tt.b); got != tt.want {
+			t.Errorf("%v and %v: %v", tt.a, tt.b, got)
+		}
+	}
+}
+
+func TestQMPToOptsConverts(t *testing.T) {
+	got := QMPToOpts(Dict{"a": 1, "b": true, "c": false, "d": nil, "e": []any{"x", Dict{"f": 1.5}}})
+	if want := "a=1,b=on,c=off,d=,e.0=x,e.1.f=1.5"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	it := &Test{Format: "qcow2", Dir: "/d", sockDir: "/s"}
+	for _, tt := range []struct{ got, want string }{
+		{
+			FilterQemuIO("wrote 1/1 bytes at offset 0\r\n1 B, 1 ops; 00.00 sec (1.1 GiB/sec and 5.2 ops/sec)\n"),
+			"wrote 1/1 bytes at offset 0\n1 B, 1 ops; XX:XX:XX.X (XXX YYY/sec and XXX ops/sec)\n",
+		},
+		{it.FilterTestDir("/d/x /s/y"), "TEST_DIR/x SOCK_DIR/y"},
+		{
+			it.FilterImgInfo("image: x.qcow2\nfile format: qcow2\ndisk size: 1 MiB\ncluster_size: 65536\nFormat specific information:\n    compat: 1.1\nbacking file: b\nChild node '/file':\n    filename: x"),
+			"image: x.IMGFMT\nfile format: IMGFMT\nbacking file: b",
+		},
+		{FormatJSON(FilterSizes("disk size: 5 MiB\nx")), `"disk size: SIZE\nx"`},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("got\n%s\nwant\n%s", tt.got, tt.want)
+		}
+	}
+}
+
+// A program's context, once ended, ends what a test waits for.
+func TestRunProgramInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out strings.Builder
+	cleaned := 0
+	err := RunProgram(ctx, &out, "it", func(tb TB) {
+		tb.Cleanup(func() { cleaned++ })
+		tb.Cleanup(func() { tb.Fatalf("a cleanup fails: %v", tb.Context().Err()) })
+		tb.Logf("%s", tb.Name())
+	})
+	if err == nil || cleaned != 1 || out.String() != "it\na cleanup fails: context canceled\n" {
+		t.Errorf("%v, %d cleanups, %q", err, cleaned, out.String())
+	}
+}

@@ -1,0 +1,55 @@
+package iotests_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain gives the tests a directory for temporary files of their own, and
+// requires that nothing is left at the end: no file, no socket, no process, no
+// goroutine.
+func TestMain(m *testing.M) {
+	// A short one, since there will be sockets in it.
+	dir, err := os.MkdirTemp("", "i")
+	if err == nil {
+		err = os.Setenv("TMPDIR", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	short := sockets()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		left, err := filepath.Glob(filepath.Join(dir, "*"))
+		for _, socket := range sockets() {
+			if !slices.Contains(short, socket) {
+				left = append(left, socket)
+			}
+		}
+		for _, process := range children() {
+			left = append(left, "process "+process)
+		}
+		if len(left) > 0 || err != nil {
+			fmt.Fprintln(os.Stderr, "the tests have left:", left, err)
+			code = max(code, 1)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
+}
+
+// sockets returns the directories that the harness makes elsewhere where the one
+// for temporary files has a name too long for sockets.
+func sockets() []string {
+	// The pattern is right, so there is no error.
+	dirs, _ := filepath.Glob("/tmp/iot-*")
+	return dirs
+}

@@ -1,0 +1,53 @@
+package iotests
+
+import "slices"
+
+// EnableMigrationEvents has the VM tell by events how a migration goes. Both
+// sides want it, before it begins.
+func (vm *VM) EnableMigrationEvents() {
+	vm.it.Helper()
+	vm.SetMigrationCapability("events", true)
+}
+
+// SetMigrationCapability switches a capability such as "dirty-bitmaps".
+func (vm *VM) SetMigrationCapability(name string, on bool) {
+	vm.it.Helper()
+	vm.Cmd("migrate-set-capabilities", Dict{"capabilities": []any{Dict{"capability": name, "state": on}}})
+}
+
+// Migrate begins a migration to a URI such as "unix:PATH".
+func (vm *VM) Migrate(uri string) {
+	vm.it.Helper()
+	vm.Cmd("migrate", Dict{"uri": uri})
+}
+
+// WaitMigration waits for a migration's end, by its events, and reports whether it
+// succeeded. With a runstate such as "postmigrate" or "paused" it also waits until
+// the VM is in that one.
+func (vm *VM) WaitMigration(runstate string) bool {
+	vm.it.Helper()
+	for {
+		event := vm.EventWait("MIGRATION", nil)
+		switch status := Get[string](vm.it, event, "data/status"); status {
+		case "completed":
+			if runstate != "" {
+				vm.WaitForRunstate(runstate)
+			}
+			return true
+		case "failed", "cancelled":
+			return false
+		}
+	}
+}
+
+// WaitForRunstate waits until the VM is in one of the runstates, and returns
+// which. Not every change has an event, so it asks.
+func (vm *VM) WaitForRunstate(runstates ...string) string {
+	vm.it.Helper()
+	var status string
+	vm.poll("a runstate", func() (bool, string) {
+		status = Get[string](vm.it, vm.Cmd("query-status", nil), "status")
+		return slices.Contains(runstates, status), status
+	})
+	return status
+}

@@ -1,0 +1,190 @@
+package iotests
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// A PathError says that a path leads nowhere in a value.
+type PathError struct {
+	Path string // the whole path
+	Part string // the part of it that failed
+	Err  error  // why
+}
+
+func (e *PathError) Error() string {
+	if e.Part == e.Path {
+		return fmt.Sprintf("path %q: %v", e.Path, e.Err)
+	}
+	return fmt.Sprintf("path %q, at %q: %v", e.Path, e.Part, e.Err)
+}
+
+// Unwrap returns why.
+func (e *PathError) Unwrap() error { return e.Err }
+
+// withIndex is a part of a path with an index behind the name.
+var withIndex = regexp.MustCompile(`^([^\[]*)\[([^\]]+)\]`)
+
+// Lookup returns what is in a value at a path: names between slashes, each with an
+// index in brackets behind it where the member is a list, as in
+// "return/nodes[0]/name" or "return[-1]/status". A negative index counts from the
+// end. The error is a [*PathError].
+func Lookup(v any, path string) (any, error) {
+	n, err := normalize(v)
+	if err != nil {
+		return nil, &PathError{Path: path, Part: path, Err: err}
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if n, err = step(n, part); err != nil {
+			return nil, &PathError{Path: path, Part: part, Err: err}
+		}
+	}
+	return n, nil
+}
+
+// step takes one part of a path.
+func step(v any, part string) (any, error) {
+	name, index := part, ""
+	if m := withIndex.FindStringSubmatch(part); m != nil {
+		name, index = m[1], m[2]
+	}
+	ms, ok := members(v)
+	if !ok {
+		return nil, fmt.Errorf("no object there, but %s", excerpt(v))
+	}
+	member, found := find(ms, name)
+	if !found {
+		return nil, fmt.Errorf("no member %q among %s", name, names(ms))
+	}
+	if index == "" {
+		return member, nil
+	}
+	// Python's numbers: blanks around them, underscores between the digits.
+	i, err := strconv.Atoi(strings.ReplaceAll(strings.TrimSpace(index), "_", ""))
+	if err != nil {
+		return nil, fmt.Errorf("the index %q is no number", index)
+	}
+	list, ok := member.([]any)
+	if !ok {
+		return nil, fmt.Errorf("no list there, but %s", excerpt(member))
+	}
+	if i < 0 {
+		i += len(list)
+	}
+	if i < 0 || i >= len(list) {
+		return nil, fmt.Errorf("the list has %d items", len(list))
+	}
+	return list[i], nil
+}
+
+func find(ms async.Members, name string) (any, bool) {
+	for _, m := range ms {
+		if m.Name == name {
+			return m.Value, true
+		}
+	}
+	return nil, false
+}
+
+func names(ms async.Members) string {
+	if len(ms) == 0 {
+		return "none"
+	}
+	all := make([]string, len(ms))
+	for i, m := range ms {
+		all[i] = m.Name
+	}
+	return strings.Join(all, ", ")
+}
+
+// excerpt shows the beginning of a value.
+func excerpt(v any) string {
+	const most = 200
+	text := FormatJSON(v)
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return text
+}
+
+// Get returns what is at a path, as a T: an integer, a text, a struct with json
+// tags. It fails the test if the path leads nowhere, or to something else.
+func Get[T any](it *Test, v any, path string) T {
+	it.Helper()
+	var out T
+	found, err := Lookup(v, path)
+	if err == nil {
+		err = json.Unmarshal([]byte(FormatJSON(found)), &out)
+	}
+	if err != nil {
+		it.fail(fmt.Sprintf("%T at %q: %v", out, path, err), "in", FormatJSON(v))
+	}
+	return out
+}
+
+// Lookup is the function of that name, and fails the test where that gives an
+// error.
+func (it *Test) Lookup(v any, path string) any {
+	it.Helper()
+	found, err := Lookup(v, path)
+	if err != nil {
+		it.fail(err.Error(), "in", FormatJSON(v))
+	}
+	return found
+}
+
+// AssertQMP fails the test unless the value at a path is the wanted one, as
+// [Equal] has it. A list that is not empty means any of its items, as in iotests:
+// for a list itself see [Test.AssertEqual].
+func (it *Test) AssertQMP(v any, path string, want any) {
+	it.Helper()
+	got := it.Lookup(v, path)
+	n, err := normalize(want)
+	if err != nil {
+		it.Fatalf("the wanted value: %v", err)
+	}
+	if any, ok := n.([]any); ok && len(any) > 0 {
+		for _, w := range any {
+			if equal(got, w) {
+				return
+			}
+		}
+		it.fail("the value at "+strconv.Quote(path)+" is none of those wanted", "got", FormatJSON(got), "want one of", FormatJSON(n), "in", FormatJSON(v))
+	}
+	if !equal(got, n) {
+		it.fail("another value at "+strconv.Quote(path)+" than wanted", "got", FormatJSON(got), "want", FormatJSON(n), "in", FormatJSON(v))
+	}
+}
+
+// AssertQMPAbsent fails the test if a path leads to something.
+func (it *Test) AssertQMPAbsent(v any, path string) {
+	it.Helper()
+	if found, err := Lookup(v, path); err == nil {
+		it.fail("there is something at "+strconv.Quote(path), "got", FormatJSON(found), "in", FormatJSON(v))
+	}
+}
+
+// AssertEqual fails the test unless two values are [Equal]. what names them.
+func (it *Test) AssertEqual(what string, got, want any) {
+	it.Helper()
+	if !Equal(got, want) {
+		it.fail(what+": not what was wanted", "got", FormatJSON(got), "want", FormatJSON(want))
+	}
+}
+
+// decodeObject decodes an object that a tool wrote, numbers exact.
+func (it *Test) decodeObject(raw json.RawMessage) Dict {
+	it.Helper()
+	v, err := proto.Decode(raw)
+	obj, ok := v.(Dict)
+	if err != nil || !ok {
+		it.fail("no object", "got", string(raw))
+	}
+	return obj
+}

@@ -1,0 +1,224 @@
+package iotests
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goqmp/qmp/compat/machine"
+)
+
+// A program is one of QEMU's, and the variables that may name it.
+type program struct {
+	name      string
+	variables []string
+	debian    string // the package that has it
+}
+
+var (
+	qemuProgram = program{"qemu-system-x86_64", []string{"QEMU_PROG", "QMP_TEST_QEMU"}, "qemu-system-x86"}
+	imgProgram  = program{"qemu-img", []string{"QEMU_IMG_PROG"}, "qemu-utils"}
+	ioProgram   = program{"qemu-io", []string{"QEMU_IO_PROG"}, "qemu-utils"}
+	nbdProgram  = program{"qemu-nbd", []string{"QEMU_NBD_PROG"}, "qemu-utils"}
+	qsdProgram  = program{"qemu-storage-daemon", []string{"QSD_PROG"}, "qemu-system-common"}
+)
+
+// A MissingProgramError says that a program is not installed, or that a variable
+// names one that is not there.
+type MissingProgramError struct {
+	Program  string // such as "qemu-img"
+	Variable string // the variable that named it, or ""
+	Package  string // the Debian package that has it
+	Err      error
+}
+
+func (e *MissingProgramError) Error() string {
+	if e.Variable != "" {
+		return fmt.Sprintf("%s names no program: %v", e.Variable, e.Err)
+	}
+	return fmt.Sprintf("%s is not installed: %v (Debian and Ubuntu have it in %s)", e.Program, e.Err, e.Package)
+}
+
+// Unwrap returns what looking for the program met.
+func (e *MissingProgramError) Unwrap() error { return e.Err }
+
+// FindProgram returns the path of one of QEMU's programs. As in iotests, the
+// environment variables QEMU_PROG, QEMU_IMG_PROG, QEMU_IO_PROG, QEMU_NBD_PROG and
+// QSD_PROG may name another one than that in $PATH. The error is a
+// [*MissingProgramError].
+func FindProgram(name string) (string, error) {
+	for _, p := range []program{qemuProgram, imgProgram, ioProgram, nbdProgram, qsdProgram} {
+		if p.name == name {
+			return p.find()
+		}
+	}
+	return program{name: name, debian: "no package that this harness knows"}.find()
+}
+
+func (p program) find() (string, error) {
+	name, variable := p.name, ""
+	for _, v := range p.variables {
+		if named := os.Getenv(v); named != "" {
+			name, variable = named, v
+			break
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path) // programs are started in other directories
+	}
+	if err != nil {
+		return "", &MissingProgramError{Program: p.name, Variable: variable, Package: p.debian, Err: err}
+	}
+	return path, nil
+}
+
+// find returns the path of a program. A program that is missing skips a test on a
+// laptop. It fails the test where CI is set, so that a build server cannot pass
+// by testing nothing, and where a variable asks for what is not there.
+func (it *Test) find(p program) string {
+	it.Helper()
+	path, err := p.find()
+	var missing *MissingProgramError
+	switch {
+	case err == nil:
+		return path
+	case errors.As(err, &missing) && missing.Variable == "" && os.Getenv("CI") == "" && testing.Testing():
+		it.Skipf("%v", err)
+	default:
+		it.Fatalf("%v", err)
+	}
+	return ""
+}
+
+// A Result is how a tool ended.
+type Result struct {
+	Command  []string // the whole command line
+	Output   string   // stdout and stderr
+	ExitCode int
+
+	stdout string // without stderr, if it was kept apart
+}
+
+// OK reports whether the tool ended with exit code 0.
+func (r Result) OK() bool { return r.ExitCode == 0 }
+
+// String returns the command and what became of it.
+func (r Result) String() string {
+	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(r.Command, " "), r.ExitCode, strings.TrimSpace(r.Output))
+}
+
+// run runs a program to its end and returns how it ended. It fails the test only
+// if that is by a signal, not within the test's patience, or not at all.
+func (it *Test) run(p program, args ...string) Result {
+	it.Helper()
+	var output bytes.Buffer
+	// One writer for both makes one pipe of them: the output stays in order.
+	result := it.runTo(p, &output, &output, args)
+	result.stdout, result.Output = output.String(), output.String()
+	return result
+}
+
+// runSplit is run with stdout kept apart, for what is to be parsed.
+func (it *Test) runSplit(p program, args ...string) Result {
+	it.Helper()
+	var stdout, stderr bytes.Buffer
+	result := it.runTo(p, &stdout, &stderr, args)
+	result.stdout, result.Output = stdout.String(), stderr.String()+stdout.String()
+	return result
+}
+
+func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Result {
+	it.Helper()
+	ctx, cancel := it.patience()
+	defer cancel()
+	cmd := exec.CommandContext(ctx, it.find(p), args...)
+	cmd.Dir = it.Dir
+	// Messages are compared, so they have to be in English.
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.WaitDelay = time.Second
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	err := cmd.Run()
+	result := Result{Command: cmd.Args, ExitCode: cmd.ProcessState.ExitCode()}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		it.fail(p.name+" was killed: "+context.Cause(ctx).Error(), "command", quote(cmd.Args), "output", stderr.String())
+	case err != nil && (!errors.As(err, &exit) || result.ExitCode < 0):
+		it.fail(p.name+": "+err.Error(), "command", quote(cmd.Args), "output", stderr.String())
+	}
+	return result
+}
+
+// mustRun is run for a program that is to end with exit code 0.
+func (it *Test) mustRun(p program, args ...string) Result {
+	it.Helper()
+	result := it.run(p, args...)
+	it.mustBeOK(p, result)
+	return result
+}
+
+func (it *Test) mustBeOK(p program, result Result) {
+	it.Helper()
+	if !result.OK() {
+		it.fail(fmt.Sprintf("%s: exit code %d", p.name, result.ExitCode), "command", quote(result.Command), "output", result.Output)
+	}
+}
+
+// daemon starts a program that has no monitor and serves until it is asked to
+// end. The machine sees to that, and to everything it leaves.
+func (it *Test) daemon(p program, args ...string) *machine.Machine {
+	it.Helper()
+	m := machine.ForTest(it.TB, it.find(p), &machine.Options{
+		Args: args, StorageDaemon: true, Monitor: machine.MonitorNone, TempDir: it.sockDir,
+	})
+	ctx, cancel := it.patience()
+	defer cancel()
+	if err := m.Launch(ctx); err != nil {
+		it.fail(err.Error())
+	}
+	return m
+}
+
+// awaitFile waits until a process has made a file. There is nothing to be told
+// by, so it looks every few milliseconds; a process that ends meanwhile ends the
+// wait.
+func (it *Test) awaitFile(m *machine.Machine, path string) {
+	it.Helper()
+	ctx, cancel := it.patience()
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+			return
+		}
+		if status, ended := m.ExitStatus(); ended {
+			it.fail(fmt.Sprintf("%s ended with %v", m.Name(), status), "command", quote(m.Args()), "output", m.Log())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			it.fail(fmt.Sprintf("%s is not ready: %v", m.Name(), context.Cause(ctx)), "command", quote(m.Args()), "output", m.Log())
+		}
+	}
+}
+
+// quote shows a command line as one would type it.
+func quote(args []string) string {
+	quoted := make([]string, len(args))
+	for i, arg := range args {
+		quoted[i] = arg
+		if arg == "" || strings.ContainsAny(arg, " \t\n\"'\\$`{}()[]*?&;|<>#~") {
+			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}

@@ -1,0 +1,249 @@
+package iotests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/compat/machine"
+)
+
+// QMP executes a command and returns the whole reply, which may be an error reply:
+// what an iotest calls vm.qmp. args is nil, a [Dict], machine.Args for names with
+// underscores, or anything that encodes to a JSON object. The test fails only if
+// there is no reply.
+func (vm *VM) QMP(cmd string, args any) Dict {
+	vm.it.Helper()
+	ctx, cancel := vm.it.patience()
+	defer cancel()
+	reply, err := vm.Machine.QMP(ctx, cmd, args)
+	if err != nil {
+		vm.fail(err.Error(), "command", command(cmd, args))
+	}
+	return reply
+}
+
+// Cmd executes a command, which has to succeed, and returns its value: what an
+// iotest calls vm.cmd.
+func (vm *VM) Cmd(cmd string, args any) any {
+	vm.it.Helper()
+	reply := vm.QMP(cmd, args)
+	value, ok := reply["return"]
+	if !ok {
+		vm.fail("the command failed", "command", command(cmd, args), "reply", FormatJSON(reply))
+	}
+	return value
+}
+
+// CmdError executes a command, which has to be refused, and returns the refusal.
+func (vm *VM) CmdError(cmd string, args any) *async.ExecuteError {
+	vm.it.Helper()
+	ctx, cancel := vm.it.patience()
+	defer cancel()
+	value, err := vm.Machine.Command(ctx, cmd, args)
+	var refused *async.ExecuteError
+	switch {
+	case err == nil:
+		vm.fail("the command was to be refused, but succeeded", "command", command(cmd, args), "reply", FormatJSON(Dict{"return": value}))
+	case !errors.As(err, &refused):
+		vm.fail(err.Error(), "command", command(cmd, args))
+	}
+	return refused
+}
+
+// CmdInto is Cmd with the value decoded into a T.
+func CmdInto[T any](vm *VM, cmd string, args any) T {
+	vm.it.Helper()
+	return Get[T](vm.it, Dict{"return": vm.Cmd(cmd, args)}, "return")
+}
+
+// QMPLog is [VM.QMP] with command and reply logged, the filters going over both.
+func (vm *VM) QMPLog(cmd string, args any, filters ...Filter) Dict {
+	vm.it.Helper()
+	return vm.qmpLog(vm.it.Log, cmd, args, filters)
+}
+
+// QMPLogIndent is QMPLog with command and reply over several lines.
+func (vm *VM) QMPLogIndent(cmd string, args any, filters ...Filter) Dict {
+	vm.it.Helper()
+	return vm.qmpLog(vm.it.LogIndent, cmd, args, filters)
+}
+
+func (vm *VM) qmpLog(log func(any, ...Filter), cmd string, args any, filters []Filter) Dict {
+	vm.it.Helper()
+	log(message(cmd, args), filters...)
+	reply := vm.QMP(cmd, args)
+	log(reply, filters...)
+	return reply
+}
+
+// message returns a command as it is sent, members in the order that people
+// expect.
+func message(cmd string, args any) async.Members {
+	m := async.Members{{Name: "execute", Value: cmd}}
+	underscores := false
+	if a, ok := args.(machine.Args); ok {
+		args, underscores = map[string]any(a), true
+	}
+	if args != nil {
+		m = append(m, async.Member{Name: "arguments", Value: OrderedQMP(args, underscores)})
+	}
+	return m
+}
+
+func command(cmd string, args any) string { return FormatJSON(message(cmd, args)) }
+
+// HMP executes a command of the human monitor and returns what it writes there.
+func (vm *VM) HMP(line string) string {
+	vm.it.Helper()
+	if vm.daemon {
+		vm.fail("a storage daemon has no human monitor", "command", line)
+	}
+	return CmdInto[string](vm, "human-monitor-command", Dict{"command-line": line})
+}
+
+// HMPQemuIO executes a command of qemu-io, such as "write 0 64k", inside the VM,
+// on a drive or a node, and returns what QEMU and qemu-io said about it. There is no
+// status: [VM.IO] is for commands that have to succeed.
+//
+// Commands that go on in the background, such as aio_write, write what became of
+// them later, and it is returned by whichever call is next.
+func (vm *VM) HMPQemuIO(drive, command string) string {
+	vm.it.Helper()
+	refusal, output := vm.qemuIO(drive, command)
+	return refusal + output
+}
+
+// HMPQemuIODevice is HMPQemuIO on what a device has, by the device's id or path.
+func (vm *VM) HMPQemuIODevice(device, command string) string {
+	vm.it.Helper()
+	return vm.HMPQemuIO("-d "+device, command)
+}
+
+// qemuIO returns why QEMU did not even begin with a command, or "", and what the
+// command wrote, which goes to the process's standard output.
+func (vm *VM) qemuIO(target, command string) (refusal, output string) {
+	vm.it.Helper()
+	refusal = vm.HMP("qemu-io " + target + ` "` + command + `"`)
+	return strings.ReplaceAll(refusal, "\r\n", "\n"), vm.newOutput()
+}
+
+// newOutput returns what the process has written since the last call.
+func (vm *VM) newOutput() string {
+	log := vm.Machine.Log()
+	text := log[min(vm.seen, len(log)):]
+	vm.seen = len(log)
+	return text
+}
+
+// IO executes commands of qemu-io inside the VM, on a drive or a node, and fails
+// the test unless all of them succeed, also where a read with a pattern finds
+// another. It returns what they wrote. A command that is not done when QEMU
+// answers, such as aio_write, is not judged.
+func (vm *VM) IO(drive string, commands ...string) string {
+	vm.it.Helper()
+	vm.newOutput() // what came before is not theirs
+	var all strings.Builder
+	for _, c := range commands {
+		refusal, output := vm.qemuIO(drive, c)
+		if refusal != "" || ioFailed(output) {
+			vm.it.fail(vm.name+": qemu-io failed", "drive", drive, "command", c, "output", refusal+output)
+		}
+		all.WriteString(output)
+	}
+	return all.String()
+}
+
+// ioFailed reports whether a command of qemu-io says that it did not work. Its
+// words are all there is: the human monitor has no status for it.
+func ioFailed(text string) bool {
+	for line := range strings.Lines(strings.ToLower(text)) {
+		for _, sign := range []string{"failed", "not found", "could not", "cannot", "invalid", "bad argument", "usage", "error", "no such"} {
+			if strings.Contains(line, sign) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Events takes all events that are there and waits for none. Events that came
+// before a reply are there when the call that got it returns.
+func (vm *VM) Events() []Dict { return vm.Machine.Events() }
+
+// ClearEvents drops all events that are there.
+func (vm *VM) ClearEvents() { vm.Machine.ClearEvents() }
+
+// EventWait takes the oldest event of that name which matches pattern, as
+// [machine.Match] does it (nil matches all), and waits for one. Events that it
+// passes over stay.
+func (vm *VM) EventWait(name string, pattern any) Dict {
+	vm.it.Helper()
+	return vm.EventsWait(machine.EventMatch{Name: name, Pattern: pattern})
+}
+
+// EventsWait is EventWait for the oldest event that any of the descriptions
+// matches.
+func (vm *VM) EventsWait(matches ...machine.EventMatch) Dict {
+	vm.it.Helper()
+	ctx, cancel := vm.it.patience()
+	defer cancel()
+	event, err := vm.Machine.EventsWait(ctx, matches...)
+	if err != nil {
+		var wanted []string
+		for _, m := range matches {
+			wanted = append(wanted, m.Name+" "+FormatJSON(m.Pattern))
+		}
+		vm.fail(err.Error(), "waited for", strings.Join(wanted, "\n"))
+	}
+	return event
+}
+
+// EventsLog takes all events that are there, and logs those of the given names, or
+// all if there are none.
+func (vm *VM) EventsLog(names ...string) []Dict {
+	events := vm.Events()
+	for _, event := range events {
+		name, _ := event["event"].(string)
+		if len(names) == 0 || slices.Contains(names, name) {
+			vm.it.Log(event)
+		}
+	}
+	return events
+}
+
+// NoEvent fails the test if an event of that name which matches pattern is there.
+// It waits for none, so it is for behind a reply that would have come later.
+func (vm *VM) NoEvent(name string, pattern any) {
+	vm.it.Helper()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if event, err := vm.Machine.EventWait(ended, name, pattern); err == nil {
+		vm.fail("an event that was not to come", "event", FormatJSON(event))
+	}
+}
+
+// PassFD gives a file to the VM, along with the command add-fd, in a descriptor set
+// of its own, and returns the set's name: "/dev/fdset/N", to be used as a file
+// name. The file stays the caller's. note is what query-fdsets tells of it.
+func (vm *VM) PassFD(f *os.File, note string) string {
+	vm.it.Helper()
+	ctx, cancel := vm.it.patience()
+	defer cancel()
+	args := Dict{"opaque": note}
+	reply, err := vm.Machine.Client().Do(ctx, async.Command{Name: "add-fd", Args: args, Files: []*os.File{f}})
+	if err != nil {
+		vm.fail(err.Error(), "command", command("add-fd", args))
+	}
+	var added struct {
+		Set int64 `json:"fdset-id"`
+	}
+	if err := reply.Decode(&added); err != nil {
+		vm.fail(err.Error(), "command", command("add-fd", args), "reply", string(reply.Raw()))
+	}
+	return fmt.Sprintf("/dev/fdset/%d", added.Set)
+}

@@ -1,0 +1,127 @@
+package iotests
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// RequireFormats skips the test unless its image format is one of these.
+func (it *Test) RequireFormats(formats ...string) {
+	it.Helper()
+	if !slices.Contains(formats, it.Format) {
+		it.Skipf("not for the format %s, but for %s", it.Format, strings.Join(formats, ", "))
+	}
+}
+
+// SkipFormats skips the test if its image format is one of these. why says what is
+// missing there.
+func (it *Test) SkipFormats(why string, formats ...string) {
+	it.Helper()
+	if slices.Contains(formats, it.Format) {
+		it.Skipf("not for the format %s: %s", it.Format, why)
+	}
+}
+
+// RequireProtocols skips the test unless its protocol is one of these.
+func (it *Test) RequireProtocols(protocols ...string) {
+	it.Helper()
+	if !slices.Contains(protocols, it.Protocol) {
+		it.Skipf("not for the protocol %s, but for %s", it.Protocol, strings.Join(protocols, ", "))
+	}
+}
+
+// RequireCacheModes skips the test unless its cache mode is one of these.
+func (it *Test) RequireCacheModes(modes ...string) {
+	it.Helper()
+	if !slices.Contains(modes, it.CacheMode) {
+		it.Skipf("not for the cache mode %s, but for %s", it.CacheMode, strings.Join(modes, ", "))
+	}
+}
+
+// RequireAIOModes skips the test unless its AIO mode is one of these.
+func (it *Test) RequireAIOModes(modes ...string) {
+	it.Helper()
+	if !slices.Contains(modes, it.AIOMode) {
+		it.Skipf("not for the AIO mode %s, but for %s", it.AIOMode, strings.Join(modes, ", "))
+	}
+}
+
+// RequireDrivers skips the test unless QEMU has these block drivers.
+func (it *Test) RequireDrivers(drivers ...string) {
+	it.Helper()
+	known := it.drivers()
+	for _, driver := range drivers {
+		if !slices.Contains(known, driver) {
+			it.Skipf("this QEMU has no block driver %s", driver)
+		}
+	}
+}
+
+// RequireVersion skips the test unless QEMU is at least of that version. It tells
+// the version by qemu-img, which goes with it.
+func (it *Test) RequireVersion(major, minor int) {
+	it.Helper()
+	haveMajor, haveMinor := it.Version()
+	if c := cmp.Compare(haveMajor, major); c < 0 || c == 0 && haveMinor < minor {
+		it.Skipf("needs QEMU %d.%d, this is %d.%d", major, minor, haveMajor, haveMinor)
+	}
+}
+
+// Version returns QEMU's version.
+func (it *Test) Version() (major, minor int) {
+	it.Helper()
+	text := it.cached(imgProgram, "--version")
+	m := versionNumber.FindStringSubmatch(text)
+	if m == nil {
+		it.fail("qemu-img tells no version", "output", text)
+	}
+	major, _ = strconv.Atoi(m[1]) // digits, or they would not have matched
+	minor, _ = strconv.Atoi(m[2])
+	return major, minor
+}
+
+var versionNumber = regexp.MustCompile(`version ([0-9]{1,4})\.([0-9]{1,4})`)
+
+// drivers returns QEMU's block drivers.
+func (it *Test) drivers() []string {
+	it.Helper()
+	text := it.cached(qemuProgram, "-machine", "none", "-nodefaults", "-display", "none", "-drive", "format=help")
+	var all []string
+	for line := range strings.Lines(text) {
+		// "Supported formats: a b c", and a second line for those that are
+		// only for reading.
+		if _, list, ok := strings.Cut(line, ":"); ok {
+			all = append(all, strings.Fields(list)...)
+		}
+	}
+	return all
+}
+
+// answers holds what programs said that do not change while tests run.
+var answers struct {
+	mu     sync.Mutex
+	byLine map[string]string
+}
+
+// cached runs a program once for all tests and returns what it writes.
+func (it *Test) cached(p program, args ...string) string {
+	it.Helper()
+	line := fmt.Sprintf("%q", append([]string{it.find(p)}, args...))
+	answers.mu.Lock()
+	defer answers.mu.Unlock()
+	if text, ok := answers.byLine[line]; ok {
+		return text
+	}
+	// Help ends with exit code 0 or 1, by version; what counts is the text.
+	text := it.run(p, args...).Output
+	if answers.byLine == nil {
+		answers.byLine = make(map[string]string)
+	}
+	answers.byLine[line] = text
+	return text
+}

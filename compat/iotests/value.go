@@ -1,0 +1,339 @@
+package iotests
+
+import (
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// normalize turns v into what JSON is decoded to: Dict, []any, string, bool, nil,
+// int64, uint64, *big.Int, float64. Ordered objects stay async.Members, values in
+// them are normalized.
+func normalize(v any) (any, error) {
+	switch v := v.(type) {
+	case nil, bool, string, int64, uint64, *big.Int, float64:
+		return v, nil
+	case int:
+		return int64(v), nil
+	case Dict:
+		return normalizeDict(v)
+	case []any:
+		return normalizeList(v)
+	case async.Members:
+		out := make(async.Members, len(v))
+		for i, m := range v {
+			value, err := normalize(m.Value)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = async.Member{Name: m.Name, Value: value}
+		}
+		return out, nil
+	}
+	// An object around it, since nothing else is encoded.
+	raw, err := proto.AppendObject(nil, Dict{"v": v})
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := proto.Decode(raw)
+	obj, _ := decoded.(Dict)
+	return obj["v"], err
+}
+
+func normalizeDict(d Dict) (any, error) {
+	out := make(Dict, len(d))
+	for name, member := range d {
+		value, err := normalize(member)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+func normalizeList(list []any) (any, error) {
+	out := make([]any, len(list))
+	for i, member := range list {
+		value, err := normalize(member)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = value
+	}
+	return out, nil
+}
+
+// members returns an object's members, sorted by name unless it has an order of
+// its own. ok is false for what is no object.
+func members(v any) (ms async.Members, ok bool) {
+	switch v := v.(type) {
+	case async.Members:
+		return v, true
+	case Dict:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			ms = append(ms, async.Member{Name: name, Value: v[name]})
+		}
+		return ms, true
+	}
+	return nil, false
+}
+
+// Equal reports whether two values are the same JSON, where numbers count by their
+// value whatever their types are, and true and false are 1 and 0, as in Python.
+// The order of members does not matter. Values are those of QMP, or anything that
+// encoding/json encodes; what it does not encode equals nothing.
+func Equal(a, b any) bool {
+	a, err := normalize(a)
+	if err != nil {
+		return false
+	}
+	b, err = normalize(b)
+	return err == nil && equal(a, b)
+}
+
+// equal is Equal for normalized values.
+func equal(a, b any) bool {
+	if x, ok := members(a); ok {
+		y, ok := members(b)
+		if !ok || len(x) != len(y) {
+			return false
+		}
+		byName := make(map[string]any, len(y))
+		for _, m := range y {
+			byName[m.Name] = m.Value
+		}
+		for _, m := range x {
+			value, ok := byName[m.Name]
+			if !ok || !equal(m.Value, value) {
+				return false
+			}
+		}
+		return true
+	}
+	switch a := a.(type) {
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, equal)
+	case string, nil:
+		return a == b
+	}
+	x, y := number(a), number(b)
+	return x != nil && y != nil && x.Cmp(y) == 0
+}
+
+// number returns the exact value of a number or truth value, or nil.
+func number(v any) *big.Rat {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return big.NewRat(1, 1)
+		}
+		return new(big.Rat)
+	case int64:
+		return new(big.Rat).SetInt64(v)
+	case uint64:
+		return new(big.Rat).SetUint64(v)
+	case *big.Int:
+		return new(big.Rat).SetInt(v)
+	case float64:
+		return new(big.Rat).SetFloat64(v) // nil if it is infinite
+	}
+	return nil
+}
+
+// FormatJSON returns a value as JSON on one line, as QEMU itself writes it: with a
+// blank behind commas and colons, in ASCII. Members are sorted by name, unless v
+// is an async.Members. What cannot be encoded is shown as Go does.
+func FormatJSON(v any) string { return formatJSON(v, "") }
+
+// FormatJSONIndent is FormatJSON over several lines, two blanks a level.
+func FormatJSONIndent(v any) string { return formatJSON(v, "\n") }
+
+func formatJSON(v any, newline string) string {
+	n, err := normalize(v)
+	if err != nil {
+		return fmt.Sprintf("%v", v)
+	}
+	var b strings.Builder
+	writeJSON(&b, n, newline)
+	return b.String()
+}
+
+// writeJSON writes a normalized value. newline is a line end with the indentation
+// so far, or "" for all on one line.
+func writeJSON(b *strings.Builder, v any, newline string) {
+	if ms, ok := members(v); ok {
+		writeAll(b, "{}", len(ms), newline, func(i int, inner string) {
+			writeText(b, ms[i].Name)
+			b.WriteString(": ")
+			writeJSON(b, ms[i].Value, inner)
+		})
+		return
+	}
+	switch v := v.(type) {
+	case []any:
+		writeAll(b, "[]", len(v), newline, func(i int, inner string) { writeJSON(b, v[i], inner) })
+	case string:
+		writeText(b, v)
+	case nil:
+		b.WriteString("null")
+	case float64:
+		text := strconv.FormatFloat(v, 'g', -1, 64)
+		if !strings.ContainsAny(text, ".en") { // neither a point, an exponent, nor inf or nan
+			text += ".0"
+		}
+		b.WriteString(text)
+	default:
+		fmt.Fprint(b, v)
+	}
+}
+
+// writeAll writes what an object or a list has between its brackets.
+func writeAll(b *strings.Builder, brackets string, n int, newline string, write func(i int, inner string)) {
+	b.WriteByte(brackets[0])
+	inner, separator := newline, ", "
+	if newline != "" {
+		inner, separator = newline+"  ", ","
+	}
+	for i := range n {
+		if i > 0 {
+			b.WriteString(separator)
+		}
+		b.WriteString(inner)
+		write(i, inner)
+	}
+	if n > 0 {
+		b.WriteString(newline)
+	}
+	b.WriteByte(brackets[1])
+}
+
+// writeText writes a text as JSON, in ASCII.
+func writeText(b *strings.Builder, text string) {
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r >= ' ' && r < 0x7f:
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(b, `\u%04x`, r)
+		}
+	}
+	b.WriteByte('"')
+}
+
+// FlattenQMP makes one level of a value of many: members get their whole path as
+// a name, parts separated by dots, and lists count from 0. Objects and lists that
+// are empty leave nothing.
+func FlattenQMP(v any) async.Members {
+	n, err := normalize(v)
+	if err != nil {
+		n = fmt.Sprint(v)
+	}
+	flat := async.Members{}
+	flatten(n, "", &flat)
+	return flat
+}
+
+func flatten(v any, path string, flat *async.Members) {
+	below := func(name string) string {
+		if path == "" {
+			return name
+		}
+		return path + "." + name
+	}
+	if ms, ok := members(v); ok {
+		for _, m := range ms {
+			flatten(m.Value, below(m.Name), flat)
+		}
+		return
+	}
+	if list, ok := v.([]any); ok {
+		for i, member := range list {
+			flatten(member, below(strconv.Itoa(i)), flat)
+		}
+		return
+	}
+	*flat = append(*flat, async.Member{Name: path, Value: v})
+}
+
+// QMPToOpts returns a value as the text of an option on the command line:
+// "driver=qcow2,file.driver=file". Numbers, truth values (on, off) and null (no
+// text) are converted. Texts are taken as they are: in one with a comma of its own,
+// double it with [machine.Escape].
+func QMPToOpts(v any) string {
+	var opts []string
+	for _, m := range FlattenQMP(v) {
+		var text string
+		switch v := m.Value.(type) {
+		case nil:
+		case string:
+			text = v
+		case bool:
+			text = "off"
+			if v {
+				text = "on"
+			}
+		default:
+			text = fmt.Sprint(v)
+		}
+		opts = append(opts, m.Name+"="+text)
+	}
+	return strings.Join(opts, ",")
+}
+
+// OrderedQMP returns a message as an iotests log shows it: members sorted by name,
+// and underscores in their names turned into dashes. That goes for objects in
+// lists, too, but not for objects in objects, whose names may be somebody else's,
+// such as the properties of a device. Without dashes the names of v itself stay as
+// well.
+func OrderedQMP(v any, dashes bool) any {
+	n, err := normalize(v)
+	if err != nil {
+		return v
+	}
+	return ordered(n, dashes)
+}
+
+func ordered(v any, dashes bool) any {
+	if list, ok := v.([]any); ok {
+		out := make([]any, len(list))
+		for i, member := range list {
+			out[i] = ordered(member, true)
+		}
+		return out
+	}
+	ms, ok := members(v)
+	if !ok {
+		return v
+	}
+	// By the names as they were: a golden file depends on it.
+	ms = slices.SortedStableFunc(slices.Values(ms), func(a, b async.Member) int { return strings.Compare(a.Name, b.Name) })
+	for i, m := range ms {
+		if dashes {
+			m.Name = strings.ReplaceAll(m.Name, "_", "-")
+		}
+		ms[i] = async.Member{Name: m.Name, Value: ordered(m.Value, false)}
+	}
+	return async.Members(ms)
+}

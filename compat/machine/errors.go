@@ -1,0 +1,164 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrNotRunning says that a call needs a process, and there is none: the
+	// machine was not launched, or has been shut down.
+	ErrNotRunning = errors.New("the machine is not running; call Launch first")
+
+	// ErrLaunched says that Launch was called for a machine that was launched
+	// and not shut down since, whether its process still runs or not.
+	ErrLaunched = errors.New("the machine was launched already; call Shutdown or Kill first")
+
+	// ErrStopped is why a launch failed that was called off by Shutdown or
+	// Kill.
+	ErrStopped = errors.New("called off by Shutdown or Kill")
+)
+
+// errNoMonitor says that a call needs a monitor.
+var errNoMonitor = errors.New("the machine has no monitor (Options.Monitor)")
+
+// errKill is why a Shutdown is hurried.
+var errKill = errors.New("hurried by Kill")
+
+// errEndedEarly is why a launch fails whose process has ended.
+var errEndedEarly = errors.New("the process ended before its monitor was open")
+
+// A VMLaunchFailure says that a launch failed. Nothing of the machine is left.
+type VMLaunchFailure struct {
+	Machine string      // its name
+	Args    []string    // the whole command line, with the wrapper; nil if it never came to that
+	Exit    *ExitStatus // how the process ended by itself; nil if it did not
+	Killed  bool        // it was there, and had to be killed
+	Output  string      // the end of what it wrote to stdout and stderr, at most 8 KiB
+	Err     error       // why: what the system said, an *async.ConnectError, what the context ended with
+}
+
+// Error says all of that on one line, with the command line quoted for a shell.
+func (e *VMLaunchFailure) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "machine %s: launch failed: %v", e.Machine, e.Err)
+	switch {
+	case e.Exit != nil:
+		fmt.Fprintf(&b, "; it ended with %v", *e.Exit)
+	case e.Killed:
+		b.WriteString("; the process was still running, and was killed")
+	}
+	if e.Args != nil {
+		fmt.Fprintf(&b, "; command line: %s", quoteCommand(e.Args))
+	}
+	writeOutput(&b, e.Output)
+	return b.String()
+}
+
+func (e *VMLaunchFailure) Unwrap() error { return e.Err }
+
+// A ProcessEndedError says that a call failed because the process has ended.
+type ProcessEndedError struct {
+	Machine string
+	Exit    ExitStatus
+	Output  string // the end of what it wrote to stdout and stderr, at most 8 KiB
+	Err     error  // what the call met: an *async.ExecInterruptedError or *async.StateError
+}
+
+func (e *ProcessEndedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "machine %s: the process has ended with %v: %v", e.Machine, e.Exit, e.Err)
+	writeOutput(&b, e.Output)
+	return b.String()
+}
+
+func (e *ProcessEndedError) Unwrap() error { return e.Err }
+
+// A Step is one thing that Shutdown did to end the process.
+type Step struct {
+	Action string        // "quit", "SIGTERM" or "SIGKILL"
+	Took   time.Duration // how long the process was given, or took to end
+	Err    error         // why the step itself failed; nil if it did not
+}
+
+// An AbnormalShutdown says that a process did not end as it should: it had to be
+// forced, or ended by a signal or with another exit code than 0. Nothing of the
+// machine is left, unless Exit is nil.
+type AbnormalShutdown struct {
+	Machine string
+	Steps   []Step      // what was done, in order; none if the process had ended by itself
+	Exit    *ExitStatus // how it ended; nil if not even SIGKILL ended it
+	Output  string      // the end of what it wrote to stdout and stderr, at most 8 KiB
+	Err     error       // why it went straight to SIGKILL, such as what ctx ended with; nil if it did not
+}
+
+// Error tells the story on one line.
+func (e *AbnormalShutdown) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "machine %s: abnormal shutdown: ", e.Machine)
+	if e.Err != nil {
+		fmt.Fprintf(&b, "(%v) ", e.Err)
+	}
+	for i, step := range e.Steps {
+		last := i == len(e.Steps)-1
+		fmt.Fprintf(&b, "%s: ", step.Action)
+		if step.Err != nil {
+			fmt.Fprintf(&b, "%v, and ", step.Err)
+		}
+		switch {
+		case !last || e.Exit == nil:
+			fmt.Fprintf(&b, "still running after %v", step.Took.Round(time.Millisecond))
+		default:
+			fmt.Fprintf(&b, "it ended after %v with %v", step.Took.Round(time.Millisecond), *e.Exit)
+		}
+		if !last {
+			b.WriteString("; ")
+		}
+	}
+	if len(e.Steps) == 0 && e.Exit != nil {
+		fmt.Fprintf(&b, "the process had ended by itself with %v", *e.Exit)
+	}
+	writeOutput(&b, e.Output)
+	return b.String()
+}
+
+// Unwrap returns Err, and what failed in the steps.
+func (e *AbnormalShutdown) Unwrap() []error {
+	var errs []error
+	if e.Err != nil {
+		errs = append(errs, e.Err)
+	}
+	for _, step := range e.Steps {
+		if step.Err != nil {
+			errs = append(errs, step.Err)
+		}
+	}
+	return errs
+}
+
+// also puts a further error behind the first, on the same line. Either may be nil.
+func also(err, further error) error {
+	switch {
+	case err == nil:
+		return further
+	case further == nil:
+		return err
+	}
+	return fmt.Errorf("%w; also: %w", err, further)
+}
+
+// writeOutput appends a process's last words, on one line.
+func writeOutput(b *strings.Builder, output string) {
+	output = strings.TrimSpace(output)
+	if output == "" {
+		b.WriteString("; no output")
+		return
+	}
+	const most = 2 << 10
+	if len(output) > most {
+		output = "..." + output[len(output)-most:]
+	}
+	fmt.Fprintf(b, "; output: %s", strings.NewReplacer("\r\n", " | ", "\n", " | ", "\r", " ").Replace(output))
+}

@@ -1,0 +1,328 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// testdata/helpers.json is what helpers of QEMU's own test harness gave for
+// inputs; the texts named "what" in there say how to read it.
+
+// rows returns a table's rows, each decoded into a T.
+func rows[T any](t *testing.T, table string) []T {
+	t.Helper()
+	text, err := os.ReadFile("testdata/helpers.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tables map[string]struct{ Rows []json.RawMessage }
+	if err := json.Unmarshal(text, &tables); err != nil {
+		t.Fatal(err)
+	}
+	var all []T
+	for _, raw := range tables[table].Rows {
+		var row T
+		if err := json.Unmarshal(raw, &row); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, row)
+	}
+	if len(all) == 0 {
+		t.Fatalf("the table %s is empty", table)
+	}
+	return all
+}
+
+func TestTableEventMatch(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		In     struct{ Event, Match json.RawMessage } // 1 and 1.0 are different things here
+		Out    bool
+		Raises string
+	}
+	for _, r := range rows[row](t, "event_match") {
+		want := r.Out || r.Raises != "" // lists of numbers, the same ones, which it could not compare
+		if got := Match(r.In.Event, r.In.Match); got != want {
+			t.Errorf("Match(%s, %s) is %v", r.In.Event, r.In.Match, got)
+		}
+	}
+}
+
+func TestMatchOfGoValues(t *testing.T) {
+	t.Parallel()
+	type device struct {
+		Device string `json:"device"`
+	}
+	nested := []any{map[string]any{"a": []int{1, 2}}}
+	for _, tt := range []struct {
+		value, pattern any
+		want           bool
+	}{
+		{map[string]any{"data": map[string]any{"device": "d0", "n": 1}}, map[string]any{"data": device{"d0"}}, true},
+		{map[string]any{"data": map[string]any{"device": "d0"}}, map[string]any{"data": device{"d1"}}, false},
+		{uint64(1 << 63), json.RawMessage("9223372036854775808"), true},
+		{uint64(1 << 63), json.RawMessage("9223372036854775808.0"), true},
+		{json.RawMessage("18446744073709551616"), json.RawMessage("18446744073709551617"), false},
+		{json.RawMessage("9007199254740993"), 9007199254740992.0, false}, // exact, not as a float64
+		{int8(3), 3.5, false},
+		{json.RawMessage("1e999"), json.RawMessage("1e999"), false}, // too large to tell
+		{nested, nested, true},
+		{nested, []any{map[string]any{"a": []int{1, 3}}}, false},
+		{nested, []any{map[string]any{"a": []int{1}}}, false},
+		{nested, []any{map[string]any{"b": []int{1, 2}}}, false},
+		{nested, []any{map[string]any{"a": 1, "b": 2}}, false},
+		{nested, []any{1}, false},
+		{[]any{nil, "x"}, []any{nil, "x"}, true},
+		{[]any{nil}, []any{0}, false},
+		{func() {}, nil, false},
+		{1, func() {}, false},
+	} {
+		if got := Match(tt.value, tt.pattern); got != tt.want {
+			t.Errorf("Match(%v, %v) is %v", tt.value, tt.pattern, got)
+		}
+	}
+}
+
+// withEvents returns a machine that has received events.
+func withEvents(t *testing.T, events ...[]json.RawMessage) *Machine {
+	t.Helper()
+	m := New("none", nil)
+	m.events.reset()
+	for _, raw := range slices.Concat(events...) {
+		var ev struct{ Event string }
+		if err := json.Unmarshal(raw, &ev); err != nil {
+			t.Fatal(err)
+		}
+		m.events.put(async.Event{Name: ev.Event, Raw: raw})
+	}
+	return m
+}
+
+// sameJSON reports whether two values are the same.
+func sameJSON(t *testing.T, a, b any) bool {
+	t.Helper()
+	x, err := normalize(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := normalize(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return equal(x, y)
+}
+
+func TestTableEventsWait(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		In struct {
+			Events           [][2]any
+			Cached, Incoming []json.RawMessage
+		}
+		Out struct {
+			Event       any
+			Raises      string
+			CachedAfter []any `json:"cached_after"`
+			Pulls       []any
+		}
+	}
+	for i, r := range rows[row](t, "events_wait") {
+		// There is one queue here, so what was put aside comes first, and what
+		// was not looked at stays behind.
+		m := withEvents(t, r.In.Cached, r.In.Incoming)
+		after := r.Out.CachedAfter
+		for _, raw := range r.In.Incoming[min(len(r.Out.Pulls), len(r.In.Incoming)):] {
+			after = append(after, raw)
+		}
+		var matches []EventMatch
+		for _, e := range r.In.Events {
+			matches = append(matches, EventMatch{Name: e[0].(string), Pattern: e[1]})
+		}
+		// No row needs an event that comes later: a time that is over will do.
+		ctx, cancel := context.WithTimeout(t.Context(), 0)
+		ev, err := m.EventsWait(ctx, matches...)
+		cancel()
+		if r.Out.Event != nil && !sameJSON(t, ev, r.Out.Event) {
+			t.Errorf("row %d: %v, want %v", i, ev, r.Out.Event)
+		}
+		if r.Out.Event == nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("row %d: %v, %v", i, ev, err)
+		}
+		if left := m.Events(); len(left)+len(after) > 0 && !sameJSON(t, left, after) {
+			t.Errorf("row %d: left is %v, want %v", i, left, after)
+		}
+	}
+}
+
+func TestTableGetQMPEvents(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		In struct {
+			Method           string
+			Wait             bool
+			Cached, Incoming []json.RawMessage
+		}
+		Out    struct{ Result any }
+		Raises string
+	}
+	for i, r := range rows[row](t, "get_qmp_events") {
+		m := withEvents(t, r.In.Cached, r.In.Incoming)
+		if r.In.Method == "get_qmp_events" {
+			// Oldest first; the table has those put aside behind newer ones.
+			if all := m.Events(); !sameJSON(t, all, slices.Concat(r.In.Cached, r.In.Incoming)) {
+				t.Errorf("row %d: %v", i, all)
+			}
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 0)
+		ev, err := m.NextEvent(ctx)
+		cancel()
+		switch {
+		case r.Raises != "":
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("row %d: %v", i, err)
+			}
+		case !sameJSON(t, ev, r.Out.Result):
+			t.Errorf("row %d: %v, want %v", i, ev, r.Out.Result)
+		}
+	}
+}
+
+func TestTableQMPArgs(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		In struct {
+			Cmd, Method string
+			Kwargs      map[string]any
+			ArgsDict    map[string]any  `json:"args_dict"`
+			ConvKeys    *bool           `json:"conv_keys"`
+			Reply       json.RawMessage `json:"reply"`
+		}
+		Out struct {
+			Sent []struct {
+				Name       string
+				Args, Kwds map[string]any
+			}
+			Returned   any
+			QuitIssued bool `json:"quit_issued"`
+		}
+		Raises string
+	}
+	var cannotBeSaid int
+	for i, r := range rows[row](t, "qmp_args") {
+		if r.Raises != "" {
+			cannotBeSaid++ // two kinds of arguments at once
+			continue
+		}
+		// The type of the arguments says whether names are converted.
+		var args any = Args(r.In.Kwargs)
+		switch {
+		case r.In.ArgsDict != nil:
+			args = r.In.ArgsDict
+		case r.In.Method == "", r.In.ConvKeys == nil || *r.In.ConvKeys:
+		default:
+			args = r.In.Kwargs
+		}
+		if r.In.ConvKeys != nil && !*r.In.ConvKeys {
+			args = r.In.Kwargs
+		}
+		var sent qmptest.Message
+		reply := qmptest.Return(`{}`)
+		if r.In.Reply != nil {
+			reply = qmptest.Reply(`{"strange": 1, "id": $id}`)
+		}
+		player := qmptest.Play(t, &qmptest.ScriptOptions{Network: qmptest.SocketPair},
+			qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
+			qmptest.ExpectFunc("the command", func(m qmptest.Message) error { sent = m; return nil }), reply)
+		m := New("none", nil)
+		m.run = &run{machine: m}
+		if err := m.client.Attach(t.Context(), player.Conn()); err != nil {
+			t.Fatal(err)
+		}
+		var got any
+		var err error
+		if r.In.Method == "command" {
+			got, err = m.Command(t.Context(), r.In.Cmd, args)
+		} else {
+			got, err = m.QMP(t.Context(), r.In.Cmd, args)
+		}
+		if err != nil {
+			t.Errorf("row %d: %v", i, err)
+		}
+		if !sameJSON(t, got, r.Out.Returned) {
+			t.Errorf("row %d: returned %v, want %v", i, got, r.Out.Returned)
+		}
+		if m.run.quit.Load() != r.Out.QuitIssued {
+			t.Errorf("row %d: a quit is noted: %v", i, m.run.quit.Load())
+		}
+		if err := m.client.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := player.Wait(); err != nil {
+			t.Error(err)
+		}
+		want := r.Out.Sent[0].Args
+		if want == nil {
+			want = r.Out.Sent[0].Kwds
+		}
+		arguments := sent.Arguments
+		if arguments == nil {
+			arguments = json.RawMessage(`{}`)
+		}
+		if sent.Name != r.Out.Sent[0].Name || !sameJSON(t, arguments, want) {
+			t.Errorf("row %d: sent %v, want %v", i, sent, want)
+		}
+	}
+	if cannotBeSaid != 3 {
+		t.Errorf("%d rows were left out", cannotBeSaid)
+	}
+}
+
+func TestEventThatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	raw := json.RawMessage(`{"event": "LONG", "data": ` + string(bytes.Repeat([]byte("9"), 5000)) + `}`)
+	m := withEvents(t, []json.RawMessage{raw})
+	ev, err := m.EventWait(t.Context(), "LONG", nil)
+	if err != nil || ev["event"] != "LONG" {
+		t.Errorf("%v, %v", ev, err)
+	}
+}
+
+func TestEndOfALongLog(t *testing.T) {
+	t.Parallel()
+	log, err := openLog(t.TempDir() + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.file.Write(bytes.Repeat([]byte("0123456789"), keptLog/5)); err != nil {
+		t.Fatal(err)
+	}
+	if got := log.tail(1 << 40); len(got) != 2*keptLog/10*10 {
+		t.Errorf("%d bytes while it is open", len(got))
+	}
+	if got := log.tail(3); got != "789" {
+		t.Errorf("%q", got)
+	}
+	for range 2 {
+		if err := log.close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := log.tail(1 << 40); len(got) != keptLog {
+		t.Errorf("%d bytes are kept", len(got))
+	}
+	if got := log.tail(3); got != "789" {
+		t.Errorf("%q", got)
+	}
+	if got := (&VMLaunchFailure{Output: string(bytes.Repeat([]byte("x\n"), 5000)), Err: err}).Error(); len(got) > 3*(2<<10) {
+		t.Errorf("the error has %d bytes", len(got))
+	}
+}

@@ -1,0 +1,59 @@
+//go:build unix
+
+package machine
+
+import (
+	"io"
+	"os/exec"
+	"syscall"
+)
+
+// keeperScript waits for the end of its standard input. That is a pipe which
+// nobody writes to and whose other end only this program has: it ends when this
+// program does, in whatever way. Then the directories go, and the process group
+// with all that is in it, the keeper included.
+const keeperScript = `trap '' HUP INT TERM; while read -r _; do :; done; rm -rf -- "$@"; kill -s KILL 0`
+
+// A keeper is a process that outlives this program by a moment and cleans up
+// behind it. It leads the process group of the machine. As long as it has not
+// been waited for, nobody else gets the number of that group, so that the group
+// can be sent signals even when all others in it have gone.
+type keeper struct {
+	cmd  *exec.Cmd
+	pipe io.Closer
+}
+
+// startKeeper starts a keeper for directories. It returns nil if it cannot,
+// having no shell: that leaves the machine without protection against this
+// program's sudden end, but for what the kernel offers.
+func startKeeper(dirs ...string) *keeper {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", keeperScript, "qmp-keeper"}, dirs...)...)
+	cmd.Dir = "/" // keeps no file system busy
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return nil
+	}
+	if err := cmd.Start(); err != nil {
+		return nil
+	}
+	return &keeper{cmd: cmd, pipe: pipe}
+}
+
+// group returns the number of the process group, or 0 if there is no keeper.
+func (k *keeper) group() int {
+	if k == nil {
+		return 0
+	}
+	return k.cmd.Process.Pid
+}
+
+// stop ends everything that is left in the group, and the keeper itself.
+func (k *keeper) stop() {
+	if k == nil {
+		return
+	}
+	_ = syscall.Kill(-k.group(), syscall.SIGKILL)
+	_ = k.pipe.Close()
+	_ = k.cmd.Wait() // "signal: killed"
+}

@@ -1,0 +1,245 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+)
+
+const (
+	// endGrace is how long a process whose monitor has failed is given to end,
+	// so that its exit status can be told.
+	endGrace = time.Second
+	// dialEvery is how often the socket of a process that listens is tried.
+	dialEvery = 10 * time.Millisecond
+)
+
+// A run is one launch, from its beginning to the end of Shutdown or Kill.
+type run struct {
+	machine  *Machine
+	monitor  string        // path of its socket
+	listener *eventSource  // feeds Machine.events
+	launched chan struct{} // closed when Launch has returned
+	callOff  context.CancelCauseFunc
+	quit     atomic.Bool // a quit was answered
+
+	// Guarded by Machine.mu; set in this order, once.
+	log     *outputLog
+	console net.Conn // nil without Options.Console
+	argv    []string
+	process *process // nil until it was started
+
+	inherited *os.File // the process's end of console, until it was started; of Launch only
+	failed    bool     // set before launched is closed
+}
+
+// Launch starts the process and returns when its monitor answers. It fails as
+// soon as the process ends before that, and at the latest when ctx ends or
+// Options.LaunchTimeout is over, with a [*VMLaunchFailure] and nothing left
+// behind. A machine that was launched and not shut down since gives
+// [ErrLaunched]. Events of an earlier launch that nobody has taken are dropped.
+//
+// ctx bounds the launch and nothing behind it.
+func (m *Machine) Launch(ctx context.Context) error {
+	ctx, callOff := context.WithCancelCause(ctx)
+	defer callOff(nil)
+	if limit := orDefault(m.opts.LaunchTimeout, DefaultLaunchTimeout); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: "launch", Limit: limit})
+		defer cancel()
+	}
+	m.mu.Lock()
+	if m.run != nil {
+		m.mu.Unlock()
+		return fmt.Errorf("machine %s: %w", m.opts.Name, ErrLaunched)
+	}
+	r := &run{machine: m, launched: make(chan struct{}), callOff: callOff}
+	m.run = r
+	m.mu.Unlock()
+
+	defer close(r.launched)
+	if err := r.launch(ctx); err != nil {
+		r.failed = true
+		failure := r.fail(err)
+		m.logger().Error("machine: launch failed", "error", failure)
+		return failure
+	}
+	m.logger().Info("machine: launched", "pid", m.Pid())
+	return nil
+}
+
+// launch does all that can fail.
+func (r *run) launch(ctx context.Context) error {
+	m := r.machine
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	place, err := m.ensurePlace()
+	if err != nil {
+		return err
+	}
+	r.monitor = filepath.Join(place.sockets, "monitor")
+	m.events.reset()
+	r.listener = m.events.listen(m.client)
+	if m.opts.Monitor == MonitorAccept {
+		if err := m.client.Listen(ctx, "unix:"+r.monitor); err != nil {
+			return err
+		}
+	}
+	ctx, ended := context.WithCancelCause(ctx)
+	defer ended(nil)
+	if err := r.start(place, func() { ended(errEndedEarly) }); err != nil {
+		return err
+	}
+	if err := r.connect(ctx); err != nil {
+		// A process that could not go on has often closed its monitor a moment
+		// before its end.
+		grace, cancel := context.WithTimeout(ctx, endGrace)
+		defer cancel()
+		if r.process.await(grace) {
+			return errEndedEarly
+		}
+		return err
+	}
+	if m.opts.Monitor == MonitorNone {
+		m.events.end(errNoMonitor)
+	} else {
+		r.listener.watch()
+	}
+	return nil
+}
+
+// start builds the command line and starts the process.
+func (r *run) start(place *place, onEnd func()) error {
+	m := r.machine
+	path := m.opts.LogFile
+	if path == "" {
+		path = filepath.Join(place.dir, "log")
+	}
+	log, err := openLog(path)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	r.log = log
+	args, files := m.args[:len(m.args):len(m.args)], m.files[:len(m.files):len(m.files)]
+	m.mu.Unlock()
+
+	argv, err := r.commandLine(args, len(files))
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	r.argv = argv
+	m.mu.Unlock()
+	m.logger().Debug("machine: starting", "command", quoteCommand(argv))
+
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), m.opts.Env...)
+	cmd.Stdout, cmd.Stderr = log.file, log.file
+	cmd.ExtraFiles = files
+	if r.inherited != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, r.inherited)
+	}
+	process, err := startProcess(cmd, place.keeper, onEnd)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	r.process = process
+	m.mu.Unlock()
+	return r.closeInherited() // the end of file on the console is to come with the process's end
+}
+
+// openConsole makes the console's socket. The process's end is to become its
+// descriptor number.
+func (r *run) openConsole() error {
+	conn, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	r.inherited = theirs
+	r.machine.mu.Lock()
+	r.console = conn
+	r.machine.mu.Unlock()
+	return nil
+}
+
+func (r *run) closeInherited() error {
+	if r.inherited == nil {
+		return nil
+	}
+	f := r.inherited
+	r.inherited = nil
+	return f.Close()
+}
+
+// connect makes the connection to the monitor.
+func (r *run) connect(ctx context.Context) error {
+	client := r.machine.client
+	switch r.machine.opts.Monitor {
+	case MonitorNone:
+		return nil
+	case MonitorAccept:
+		return client.Accept(ctx)
+	}
+	conn, err := dial(ctx, r.monitor)
+	if err != nil {
+		return err
+	}
+	return client.Attach(ctx, conn)
+}
+
+// dial connects to the unix socket at path as soon as somebody listens there.
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	tick := time.NewTicker(dialEvery)
+	defer tick.Stop()
+	why := errors.New("no time to try")
+	for {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", path)
+		if err == nil {
+			return conn, nil
+		}
+		if ctx.Err() == nil {
+			why = err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, also(context.Cause(ctx), why)
+		}
+	}
+}
+
+// fail cleans up behind a launch that failed, and says why it did.
+func (r *run) fail(cause error) *VMLaunchFailure {
+	m := r.machine
+	failure := &VMLaunchFailure{Machine: m.opts.Name, Args: r.argv, Err: cause}
+	if p := r.process; p != nil {
+		if p.hasEnded() {
+			failure.Exit = &p.exit
+		} else {
+			failure.Killed = true
+			if err := p.kill(); err != nil {
+				failure.Err = also(cause, err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), r.killTimeout())
+			p.await(ctx)
+			cancel()
+		}
+	}
+	failure.Output = m.output(outputSize)
+	if err := r.collect(); err != nil {
+		failure.Err = also(failure.Err, err)
+	}
+	return failure
+}

@@ -1,0 +1,100 @@
+package machine
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+)
+
+// A MonitorMode says how the machine's monitor and this program meet.
+type MonitorMode int
+
+const (
+	// MonitorAccept has the process connect to this program, which listens.
+	MonitorAccept MonitorMode = iota
+	// MonitorDial has the process listen, and this program connect to it as
+	// soon as it does.
+	MonitorDial
+	// MonitorNone gives the process no monitor: Launch returns when it has been
+	// started, and Shutdown begins with SIGTERM.
+	MonitorNone
+)
+
+// The defaults of the limits in [Options].
+const (
+	DefaultLaunchTimeout    = time.Minute
+	DefaultQuitTimeout      = 10 * time.Second
+	DefaultTerminateTimeout = 5 * time.Second
+	DefaultKillTimeout      = 5 * time.Second
+)
+
+// Options configures a [Machine]. A nil *Options, like the zero value, suits
+// qemu-system-*.
+type Options struct {
+	// Name names the machine in errors and in the log. The default is the
+	// binary's base name with a number behind it.
+	Name string
+
+	// Args go onto the command line, behind the machine's own options and
+	// before those of AddArgs.
+	Args []string
+
+	// Wrapper is a program, with arguments, that runs the binary: the binary
+	// and its command line are appended. It is to stay in its process group,
+	// and to end when the binary does, with its exit status.
+	Wrapper []string
+
+	// Env is added to this program's environment, as "NAME=value".
+	Env []string
+
+	// TempDir is where the machine makes its directory. The default is
+	// os.TempDir().
+	TempDir string
+
+	// StorageDaemon says that the binary takes the options of
+	// qemu-storage-daemon, not those of qemu-system-*.
+	StorageDaemon bool
+
+	// Monitor says who connects to whom. The default is MonitorAccept.
+	Monitor MonitorMode
+
+	// Console connects the first serial port to this program: see
+	// [Machine.Console].
+	Console bool
+
+	// ConsoleFile is a file to which all output of the first serial port is
+	// appended. It stays when the machine goes.
+	ConsoleFile string
+
+	// LogFile takes what the process writes to its standard output and error,
+	// at its end, and stays when the machine goes. Without it, the log is a
+	// file in the machine's directory. See [Machine.Log].
+	LogFile string
+
+	// QMP configures the monitor's client. Its Nickname and Logger default to
+	// Name and Logger. Its Dialer and Backoff are not used.
+	QMP *async.Options
+
+	// Logger takes the machine's log: a start and an end in order at info, the
+	// command line at debug, failures at error. Nil logs nothing.
+	Logger *slog.Logger
+
+	// LaunchTimeout limits Launch, besides its context. Zero means
+	// DefaultLaunchTimeout; a negative number means no limit.
+	LaunchTimeout time.Duration
+
+	// QuitTimeout, TerminateTimeout and KillTimeout are how long Shutdown gives
+	// the process to end after quit, SIGTERM and SIGKILL. Zero means the
+	// default, DefaultQuitTimeout and so on; a negative number skips the step
+	// (for SIGKILL: does not wait).
+	QuitTimeout, TerminateTimeout, KillTimeout time.Duration
+}
+
+// orDefault returns d, or the default where d is zero.
+func orDefault(d, byDefault time.Duration) time.Duration {
+	if d == 0 {
+		return byDefault
+	}
+	return d
+}

@@ -1,0 +1,34 @@
+//go:build !unix
+
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+)
+
+// canTerminate says that a process cannot be asked by signal to end.
+const canTerminate = false
+
+func shortTempDir() string { return os.TempDir() }
+
+func processAttr(*keeper) *syscall.SysProcAttr { return nil }
+
+func (p *process) terminate() error { return errors.ErrUnsupported }
+
+func (p *process) kill() error {
+	err := p.cmd.Process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+func exitStatus(state *os.ProcessState) ExitStatus { return ExitStatus{Code: state.ExitCode()} }
+
+func socketPair() (net.Conn, *os.File, error) {
+	return nil, nil, fmt.Errorf("inherited sockets on this system: %w", errors.ErrUnsupported)
+}

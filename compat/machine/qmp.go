@@ -1,0 +1,165 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// Args are arguments in the way of iotests, where a name stands for one with
+// dashes: node_name is sent as node-name. That holds for the names of the
+// arguments themselves, not for those inside their values. A name that is there
+// with dashes already wins.
+//
+// Arguments of any other type are sent as they are.
+type Args map[string]any
+
+// converted returns the arguments as they are sent.
+func (a Args) converted() map[string]any {
+	m := make(map[string]any, len(a))
+	for name, value := range a {
+		if dashed := strings.ReplaceAll(name, "_", "-"); dashed != name {
+			if _, taken := a[dashed]; taken {
+				continue
+			}
+			name = dashed
+		}
+		m[name] = value
+	}
+	return m
+}
+
+// convert returns args as they are sent.
+func convert(args any) any {
+	a, ok := args.(Args)
+	switch {
+	case !ok:
+		return args
+	case len(a) == 0:
+		return nil
+	}
+	return a.converted()
+}
+
+// QMP executes a command and returns the whole reply: an error reply is data
+// here, not an error, with a member "error". args is nil, [Args], or what encodes
+// to a JSON object.
+//
+// Objects are a map[string]any, lists a []any; an integer is an int64, a uint64
+// above 2^63-1, a *big.Int beyond 64 bits; any other number is a float64.
+//
+// A process that has ended gives a [*ProcessEndedError] around what the call
+// met; no process [ErrNotRunning]. Other errors are those of [async.Client.Do].
+func (m *Machine) QMP(ctx context.Context, cmd string, args any) (map[string]any, error) {
+	reply, err := m.do(ctx, async.Command{Name: cmd, Args: convert(args), TakesUnattributed: true})
+	if err != nil {
+		return nil, err
+	}
+	obj, err := decodeObject(reply.Raw())
+	if err != nil {
+		return nil, fmt.Errorf("machine %s: the reply to %s: %w", m.opts.Name, cmd, err)
+	}
+	delete(obj, "id") // the engine's
+	return obj, nil
+}
+
+// Command is QMP with the value of the reply's return member as its result, and
+// an error reply as an [*async.ExecuteError].
+func (m *Machine) Command(ctx context.Context, cmd string, args any) (any, error) {
+	reply, err := m.do(ctx, async.Command{Name: cmd, Args: convert(args), TakesUnattributed: true})
+	if err != nil {
+		return nil, err
+	}
+	raw, err := reply.Value()
+	if err != nil {
+		return nil, err
+	}
+	v, err := decode(raw)
+	if err != nil {
+		return nil, fmt.Errorf("machine %s: the reply to %s: %w", m.opts.Name, cmd, err)
+	}
+	return v, nil
+}
+
+// SendFD gives f to the process under a name, by which other commands may call
+// it: the descriptor travels with the command getfd. f stays the caller's; the
+// process closes its own at closefd. Errors are those of Command.
+func (m *Machine) SendFD(ctx context.Context, f *os.File, name string) error {
+	reply, err := m.do(ctx, async.Command{Name: "getfd", Args: Args{"fdname": name}, Files: []*os.File{f}})
+	if err != nil {
+		return err
+	}
+	return reply.Err()
+}
+
+// do executes cmd, and notes a quit.
+func (m *Machine) do(ctx context.Context, cmd async.Command) (async.Reply, error) {
+	if m.opts.Monitor == MonitorNone {
+		return async.Reply{}, fmt.Errorf("machine %s: %s: %w", m.opts.Name, cmd.Name, errNoMonitor)
+	}
+	reply, err := m.client.Do(ctx, cmd)
+	if err != nil {
+		return reply, m.explain(ctx, cmd.Name, err)
+	}
+	if cmd.Name == quit && reply.Err() == nil {
+		m.quitWasAnswered()
+	}
+	return reply, nil
+}
+
+func (m *Machine) quitWasAnswered() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.run != nil {
+		m.run.quit.Store(true)
+	}
+}
+
+// explain turns what a call met when the process has ended into an error that
+// says so. what names the call.
+func (m *Machine) explain(ctx context.Context, what string, err error) error {
+	m.mu.Lock()
+	running := m.run != nil
+	m.mu.Unlock()
+	var interrupted *async.ExecInterruptedError
+	var state *async.StateError
+	switch {
+	case ctx.Err() != nil, errors.Is(err, ErrNotRunning), errors.Is(err, errNoMonitor):
+		return fmt.Errorf("machine %s: %s: %w", m.opts.Name, what, err)
+	case errors.As(err, &interrupted), errors.Is(err, async.ErrClosed):
+	case errors.As(err, &state) && !running:
+		return fmt.Errorf("machine %s: %s: %w", m.opts.Name, what, ErrNotRunning)
+	case errors.As(err, &state) && state.State != async.Connecting:
+	default:
+		return err
+	}
+	p := m.process()
+	grace, cancel := context.WithTimeout(ctx, endGrace)
+	defer cancel()
+	if p == nil || !p.await(grace) {
+		return fmt.Errorf("machine %s: the process is there, but not its monitor's connection: %w", m.opts.Name, err)
+	}
+	return &ProcessEndedError{Machine: m.opts.Name, Exit: p.exit, Output: m.output(outputSize), Err: err}
+}
+
+// decode returns the Go value of validated JSON.
+func decode(raw []byte) (any, error) {
+	v, err := proto.Decode(raw)
+	var frame *proto.FrameError
+	if errors.As(err, &frame) {
+		return nil, &async.MessageError{Reason: async.BadNumber, Limit: frame.Limit, Err: frame}
+	}
+	return v, err
+}
+
+// decodeObject is decode for what is known to be an object.
+func decodeObject(raw []byte) (map[string]any, error) {
+	v, err := decode(raw)
+	obj, _ := v.(map[string]any)
+	return obj, err
+}
