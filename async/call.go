@@ -181,8 +181,7 @@ func (s *session) enter(c *call) error {
 	}
 	id := c.cmd.id
 	if id.Kind == proto.NoID {
-		s.lastID++
-		id = proto.Number(s.lastID)
+		id = s.client.nextID()
 	} else if _, taken := s.pending[id]; taken {
 		s.mu.Unlock()
 		return &InvalidIDError{ID: fmt.Sprintf("%q", id.Text), Reason: "belongs to a command that is still unanswered"}
@@ -261,7 +260,7 @@ func (s *session) cancel(ctx context.Context, c *call) (proto.Message, error) {
 	default:
 	}
 	switch {
-	case c.withdrawn, !s.oob && c.id.Kind == proto.NumberID:
+	case c.withdrawn, !s.oob && c.id.Kind == proto.NumberID && c.cmd.Name != "quit":
 		// An id of the engine's is never used again, so a late reply is
 		// recognised without the entry.
 		s.settle(c)

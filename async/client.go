@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/goqmp/qmp/internal/proto"
 )
 
 // A Client drives one QMP server. It is long-lived: it holds options, run state
@@ -20,6 +21,11 @@ type Client struct {
 	// listeners is replaced as a whole, with mu held, and read without it:
 	// the reader looks at it for every event.
 	listeners atomic.Pointer[[]*EventListener]
+
+	// lastID counts the engine's ids, from 1. It goes on over the client's
+	// connections: QEMU gives the answer to a command whose client has gone to
+	// the next client, and there it must not answer another command.
+	lastID atomic.Uint64
 
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
 	state    Runstate
@@ -61,6 +67,9 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 	}
 	return c, nil
 }
+
+// nextID returns an id that this client has not used yet.
+func (c *Client) nextID() proto.ID { return proto.Number(c.lastID.Add(1)) }
 
 func (c *Client) name() string { return c.opts.Nickname }
 

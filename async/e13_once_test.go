@@ -166,16 +166,26 @@ func TestE13FailedWriteIsNotRepeated(t *testing.T) {
 	}
 }
 
-// Ids begin again with each connection, so an id says nothing about another
-// connection's command: a reply that a server saved up from the last one is not
-// taken for an answer by its number alone, if nobody waits under that number.
-func TestE13IDsBeginAgain(t *testing.T) {
+// The engine's ids go on over a client's connections, so a reply that a server
+// saved up for the last one answers nobody in this one: not the negotiation, and
+// no command either.
+func TestE13RepliesOfTheLastConnectionAnswerNobody(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		p := memory(t, slices.Concat(
 			connected("", qmptest.Expect("a"), qmptest.Return(`{}`), qmptest.Expect("b"), qmptest.HangUp(), qmptest.Accept()),
-			connected("", qmptest.Reply(`{"return": "old", "id": 3}`), qmptest.Pause(time.Second),
-				qmptest.ExpectRaw(`{"execute":"after","id":2}`), qmptest.Return(`"new"`)))...)
+			[]qmptest.Step{
+				qmptest.Greet(),
+				qmptest.ExpectRaw(`{"execute":"qmp_capabilities","arguments":{},"id":4}`),
+				qmptest.Reply(`{"return": "old", "id": 2}`),
+				qmptest.Reply(`{"error": {"class": "GenericError", "desc": "old"}, "id": 3}`),
+				qmptest.Pause(time.Second),
+				qmptest.Return(`{}`),
+				qmptest.ExpectRaw(`{"execute":"after","id":5}`),
+				qmptest.Reply(`{"return": "old", "id": 2}`),
+				qmptest.Pause(time.Second),
+				qmptest.Return(`"new"`),
+			})...)
 		c := dial(t, p, nil)
 		execute(t, c, "a", "{}")
 		_, err := c.Execute(t.Context(), "b", nil)

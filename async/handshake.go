@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
-	"github.com/goqmp/qmp/internal/proto"
 )
 
 // handshake waits for the greeting and negotiates capabilities (QMP
@@ -59,10 +57,7 @@ func (s *session) negotiate(ctx context.Context, oob bool) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.lastID++
-	c.id = proto.Number(s.lastID)
-	s.mu.Unlock()
+	c.id = s.client.nextID()
 	if err := s.encode(c); err != nil {
 		s.giveTurn()
 		return err

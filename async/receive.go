@@ -81,10 +81,12 @@ func (s *session) receiveNegotiation(m proto.Message) error {
 		s.drop(m, "second greeting")
 		return nil
 	}
-	if m.Error != nil && m.ID.Kind != proto.NoID && m.ID != proto.Number(1) {
-		// QEMU gives the answer to a command whose client has gone to the next
-		// client (seen).
-		s.drop(m, "error reply to another's command")
+	// QEMU gives the answer to a command whose client has gone to the next
+	// client (seen).
+	earlier := m.ID.Kind == proto.NumberID && m.ID.Number < s.firstID
+	another := m.Error != nil && m.ID.Kind != proto.NoID && m.ID != proto.Number(s.firstID)
+	if earlier || another {
+		s.drop(m, "reply to another's command")
 		return nil
 	}
 	if m.Return == nil || m.Error != nil {

@@ -31,6 +31,8 @@ type session struct {
 	out    sender
 	log    *slog.Logger
 
+	firstID uint64 // the engine's ids of this session begin here
+
 	skipGreeting, skipNegotiation bool // as Options has them, or both for ConnectUnnegotiated
 
 	turn    chan struct{} // holds one token: the right to write
@@ -56,7 +58,6 @@ type session struct {
 	negotiated chan struct{}
 
 	mu          sync.Mutex         // guards the fields below; held briefly, never across I/O
-	lastID      uint64             // the engine's ids, from 1
 	pending     map[proto.ID]*call // written, or being written, and unanswered; nil once ended
 	oob         bool               // the capability is enabled; set before Running
 	window      gate               // in-band commands; in force with oob only
@@ -98,6 +99,8 @@ func newSession(c *Client, conn net.Conn, bare bool) *session {
 		conn:   conn,
 		out:    newSender(conn),
 		log:    c.logger(),
+
+		firstID: c.lastID.Load() + 1,
 
 		skipGreeting:    bare || c.opts.SkipGreeting,
 		skipNegotiation: bare || c.opts.SkipNegotiation,

@@ -1,0 +1,155 @@
+//go:build unix
+
+package async_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// Calls that are cancelled at random moments, a hundred thousand of them: each
+// reply carries its caller's token, nothing arrives twice, nothing arrives of
+// what was said not to be sent, and when the server has answered, nothing is
+// left.
+func TestStressRandomCancellations(t *testing.T) {
+	total := 100_000
+	if testing.Short() {
+		total = 8_000
+	}
+	transports := map[string]func() (net.Conn, net.Conn){
+		"pipe": func() (net.Conn, net.Conn) { return qmptest.Pipe() },
+		// Hardly anything fits into it, so that writes wait, and are cut.
+		"socket": func() (net.Conn, net.Conn) {
+			client, server := socketPair(t)
+			client.SetWriteBuffer(4096)
+			return client, server
+		},
+	}
+	for transport, open := range transports {
+		for _, capability := range []string{"", "oob"} {
+			t.Run(transport+"/capabilities="+capability, func(t *testing.T) {
+				client, conn := open()
+				server := newTokenServer(conn, capability)
+				go server.serve()
+				c := newClient(t, nil)
+				if err := c.Attach(t.Context(), client); err != nil {
+					t.Fatal(err)
+				}
+				stress(t, c, server, total/4, capability == "oob", transport == "socket")
+			})
+		}
+	}
+}
+
+func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, files bool) {
+	const workers = 16
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	var answered, sent, unsent int
+	var mu sync.Mutex // guards these and the next
+	safe := make(map[string]bool)
+	filler := strings.Repeat("x", 8<<10)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(w)))
+			for i := range total / workers {
+				name := fmt.Sprintf("%d-%d", w, i)
+				cmd := async.Command{Name: name}
+				if r.IntN(4) == 0 {
+					cmd.Args = map[string]any{"filler": filler[:r.IntN(len(filler))]}
+				}
+				cmd.OOB = oob && r.IntN(4) == 0
+				if r.IntN(8) == 0 {
+					cmd.ID = name
+				}
+				if files && r.IntN(32) == 0 {
+					cmd.Files = []*os.File{os.Stdin}
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				switch r.IntN(4) {
+				case 0: // never
+				case 1:
+					cancel()
+				case 2:
+					spins := r.IntN(100)
+					go func() {
+						for range spins {
+							runtime.Gosched()
+						}
+						cancel()
+					}()
+				case 3:
+					ctx, cancel = context.WithTimeout(ctx, time.Duration(r.IntN(300))*time.Microsecond)
+				}
+				reply, err := c.Do(ctx, cmd)
+				ended := ctx.Err()
+				cancel()
+				if err == nil {
+					v, valueErr := reply.Value()
+					if got := token(v); valueErr != nil || got != name {
+						t.Errorf("%s got the reply %s (%v)", name, reply.Raw(), valueErr)
+						return
+					}
+					mu.Lock()
+					answered++
+					mu.Unlock()
+					continue
+				}
+				e, ok := errors.AsType[*async.ExecInterruptedError](err)
+				if !ok || ended == nil || !errors.Is(err, ended) {
+					t.Errorf("%s: got error %v (%T), want that its context ended (%v)", name, err, err, ended)
+					return
+				}
+				mu.Lock()
+				if e.SafeToRetry() {
+					unsent++
+					safe[name] = true
+				} else {
+					sent++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	// The server answers in order: behind the last answer all others have come.
+	execute(t, c, "last", `"last"`)
+	wantIdleBooks(t, c)
+	wantState(t, c, async.Running)
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	seen, err := server.wait()
+	if err != io.EOF {
+		t.Errorf("the server read %v, want whole messages up to an EOF", err)
+	}
+	arrived := make(map[string]bool)
+	for _, name := range seen {
+		if arrived[name] {
+			t.Errorf("%s arrived twice", name)
+		}
+		if safe[name] {
+			t.Errorf("%s arrived, though its error said that it was safe to send again", name)
+		}
+		arrived[name] = true
+	}
+	if got := len(seen) - 2; got != answered+sent { // without the handshake and the last one
+		t.Errorf("%d commands arrived, want the %d that were answered and the %d that were sent", got, answered, sent)
+	}
+	t.Logf("%d answered, %d cancelled behind sending, %d before", answered, sent, unsent)
+}

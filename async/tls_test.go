@@ -1,0 +1,203 @@
+package async_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// tlsConfigs returns both ends' configurations, around a certificate made for
+// the test.
+func tlsConfigs(t testing.TB) (client, server *tls.Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		DNSNames:     []string{"vm.test"},
+		NotBefore:    time.Unix(0, 0), NotAfter: time.Now().AddDate(100, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	return &tls.Config{RootCAs: roots, ServerName: "vm.test"},
+		&tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+// tlsPipe returns a Dialer that makes one TLS connection, and the server's end
+// of it.
+func tlsPipe(t testing.TB, size int) (dial func(context.Context) (net.Conn, error), server *tls.Conn) {
+	t.Helper()
+	near, far := qmptest.PipeSize(size)
+	clientConfig, serverConfig := tlsConfigs(t)
+	return func(ctx context.Context) (net.Conn, error) {
+		conn := tls.Client(near, clientConfig)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			near.Close()
+			return nil, err
+		}
+		return conn, nil
+	}, tls.Server(far, serverConfig)
+}
+
+// Options.Dialer is the door for TLS: many callers, large messages, and an end
+// that says goodbye.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	for _, capability := range []string{"", "oob"} {
+		t.Run("capabilities="+capability, func(t *testing.T) {
+			t.Parallel()
+			dial, conn := tlsPipe(t, qmptest.DefaultPipeSize)
+			server := newTokenServer(conn, capability)
+			go server.serve()
+			c := newClient(t, &async.Options{Dialer: dial})
+			connect(t, c)
+			var wg sync.WaitGroup
+			for i := range 8 {
+				wg.Go(func() {
+					for j := range 50 {
+						name := fmt.Sprintf("%d-%d", i, j)
+						v, err := c.Execute(t.Context(), name, map[string]any{"x": strings.Repeat("x", j*1000)})
+						wantValue(t, name, v, err, `"`+name+`"`)
+					}
+				})
+			}
+			wg.Wait()
+			_, err := c.Do(t.Context(), async.Command{Name: "x", Files: []*os.File{os.Stdin}})
+			wantText(t, "with a file", err, "unix socket")
+			wantIdleBooks(t, c)
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+			if seen, err := server.wait(); err != io.EOF || len(seen) != 8*50+1 {
+				t.Errorf("the server got %d commands and then %v, want %d and an EOF, which TLS tells from a cut", len(seen), err, 8*50+1)
+			}
+		})
+	}
+}
+
+// A write that is broken off would break TLS for good, so none is: a call that
+// is cancelled in the middle of its write counts as sent, and the connection
+// lives on.
+func TestTLSCancelledInTheMiddleOfAWrite(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		dial, conn := tlsPipe(t, 16<<10)
+		server := newTokenServer(conn, "")
+		serve := make(chan struct{})
+		held := &rigged{Conn: conn}
+		server.conn = &slowReader{Conn: held, from: serve}
+		go server.serve()
+		c := newClient(t, &async.Options{Dialer: dial})
+		connect(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		first := start(ctx, c, async.Command{Name: "first", Args: map[string]any{"x": strings.Repeat("x", 200<<10)}})
+		synctest.Wait()
+		second := start(ctx, c, async.Command{Name: "second"})
+		wantInterrupted(t, "first", (<-first).err, true, context.DeadlineExceeded)
+		wantInterrupted(t, "second", (<-second).err, false, context.DeadlineExceeded)
+		close(serve)
+		execute(t, c, "third", `"third"`)
+		wantIdleBooks(t, c)
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		if seen, _ := server.wait(); strings.Join(seen, " ") != "qmp_capabilities first third" {
+			t.Errorf("the server got %v, want qmp_capabilities, first and third", seen)
+		}
+	})
+}
+
+// slowReader reads the handshake, and the rest when it may.
+type slowReader struct {
+	net.Conn
+	from <-chan struct{}
+	read int
+}
+
+func (s *slowReader) Read(p []byte) (int, error) {
+	if s.read > 0 {
+		<-s.from
+	}
+	n, err := s.Conn.Read(p)
+	s.read += n
+	return n, err
+}
+
+// A peer that goes without a goodbye is told from one that has said it.
+func TestTLSEnds(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		end  func(*tls.Conn) error
+		want error
+	}{
+		"goodbye": {(*tls.Conn).Close, io.EOF},
+		"cut":     {func(c *tls.Conn) error { return c.NetConn().Close() }, io.ErrUnexpectedEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				dial, conn := tlsPipe(t, qmptest.DefaultPipeSize)
+				go func() {
+					io.WriteString(conn, `{"QMP":{"version":{},"capabilities":[]}}`)
+					conn.Read(make([]byte, 1000)) // qmp_capabilities
+					io.WriteString(conn, `{"return":{},"id":1}`)
+					conn.Read(make([]byte, 1000)) // x
+					tt.end(conn)
+				}()
+				c := newClient(t, &async.Options{Dialer: dial})
+				connect(t, c)
+				_, err := c.Execute(t.Context(), "x", nil)
+				wantInterrupted(t, "x", err, true, tt.want)
+				synctest.Wait()
+				wantIs(t, "Disconnect", c.Disconnect(t.Context()), tt.want)
+			})
+		})
+	}
+}
+
+// A peer that takes nothing does not hold Close up for longer than TLS takes for
+// its goodbye.
+func TestTLSCloseInTheMiddleOfAWrite(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		dial, conn := tlsPipe(t, 16<<10)
+		go func() {
+			io.WriteString(conn, `{"QMP":{"version":{},"capabilities":[]}}`)
+			conn.Read(make([]byte, 1000))
+			io.WriteString(conn, `{"return":{},"id":1}`)
+		}()
+		c := newClient(t, &async.Options{Dialer: dial})
+		connect(t, c)
+		call := start(t.Context(), c, async.Command{Name: "x", Args: map[string]any{"x": strings.Repeat("x", 200<<10)}})
+		synctest.Wait()
+		begin := time.Now()
+		wantNil(t, "Close", c.Close())
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("Close: took %v, want 5s at most", took)
+		}
+		wantInterrupted(t, "x", (<-call).err, true, async.ErrClosed)
+	})
+}
