@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -62,6 +63,51 @@ func TestAttach(t *testing.T) {
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	if _, err := p.Conn().Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the connection behind Disconnect: got error %v, want it closed", err)
+	}
+}
+
+// What is no socket of the system cannot be asked about.
+func TestSyscallConnOfNoSocket(t *testing.T) {
+	t.Parallel()
+	c := dial(t, memory(t, connected("")...), &async.Options{Nickname: "vm7"})
+	_, err := c.SyscallConn()
+	wantIs(t, "SyscallConn", err, errors.ErrUnsupported)
+	wantText(t, "SyscallConn", err, "qmp vm7: ", "*qmptest.PipeConn")
+	if c.CanSendFiles() {
+		t.Error("CanSendFiles: got true")
+	}
+}
+
+// Without the handshake, the connection is there at once; a greeting is dropped,
+// and what the caller negotiates by itself is negotiated.
+func TestConnectUnnegotiated(t *testing.T) {
+	t.Parallel()
+	p := memory(t, slices.Concat(
+		[]qmptest.Step{
+			qmptest.Event("E", ""), qmptest.Greet("oob"),
+			qmptest.ExpectRaw(`{"execute":"x","id":1}`), qmptest.ReturnError("CommandNotFound", "Expecting capabilities negotiation with 'qmp_capabilities'"),
+			qmptest.Expect("qmp_capabilities", `{"enable":[]}`), qmptest.Return(`{}`),
+			qmptest.Expect("x"), qmptest.Return(`1`), qmptest.ExpectEOF(), qmptest.Accept(),
+		}, connected("oob"))...)
+	c := newClient(t, &async.Options{Dialer: p.Dial})
+	l := c.NewListener(nil)
+	wantNil(t, "ConnectUnnegotiated", c.ConnectUnnegotiated(t.Context(), ""))
+	wantState(t, c, async.Running)
+	_, err := c.Execute(t.Context(), "x", nil)
+	wantAs[*async.ExecuteError](t, "x before the negotiation", err)
+	if c.Greeting() != nil {
+		t.Errorf("Greeting: got %+v, want none", c.Greeting())
+	}
+	_, err = c.ExecuteOOB(t.Context(), "x", nil)
+	wantIs(t, "ExecuteOOB", err, async.ErrNoOOB)
+	_, err = c.Execute(t.Context(), "qmp_capabilities", map[string]any{"enable": []string{}})
+	wantNil(t, "qmp_capabilities", err)
+	execute(t, c, "x", "1")
+	wantNames(t, "the listener", drained(t, l), "E")
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	connect(t, c) // for that one connection alone
+	if c.Greeting() == nil {
+		t.Error("Greeting: got none")
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 // wantIdleBooks checks that nothing is left of the commands so far.
 func wantIdleBooks(t testing.TB, c *async.Client) {
 	t.Helper()
+	async.AwaitTurn(c, patience)
 	b, ok := async.ReadBooks(c)
 	if want := (async.Books{Window: 8, Descriptors: 1, Turn: true}); !ok || b != want {
 		t.Errorf("left of the commands: got %+v (%v), want %+v", b, ok, want)

@@ -255,24 +255,6 @@ func TestE7AllowedBeforeSending(t *testing.T) {
 	wantNil(t, "the largest", err)
 }
 
-// More than 64 MiB goes out under no option: QEMU does not read it.
-func TestE7NothingOver64MiBIsSent(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes 64 MiB")
-	}
-	t.Parallel()
-	p := memory(t, connected("", qmptest.Expect("next"), qmptest.Return(`{}`))...)
-	c := dial(t, p, &async.Options{MaxMessage: -1})
-	_, err := c.Execute(t.Context(), "x", json.RawMessage(`{"a":"`+strings.Repeat("x", 64<<20)+`"}`))
-	if e := wantAs[*async.MessageError](t, "x", err); e.Reason != async.TooLarge || e.Limit != 64<<20 {
-		t.Errorf("got Reason %q and Limit %d, want %q and %d", e.Reason, e.Limit, async.TooLarge, 64<<20)
-	}
-	if len(err.Error()) > 1000 {
-		t.Errorf("the error takes %d bytes to say it", len(err.Error()))
-	}
-	execute(t, c, "next", "{}")
-}
-
 // An id of the caller's is a string, goes on the wire as it is, and must not
 // belong to an unanswered command.
 func TestE7CallersIDs(t *testing.T) {

@@ -1,6 +1,9 @@
 package async
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // Books is what a connection keeps count of.
 type Books struct {
@@ -9,6 +12,27 @@ type Books struct {
 	Descriptors        int // 1 unless a command with descriptors is unanswered
 	Waiting            int // commands that wait for one of these
 	Turn, TimerRunning bool
+}
+
+// AwaitTurn waits until nothing is being written over c's present connection: a
+// reply may come before the engine knows that its command has gone out. It
+// reports false if there is no connection, or if the right to write is lost.
+func AwaitTurn(c *Client, patience time.Duration) bool {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case <-s.turn:
+		s.turn <- struct{}{}
+		return true
+	case <-limit.C:
+		return false
+	}
 }
 
 // ReadBooks returns the books of c's present connection.

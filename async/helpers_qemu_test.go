@@ -179,63 +179,61 @@ func (w *wire) await(t *testing.T, n int) {
 	}
 }
 
-// A block is a command that keeps QEMU busy for as long as the test wants: the
-// main loop opens a FIFO, and waits for somebody who opens its other end. The
-// monitor's own thread goes on, and with it out-of-band commands.
+// A block is a command that keeps QEMU's main loop busy for as long as the test
+// wants: it writes more to a FIFO than a FIFO holds. The monitor's own thread
+// goes on, and with it out-of-band commands.
 type block struct {
-	path string
-	flag int // how to open the other end
-	cmd  async.Command
+	cmd    async.Command
+	path   string
+	reader *os.File
 }
 
-// newBlock returns a block that will succeed.
+const blockSize = 256 << 10
+
 func newBlock(t *testing.T, vm *qemutest.Process) *block {
-	t.Helper()
-	path := newFIFO(t, vm)
-	return &block{path, os.O_RDONLY, async.Command{
-		Name: "pmemsave",
-		Args: arguments{"val": 0, "size": 1, "filename": path},
-	}}
-}
-
-// newFailingBlock returns a block that will be answered with an error: behind
-// the door stands no regular file.
-func newFailingBlock(t *testing.T, vm *qemutest.Process) *block {
-	t.Helper()
-	path := newFIFO(t, vm)
-	return &block{path, os.O_WRONLY, async.Command{
-		Name: "blockdev-add",
-		Args: arguments{"driver": "file", "node-name": "n", "filename": path, "read-only": true},
-	}}
-}
-
-func newFIFO(t *testing.T, vm *qemutest.Process) string {
 	t.Helper()
 	path := filepath.Join(vm.Dir, "fifo")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return &block{path: path, cmd: async.Command{
+		Name: "pmemsave",
+		Args: arguments{"val": 0, "size": blockSize, "filename": path},
+	}}
 }
 
-// release lets the command go on. It returns when the command has left the FIFO
-// behind.
-func (b *block) release(t *testing.T) {
+// awaitStart returns when QEMU is busy with the command.
+func (b *block) awaitStart(t *testing.T) {
 	t.Helper()
-	opened := do(func() error {
-		f, err := os.OpenFile(b.path, b.flag, 0) // waits for the command
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if b.flag == os.O_RDONLY {
-			_, err = io.Copy(io.Discard, f)
-		}
+	opened := do(func() (err error) {
+		b.reader, err = os.Open(b.path) // waits for the writer, that is, for the command
 		return err
 	})
-	if err := await(t, "the blocked command's file", opened); err != nil {
+	if err := await(t, "the start of the blocked command", opened); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { b.reader.Close() })
+}
+
+// release lets the command go on, which will succeed.
+func (b *block) release(t *testing.T) {
+	t.Helper()
+	if b.reader == nil {
+		b.awaitStart(t)
+	}
+	defer b.reader.Close()
+	if n, err := io.Copy(io.Discard, b.reader); n != blockSize || err != nil {
+		t.Fatalf("the blocked command wrote %d bytes, %v; want %d", n, err, blockSize)
+	}
+}
+
+// spoil lets the command go on, which will fail.
+func (b *block) spoil(t *testing.T) {
+	t.Helper()
+	if b.reader == nil {
+		b.awaitStart(t)
+	}
+	b.reader.Close()
 }
 
 // isGone reports whether err is how the connection to a process that was killed

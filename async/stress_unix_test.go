@@ -93,7 +93,7 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 						cancel()
 					}()
 				case 3:
-					ctx, cancel = context.WithTimeout(ctx, time.Duration(r.IntN(300))*time.Microsecond)
+					ctx, cancel = context.WithTimeout(ctx, time.Duration(r.IntN(3000))*time.Microsecond)
 				}
 				reply, err := c.Do(ctx, cmd)
 				ended := ctx.Err()

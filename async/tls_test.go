@@ -146,15 +146,20 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A peer that goes without a goodbye is told from one that has said it.
+// The end of a TLS connection is that of the stream, with a goodbye or without;
+// a cut inside a record is one inside a message.
 func TestTLSEnds(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		end  func(*tls.Conn) error
 		want error
 	}{
-		"goodbye": {(*tls.Conn).Close, io.EOF},
-		"cut":     {func(c *tls.Conn) error { return c.NetConn().Close() }, io.ErrUnexpectedEOF},
+		"goodbye":    {(*tls.Conn).Close, io.EOF},
+		"no goodbye": {func(c *tls.Conn) error { return c.NetConn().Close() }, io.EOF},
+		"cut": {func(c *tls.Conn) error {
+			c.NetConn().Write([]byte{23, 3, 3}) // the beginning of a record
+			return c.NetConn().Close()
+		}, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

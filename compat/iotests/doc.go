@@ -28,7 +28,8 @@
 // Everything is bound to the test. What does not work fails it, with the command,
 // what QEMU or the tool said, and the end of the log; so there are no errors to be
 // handled. Whatever the test has started and made goes at its end, also when it
-// fails or panics. A test that is to see something fail has other calls:
+// fails or panics; if the test program itself is killed, its processes go all the
+// same, and its directories iot-* stay. A test that is to see something fail has other calls:
 // [VM.CmdError], [RunJobOptions].MayFail, [Test.ImgResult].
 //
 // # The guest

@@ -108,7 +108,8 @@ func jobEvents(id string) []machine.EventMatch {
 // to be done on the way: job-complete when it is ready, job-finalize when it is
 // pending, job-dismiss when it is concluded, the latter two if the options say
 // that the job waits for them. It takes the job's events and no others, so jobs may
-// run side by side, and be run one after the other.
+// run side by side, and be run one after the other. It waits for as long as the job
+// gets on: the test's patience begins anew with each event and each byte.
 //
 // A job that fails, fails the test, unless the options allow it.
 func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
@@ -130,11 +131,13 @@ type jobRun struct {
 	id     string
 	opts   *RunJobOptions
 	result *JobResult
+	queue  []Dict // events that were there when it began
 }
 
 func (r *jobRun) run() {
 	r.vm.it.Helper()
 	matches := jobEvents(r.id)
+	r.queue = r.waiting(matches)
 	for {
 		event := r.next(matches)
 		if event["event"] != "JOB_STATUS_CHANGE" {
@@ -142,14 +145,6 @@ func (r *jobRun) run() {
 			continue
 		}
 		status := Get[string](r.vm.it, event, "data/status")
-		if status == "null" {
-			if _, exists := r.vm.Job(r.id); exists {
-				// What was seen so far belonged to an earlier job with this id,
-				// whose events nobody had taken.
-				r.result = &JobResult{Last: Job{ID: r.id}}
-				continue
-			}
-		}
 		r.result.States = append(r.result.States, status)
 		r.enter(status)
 		if status == "null" {
@@ -158,17 +153,41 @@ func (r *jobRun) run() {
 	}
 }
 
+// waiting takes the events that are there, and returns those of this job: what
+// comes before the last "created" is about an earlier one with the same id, whose
+// events nobody has taken.
+func (r *jobRun) waiting(matches []machine.EventMatch) []Dict {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	var events []Dict
+	for {
+		event, err := r.vm.Machine.EventsWait(ended, matches...)
+		if err != nil {
+			return events // there are no more; a real error comes again
+		}
+		if status, err := Lookup(event, "data/status"); err == nil && status == "created" {
+			events = nil
+		}
+		events = append(events, event)
+	}
+}
+
 // next returns the job's next event, and tells of progress meanwhile.
 func (r *jobRun) next(matches []machine.EventMatch) Dict {
 	it := r.vm.it
 	it.Helper()
+	if len(r.queue) > 0 {
+		event := r.queue[0]
+		r.queue = r.queue[1:]
+		return event
+	}
 	ctx, cancel := it.patience()
 	defer cancel()
 	interval := r.opts.Interval
 	if interval <= 0 {
 		interval = 100 * time.Millisecond
 	}
-	last := r.result.Last
+	before := r.result.Last.Current
 	for {
 		turn, end := ctx, context.CancelFunc(func() {})
 		if r.opts.Progress != nil {
@@ -176,22 +195,24 @@ func (r *jobRun) next(matches []machine.EventMatch) Dict {
 		}
 		event, err := r.vm.Machine.EventsWait(turn, matches...)
 		end()
-		switch {
-		case err == nil:
+		if err == nil {
 			return event
-		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		}
+		waited := errors.Is(err, context.DeadlineExceeded) && it.Context().Err() == nil
+		if waited {
 			r.tell()
+		}
+		switch {
+		case waited && r.result.Last.Current > before:
 			// A job that gets on is waited for, however long it takes.
-			if r.result.Last.Current > last.Current {
-				return r.next(matches)
-			}
+			return r.next(matches)
+		case waited && ctx.Err() == nil:
 		default:
-			states := strings.Join(r.result.States, " ")
-			if ctx.Err() != nil {
-				job, _ := r.vm.Job(r.id)
-				states += "; now " + first(job.Status, "it does not exist")
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause // how long it was waited for, not the length of the last turn
 			}
-			r.vm.fail("the job "+r.id+" does not get on: "+err.Error(), "states", states)
+			r.vm.fail("the job "+r.id+" does not get on: "+err.Error(),
+				"states", strings.Join(r.result.States, " "), "when last asked for", FormatJSON(r.result.Last))
 		}
 	}
 }

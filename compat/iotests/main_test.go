@@ -1,10 +1,13 @@
 package iotests_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -14,6 +17,13 @@ import (
 // requires that nothing is left at the end: no file, no socket, no process, no
 // goroutine.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked {
+		// They wait for processes and disks much more than they compute.
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
 	// A short one, since there will be sockets in it.
 	dir, err := os.MkdirTemp("", "i")
 	if err == nil {

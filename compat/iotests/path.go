@@ -18,6 +18,7 @@ type PathError struct {
 	Err  error  // why
 }
 
+// Error names the path, the part that failed, and what is there instead.
 func (e *PathError) Error() string {
 	if e.Part == e.Path {
 		return fmt.Sprintf("path %q: %v", e.Path, e.Err)

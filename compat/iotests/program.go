@@ -39,6 +39,7 @@ type MissingProgramError struct {
 	Err      error
 }
 
+// Error says what is missing, and where to get it.
 func (e *MissingProgramError) Error() string {
 	if e.Variable != "" {
 		return fmt.Sprintf("%s names no program: %v", e.Variable, e.Err)

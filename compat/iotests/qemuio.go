@@ -74,6 +74,9 @@ func (it *Test) OpenQemuIO(path string, options ...string) *QemuIOSession {
 		w.Close()
 	}
 	if err != nil {
+		if r != nil {
+			r.Close()
+		}
 		it.fail("qemu-io: "+err.Error(), "command", quote(s.cmd.Args))
 	}
 	s.output = bufio.NewReader(r)

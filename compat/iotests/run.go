@@ -13,6 +13,7 @@ import (
 // A SkippedError says that a test that was run as a program has skipped itself.
 type SkippedError struct{ Reason string }
 
+// Error says that, with the reason.
 func (e *SkippedError) Error() string { return "skipped: " + e.Reason }
 
 // RunProgram runs a test as a program does, without go test: what the test logs

@@ -31,7 +31,7 @@ func file(node, driver, path string) dict {
 }
 
 // The overlay takes over what the base has, and needs it no longer.
-func TestStream(t *testing.T) {
+func TestBlockStream(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
 		base, top := chain(it)
@@ -48,7 +48,7 @@ func TestStream(t *testing.T) {
 		it.AssertQMPAbsent(it.ImgInfo(top), "backing-filename")
 		it.Remove(base)
 		it.Img("check", "-f", "qcow2", top)
-		it.CheckGolden("stream")
+		it.CheckGolden("block-stream")
 	})
 }
 

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -213,12 +212,7 @@ func (q *eventQueue) await(ctx context.Context, wanted func(*event) bool) (*even
 // notYet says what ctx ended with, and what is there in place of the event that
 // was waited for.
 func (q *eventQueue) notYet(ctx context.Context) error {
-	err := ctx.Err()
-	if cause := context.Cause(ctx); !errors.Is(cause, err) {
-		err = fmt.Errorf("%w: %w", err, cause)
-	} else {
-		err = cause
-	}
+	err := contextError(ctx)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.queue) == 0 {

@@ -31,11 +31,12 @@ type run struct {
 	callOff  context.CancelCauseFunc
 	quit     atomic.Bool // a quit was answered
 
-	// Guarded by Machine.mu; set in this order, once.
-	log     *outputLog
-	console net.Conn // nil without Options.Console
-	argv    []string
-	process *process // nil until it was started
+	// Guarded by Machine.mu. All but the last are set once, in this order.
+	log      *outputLog
+	console  net.Conn // nil without Options.Console
+	argv     []string
+	process  *process  // nil until it was started
+	stopping *stopping // how it is being stopped, if it is
 
 	inherited *os.File // the process's end of console, until it was started; of Launch only
 	failed    bool     // set before launched is closed
@@ -47,7 +48,8 @@ type run struct {
 // behind. A machine that was launched and not shut down since gives
 // [ErrLaunched]. Events of an earlier launch that nobody has taken are dropped.
 //
-// ctx bounds the launch and nothing behind it.
+// ctx bounds the launch and nothing behind it. The process has this program's
+// working directory and an empty standard input.
 func (m *Machine) Launch(ctx context.Context) error {
 	ctx, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
@@ -79,8 +81,8 @@ func (m *Machine) Launch(ctx context.Context) error {
 // launch does all that can fail.
 func (r *run) launch(ctx context.Context) error {
 	m := r.machine
-	if err := context.Cause(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return contextError(ctx)
 	}
 	place, err := m.ensurePlace()
 	if err != nil {
@@ -215,7 +217,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, also(context.Cause(ctx), why)
+			return nil, also(contextError(ctx), why)
 		}
 	}
 }

@@ -174,7 +174,7 @@ func TestLaunchIsCalledOff(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			launched := make(chan error)
 			go func() { launched <- m.Launch(ctx) }()
-			eventually(t, "it thinks", func() bool { return strings.Contains(m.Log(), "thinking") })
+			eventually(t, "it thinks", func() bool { return m.Running() && strings.Contains(m.Log(), "thinking") })
 			pid := m.Pid()
 			must(t, callOff(m, cancel))
 			err := <-launched

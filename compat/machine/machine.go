@@ -23,14 +23,13 @@ type Machine struct {
 	client *async.Client
 	events eventQueue
 
-	mu       sync.Mutex // guards the fields below
-	args     []string
-	files    []*os.File // those that the process inherits; the first is its descriptor 3
-	place    *place     // nil while there is none
-	before   *place     // the one before it, for its names
-	run      *run       // from Launch to the end of Shutdown or Kill
-	last     *run       // the one before, for those who ask how it was
-	stopping *stopping  // how it is being stopped
+	mu     sync.Mutex // guards the fields below; held while place is made or removed, so that nobody meets half of it
+	args   []string
+	files  []*os.File // those that the process inherits; the first is its descriptor 3
+	place  *place     // nil while there is none
+	before *place     // the one before it, for its names
+	run    *run       // from Launch to the end of Shutdown or Kill
+	last   *run       // the one before, for those who ask how it was
 }
 
 // made counts the machines, for their names.
@@ -44,6 +43,7 @@ func New(binary string, opts *Options) *Machine {
 		opts = &Options{}
 	}
 	m := &Machine{binary: binary, opts: *opts, args: slices.Clone(opts.Args)}
+	m.opts.Wrapper, m.opts.Env = slices.Clone(opts.Wrapper), slices.Clone(opts.Env)
 	if m.opts.Name == "" {
 		m.opts.Name = fmt.Sprintf("%s-%d", filepath.Base(binary), made.Add(1))
 	}
@@ -107,7 +107,7 @@ func (m *Machine) AddFD(f *os.File, fdset int, opaque string) {
 func (m *Machine) Dir() (string, error) {
 	p, err := m.ensurePlace()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("machine %s: %w", m.opts.Name, err)
 	}
 	return p.dir, nil
 }
@@ -118,11 +118,12 @@ func (m *Machine) Dir() (string, error) {
 func (m *Machine) SocketPath(name string) (string, error) {
 	p, err := m.ensurePlace()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("machine %s: %w", m.opts.Name, err)
 	}
 	return filepath.Join(p.sockets, name), nil
 }
 
+// ensurePlace returns the place, and makes it if there is none.
 func (m *Machine) ensurePlace() (*place, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,7 +132,7 @@ func (m *Machine) ensurePlace() (*place, error) {
 	}
 	p, err := newPlace(m.opts.TempDir, m.before)
 	if err != nil {
-		return nil, fmt.Errorf("machine %s: %w", m.opts.Name, err)
+		return nil, err
 	}
 	m.place, m.before = p, p
 	return p, nil

@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,6 +36,12 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	os.Setenv("TMPDIR", dir)
+	// The tests wait for processes more than they compute. A flag on the command
+	// line goes before this.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if code := m.Run(); code != 0 {
 		return code
 	}

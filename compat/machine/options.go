@@ -36,8 +36,9 @@ type Options struct {
 	// binary's base name with a number behind it.
 	Name string
 
-	// Args go onto the command line, behind the machine's own options and
-	// before those of AddArgs.
+	// Args go onto the command line, behind the machine's own options, which
+	// are -display none -vga none (not of a storage daemon) and those for the
+	// monitor and the console, and before those of AddArgs.
 	Args []string
 
 	// Wrapper is a program, with arguments, that runs the binary: the binary

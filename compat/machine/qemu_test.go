@@ -74,7 +74,7 @@ func TestQEMU(t *testing.T) {
 	for name, opts := range map[string]machine.Options{
 		"accept":  {},
 		"dial":    {Monitor: machine.MonitorDial},
-		"pretty":  {Monitor: machine.MonitorAccept, QMP: &async.Options{NoOOB: true}},
+		"no oob":  {QMP: &async.Options{NoOOB: true}},
 		"wrapper": {Wrapper: []string{"sh", "-c", `"$@"; exit $?`, "sh"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,14 +40,14 @@ func (m *Machine) Wait(ctx context.Context) (ExitStatus, error) {
 	select {
 	case <-r.launched:
 	case <-ctx.Done():
-		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, context.Cause(ctx))
+		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, contextError(ctx))
 	}
 	p := m.process()
 	if p == nil {
 		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, ErrNotRunning)
 	}
 	if !p.await(ctx) {
-		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, context.Cause(ctx))
+		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, contextError(ctx))
 	}
 	return p.exit, nil
 }
@@ -64,16 +64,16 @@ type stopping struct {
 
 func (m *Machine) stop(ctx context.Context, kill bool) error {
 	m.mu.Lock()
-	r, s := m.run, m.stopping
+	r := m.run
 	if r == nil {
 		defer m.mu.Unlock()
 		return m.removePlace()
 	}
-	first := s == nil
+	s, first := r.stopping, r.stopping == nil
 	if first {
 		s = &stopping{kill: kill, done: make(chan struct{})}
 		s.urgent, s.hurry = context.WithCancelCause(context.Background())
-		m.stopping = s
+		r.stopping = s
 	}
 	m.mu.Unlock()
 
@@ -81,13 +81,13 @@ func (m *Machine) stop(ctx context.Context, kill bool) error {
 	case kill:
 		s.hurry(errKill)
 	case ctx.Err() != nil:
-		s.hurry(context.Cause(ctx)) // before the first step, not at some time soon
+		s.hurry(contextError(ctx)) // before the first step, not at some time soon
 	}
-	defer context.AfterFunc(ctx, func() { s.hurry(context.Cause(ctx)) })()
+	defer context.AfterFunc(ctx, func() { s.hurry(contextError(ctx)) })()
 	if first {
 		s.err = r.stop(s)
 		m.mu.Lock()
-		m.stopping = nil
+		r.stopping = nil // if the process is still there, it can be tried again
 		m.mu.Unlock()
 		close(s.done)
 	}

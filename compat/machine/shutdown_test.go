@@ -138,7 +138,7 @@ func TestShutdownIsHurried(t *testing.T) {
 		must(t, m.Launch(t.Context()))
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(enough)
-		if err := m.Shutdown(ctx); !errors.Is(err, enough) || !strings.Contains(err.Error(), "(enough) SIGKILL") {
+		if err := m.Shutdown(ctx); !errors.Is(err, enough) || !strings.Contains(err.Error(), "(context canceled: enough) SIGKILL") {
 			t.Error(err)
 		}
 	})

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/compat/qtest"
+	"github.com/goqmp/qmp/internal/qemutest"
 )
 
 // serve returns a client whose lines are answered by answer, until that says "".
@@ -310,8 +314,58 @@ func TestAddresses(t *testing.T) {
 	if _, err := l.Accept(ctx); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept after that: %v", err)
 	}
-	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+	must(t, l.Close())
+}
+
+func TestSocketIsItsOwnersOnly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(qemutest.Dir(t), "socket")
+	l, err := qtest.Listen(path)
+	must(t, err)
+	info, err := os.Stat(path)
+	must(t, err)
+	if info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
+		t.Errorf("%v", info.Mode())
+	}
+	is(t, l.Addr().String(), path, nil)
+	if _, err := qtest.Listen(path); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a second listener: %v", err)
+	}
+	q, err := qtest.Dial(t.Context(), path)
+	must(t, err)
+	must(t, l.Close())
+	must(t, l.Close())
+	files, err := os.ReadDir(filepath.Dir(path))
+	is(t, len(files), 0, err)
+	_, err = q.ReadB(t.Context(), 0) // nobody had taken it
+	var interrupted *qtest.InterruptedError
+	if !errors.As(err, &interrupted) {
 		t.Error(err)
+	}
+	q.Close()
+
+	// What is not its own it leaves alone.
+	l, err = qtest.Listen(path)
+	must(t, err)
+	must(t, os.Remove(path))
+	must(t, os.WriteFile(path, nil, 0o600))
+	must(t, l.Close())
+	_, err = os.Stat(path)
+	must(t, err)
+}
+
+func TestErrorTexts(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"qtest: read: ERR bad":     &qtest.CommandError{Command: "read", Status: "ERR", Message: "bad"},
+		"qtest: module_load: FAIL": &qtest.CommandError{Command: "module_load", Status: "FAIL"},
+		"qtest: clock_step: FAIL Unknown command 'clock_step' (the clock can be set only with -accel qtest, which this QEMU was not started with, or is built without)": &qtest.CommandError{Command: "clock_step", Status: "FAIL", Message: "Unknown command 'clock_step'"},
+		"qtest: wait for an interrupt: EOF":                 &qtest.InterruptedError{Err: io.EOF},
+		"qtest: readb: interrupted after it was sent: EOF":  &qtest.InterruptedError{Command: "readb", Sent: true, Err: io.EOF},
+		"qtest: readb: interrupted before it was sent: EOF": &qtest.InterruptedError{Command: "readb", Err: io.EOF},
+		`qtest: received "x": odd`:                          &qtest.ProtocolError{Line: "x", Problem: "odd"},
+	} {
+		is(t, err.Error(), want, nil)
 	}
 }
 

@@ -65,6 +65,10 @@ var rooms = []room{
 
 	{dir: "sync", floor: 3},
 	{dir: "legacy", floor: 4},
+	{dir: "internal/transcripts", floor: 4, modules: []string{json}, forTests: true},
+	// Replays the recorded scenarios, for the tests of legacy and compat.
+	{dir: "internal/transcripts", floor: 4, modules: []string{json}, forTests: true},
+
 	{dir: "compat", floor: 5},
 	{dir: "compat/machine", floor: 6},
 	{dir: "compat/qtest", floor: 6},
@@ -73,6 +77,7 @@ var rooms = []room{
 
 	{dir: "examples/*", floor: 8, program: true, modules: []string{backoff}},
 	{dir: "cmd/*", floor: 8, program: true},
+	{dir: "docs", floor: 8, program: true}, // the code on the pages
 }
 
 // testModules may be imported by tests alone.

@@ -43,7 +43,7 @@ type Setup struct {
 	Sync     qmpsync.Options // limits that an exception has set
 }
 
-// An Client is the object under test.
+// A Client is the object under test.
 type Client interface {
 	// Call makes one call. Its value is in the types of package legacy, with
 	// []any for any list, and nil for no value.
@@ -105,12 +105,12 @@ func (s *Suite) replay(t *testing.T, sc *Scenario, x *Exception, form Form) {
 
 // inTime reports whether call i sets a time limit that nothing runs into. Such a
 // limit only has to be there, and on a busy machine it had better be long.
-func (sc *Scenario) inTime(i int) bool {
-	if sc.Client[i].Name != "settimeout" {
-		return sc.Client[i].Outcome.HasReturns
+func (s *Scenario) inTime(i int) bool {
+	if s.Client[i].Name != "settimeout" {
+		return s.Client[i].Outcome.HasReturns
 	}
 	limits := false
-	for _, call := range sc.Client[i+1:] {
+	for _, call := range s.Client[i+1:] {
 		switch call.Name {
 		case "settimeout":
 			return limits
@@ -152,6 +152,7 @@ type replay struct {
 	heard  *qmpsync.EventListener // counts the events that have been read; nobody takes any
 	taken  int                    // how many of them calls have returned, or thrown away
 	late   bool                   // the last command timed out: what comes meanwhile may take longer
+	marked time.Time              // when the call before set a mark; zero if it did not
 	closes []func()
 }
 
@@ -163,12 +164,15 @@ func (r *replay) end() {
 
 func (r *replay) play(call Call) error {
 	switch call.Name {
-	case "mark":
-		if r.place.player != nil {
-			r.place.player.Mark("client " + call.Text("mark"))
+	case "mark", "await_mark":
+		if r.place.player == nil {
+			return errors.New("there is no script to share marks with")
 		}
-		return nil
-	case "await_mark":
+		if call.Name == "mark" {
+			r.marked = time.Now()
+			r.place.player.Mark("client " + call.Text("mark"))
+			return nil
+		}
 		r.place.player.AwaitMark("server " + call.Text("mark"))
 		return r.settle()
 	case "sleep_ms":
@@ -184,6 +188,13 @@ func (r *replay) play(call Call) error {
 	}
 	done := make(chan result, 1)
 	start := time.Now()
+	// What the script does behind a mark takes its time from there, not from when
+	// this goroutine came to run again.
+	begun := start
+	if !r.marked.IsZero() {
+		begun = r.marked
+	}
+	r.marked = time.Time{}
 	go func() {
 		v, err := r.call(call)
 		done <- result{v, err}
@@ -199,19 +210,18 @@ func (r *replay) play(call Call) error {
 		if err := call.Outcome.check(res.value, res.err, r.suite.Classes, isReply(call.Name)); err != nil {
 			return err
 		}
-		if took < call.AtLeast {
-			return fmt.Errorf("it took %v, want %v at least", took, call.AtLeast)
+		if least := time.Since(begun); least < call.AtLeast {
+			return fmt.Errorf("it took %v, want %v at least", least, call.AtLeast)
 		}
 		if call.AtMost > 0 && took > call.AtMost+slack {
 			return fmt.Errorf("it took %v, want about %v at most", took, call.AtMost)
 		}
 		return nil
 	case <-time.After(limit):
+		r.closes = append(r.closes, func() { <-done }) // it ends with the object
 		if call.Outcome.Hangs > 0 {
-			r.closes = append(r.closes, func() { <-done }) // it ends with the object
 			return nil
 		}
-		r.closes = append(r.closes, func() { <-done })
 		return fmt.Errorf("it is not back after %v, want %s", limit, call.Outcome)
 	}
 }

@@ -58,7 +58,7 @@ func (s *Suite) one(t *testing.T, file File, tally *tally) {
 		kind, why = notApplicable, "not a scenario of version "+s.Version
 	case x != nil && x.NotApplicable:
 		kind, why = notApplicable, x.Rule
-	case x != nil:
+	case x != nil && !x.Leaves:
 		kind = better
 	}
 	area := sc.Area
@@ -78,7 +78,7 @@ func (s *Suite) one(t *testing.T, file File, tally *tally) {
 var oneLarge sync.Mutex
 
 // isLarge reports whether a scenario moves megabytes.
-func (sc *Scenario) isLarge() bool {
+func (s *Scenario) isLarge() bool {
 	const large = 1 << 20
 	isLarge := func(v any) bool {
 		for v := range scalars(v) {
@@ -88,8 +88,8 @@ func (sc *Scenario) isLarge() bool {
 		}
 		return false
 	}
-	return slices.ContainsFunc(sc.Server, func(s Step) bool { return isLarge(s.Arg) }) ||
-		slices.ContainsFunc(sc.Client, func(c Call) bool { return isLarge(c.Args) })
+	return slices.ContainsFunc(s.Server, func(step Step) bool { return isLarge(step.Arg) }) ||
+		slices.ContainsFunc(s.Client, func(c Call) bool { return isLarge(c.Args) })
 }
 
 // checkExceptions finds exceptions for scenarios that there are not. A folder
@@ -128,8 +128,8 @@ func (f Form) String() string {
 }
 
 // hasArguments reports whether a call has arguments for the wire.
-func (sc *Scenario) hasArguments() bool {
-	return slices.ContainsFunc(sc.Client, func(c Call) bool {
+func (s *Scenario) hasArguments() bool {
+	return slices.ContainsFunc(s.Client, func(c Call) bool {
 		for _, name := range []string{"args", "kwds", "obj"} {
 			if v, _ := c.Args.Get(name); !IsFalse(v) {
 				return true

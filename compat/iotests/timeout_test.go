@@ -1,0 +1,126 @@
+package iotests
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What does not come is not waited for for ever, and what is there instead is told.
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	// stuck begins a job that waits to be finalized, by nobody.
+	stuck := func(it *Test, vm *VM) {
+		it.ImgCreate(it.Path("a"), "1M")
+		it.ImgCreate(it.Path("b"), "1M")
+		for _, node := range []string{"a", "b"} {
+			vm.Cmd("blockdev-add", Dict{"driver": it.Format, "node-name": node, "file": Dict{"driver": "file", "filename": it.Path(node)}})
+		}
+		vm.Cmd("blockdev-backup", Dict{"job-id": "job0", "device": "a", "target": "b", "sync": "full", "auto-finalize": false})
+		vm.WaitJob("job0", "pending")
+	}
+	for name, tt := range map[string]struct {
+		prepare, act func(it *Test, vm *VM)
+		want         []string
+	}{
+		"event": {
+			nil,
+			func(_ *Test, vm *VM) { vm.EventWait("NOTHING", Dict{"data": Dict{"x": 1}}) },
+			[]string{"NOTHING", "not within 1s", `waited for: NOTHING {"data": {"x": 1}}`},
+		},
+		"job": {
+			stuck,
+			func(_ *Test, vm *VM) { vm.RunJob("job0", nil) },
+			[]string{"the job job0 does not get on", `"status": "pending"`},
+		},
+		"job with progress": {
+			stuck,
+			func(_ *Test, vm *VM) { vm.RunJob("job0", &RunJobOptions{Progress: func(Job) {}}) },
+			[]string{"the job job0 does not get on", "not within 1s", `"status": "pending"`},
+		},
+		"job state": {
+			stuck,
+			func(_ *Test, vm *VM) { vm.WaitJob("job0", "ready") },
+			[]string{"the job job0 does not get to be ready", `"status": "pending"`},
+		},
+		"runstate": {
+			nil,
+			func(_ *Test, vm *VM) { vm.WaitForRunstate("shutdown", "paused") },
+			[]string{"waited for a runstate: not within 1s", "now: prelaunch"},
+		},
+		"qemu-io": {
+			nil,
+			func(it *Test, _ *VM) {
+				it.TempFile("a", nil)
+				it.OpenQemuIO(it.Path("a"), "-f", "raw").Cmd("sleep 20000")
+			},
+			[]string{"qemu-io does not answer: not within 1s", "command: sleep 20000"},
+		},
+		"tool": {
+			nil,
+			func(it *Test, _ *VM) { it.QemuIO(it.Path("a"), "sleep 20000") },
+			[]string{"qemu-io was killed: not within 1s", "sleep 20000"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out strings.Builder
+			start := time.Now()
+			err := RunProgram(t.Context(), &out, t.Name(), func(tb TB) {
+				it := New(tb, &Options{Format: "raw"})
+				it.TempFile("a", make([]byte, 512))
+				vm := it.VM(nil).Launch()
+				if tt.prepare != nil {
+					tt.prepare(it, vm)
+				}
+				// Only for what is to fail: the rest may take its time.
+				it.timeout = time.Second
+				defer func() { it.timeout = DefaultTimeout }()
+				tt.act(it, vm)
+			})
+			if skipped, ok := err.(*SkippedError); ok {
+				t.Skip(skipped.Reason)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("no %q after %v in:\n%s", want, time.Since(start), out.String())
+				}
+			}
+		})
+	}
+}
+
+// Where the directory for temporary files has a long name, sockets go elsewhere.
+func TestLongTempDir(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: needs QEMU")
+	}
+	long := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_DIR", long)
+	text := failureOf(func(tb TB) {
+		it := New(tb, &Options{Format: "raw"})
+		socket := it.SocketPath("nbd")
+		if len(socket) > 100 || !strings.HasPrefix(it.Path("a"), long) {
+			it.Errorf("%s, %s", socket, it.Path("a"))
+		}
+		it.ImgCreate(it.Path("a"), "1M")
+		server := it.NBDServe(it.Path("a"))
+		it.AssertEqual("the size", it.ImageSize(server.URI), 1<<20)
+		it.VM(nil).AddDrive(it.Path("a"), "read-only=on", "force-share=on").Launch().IO("drive0", "read -P 0 0 1M")
+		if got, want := it.FilterTestFiles(socket+" "+it.Path("a")), "SOCK_DIR/PID-nbd TEST_DIR/PID-a"; got != want {
+			it.Errorf("%s, want %s", got, want)
+		}
+	})
+	if text != "" {
+		t.Error(text)
+	}
+	if left, err := os.ReadDir(long); len(left) > 0 || err != nil {
+		t.Error("left behind:", fmt.Sprint(left), err)
+	}
+}

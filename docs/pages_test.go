@@ -1,0 +1,65 @@
+package docs_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestPages requires every piece of Go in migrating.md to be in the examples,
+// line for line, so that it is known to compile, and mostly to run.
+func TestPages(t *testing.T) {
+	page, err := os.ReadFile("migrating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("migrating_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := trimmed(string(source))
+
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < 10 {
+		t.Errorf("%d blocks of Go on the page; the test does not see them any more", len(blocks))
+	}
+	for _, b := range blocks {
+		if !strings.Contains(code, trimmed(b[1])) {
+			t.Errorf("not in the examples:\n%s", b[1])
+		}
+	}
+
+	cells, twins := 0, false // in a table of calls and their twins
+	for line := range strings.Lines(string(page)) {
+		twins = line == "| Python | Go |\n" || twins && strings.HasPrefix(line, "|")
+		row := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if !twins || len(row) != 2 {
+			continue
+		}
+		for _, piece := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			cells++
+			if !strings.Contains(code, piece[1]) {
+				t.Errorf("not in the examples: %s", piece[1])
+			}
+		}
+	}
+	if cells < 40 {
+		t.Errorf("%d calls in the page's tables; the test does not see them any more", cells)
+	}
+}
+
+// trimmed returns text without indentation and empty lines.
+func trimmed(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}
