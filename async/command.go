@@ -68,7 +68,7 @@ func (ms Members) MarshalJSON() ([]byte, error) {
 		if err := enc.WriteToken(jsontext.String(m.Name)); err != nil {
 			return nil, err
 		}
-		if err := jsonv2.MarshalEncode(enc, m.Value, jsonv2.Deterministic(true)); err != nil {
+		if err := proto.EncodeValue(enc, m.Value); err != nil {
 			return nil, err
 		}
 	}

@@ -28,7 +28,7 @@ func AppendObject(dst []byte, v any) ([]byte, error) {
 	case stdjson.RawMessage:
 		text, err = compact(v)
 	default:
-		text, err = json.Marshal(v, json.Deterministic(true))
+		text, err = json.Marshal(v, encoding)
 	}
 	if err != nil {
 		return dst, err
@@ -38,6 +38,17 @@ func AppendObject(dst []byte, v any) ([]byte, error) {
 	}
 	return appendASCII(dst, text), nil
 }
+
+// encoding is how values of callers are encoded: maps sorted, and the standard
+// library's json.Number, which a decoder with UseNumber leaves behind, as the
+// number that it is.
+var encoding = json.JoinOptions(
+	json.Deterministic(true),
+	json.WithMarshalers(json.MarshalFunc(func(n stdjson.Number) ([]byte, error) { return []byte(n), nil })),
+)
+
+// EncodeValue writes v to enc as [AppendObject] would.
+func EncodeValue(enc *jsontext.Encoder, v any) error { return json.MarshalEncode(enc, v, encoding) }
 
 // compact checks raw strictly and takes its white space out.
 func compact(raw []byte) ([]byte, error) {

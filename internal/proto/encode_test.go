@@ -545,3 +545,22 @@ func TestServerEncoders(t *testing.T) {
 		t.Errorf("event: %s", m.Raw)
 	}
 }
+
+func TestAppendObjectWritesNumbersAsNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		number stdjson.Number
+		want   string // "" for an error
+	}{
+		{"5", `{"n":5}`},
+		{"18446744073709551616", `{"n":18446744073709551616}`},
+		{"1.50", `{"n":1.50}`},
+		{"NaN", ""},
+		{"", ""},
+		{`1,"x":2`, ""},
+	} {
+		got, err := AppendObject(nil, map[string]any{"n": tt.number})
+		if (err != nil) != (tt.want == "") || string(got) != tt.want {
+			t.Errorf("json.Number(%q): got %s and error %v, want %q", tt.number, got, err, tt.want)
+		}
+	}
+}
