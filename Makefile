@@ -32,13 +32,13 @@ demo: ## drive a virtual machine: QEMU's where it is installed, else a simulated
 # `make cover` never reports on half a run.
 .PHONY: test
 test: qemu ## run every test under the race detector, against a real QEMU
-	$(GO) test -race -shuffle=on -timeout=5m \
+	$(GO) test -race -shuffle=on -timeout=20m \
 		-covermode=atomic -coverpkg=./... -coverprofile=coverage.out.new ./...
 	@mv coverage.out.new coverage.out
 
 .PHONY: unit
 unit: ## run the tests that need no QEMU
-	$(GO) test -race -shuffle=on -timeout=5m -short ./...
+	$(GO) test -race -shuffle=on -timeout=20m -short ./...
 
 .PHONY: conformance
 conformance: ## replay the recordings of Python's qmp module, and show by area what came of them

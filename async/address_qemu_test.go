@@ -294,7 +294,7 @@ func TestE1LongestPath_QEMU(t *testing.T) {
 	}
 	wantAlive(t, c)
 
-	qemutest.Machine(t, "-qmp", "unix:"+path+",server=on,wait=off")
+	qemutest.Machine(t, "-qmp", "unix:"+path+",server=on")
 	wantAlive(t, dialReal(t, path, nil))
 
 	for what, err := range map[string]error{

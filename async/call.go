@@ -121,7 +121,7 @@ func (s *session) pass(ctx context.Context, c *call) error {
 
 func (s *session) passGate(ctx context.Context, c *call, g *gate, passed *bool) error {
 	s.mu.Lock()
-	w := g.enter()
+	w := g.enter(c)
 	*passed = w == nil
 	s.mu.Unlock()
 	if w == nil {
@@ -168,6 +168,8 @@ func (s *session) leaveGatesLocked(c *call) {
 		c.exclusive = false
 		s.descriptors.leave()
 	}
+	s.window.arrived(c)
+	s.descriptors.arrived(c)
 }
 
 // enter makes c pending, with its id, and encodes it into wbuf. The caller
@@ -188,6 +190,8 @@ func (s *session) enter(c *call) error {
 	}
 	c.id, c.since = id, time.Now()
 	s.pending[id] = c
+	s.window.arrived(c)
+	s.descriptors.arrived(c)
 	s.mu.Unlock()
 
 	err := s.encode(c)

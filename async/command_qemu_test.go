@@ -297,7 +297,7 @@ func TestE4LateRepliesAreDropped_QEMU(t *testing.T) {
 			}
 			vm.Thaw(t)
 			wantAlive(t, c)
-			msgs := w.messages()
+			msgs := w.replies()
 			for i := range 5 {
 				if want := fmt.Sprintf("late-%d ", i); !strings.Contains(msgs[2+i], want) {
 					t.Errorf("message %d is %s, want the late reply %s", 2+i, msgs[2+i], want)
@@ -343,7 +343,7 @@ func TestE4PartlyWrittenIsFinished_QEMU(t *testing.T) {
 	if got := w.commands(); len(got) != 2 || got[0] != long {
 		t.Errorf("%d commands were sent, want the long one and the last", len(got))
 	}
-	msgs := w.messages()
+	msgs := w.replies()
 	if !strings.Contains(msgs[2], long) {
 		t.Errorf("behind the handshake came %.100q, want the reply to the long command", msgs[2])
 	}
@@ -462,7 +462,7 @@ func TestE7RefusedBeforeSending_QEMU(t *testing.T) {
 	}
 	wantAlive(t, c)
 	// A greeting, three replies: QEMU has seen nothing of the rest.
-	if got := w.messages(); len(got) != 4 {
+	if got := w.replies(); len(got) != 4 {
 		t.Errorf("received %.200q", got)
 	}
 }

@@ -242,13 +242,14 @@ func TestE3SeveralMonitors_QEMU(t *testing.T) {
 	const n = 4
 	var args []string
 	for i := range n {
-		args = append(args, "-qmp", fmt.Sprintf("unix:m%d,server=on,wait=off", i))
+		args = append(args, "-qmp", fmt.Sprintf("unix:m%d,server=on,wait=%s", i, onOff(i == 0)))
 	}
 	vm := qemutest.Machine(t, args...)
 	var clients []*async.Client
 	var listeners []*async.EventListener
 	for i := range n {
 		c := dialReal(t, vm.Path(fmt.Sprintf("m%d", i)), nil)
+		wantAlive(t, c) // see onUnix
 		clients = append(clients, c)
 		listeners = append(listeners, c.NewListener(nil))
 	}
@@ -278,6 +279,13 @@ func TestE3SeveralMonitors_QEMU(t *testing.T) {
 	}
 }
 
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
 func TestE8NegotiationAsksForOOB_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
@@ -286,7 +294,7 @@ func TestE8NegotiationAsksForOOB_QEMU(t *testing.T) {
 	if !slices.Contains(c.Greeting().Capabilities, "oob") {
 		t.Fatalf("this QEMU offers %v, not oob", c.Greeting().Capabilities)
 	}
-	if got := w.messages(); len(got) != 2 || got[1] != `{"return": {}, "id": 1}` {
+	if got := w.replies(); len(got) != 2 || got[1] != `{"return": {}, "id": 1}` {
 		t.Errorf("handshake: got %q, want a greeting and the reply to command 1", got)
 	}
 	if _, err := c.ExecuteOOB(qemutest.Context(t), "query-yank", nil); err != nil {
@@ -328,7 +336,7 @@ func TestE10PrettyMonitor_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
 	w := watchWire(opts)
-	vm := qemutest.Machine(t, "-chardev", "socket,id=m,path=qmp,server=on,wait=off", "-mon", "chardev=m,mode=control,pretty=on")
+	vm := qemutest.Machine(t, "-chardev", "socket,id=m,path=qmp,server=on", "-mon", "chardev=m,mode=control,pretty=on")
 	c := dialReal(t, vm.Path("qmp"), opts)
 	events := c.NewListener(nil)
 	defer events.Close()

@@ -25,7 +25,7 @@ func TestE3StorageDaemon_QEMU(t *testing.T) {
 	t.Parallel()
 	d := qemutest.Start(t, qemutest.Command{
 		Program: qemutest.StorageDaemon,
-		Args:    []string{"--chardev", "socket,id=m,path=qmp,server=on,wait=off", "--monitor", "chardev=m"},
+		Args:    []string{"--chardev", "socket,id=m,path=qmp,server=on", "--monitor", "chardev=m"},
 	})
 	c := dialReal(t, d.Path("qmp"), nil)
 	ctx := qemutest.Context(t)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +118,35 @@ func TestE8WindowOfEight(t *testing.T) {
 		}
 		wantIdleBooks(t, c)
 	})
+}
+
+// Also where several are let through at once, those who waited go onto the wire
+// in the order in which they came.
+func TestE8ThoseWhoWaitedGoInOrder(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		bubble(t, func(t *testing.T) {
+			const total = 3 * window
+			steps := append(expectN("x", 0, window), qmptest.Pause(time.Second))
+			for i := window; i < total; i += window {
+				var replies strings.Builder
+				for j := range window {
+					fmt.Fprintf(&replies, `{"return":{},"id":%d}`, 2+i-window+j)
+				}
+				steps = append(steps, qmptest.Send(replies.String()))
+				steps = append(steps, expectN("x", i, i+window)...)
+			}
+			c := dial(t, memory(t, connected("oob", append(steps, qmptest.Stall())...)...), nil)
+			calls := startN(t.Context(), c, "x", 0, total)
+			for i, call := range calls[:total-window] {
+				wantNil(t, fmt.Sprint("x", i), (<-call).err)
+			}
+			synctest.Wait()
+			if b, _ := async.ReadBooks(c); b.Pending != window || b.Waiting != 0 {
+				t.Fatalf("got %+v, want the last %d pending", b, window)
+			}
+		})
+	}
 }
 
 // With seven others behind a slow one, out-of-band still passes: its own

@@ -5,6 +5,7 @@ package async_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -177,9 +178,13 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	slow := start(ctx, c, newBlock(t, vm).cmd)
 	w.await(t, 1)
 	var calls []<-chan result
-	for i := range 10 { // with oob the last of them wait on this side
+	onWire := 7 // fit into the window with the slow one; the others wait on this side
+	if opts.NoOOB {
+		onWire = 10
+	}
+	for i := range 10 {
 		calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprintf("token-%d", i)}))
-		if i < 7 {
+		if i < onWire {
 			w.await(t, 2+i)
 		}
 	}
@@ -202,19 +207,14 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	began := time.Now()
 	r := await(t, "slow command", slow)
 	wantInterrupted(t, "slow command", r.err, true)
-	unsent := 0
-	for _, done := range calls {
+	for i, done := range calls {
 		r := await(t, "command behind it", done)
-		e := wantAs[*async.ExecInterruptedError](t, "command behind it", r.err)
-		if !e.Sent {
-			unsent++
+		if _, late := errors.AsType[*async.StateError](r.err); late && i >= onWire {
+			continue // it was not even begun
 		}
-		if !isGone(e) {
+		if e := wantInterrupted(t, "command behind it", r.err, i < onWire); !isGone(e) {
 			t.Errorf("got %v, want the end of the connection", e)
 		}
-	}
-	if noOOB := opts.NoOOB; noOOB && unsent > 3 || !noOOB && unsent != 3 {
-		t.Errorf("%d commands were not sent (NoOOB %v)", unsent, noOOB)
 	}
 	n := await(t, "wait for an event", waiting)
 	if e := wantInterrupted(t, "wait for an event", n.err, false); !isGone(e) {
@@ -358,7 +358,9 @@ func TestE7AnswerToThePreviousClient_QEMU(t *testing.T) {
 			opts.OnReceive = func(msg json.RawMessage) json.RawMessage {
 				mu.Lock()
 				defer mu.Unlock()
-				received = append(received, string(msg))
+				if !strings.Contains(string(msg), `"event"`) {
+					received = append(received, string(msg))
+				}
 				once.Do(func() { close(greeted) })
 				return nil
 			}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -22,7 +23,14 @@ import (
 // end in _QEMU.
 
 // onUnix is a monitor at the unix socket "qmp" in the process's directory.
-const onUnix = "unix:qmp,server=on,wait=off"
+//
+// QEMU waits for the first client there before it goes on. With wait=off QEMU
+// 7.2 hands the listening socket over to the monitor's own thread while it
+// starts: to a client that comes in that moment it may never answer, since its
+// main loop waits in accept(2) for another one, or both threads may read what
+// the client sends, and get hold of half of it each. Where a test needs
+// wait=off, it connects when QEMU has answered elsewhere.
+const onUnix = "unix:qmp,server=on"
 
 // arguments is short for the arguments of a command.
 type arguments = map[string]any
@@ -156,6 +164,12 @@ func (w *wire) messages() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.received)
+}
+
+// replies returns the greeting and all replies that came. A machine that is
+// starting may have events in front of them.
+func (w *wire) replies() []string {
+	return slices.DeleteFunc(w.messages(), func(msg string) bool { return strings.Contains(msg, `"event": `) })
 }
 
 // await waits until n commands were sent since the handshake. What another call

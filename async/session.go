@@ -324,44 +324,64 @@ func (s *session) oldest() *call {
 	return oldest
 }
 
-// gate lets a number of commands through and makes the others wait in order.
-// session.mu guards it.
+// gate lets a number of commands through and makes the others wait in order. Of
+// those who had to wait, one is let through only when the one before it has its
+// turn to write: so they also go onto the wire in that order. session.mu guards
+// it.
 type gate struct {
-	free    int
-	waiting []*waiter
+	free     int
+	waiting  []*waiter
+	admitted *call // had to wait, was let through, and does not have its turn yet
 }
 
 type waiter struct {
+	call    *call
 	granted chan struct{} // closed when it may pass
 }
 
-// enter returns nil if the caller may pass at once, and otherwise its place in
-// the queue.
-func (g *gate) enter() *waiter {
-	if g.free > 0 {
+// enter returns nil if c may pass at once, and otherwise its place in the queue.
+func (g *gate) enter(c *call) *waiter {
+	if g.free > 0 && g.admitted == nil { // so nobody waits
 		g.free--
 		return nil
 	}
-	w := &waiter{granted: make(chan struct{})}
+	w := &waiter{call: c, granted: make(chan struct{})}
 	g.waiting = append(g.waiting, w)
 	return w
 }
 
-// leave lets the next one through.
+// leave gives a place back.
 func (g *gate) leave() {
-	if len(g.waiting) > 0 {
-		close(g.waiting[0].granted)
-		g.waiting = g.waiting[1:]
-		return
-	}
 	g.free++
+	g.admit()
 }
 
-// forget takes w out of the queue, or hands its grant on.
+// admit lets the next one through if it may pass now.
+func (g *gate) admit() {
+	if g.free == 0 || g.admitted != nil || len(g.waiting) == 0 {
+		return
+	}
+	w := g.waiting[0]
+	g.waiting = g.waiting[1:]
+	g.free--
+	g.admitted = w.call
+	close(w.granted)
+}
+
+// arrived says that c has its turn, or has given up.
+func (g *gate) arrived(c *call) {
+	if g.admitted == c {
+		g.admitted = nil
+		g.admit()
+	}
+}
+
+// forget takes w out of the queue, or its place back.
 func (g *gate) forget(w *waiter) {
 	if i := slices.Index(g.waiting, w); i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)
 		return
 	}
 	g.leave()
+	g.arrived(w.call)
 }

@@ -39,7 +39,7 @@ func TestConnect(t *testing.T) {
 		[]qmptest.Step{qmptest.Send(greeting), qmptest.ExpectRaw(`{"execute":"qmp_capabilities","arguments":{},"id":1}`), qmptest.Return(`{}`), qmptest.Expect("a"), qmptest.Return(`1`), qmptest.ExpectEOF()},
 		[]qmptest.Step{qmptest.Expect("b"), qmptest.Return(`2`), qmptest.ExpectEOF()},
 		[]qmptest.Step{qmptest.HangUp()},
-		[]qmptest.Step{qmptest.Greet("oob"), qmptest.ExpectRaw(`{"execute":"qmp_capabilities","arguments":{"enable":["oob"]},"id":1}`), qmptest.Return(`{}`)},
+		[]qmptest.Step{qmptest.Greet("oob"), qmptest.ExpectRaw(`{"execute":"qmp_capabilities","arguments":{"enable":["oob"]},"id":4}`), qmptest.Return(`{}`)},
 	)...)
 	q, err := legacy.New(addr, &legacy.Options{Nickname: "vm1"})
 	if err != nil {

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -120,12 +121,9 @@ func fill(it *iotests.Test, path string, size int64) {
 	if err != nil {
 		it.Fatalf("%v", err)
 	}
-	mib := make([]byte, 1<<20)
-	for at := int64(0); at < size && err == nil && it.Context().Err() == nil; at += int64(len(mib)) {
-		for i := range mib {
-			mib[i] = pattern(at)
-		}
-		_, err = f.Write(mib)
+	const mib = 1 << 20
+	for at := int64(0); at < size && err == nil && it.Context().Err() == nil; at += mib {
+		_, err = f.Write(bytes.Repeat([]byte{pattern(at)}, mib))
 	}
 	if err = errors.Join(err, f.Close(), it.Context().Err()); err != nil {
 		it.Fatalf("%v", err)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestFreezeAndThaw(t *testing.T) {
-	vm := Machine(t, "-object", "iothread,id=another", "-qmp", "unix:qmp,server=on,wait=off")
+	vm := Machine(t, "-object", "iothread,id=another", "-qmp", "unix:qmp,server=on")
 	dial := func() (conn net.Conn, err error) {
 		return conn, backoff.Retry(func() error {
 			conn, err = net.Dial("unix", vm.Path("qmp"))

@@ -1,6 +1,6 @@
 // Package qemutest starts QEMU's programs for tests that drive the real thing.
 //
-//	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on,wait=off")
+//	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on")
 //	c, err := async.Dial(ctx, vm.Path("qmp"), &async.Options{Backoff: qemutest.Backoff})
 //
 // A program that is missing skips the test, and fails it where the environment

@@ -123,7 +123,7 @@ func TestStartKillsWhatTheTestLeaves(t *testing.T) {
 	s := &spy{TB: t}
 	var vm *Process
 	s.watch(func() {
-		vm = Machine(s, "-qmp", "unix:qmp,server=on,wait=off")
+		vm = Machine(s, "-qmp", "unix:qmp,server=on")
 		s.failed = true // so that the output is shown
 	})
 	if vm == nil {
