@@ -226,7 +226,7 @@ func TestE8OutOfBandOvertakes_QEMU(t *testing.T) {
 
 	// The ninth waits, within its context, and says for what.
 	sent := len(w.commands())
-	shortCtx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	shortCtx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	_, err := c.Execute(shortCtx, "ninth", nil)
 	wantInterrupted(t, "ninth command", err, false, context.DeadlineExceeded)
@@ -288,14 +288,22 @@ func TestE4LateRepliesAreDropped_QEMU(t *testing.T) {
 			w := watchWire(opts)
 			vm, c := startReal(t, opts)
 			vm.Freeze(t)
-			cause := fmt.Errorf("a cause of the caller's own")
+			ctx, cancel := context.WithCancelCause(qemutest.Context(t))
+			var calls []<-chan result
 			for i := range 5 {
-				ctx, cancel := context.WithTimeoutCause(qemutest.Context(t), 5*time.Millisecond, cause)
-				_, err := c.Execute(ctx, fmt.Sprintf("late-%d", i), nil)
-				cancel()
-				wantInterrupted(t, "a command to a stopped QEMU", err, true, context.DeadlineExceeded, cause)
+				calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprintf("late-%d", i)}))
+				w.await(t, i+1)
 			}
+			kept := start(qemutest.Context(t), c, async.Command{Name: "kept"})
+			w.await(t, 6) // so the other five have been written
+			cause := errors.New("a cause of the caller's own")
+			cancel(cause)
+			for _, done := range calls {
+				wantInterrupted(t, "a command to a stopped QEMU", await(t, "a cancelled command", done).err, true, context.Canceled, cause)
+			}
+			wantPending(t, "a command to a stopped QEMU", kept)
 			vm.Thaw(t)
+			wantToken(t, await(t, "the one that was not cancelled", kept).err, "kept")
 			wantAlive(t, c)
 			msgs := w.replies()
 			for i := range 5 {
@@ -329,7 +337,7 @@ func TestE4PartlyWrittenIsFinished_QEMU(t *testing.T) {
 	long := strings.Repeat("x", 40<<10)
 	ctx, cancel := context.WithCancel(qemutest.Context(t))
 	partly := start(ctx, c, async.Command{Name: long})
-	w.await(t, 1)
+	awaitUnread(t, c)
 	behind := start(ctx, c, async.Command{Name: "withdrawn"})
 	shortCtx, stop := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer stop()

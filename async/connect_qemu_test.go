@@ -214,7 +214,7 @@ func TestE12SecondClientIsToldWhy_QEMU(t *testing.T) {
 	defer events.Close()
 
 	second := newClient(t, nil)
-	ctx, cancel := context.WithTimeout(qemutest.Context(t), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(qemutest.Context(t), 300*time.Millisecond)
 	defer cancel()
 	err := second.Connect(ctx, vm.Path("qmp"))
 	wantAs[*async.ConnectError](t, "second client", err)

@@ -89,7 +89,8 @@ func TestE11DisconnectBehindAFailedWrite(t *testing.T) {
 	}{
 		{"Disconnect", nil, func(c *async.Client) error { return c.Disconnect(context.Background()) }, time.Second, []error{broken}},
 		{
-			"Disconnect, and the server hangs up", []qmptest.Step{qmptest.Pause(300 * time.Millisecond), qmptest.HangUp()},
+			"Disconnect, and the server hangs up",
+			[]qmptest.Step{qmptest.Pause(300 * time.Millisecond), qmptest.HangUp()},
 			func(c *async.Client) error { return c.Disconnect(context.Background()) },
 			300 * time.Millisecond,
 			[]error{io.EOF, broken},

@@ -188,6 +188,12 @@ func killed(t *testing.T, network string, opts *async.Options) {
 			w.await(t, 2+i)
 		}
 	}
+	if opts.NoOOB {
+		start(ctx, c, async.Command{Name: "last"})
+		w.await(t, 12) // so the others have been written
+	} else if _, err := c.ExecuteOOB(ctx, "query-yank", nil); err != nil { // likewise
+		t.Error(err)
+	}
 	type next struct {
 		ev  async.Event
 		err error
@@ -318,8 +324,7 @@ func TestE11DisconnectFromAStoppedQEMU_QEMU(t *testing.T) {
 	}
 	vm.Freeze(t)
 	long := start(ctx, c, async.Command{Name: strings.Repeat("x", 1<<20)}) // more than a socket holds
-	w.await(t, 2)
-	// The writing has begun when nobody else gets a turn.
+	awaitUnread(t, c)
 	turnCtx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	_, err := c.Execute(turnCtx, "query-name", nil)

@@ -13,9 +13,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/qemutest"
+	"golang.org/x/sys/unix"
 )
 
 // The tests in the files named *_qemu_test.go drive QEMU's own programs. Their
@@ -189,6 +191,23 @@ func (w *wire) await(t *testing.T, n int) {
 		case <-changed:
 		case <-ctx.Done():
 			t.Fatalf("only %v sent within %v, want %d commands", sent, qemutest.Patience, n)
+		}
+	}
+}
+
+// awaitUnread waits until something that c has sent lies in the socket, where a
+// stopped QEMU leaves it: the writing of a message has begun.
+func awaitUnread(t *testing.T, c *async.Client) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := qemutest.Context(t)
+	for unread := 0; unread == 0; time.Sleep(time.Millisecond) {
+		ctlErr := raw.Control(func(fd uintptr) { unread, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+		if err := errors.Join(ctlErr, err, ctx.Err()); err != nil {
+			t.Fatalf("wait for a message to be written: %v", err)
 		}
 	}
 }
