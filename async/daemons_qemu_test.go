@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/qemutest"
 )
@@ -200,38 +199,47 @@ func TestE12GuestAgentResync_QEMU(t *testing.T) {
 	t.Parallel()
 	a := startAgent(t)
 	ctx := qemutest.Context(t)
-	careless := func() {
+	c := newClient(t, agent()) // waits for the agent to be up
+	if err := c.Connect(ctx, a.Path("qga")); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+
+	// speak connects without a resync, sends text, and returns one answer.
+	speak := func(text string) (conn net.Conn, answer string) {
 		t.Helper()
-		c := newClient(t, agent()) // waits for the agent to be up
-		if err := c.Connect(ctx, a.Path("qga")); err != nil {
-			t.Fatal(err)
-		}
-		c.Close()
 		conn, err := net.Dial("unix", a.Path("qga"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		if _, err := io.WriteString(conn, `{"execute": "guest-ping"}{"execute": "guest-ping", "arguments": {"garbage`); err != nil {
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(qemutest.Patience))
+		if _, err := io.WriteString(conn, text); err != nil {
 			t.Fatal(err)
 		}
-		// The agent has read that when it has answered what stands in front.
-		if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
+		if answer, err = bufio.NewReader(oneByte{conn}).ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
+		return conn, answer
+	}
+	careless := func() {
+		t.Helper()
+		// The agent has read it all when it has answered what stands in front.
+		conn, answer := speak(`{"execute": "guest-ping"}{"execute": "guest-ping", "arguments": {"garbage`)
+		if answer != "{\"return\": {}}\n" {
+			t.Errorf("a good command is answered with %s", answer)
+		}
+		conn.Close()
 	}
 
 	careless()
-	c := newClient(t, agent())
-	if err := c.Connect(ctx, a.Path("qga")); err != nil {
-		t.Fatal(err)
+	conn, answer := speak(`{"execute": "guest-ping"}`)
+	if !strings.Contains(answer, "JSON parse error") {
+		t.Errorf("answer is %s: the agent forgets half a message by itself, so the resync shows nothing", answer)
 	}
-	_, err := c.Execute(ctx, "guest-ping", nil)
-	if err == nil {
-		t.Error("the agent forgets half a message by itself: the resync shows nothing")
-	}
-	t.Logf("without the resync: %v", err)
-	c.Close()
+	// An agent that cannot get rid of an answer exits. So take them all.
+	wantNil(t, "resync", resync(conn, 1))
+	conn.Close()
 
 	careless()
 	opts := agent()
@@ -247,10 +255,7 @@ func TestE12GuestAgentResync_QEMU(t *testing.T) {
 
 	// The 0xFF in front of an answer belongs to the resync only: an engine that
 	// meets it does not guess.
-	_, err = c.Execute(ctx, "guest-sync-delimited", arguments{"id": 1})
-	if err == nil {
-		t.Error("guest-sync-delimited on a running connection worked")
-	}
+	_, err := c.Execute(ctx, "guest-sync-delimited", arguments{"id": 1})
 	if e := wantAs[*async.MessageError](t, "guest-sync-delimited", err); e.Reason != async.NotJSON {
 		t.Errorf("got %v, want %s", e, async.NotJSON)
 	}
@@ -283,16 +288,4 @@ func TestE12GuestAgentThatIsStopped_QEMU(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	wantState(t, c, async.Idle)
-	a.Thaw(t)
-	// The agent answers the client that has gone, fails, and listens anew: who is
-	// waiting at the old socket by then is thrown out, and comes again.
-	err = backoff.Retry(func() error {
-		return c.Connect(qemutest.Context(t), "the agent")
-	}, backoff.WithContext(qemutest.Backoff(), qemutest.Context(t)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Execute(qemutest.Context(t), "guest-ping", nil); err != nil {
-		t.Error(err)
-	}
 }

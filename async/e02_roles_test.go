@@ -2,6 +2,7 @@ package async_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net"
 	"os"
@@ -80,6 +81,75 @@ func TestE2OneGoroutinePerConnectionAndNoneBehindIt(t *testing.T) {
 	if got := openFiles(); got > files {
 		t.Errorf("open descriptors: got %d after all Disconnects, were %d before", got, files)
 	}
+}
+
+// Disconnect, and a Connect that fails, return when nothing of the connection is
+// left: they wait for its goroutines, whatever those are busy with.
+func TestE2NothingIsLeftWhenTheCallReturns(t *testing.T) {
+	t.Parallel()
+	held := func(release <-chan struct{}, text string) *async.Options {
+		return &async.Options{OnReceive: func(msg json.RawMessage) json.RawMessage {
+			if strings.Contains(string(msg), text) {
+				<-release
+			}
+			return nil
+		}}
+	}
+	waits := func(t *testing.T, what string, done <-chan error, release chan<- struct{}) error {
+		t.Helper()
+		synctest.Wait()
+		select {
+		case <-done:
+			t.Errorf("%s has returned, and the connection still has a goroutine", what)
+			close(release)
+			return nil
+		default:
+		}
+		close(release)
+		return <-done
+	}
+	t.Run("Disconnect, the reader", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T) {
+			release := make(chan struct{})
+			c := dial(t, memory(t, connected("", qmptest.Pause(time.Second), qmptest.Event("E", ""))...), held(release, "event"))
+			time.Sleep(time.Minute)
+			wantNil(t, "Disconnect", waits(t, "Disconnect", do(func() error { return c.Disconnect(t.Context()) }), release))
+		})
+	})
+	t.Run("Close, the writer", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T) {
+			release := make(chan struct{})
+			p := memory(t, connected("")...)
+			c := dial(t, p, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
+				return &rigged{Conn: conn, write: func(b []byte) (int, error) {
+					if strings.Contains(string(b), "stuck") {
+						<-release // longer than a Conn should
+					}
+					return conn.Write(b)
+				}}
+			})})
+			call := start(t.Context(), c, async.Command{Name: "stuck"})
+			synctest.Wait()
+			wantNil(t, "Close", waits(t, "Close", do(c.Close), release))
+			<-call
+		})
+	})
+	t.Run("Connect, the reader", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T) {
+			release := make(chan struct{})
+			opts := held(release, "QMP")
+			opts.Dialer = memory(t, qmptest.Greet(), qmptest.ExpectEOF()).Dial
+			c := newClient(t, opts)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			connecting := do(func() error { return c.Connect(ctx, "") })
+			time.Sleep(time.Minute)
+			wantIs(t, "Connect", waits(t, "Connect", connecting, release), context.DeadlineExceeded)
+		})
+	})
 }
 
 // stuckWriter connects a client to a server that does not read, and leaves a

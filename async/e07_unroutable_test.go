@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
@@ -302,6 +303,33 @@ func TestE7CallersIDs(t *testing.T) {
 		wantValue(t, "an id in an object", got.value, got.err, "5")
 		execute(t, c, "x", "6")
 		wantIdleBooks(t, c)
+	})
+}
+
+// An id is free once its command is answered, even before the caller knows; that
+// this caller then gives up takes nothing from the id's next owner.
+func TestE7IDGoesToItsNextOwner(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("", qmptest.Expect("first"), qmptest.Send(`{"return":1,"id":"mine"}{"event":"E"}`),
+			qmptest.Expect("second"), qmptest.Pause(time.Second), qmptest.Return(`2`))...)
+		var second <-chan result
+		ctx, cancel := context.WithCancel(t.Context())
+		var c *async.Client
+		c = dial(t, p, &async.Options{OnReceive: func(msg json.RawMessage) json.RawMessage {
+			if strings.Contains(string(msg), "event") {
+				// The reply in front of it has been seen, and not handed out yet.
+				second = start(t.Context(), c, async.Command{Name: "second", ID: "mine"})
+				synctest.Wait()
+				cancel()
+				synctest.Wait()
+			}
+			return nil
+		}})
+		_, err := c.Do(ctx, async.Command{Name: "first", ID: "mine"})
+		wantInterrupted(t, "first", err, true, context.Canceled)
+		got := <-second
+		wantValue(t, "second", got.value, got.err, "2")
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -235,24 +237,34 @@ func TestE8GivingUpNamesTheOldest(t *testing.T) {
 // next one.
 func TestE8GrantIsHandedOn(t *testing.T) {
 	t.Parallel()
+	handedOn := 0
 	for range 100 {
 		bubble(t, func(t *testing.T) {
 			steps := expectN("x", 0, window)
-			steps = append(steps, qmptest.Pause(time.Second), qmptest.Return(`{}`, qmptest.Oldest()),
+			steps = append(steps, qmptest.AwaitMark("answer"), qmptest.Return(`{}`, qmptest.Oldest()),
 				qmptest.ExpectFunc("one of the two", func(qmptest.Message) error { return nil }), qmptest.Stall())
-			c := dial(t, memory(t, connected("oob", steps...)...), nil)
+			p := memory(t, connected("oob", steps...)...)
+			giveUp := func() {}
+			c := dial(t, p, &async.Options{OnReceive: func(json.RawMessage) json.RawMessage {
+				giveUp() // on the reader, right before it grants the place
+				return nil
+			}})
 			startN(t.Context(), c, "x", 0, window)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
+			ctx, cancel := context.WithCancel(t.Context())
 			leaving := start(ctx, c, async.Command{Name: "leaving"})
 			synctest.Wait()
 			staying := start(t.Context(), c, async.Command{Name: "staying"})
+			synctest.Wait()
+			giveUp = cancel
+			p.Mark("answer")
 			e := wantAs[*async.ExecInterruptedError](t, "leaving", (<-leaving).err)
 			synctest.Wait()
 			b, _ := async.ReadBooks(c)
 			want := async.Books{Pending: window, Descriptors: 1, Turn: true}
 			if e.Sent {
 				want.Waiting = 1
+			} else {
+				handedOn++
 			}
 			if b != want {
 				t.Fatalf("got %+v, want %+v", b, want)
@@ -261,6 +273,40 @@ func TestE8GrantIsHandedOn(t *testing.T) {
 			wantInterrupted(t, "staying", (<-staying).err, !e.Sent, async.ErrClosed)
 		})
 	}
+	if handedOn == 0 {
+		t.Error("the place was never handed on, so this test has tested nothing")
+	}
+}
+
+// A command that needs two places, and gives up while it waits for the second
+// one, gives the first one back.
+func TestE8GivingUpGivesBothPlacesBack(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		steps := append(expectN("x", 0, window), qmptest.Pause(time.Minute))
+		for range window {
+			steps = append(steps, qmptest.Return(`{}`, qmptest.Oldest()))
+		}
+		var conn net.Conn
+		p := memory(t, connected("oob", append(steps, qmptest.Expect("after"), qmptest.Return(`{}`))...)...)
+		c := dial(t, p, &async.Options{Dialer: rig(p, func(made net.Conn) net.Conn { conn = made; return made })})
+		async.RigSender(c, async.RiggedSender{Try: func(b []byte, _ []*os.File) (int, error) { return conn.Write(b) }})
+		calls := startN(t.Context(), c, "x", 0, window)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		files := []*os.File{os.Stdin}
+		_, err := c.Do(ctx, async.Command{Name: "victim", Files: files})
+		wantInterrupted(t, "victim", err, false, context.DeadlineExceeded)
+		if b, _ := async.ReadBooks(c); b.Descriptors != 1 || b.Waiting != 0 {
+			t.Errorf("got %+v, want the place for descriptors free and nobody waiting", b)
+		}
+		for _, call := range calls {
+			wantNil(t, "x", (<-call).err)
+		}
+		_, err = c.Do(t.Context(), async.Command{Name: "after", Files: files})
+		wantNil(t, "after", err)
+		wantIdleBooks(t, c)
+	})
 }
 
 // Without oob, commands are pipelined freely, and a cancelled call's entry goes

@@ -195,3 +195,46 @@ func TestE11ShortWriteOfABadConnection(t *testing.T) {
 		wantIs(t, "Connect", c.Connect(t.Context(), ""), io.ErrShortWrite)
 	})
 }
+
+// With nothing to wait for, a context that has ended is no reason for an error,
+// not once in many times.
+func TestE11EndedContextOnAnIdleConnection(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		conn, other := qmptest.Pipe()
+		c := newClient(t, &async.Options{SkipGreeting: true, SkipNegotiation: true})
+		wantNil(t, "Attach", c.Attach(t.Context(), conn))
+		wantNil(t, "Disconnect", c.Disconnect(ctx))
+		wantState(t, c, async.Idle)
+		other.Close()
+	}
+}
+
+// A server that has only shut its direction down behind the greeting is still
+// answered.
+func TestE11HalfClosedServerIsAnswered(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		p := memory(t, qmptest.Greet(), qmptest.HalfClose(), qmptest.Expect("qmp_capabilities"), qmptest.ExpectEOF())
+		c := newClient(t, &async.Options{Dialer: p.Dial})
+		wantIs(t, "Connect", c.Connect(t.Context(), ""), io.EOF)
+	}
+}
+
+// But not for longer than the context allows, if it does not read.
+func TestE11HalfClosedServerThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := qmptest.Play(t, &qmptest.ScriptOptions{Network: qmptest.Memory, PipeSize: 16}, qmptest.Greet(), qmptest.HalfClose(), qmptest.StopReading())
+		c := newClient(t, &async.Options{Dialer: p.Dial})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		wantIs(t, "Connect", c.Connect(ctx, ""), context.DeadlineExceeded)
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("took %v, want the 1s of its context", took)
+		}
+	})
+}

@@ -121,6 +121,13 @@ func TestListenWhereSomethingStands(t *testing.T) {
 			}
 			t.Cleanup(func() { ln.Close() })
 		}, false, "somebody listens there"},
+		{"a socket of another type", func(t *testing.T, path string) {
+			conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+		}, false, "wrong type"},
 		{"a file", func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 				t.Fatal(err)

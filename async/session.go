@@ -50,7 +50,7 @@ type session struct {
 	greet  *Greeting  // likewise
 	agreed bool       // likewise: the reply to qmp_capabilities
 
-	asked    chan struct{} // closed when qmp_capabilities was written, or is not going to be
+	asked    chan struct{} // closed when qmp_capabilities is being written, or is not going to be
 	hasAsked func()        // closes asked, once
 
 	// Each takes at most one value, from readLoop, during the handshake.
@@ -174,6 +174,11 @@ func (s *session) readEnded(err error) {
 		// greeting asks for that. The handshake is about to, or gives up by itself.
 		s.flush()
 		<-s.asked
+		select {
+		case <-s.turn: // what was asked is written
+			s.giveTurn()
+		case <-s.done:
+		}
 	}
 	cause := messageError(err)
 	var broken ProtocolError
