@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"syscall"
 	"testing"
@@ -53,6 +54,72 @@ func TestE11DisconnectBeatsConnect(t *testing.T) {
 			t.Fatalf("round %d: the connection is still open", i)
 		}
 		server.Close()
+	}
+}
+
+// attrsHandler calls a function when a logger for a connection is made, which is
+// when the connection is there and its handshake is about to begin.
+type attrsHandler struct {
+	slog.Handler
+	called func()
+}
+
+func (h attrsHandler) WithAttrs([]slog.Attr) slog.Handler {
+	h.called()
+	return h.Handler
+}
+
+// Nor does one whose handshake has nothing left to wait for, whatever else the
+// context has ended with.
+func TestE11DisconnectBeatsAConnectThatCannotFail(t *testing.T) {
+	t.Parallel()
+	for _, cancelled := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			client, server := qmptest.Pipe()
+			defer server.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var c *async.Client
+			var disconnecting <-chan error
+			c = newClient(t, &async.Options{
+				SkipGreeting: true, SkipNegotiation: true, Nickname: "vm7",
+				Logger: slog.New(attrsHandler{slog.DiscardHandler, func() {
+					if disconnecting != nil {
+						return
+					}
+					if cancelled {
+						cancel()
+					}
+					disconnecting = do(func() error { return c.Disconnect(context.Background()) })
+					synctest.Wait()
+				}}),
+				Dialer: func(context.Context) (net.Conn, error) { return client, nil },
+			})
+			err := c.Connect(ctx, "")
+			wantNil(t, "Disconnect", <-disconnecting)
+			wantIs(t, "Connect", err, async.ErrClosed)
+			wantState(t, c, async.Idle)
+		})
+	}
+}
+
+// The same for Listen.
+func TestE11DisconnectBeatsListen(t *testing.T) {
+	t.Parallel()
+	for i := range 200 {
+		c := async.New(nil)
+		w := c.WatchRunstate()
+		listening := do(func() error { return c.Listen(t.Context(), "127.0.0.1:0") })
+		awaitState(t, w, async.Connecting)
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		err := <-listening
+		if state := c.Runstate(); state != async.Idle || c.ListenAddr() != nil {
+			t.Fatalf("round %d: behind Disconnect the client is %v and listens at %v", i, state, c.ListenAddr())
+		}
+		if err != nil { // else it came behind Listen
+			wantIs(t, "Listen", err, async.ErrClosed)
+		}
+		wantTransitions(t, w, "CONNECTING DISCONNECTING IDLE")
 	}
 }
 

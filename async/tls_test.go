@@ -80,9 +80,9 @@ func TestTLS(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 8 {
 				wg.Go(func() {
-					for j := range 50 {
+					for j := range 20 {
 						name := fmt.Sprintf("%d-%d", i, j)
-						v, err := c.Execute(t.Context(), name, map[string]any{"x": strings.Repeat("x", j*1000)})
+						v, err := c.Execute(t.Context(), name, map[string]any{"x": strings.Repeat("x", j*2000)})
 						wantValue(t, name, v, err, `"`+name+`"`)
 					}
 				})
@@ -92,8 +92,8 @@ func TestTLS(t *testing.T) {
 			wantText(t, "with a file", err, "unix socket")
 			wantIdleBooks(t, c)
 			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
-			if seen, err := server.wait(); err != io.EOF || len(seen) != 8*50+1 {
-				t.Errorf("the server got %d commands and then %v, want %d and an EOF, which TLS tells from a cut", len(seen), err, 8*50+1)
+			if seen, err := server.wait(); err != io.EOF || len(seen) != 8*20+1 {
+				t.Errorf("the server got %d commands and then %v, want %d and an EOF, which TLS tells from a cut", len(seen), err, 8*20+1)
 			}
 		})
 	}
