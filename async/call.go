@@ -206,6 +206,9 @@ func (s *session) enter(c *call) error {
 // encode puts the whole message into wbuf. The caller holds the turn.
 func (s *session) encode(c *call) error {
 	s.wbuf = c.cmd.append(s.wbuf[:0], c.id)
+	if err := s.check(c); err != nil {
+		return err
+	}
 	if hook := s.client.opts.OnSend; hook != nil {
 		if other := hook(s.wbuf); other != nil {
 			buf, err := proto.AppendObject(s.wbuf[:0], other)
@@ -213,13 +216,23 @@ func (s *session) encode(c *call) error {
 				return refused(c.cmd.label(), fmt.Errorf("replaced by Options.OnSend: %w", err))
 			}
 			s.wbuf = buf
+			if err := s.check(c); err != nil {
+				return err
+			}
 		}
 	}
+	s.logSent(s.wbuf)
+	return nil
+}
+
+// check refuses what wbuf holds if QEMU could not read it.
+func (s *session) check(c *call) error {
 	if err := c.cmd.checkSize(len(s.wbuf), s.client.opts.maxSend()); err != nil {
 		return err
 	}
 	switch err := proto.CheckSend(s.wbuf); err {
 	case nil:
+		return nil
 	case proto.ErrDepth:
 		return &MessageError{
 			Reason: TooDeep, Command: c.cmd.label(), Limit: proto.MaxSendDepth,
@@ -228,8 +241,6 @@ func (s *session) encode(c *call) error {
 	default:
 		return refused(c.cmd.label(), err)
 	}
-	s.logSent(s.wbuf)
-	return nil
 }
 
 // await waits for the reply of c, which was handed to the writing role.

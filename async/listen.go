@@ -178,7 +178,7 @@ func (a Address) listen(ctx context.Context) (*listenSocket, error) {
 
 // listenUnix binds in a fresh directory that only the owner can enter, takes
 // everybody else's rights off the socket there, and then moves it into place.
-func listenUnix(ctx context.Context, path string) (_ *listenSocket, err error) {
+func listenUnix(ctx context.Context, path string) (l *listenSocket, err error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
@@ -189,16 +189,23 @@ func listenUnix(ctx context.Context, path string) (_ *listenSocket, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = collect(err, os.RemoveAll(dir)) }()
+	defer func() {
+		removeErr := os.RemoveAll(dir)
+		if removeErr != nil && l != nil {
+			removeErr = collect(removeErr, l.Close())
+			l = nil
+		}
+		err = collect(err, removeErr)
+	}()
 	ln, err := bindIn(dir, "s")
 	if err != nil {
 		return nil, err
 	}
 	ln.SetUnlinkOnClose(false)
-	l := &listenSocket{Listener: ln, path: path}
 	made := filepath.Join(dir, "s")
+	var file fs.FileInfo
 	if err = os.Chmod(made, 0o600); err == nil {
-		if l.file, err = os.Lstat(made); err == nil {
+		if file, err = os.Lstat(made); err == nil {
 			err = moveNew(made, path)
 		}
 	}
@@ -206,7 +213,7 @@ func listenUnix(ctx context.Context, path string) (_ *listenSocket, err error) {
 		ln.Close()
 		return nil, err
 	}
-	return l, nil
+	return &listenSocket{Listener: ln, path: path, file: file}, nil
 }
 
 // removeStale makes room at path: a socket at which nobody listens goes, and

@@ -56,7 +56,7 @@ func quit(t *testing.T, q *legacy.QEMUMonitorProtocol, vm *qemutest.Process) {
 
 func TestScript_QEMU(t *testing.T) {
 	t.Parallel()
-	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on,wait=off")
+	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on,wait=on")
 	q := started(t, vm.Path("qmp"))
 	connect(t, q)
 
@@ -93,7 +93,7 @@ func TestScript_QEMU(t *testing.T) {
 
 func TestSendFDSCM_QEMU(t *testing.T) {
 	t.Parallel()
-	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on,wait=off")
+	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on,wait=on")
 	q := started(t, vm.Path("qmp"))
 	connect(t, q)
 	name := filepath.Join(t.TempDir(), "f")

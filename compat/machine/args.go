@@ -45,7 +45,9 @@ func (r *run) commandLine(args []string, files int) ([]string, error) {
 func (r *run) monitorArgs() []string {
 	chardev := "socket,id=" + monitorID + ",path=" + Escape(r.monitor)
 	if r.machine.opts.Monitor == MonitorDial {
-		chardev += ",server=on,wait=off"
+		// QEMU waits for us there before it goes on. With wait=off QEMU 7.2 now
+		// and then leaves a client that comes while it starts without an answer.
+		chardev += ",server=on,wait=on"
 	}
 	if r.machine.opts.StorageDaemon {
 		return []string{"--chardev", chardev, "--monitor", "chardev=" + monitorID}

@@ -171,7 +171,7 @@ func monitorAddr(args []string) (path string, listen bool) {
 		if !ok {
 			continue
 		}
-		rest, listen = strings.CutSuffix(rest, ",server=on,wait=off")
+		rest, listen = strings.CutSuffix(rest, ",server=on,wait=on")
 		return strings.ReplaceAll(rest, ",,", ","), listen
 	}
 	check(fmt.Errorf("no monitor among %q", args))

@@ -53,9 +53,11 @@ func startQEMU(ctx context.Context, binary string) (*machine, error) {
 	}
 	socket := filepath.Join(dir, "qmp.sock")
 
+	// QEMU waits for us before it goes on, and says so. With wait=off, QEMU 7.2 now
+	// and then leaves a client that comes while it starts without an answer.
 	ctx, kill := context.WithCancel(ctx)
 	qemu := exec.CommandContext(ctx, binary,
-		"-machine", "none", "-display", "none", "-qmp", "unix:"+socket+",server=on,wait=off")
+		"-machine", "none", "-display", "none", "-qmp", "unix:"+socket+",server=on,wait=on")
 	qemu.Stderr = os.Stderr
 	stop := func() {
 		kill()
