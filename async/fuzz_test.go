@@ -18,10 +18,10 @@ import (
 // and a state watch pending: it does not panic, every call ends when the stream
 // does, and nothing is left.
 func FuzzEngine(f *testing.F) {
-	whole := strings.Join(dialogue[:], "")
+	whole := strings.Join(recorded, "")
 	f.Add([]byte(whole), byte(0), byte(0))
 	f.Add([]byte(whole), byte(1), byte(1))
-	f.Add([]byte(dialogue[2]+`{"error":{"class":"C","desc":"D"},"id":"mine"}{"return":[],"id":1}`), byte(3), byte(2))
+	f.Add([]byte(recorded[2]+`{"error":{"class":"C","desc":"D"},"id":"mine"}{"return":[],"id":1}`), byte(3), byte(2))
 	f.Add([]byte(`{"error":{"class":"GenericError","desc":"JSON parse error"}}`), byte(7), byte(6))
 	f.Add([]byte(`{"return":{},"id":3}{"return":{},"id":3}{"return":1,"id":null}{"QMP":{}}`+"\r\n[]"), byte(255), byte(10))
 	f.Add([]byte(stream), byte(5), byte(14))

@@ -63,9 +63,11 @@ var rooms = []room{
 	// Starts real programs for integration tests.
 	{dir: "internal/qemutest", floor: 1, modules: []string{backoff, sys}, forTests: true},
 
+	// Drives a real QEMU to its end, again and again; of tests only.
+	{dir: "internal/chaos", floor: 3, forTests: true},
+
 	{dir: "sync", floor: 3},
 	{dir: "legacy", floor: 4},
-	{dir: "internal/transcripts", floor: 4, modules: []string{json}, forTests: true},
 	// Replays the recorded scenarios, for the tests of legacy and compat.
 	{dir: "internal/transcripts", floor: 4, modules: []string{json}, forTests: true},
 
@@ -78,6 +80,8 @@ var rooms = []room{
 	{dir: "examples/*", floor: 8, program: true, modules: []string{backoff}},
 	{dir: "cmd/*", floor: 8, program: true},
 	{dir: "docs", floor: 8, program: true}, // the code on the pages
+	// The matrix of what goes wrong, and what a caller sees.
+	{dir: "internal/faults", floor: 8, forTests: true},
 }
 
 // testModules may be imported by tests alone.

@@ -1,0 +1,149 @@
+package faults
+
+import (
+	"strings"
+	"time"
+
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// script is a connection whose greeting offers capabilities, words apart, and
+// which then goes on with steps.
+func script(capabilities string, steps ...qmptest.Step) []qmptest.Step {
+	return append([]qmptest.Step{
+		qmptest.Greet(strings.Fields(capabilities)...),
+		qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
+	}, steps...)
+}
+
+// events is n events in a row.
+func events(n int) qmptest.Step {
+	return qmptest.Send(strings.Repeat(`{"event": "MANY"}`+"\r\n", n))
+}
+
+var long = `"` + strings.Repeat("x", 64<<10) + `"`
+
+// known are failures that users of other clients have met.
+var known = []fault{
+	{
+		rule: "E9", what: "a reply of more than 64 KiB", then: "it arrives, and so does the next",
+		steps: script("", qmptest.Expect("x"), qmptest.Return(long), qmptest.Expect("y"), qmptest.Return(`1`)),
+		run: func(a *attempt) {
+			a.connected()
+			a.gives("x", long)
+			a.gives("y", `1`)
+		},
+	},
+	{
+		rule: "E12", what: "an event between qmp_capabilities and its reply", then: "it is an event, and each reply reaches its command",
+		steps: []qmptest.Step{
+			qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Event("BETWEEN", ""), qmptest.Return(`{}`),
+			qmptest.Expect("x"), qmptest.Return(`1`), qmptest.Expect("y"), qmptest.Return(`2`),
+		},
+		run: func(a *attempt) {
+			a.connected()
+			a.gives("x", `1`)
+			a.gives("y", `2`)
+			a.hears("BETWEEN")
+		},
+	},
+	{
+		rule: "E12", what: "events in front of the greeting", then: "they are events, and the connection comes about",
+		steps: append([]qmptest.Step{qmptest.Event("EARLY", ""), qmptest.Event("EARLIER", "")}, script("")...),
+		run: func(a *attempt) {
+			a.connected()
+			a.hears("EARLY", "EARLIER")
+		},
+	},
+	{
+		rule: "E5", what: "10,000 events that nobody reads", then: "commands are answered, and the events are there afterwards (qmpsync keeps the newest 1,000)",
+		steps: script("", qmptest.Expect("x"), events(10_000), qmptest.Return(`1`), qmptest.Expect("y"), qmptest.Return(`2`)),
+		run: func(a *attempt) {
+			a.connected()
+			a.gives("x", `1`)
+			a.gives("y", `2`)
+			want := 10_000
+			if a.layer == "qmpsync" {
+				want = 1000
+				_, err := a.poll()
+				a.ends("the first read", err, "OverflowError")
+			}
+			for range want {
+				if ev, err := a.poll(); ev != "MANY" {
+					a.Fatalf("got event %q and error %v, want %d times MANY", ev, err, want)
+				}
+			}
+			a.hears()
+		},
+	},
+	{
+		rule: "E12", what: "a peer that never greets", then: "at the limit, to the moment",
+		steps: []qmptest.Step{qmptest.Stall()},
+		run: func(a *attempt) {
+			err := a.connect()
+			a.ends("connect", err, "ConnectError, GreetingError, context.DeadlineExceeded")
+			a.says(err, "another client")
+			a.took(connectLimit)
+		},
+	},
+	{
+		rule: "E4", what: "the late reply of a command that was given up", then: "the next command gets its own",
+		steps: script("", qmptest.Expect("slow"), qmptest.Pause(2*time.Second), qmptest.Return(`"late"`),
+			qmptest.Expect("next"), qmptest.Return(`"its own"`)),
+		run: func(a *attempt) {
+			a.connected()
+			_, err := a.execute(time.Second, "slow", nil)
+			a.ends("the command", err, "ExecInterruptedError (sent), context.DeadlineExceeded")
+			a.took(time.Second)
+			a.gives("next", `"its own"`)
+		},
+	},
+	{
+		rule: "E5", what: "the machine dies while an event is waited for", then: "at once",
+		steps: script("", qmptest.Event("LAST", ""), qmptest.Pause(time.Second), qmptest.HangUp()),
+		run: func(a *attempt) {
+			a.connected()
+			a.ends("an event wait", <-a.waiting(), "ExecInterruptedError, io.EOF")
+			a.took(time.Second)
+		},
+	},
+	{
+		rule: "E11", what: "a hang-up right behind the reply to quit", then: "the reply arrives",
+		steps: script("", qmptest.Expect("quit"), qmptest.Return(`{}`), qmptest.HangUp()),
+		run: func(a *attempt) {
+			a.connected()
+			a.gives("quit", `{}`)
+			<-a.waiting()
+			a.ends("Disconnect", a.end(), "io.EOF")
+		},
+	},
+	{
+		rule: "E11", what: "a reset right behind the reply to quit", then: "the reply arrives, and the reset is an end of file",
+		steps: script("", qmptest.Expect("quit"), qmptest.Return(`{}`), qmptest.Reset()),
+		run: func(a *attempt) {
+			a.connected()
+			a.gives("quit", `{}`)
+			<-a.waiting()
+			a.ends("Disconnect", a.end(), "io.EOF")
+		},
+	},
+	{
+		rule: "E10", what: "integers over 2^53, either way", then: "they are exact",
+		steps: script("", qmptest.Expect("x", `{"n": 18446744073709551615}`), qmptest.Return(`[9007199254740993, -9223372036854775808, 18446744073709551615]`)),
+		run: func(a *attempt) {
+			a.connected()
+			got, err := a.execute(connectLimit, "x", map[string]any{"n": uint64(1<<64 - 1)})
+			a.is("x", got, err, `[9007199254740993, -9223372036854775808, 18446744073709551615]`)
+		},
+	},
+	{
+		rule: "E10", what: "a monitor that prints over many lines (pretty=on)", then: "it is read like any other",
+		script: qmptest.ScriptOptions{Pretty: true},
+		steps:  script("oob", qmptest.Event("E", `{"a": [1, 2]}`), qmptest.Expect("x"), qmptest.Return(`{"b": {"c": []}}`)),
+		run: func(a *attempt) {
+			a.connected()
+			a.gives("x", `{"b": {"c": []}}`)
+			a.hears("E")
+		},
+	},
+}

@@ -1,0 +1,227 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// session is what a server says in a recorded session: at once, to
+// qmp_capabilities, to the command x, and to the command y. Each line end is put
+// in front of the message behind it, so that the client has asked on when it
+// comes, and each byte belongs to one part.
+var session = []string{
+	`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "EARLY"}` + "\r\n" +
+		`{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}`,
+	"\r\n" + `{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "BETWEEN"}` + "\r\n" + `{"return": {}, "id": 1}`,
+	"\r\n" + `{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": {"a": ["\"}\\", null]}}` + "\r\n" +
+		`{"return": {"x": "}"}, "id": 2}`,
+	"\r\n" + `{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "LATE"}` + "\r\n" +
+		`{"id": 3, "error": {"class": "GenericError", "desc": "no"}}`,
+}
+
+var asks = []string{"", "qmp_capabilities", "x", "y"}
+
+var stages = []string{"before the greeting is whole", "before qmp_capabilities is answered", "before the reply to a command is whole", "before an error reply is whole", "behind the last message"}
+
+// A place is one byte of the session at which something happens.
+type place struct {
+	at     int      // bytes of the session in front of it
+	stage  int      // the part that it is in; len(session) is the end
+	in     int      // bytes of that part in front of it
+	inside bool     // a message has begun and is not whole
+	events []string // those that are whole by then
+	steps  []qmptest.Step
+}
+
+func (p place) String() string {
+	if p.steps == nil {
+		return ""
+	}
+	return fmt.Sprintf("byte %d: ", p.at)
+}
+
+// places are those of the whole session, its end included.
+func places() (all []place) {
+	var at int
+	var events []string
+	for stage, part := range session {
+		in := 0
+		for line := range strings.SplitSeq(part, "\r\n") {
+			for k := range line {
+				all = append(all, place{at: at + in + k, stage: stage, in: in + k, inside: k > 0, events: events})
+			}
+			in += len(line)
+			if _, name, ok := strings.Cut(line, `"event": "`); ok {
+				name, _, _ = strings.Cut(name, `"`)
+				events = append(slices.Clip(events), name)
+			}
+			for range "\r\n" {
+				if in < len(part) {
+					all = append(all, place{at: at + in, stage: stage, in: in, events: events})
+					in++
+				}
+			}
+		}
+		at += len(part)
+	}
+	return append(all, place{at: at, stage: len(session), events: events})
+}
+
+// before is the session up to p.
+func (p place) before() []qmptest.Step {
+	story := parts(0, p.stage)
+	if p.stage < len(session) {
+		story = append(story, ask(p.stage), qmptest.Send(session[p.stage][:p.in]))
+	}
+	return story
+}
+
+// behind is the rest.
+func (p place) behind() []qmptest.Step {
+	if p.stage == len(session) {
+		return nil
+	}
+	return append([]qmptest.Step{qmptest.Send(session[p.stage][p.in:])}, parts(p.stage+1, len(session))...)
+}
+
+func parts(from, to int) (story []qmptest.Step) {
+	for i := from; i < to; i++ {
+		story = append(story, ask(i), qmptest.Send(session[i]))
+	}
+	return story
+}
+
+// ask waits for what the client says in front of a part.
+func ask(part int) qmptest.Step {
+	if asks[part] == "" {
+		return qmptest.Send("")
+	}
+	return qmptest.Expect(asks[part])
+}
+
+// everyByte are the faults that are met at every byte of the session, with a
+// call, a wait for events and a state watch pending: a row for each fault and
+// part.
+func everyByte() []fault {
+	var faults []fault
+	for _, kind := range []struct {
+		what, between, inside string
+		steps                 []qmptest.Step
+	}{
+		{"end of file", "io.EOF", "MessageError (cut off), io.ErrUnexpectedEOF", []qmptest.Step{qmptest.HangUp()}},
+		{"half-close by the server", "io.EOF", "MessageError (cut off), io.ErrUnexpectedEOF", []qmptest.Step{qmptest.HalfClose(), qmptest.Stall()}},
+		{"reset", "ECONNRESET", "ECONNRESET", []qmptest.Step{qmptest.Reset()}},
+		{"stall", "context.DeadlineExceeded", "context.DeadlineExceeded", []qmptest.Step{qmptest.Stall()}},
+	} {
+		for stage, at := range stages {
+			f := fault{rule: "E6 E10", what: kind.what + " " + at}
+			for _, p := range places() {
+				if p.stage == stage {
+					p.steps = append(p.before(), kind.steps...)
+					f.places = append(f.places, p)
+				}
+			}
+			limit := time.Duration(0) // all ends at once
+			if kind.what == "stall" {
+				limit = connectLimit
+			}
+			f.run = func(a *attempt) { a.breaksOff(kind.between, kind.inside, limit) }
+			faults = append(faults, f)
+		}
+	}
+	split := fault{rule: "E10", what: "a pause of a second at any byte", then: "nothing is lost, and all is answered"}
+	for _, p := range places() {
+		p.steps = slices.Concat(p.before(), []qmptest.Step{qmptest.Pause(time.Second)}, p.behind())
+		split.places = append(split.places, p)
+	}
+	split.run = func(a *attempt) {
+		a.connected()
+		events := a.waiting()
+		a.gives("x", `{"x": "}"}`)
+		_, err := a.execute(connectLimit, "y", nil)
+		a.says(err, "no")
+		synctest.Wait()
+		a.end()
+		<-events
+	}
+	return append(faults, split)
+}
+
+// breaksOff drives the session of a server that ends, or says nothing more, at
+// the attempt's place.
+func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
+	cause := between
+	if a.place.inside {
+		cause = inside
+	}
+	broken := a.place.inside || limit > 0
+	part := func(name string) string {
+		if broken && cause != "ECONNRESET" {
+			return name + ", "
+		}
+		return ""
+	}
+	err := a.connect()
+	switch a.place.stage {
+	case 0:
+		a.ends("connect", err, "ConnectError, "+part("GreetingError")+cause)
+	case 1:
+		a.ends("connect", err, "ConnectError, "+part("NegotiationError")+cause)
+	}
+	if err != nil {
+		a.took(limit)
+		a.hears(a.place.events...)
+		_, err = a.next(connectLimit)
+		a.ends("an event wait behind that", err, "StateError")
+		a.took(0)
+		return
+	}
+	heard := make(chan []string, 1)
+	events := together(func() error {
+		var names []string
+		defer func() { heard <- names }()
+		for {
+			name, err := a.next(connectLimit)
+			if err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+	})
+	for i, command := range asks[2:] {
+		v, err := a.execute(connectLimit, command, nil)
+		switch {
+		case a.place.stage == i+2:
+			a.ends("the command", err, "ExecInterruptedError (sent), "+cause)
+			a.took(limit)
+		case command == "x":
+			a.is(command, v, err, `{"x": "}"}`)
+		case command == "y":
+			if !strings.Contains(outcome(err), "ExecuteError") {
+				a.Errorf("%s%s: got error %v, want the server's", a.place, command, err)
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	wantEvents := "ExecInterruptedError, " + cause
+	if limit > 0 {
+		wantEvents = cause // it is the wait that has ended, not the connection
+	}
+	a.ends("an event wait", <-events, wantEvents)
+	if got := <-heard; !slices.Equal(got, a.place.events) {
+		a.Errorf("%sgot events %v, want %v", a.place, got, a.place.events)
+	}
+	synctest.Wait()
+	wantEnd := cause
+	if limit > 0 {
+		wantEnd = "no error"
+	}
+	a.ends("Disconnect", a.end(), wantEnd)
+}
