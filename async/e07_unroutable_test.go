@@ -130,6 +130,24 @@ func TestE7ErrorWithoutID(t *testing.T) {
 	}
 }
 
+// Where the caller of that command has gone, nobody gets it, and the connection
+// goes on.
+func TestE7LateErrorWithoutID(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("oob", qmptest.Expect("x"), qmptest.Pause(2*time.Second),
+			qmptest.ReturnError("GenericError", "JSON parse error", qmptest.NoID()), qmptest.Expect("next"), qmptest.Return(`{}`))...)
+		c := dial(t, p, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Do(ctx, async.Command{Name: "x", TakesUnattributed: true})
+		wantInterrupted(t, "x", err, true, context.DeadlineExceeded)
+		time.Sleep(2 * time.Second) // until the error has come: with another one pending nobody could tell
+		execute(t, c, "next", `{}`)
+		wantIdleBooks(t, c)
+	})
+}
+
 // Also where the error is malformed.
 func TestE7MalformedErrorWithoutID(t *testing.T) {
 	t.Parallel()

@@ -136,13 +136,13 @@ func (s *session) answer(c *call, m proto.Message) {
 }
 
 // unattributed deals with an error reply without an id: the server could not
-// parse some message, and cannot say which.
+// parse some message, and cannot say which. It may be one whose caller has gone.
 func (s *session) unattributed(m proto.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.pending) == 1 {
 		for _, c := range s.pending {
-			if c.cmd.TakesUnattributed && c.cmd.id.Kind == proto.NoID && !c.abandoned {
+			if c.cmd.TakesUnattributed && c.cmd.id.Kind == proto.NoID {
 				s.answer(c, m)
 				return nil
 			}
