@@ -3,6 +3,9 @@ package faults
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -67,6 +70,7 @@ func TestMatrix(t *testing.T) {
 	for _, f := range slices.Concat(known, rules, everyByte()) {
 		rows = append(rows, &row{fault: &f, runs: map[string]int{}})
 	}
+	before := descriptors(t)
 	t.Run("faults", func(t *testing.T) {
 		for _, r := range rows {
 			t.Run(r.rule+" "+r.what, func(t *testing.T) {
@@ -82,10 +86,29 @@ func TestMatrix(t *testing.T) {
 			})
 		}
 	})
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors are open, %d were before", after, before)
+	}
 	if t.Failed() || missing(rows) {
 		return // the page keeps what the last whole run has seen
 	}
 	holdPage(t, rows)
+}
+
+// descriptors counts those that this process has open, where the system lists
+// them.
+func descriptors(t *testing.T) int {
+	// The first socket opens the runtime's own.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil && runtime.GOOS == "linux" {
+		t.Fatal(err)
+	}
+	return len(open)
 }
 
 // missing reports whether a row has not been run in full: -run has left it out.
