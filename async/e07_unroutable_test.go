@@ -54,8 +54,13 @@ func TestE7UnroutableIsDroppedAndLogged(t *testing.T) {
 					warnings = append(warnings, r)
 				}
 			}
-			if len(warnings) != 1 || warnings[0]["qmp"] != "vm7" || warnings[0]["message"] != msg {
-				t.Errorf("warnings in the log: got %v, want one, of vm7, about %s", warnings, msg)
+			// What it returns may be a secret: nobody knows whose it is.
+			logged := msg
+			if !strings.Contains(msg, `"QMP"`) { // that one names the command
+				logged = strings.Replace(msg, `"return":1`, `"return":"***"`, 1)
+			}
+			if len(warnings) != 1 || warnings[0]["qmp"] != "vm7" || warnings[0]["message"] != logged {
+				t.Errorf("warnings in the log: got %v, want one, of vm7, about %s", warnings, logged)
 			}
 			wantIdleBooks(t, c)
 		})

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -545,6 +546,50 @@ func TestE16SecretsAreMaskedInTheLog(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// So are those in replies, also in the late reply of a command that was given
+// up, which is dropped.
+func TestE16SecretsInRepliesAreMasked(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ command, reply, shown string }{
+		{"guest-file-read", `{"count": 7, "buf-b64": "hunter2", "eof": true}`, `"count":7`},
+		{"guest-exec-status", `{"exited": true, "out-data": "hunter2", "err-data": "hunter2"}`, `"exited":true`},
+		{"qom-get", `"hunter2"`, `"return":"***"`},
+		{"qom-get", `{"data": ["hunter2"]}`, `"return":"***"`},
+	} {
+		for _, capability := range []string{"", "oob"} {
+			for _, late := range []bool{false, true} {
+				bubble(t, func(t *testing.T) {
+					p := memory(t, connected(capability, qmptest.Expect(tt.command), qmptest.Pause(2*time.Second), qmptest.Return(tt.reply),
+						qmptest.Expect("query-status"), qmptest.Return(`{"status": "shown"}`))...)
+					var book logbook
+					c := dial(t, p, &async.Options{Logger: book.logger()})
+					limit := time.Minute
+					if late {
+						limit = time.Second
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), limit)
+					defer cancel()
+					value, err := c.Execute(ctx, tt.command, nil)
+					if late {
+						wantIs(t, tt.command, err, context.DeadlineExceeded)
+					} else {
+						wantValue(t, tt.command, value, err, tt.reply)
+					}
+					execute(t, c, "query-status", `{"status": "shown"}`)
+					log := book.buf.String()
+					if strings.Contains(log, "hunter2") || !strings.Contains(log, `\"status\": \"shown\"`) {
+						t.Errorf("late %v: the log hides too much, or too little:\n%s", late, log)
+					}
+					// Of a command that is not known any more nothing is shown.
+					if shown := strconv.Quote(tt.shown); !late && !strings.Contains(log, shown[1:len(shown)-1]) {
+						t.Errorf("the log does not show %s:\n%s", shown, log)
+					}
+				})
+			}
 		}
 	}
 }

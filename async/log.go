@@ -26,10 +26,35 @@ func (s *session) logSent(msg []byte) {
 	}
 }
 
-func (s *session) logReceived(msg []byte) {
-	if s.log.Enabled(context.Background(), slog.LevelDebug) {
-		s.log.Debug("qmp: received", "message", shorten(msg))
+// logReceived logs a message before it is dealt with.
+//
+// Lower half: runs on readLoop.
+func (s *session) logReceived(m proto.Message) {
+	if !s.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
 	}
+	msg := m.Raw
+	if s.phase == established && m.Event == nil {
+		msg = s.maskReply(m)
+	}
+	s.log.Debug("qmp: received", "message", shorten(msg))
+}
+
+// maskReply returns a reply with its secrets taken out: all that it returns, if
+// its command is not known any more.
+func (s *session) maskReply(m proto.Message) []byte {
+	names := []string{"return"}
+	if m.ID.Kind != proto.NoID {
+		s.mu.Lock()
+		if c := s.pending[m.ID]; c != nil {
+			names = secretReplies[c.cmd.Name]
+		}
+		s.mu.Unlock()
+	}
+	if names == nil {
+		return m.Raw
+	}
+	return proto.Mask(m.Raw, names)
 }
 
 // secrets names, by command, the members of the arguments that hold secrets, at
@@ -43,6 +68,13 @@ var secrets = map[string][]string{
 	"guest-set-user-password": {"password"},
 	"guest-exec":              {"env", "input-data"},
 	"guest-file-write":        {"buf-b64"},
+}
+
+// secretReplies names, by command, the members of the replies that hold secrets.
+var secretReplies = map[string][]string{
+	"qom-get":           {"return"},
+	"guest-file-read":   {"buf-b64"},
+	"guest-exec-status": {"out-data", "err-data"},
 }
 
 // mask returns msg, one whole command, with its secrets taken out.

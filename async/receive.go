@@ -24,8 +24,8 @@ func (s *session) receive(raw []byte) error {
 			raw = bytes.TrimSpace(other) // as the framer gives it
 		}
 	}
-	s.logReceived(raw)
 	m := proto.ParseMessage(raw)
+	s.logReceived(m)
 	if m.Event != nil && m.QMP == nil {
 		s.event(m)
 		return nil
@@ -157,7 +157,7 @@ func (s *session) unattributed(m proto.Message) error {
 
 // drop notes a message that nobody gets.
 func (s *session) drop(m proto.Message, why string) {
-	s.log.Warn("qmp: message dropped", slog.String("why", why), slog.String("message", shorten(m.Raw)))
+	s.log.Warn("qmp: message dropped", slog.String("why", why), slog.String("message", shorten(s.maskReply(m))))
 }
 
 // A Greeting is how a server introduces itself (QMP specification, "Server
