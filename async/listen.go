@@ -141,13 +141,11 @@ func (l *listenSocket) Addr() net.Addr {
 // place. It may be called again, and then waits for the first call.
 func (l *listenSocket) Close() (err error) {
 	l.once.Do(func() {
-		err = l.Listener.Close()
-		if l.path == "" {
-			return
+		// The file goes first: while somebody listens, nobody replaces it.
+		if now, statErr := os.Lstat(l.path); l.path != "" && statErr == nil && os.SameFile(now, l.file) {
+			err = os.Remove(l.path)
 		}
-		if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.file) {
-			err = collect(err, os.Remove(l.path))
-		}
+		err = collect(l.Listener.Close(), err)
 	})
 	return err
 }
@@ -182,9 +180,11 @@ func listenUnix(ctx context.Context, path string) (l *listenSocket, err error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	if err := removeStale(ctx, path); err != nil {
+	unlock, err := removeStale(ctx, path)
+	if err != nil {
 		return nil, err
 	}
+	defer unlock()
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".q") // mode 0700
 	if err != nil {
 		return nil, err
@@ -217,8 +217,30 @@ func listenUnix(ctx context.Context, path string) (l *listenSocket, err error) {
 }
 
 // removeStale makes room at path: a socket at which nobody listens goes, and
-// anything else that stands there is an error.
-func removeStale(ctx context.Context, path string) error {
+// anything else that stands there is an error. Until unlock is called no other
+// Listen removes anything in that folder: it might be the socket that is to take
+// the stale one's place.
+func removeStale(ctx context.Context, path string) (unlock func(), err error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	unlock, err = lockDir(ctx, filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStale(ctx, path); err != nil {
+		unlock()
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+// checkStale returns why the file at path, if there is one, cannot be removed.
+func checkStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -236,8 +258,8 @@ func removeStale(ctx context.Context, path string) error {
 		conn.Close()
 		return fmt.Errorf("%w: somebody listens there", inUse)
 	}
-	if !isRefused(err) {
+	if !isRefused(err) && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", inUse, err)
 	}
-	return os.Remove(path)
+	return nil
 }
