@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
 	"github.com/cenkalti/backoff/v4"
 )
@@ -157,6 +158,9 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 		conn, err = dial(ctx)
 		if conn == nil && err == nil {
 			err = errors.New("Options.Dialer returned no connection")
+		}
+		if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
+			<-ctx.Done() // package net looks at the clock itself, and may be ahead of ctx's timer
 		}
 		if err != nil && ctx.Err() != nil && last != nil {
 			return backoff.Permanent(last) // tells more than that this dial was broken off

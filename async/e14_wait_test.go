@@ -184,6 +184,39 @@ func TestE14LastDialErrorIsKept(t *testing.T) {
 	}
 }
 
+// A hasty context's deadline comes a second before its end.
+type hasty struct{ context.Context }
+
+func (h hasty) Deadline() (time.Time, bool) {
+	deadline, ok := h.Context.Deadline()
+	return deadline.Add(-time.Second), ok
+}
+
+// Nor does a dial that has looked at the clock itself, and gives up before the
+// context does.
+func TestE14DialThatGivesUpBeforeItsContext(t *testing.T) {
+	t.Parallel()
+	why := errors.New("the user went home")
+	bubble(t, func(t *testing.T) {
+		dials := 0
+		c := newClient(t, &async.Options{
+			Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) },
+			Dialer: func(ctx context.Context) (net.Conn, error) {
+				if dials++; dials < 3 {
+					return nil, errNoServer
+				}
+				deadline, _ := ctx.Deadline()
+				time.Sleep(time.Until(deadline))
+				return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+			},
+		})
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, why)
+		defer cancel()
+		err := c.Connect(hasty{ctx}, "")
+		wantIs(t, "Connect", err, context.DeadlineExceeded, why, syscall.ECONNREFUSED)
+	})
+}
+
 // The policy bounds the dialling only: the handshake is never made twice.
 func TestE14HandshakeIsNotRepeated(t *testing.T) {
 	t.Parallel()
