@@ -1,0 +1,143 @@
+//go:build linux
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/goqmp/qmp/async"
+)
+
+// A checker that never finds anything proves nothing: the tests of this file are
+// about the checks.
+
+func TestLedgerFindsContradictions(t *testing.T) {
+	for name, tt := range map[string]struct {
+		sent, received int    // how often
+		fate           fate   // what the caller was told
+		cause          string // what the disconnect said
+		want           string // part of the one fault; "" for none
+	}{
+		"answered":                  {1, 1, fate{answered, withValue}, inOrder, ""},
+		"cancelled":                 {1, 0, fate{cancelled, sent}, inOrder, ""},
+		"cancelled, late reply":     {1, 1, fate{cancelled, sent}, inOrder, ""},
+		"withdrawn":                 {1, 0, fate{cancelled, unsent}, inOrder, ""},
+		"ended by the peer":         {1, 0, fate{reset, sent}, reset, ""},
+		"reply in vain, by a close": {1, 1, fate{closedHere, sent}, inOrder, ""},
+
+		"forgotten":             {1, 1, fate{}, inOrder, "no fate"},
+		"sent again":            {2, 1, fate{answered, withValue}, inOrder, "sent twice"},
+		"answered again":        {1, 2, fate{answered, withValue}, inOrder, "more often than sent"},
+		"invented answer":       {1, 0, fate{answered, withError}, inOrder, "never received"},
+		"sent nevertheless":     {1, 0, fate{unconnected, unsent}, inOrder, "without a connection"},
+		"invented sending":      {0, 0, fate{cancelled, sent}, inOrder, "never written"},
+		"executed nevertheless": {1, 1, fate{cancelled, atWindow}, inOrder, "safe to retry"},
+		"lost answer":           {1, 1, fate{endOfFile, sent}, endOfFile, "received and lost"},
+		"two causes":            {1, 0, fate{endOfFile, sent}, inOrder, "the disconnect said in order"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLedger()
+			token := l.open()
+			msg := fmt.Appendf(nil, `{"text": %q}`, token)
+			for range tt.sent {
+				l.sent(msg)
+			}
+			for range tt.received {
+				l.received(msg)
+			}
+			l.ended(token, tt.fate)
+			_, faults := l.settle(tt.cause)
+			wantFault(t, faults, tt.want)
+		})
+	}
+}
+
+func TestLedgerOverConnections(t *testing.T) {
+	for want, f := range map[string]fate{
+		"":                             {closedHere, sent},
+		"answered in a later":          {closedHere, unsent},
+		"is answered in a later conne": {answered, withValue},
+	} {
+		l := newLedger()
+		token := l.open()
+		msg := fmt.Appendf(nil, `{"id": %q, "return": {}}`, token)
+		l.sent(msg)
+		if f.what == answered {
+			l.received(msg)
+		}
+		l.ended(token, f)
+		_, faults := l.settle(inOrder)
+		wantFault(t, faults, "")
+		l.received(msg)
+		late, faults := l.settle(inOrder)
+		wantFault(t, faults, want)
+		if want == "" && late != 1 {
+			t.Errorf("%d late replies, want 1", late)
+		}
+	}
+}
+
+func TestLedgerFindsStrangers(t *testing.T) {
+	for msg, want := range map[string]string{
+		`{"return": {}, "id": 1}`:          "nobody's",
+		`{"return": "chaos-0-"}`:           "nobody has sent",
+		`{"event": "STOP"}`:                "",
+		`{"QMP": {}}`:                      "",
+		`{"error": {"desc": "chaos-0-x"}}`: "nobody has sent",
+	} {
+		l := newLedger()
+		l.received([]byte(msg))
+		_, faults := l.settle(inOrder)
+		wantFault(t, faults, want)
+	}
+}
+
+func wantFault(t *testing.T, faults []string, want string) {
+	t.Helper()
+	switch {
+	case want == "" && len(faults) == 0:
+	case want != "" && len(faults) == 1 && strings.Contains(faults[0], want):
+	default:
+		t.Errorf("got the faults %q, want one with %q, or none if that is empty", faults, want)
+	}
+}
+
+func TestFateOf(t *testing.T) {
+	impatient, cancel := context.WithCancelCause(t.Context())
+	cancel(errImpatient)
+	hung, cancel := context.WithCancelCause(t.Context())
+	cancel(errHang)
+	both := errors.Join(context.Canceled, errImpatient)
+	interrupted := func(sent bool, note string, err error) error {
+		return &async.ExecInterruptedError{Command: "x", Sent: sent, Note: note, Err: err}
+	}
+	for name, tt := range map[string]struct {
+		ctx  context.Context
+		err  error
+		want fate // the zero fate: it explains nothing
+	}{
+		"cancelled":            {impatient, interrupted(true, "", both), fate{cancelled, sent}},
+		"at the window":        {impatient, interrupted(false, "waiting behind it", both), fate{cancelled, atWindow}},
+		"end of file":          {t.Context(), interrupted(false, "", io.EOF), fate{endOfFile, unsent}},
+		"not connected":        {t.Context(), &async.StateError{State: async.Idle, Required: async.Running}, fate{unconnected, unsent}},
+		"only half of it":      {impatient, interrupted(true, "", errImpatient), fate{}},
+		"another's context":    {t.Context(), interrupted(true, "", both), fate{}},
+		"a hang":               {hung, interrupted(true, "", errors.Join(context.Canceled, errHang)), fate{}},
+		"no class of errors":   {t.Context(), io.EOF, fate{}},
+		"an unknown cause":     {t.Context(), interrupted(true, "", errors.New("x")), fate{}},
+		"running, not running": {t.Context(), &async.StateError{State: async.Running, Required: async.Running}, fate{}},
+	} {
+		got, ok := fateOf(tt.ctx, async.Reply{}, tt.err)
+		if ok != (tt.want != fate{}) || ok && got != tt.want {
+			t.Errorf("%s: got %v, %v; want %v", name, got, ok, tt.want)
+		}
+	}
+	if f, ok := fateOf(t.Context(), async.Reply{}, nil); ok {
+		t.Errorf("a reply that is neither value nor error: got %v", f)
+	}
+}
