@@ -27,3 +27,9 @@ func children() []string {
 	}
 	return all
 }
+
+// running reports whether a process is there and has not ended.
+func running(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(text), ") Z ")
+}

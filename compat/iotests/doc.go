@@ -28,9 +28,10 @@
 // Everything is bound to the test. What does not work fails it, with the command,
 // what QEMU or the tool said, and the end of the log; so there are no errors to be
 // handled. Whatever the test has started and made goes at its end, also when it
-// fails or panics; if the test program itself is killed, its processes go all the
-// same, and its directories iot-* stay. A test that is to see something fail has other calls:
-// [VM.CmdError], [RunJobOptions].MayFail, [Test.ImgResult].
+// fails or panics; if the test program itself is killed, or runs into go test's
+// -timeout, its machines, servers and directories go all the same. A test that is
+// to see something fail has other calls: [VM.CmdError], [RunJobOptions].MayFail,
+// [Test.ImgResult].
 //
 // # The guest
 //
@@ -43,6 +44,9 @@
 //
 // # From iotests
 //
+// The page docs/migrating.md sets idioms of both side by side; this table is for
+// looking up names.
+//
 //	iotests                              here
 //	-------                              ----
 //	iotests.main(supported_fmts=...)     Each, Test.RequireFormats, Test.SkipFormats
@@ -54,6 +58,7 @@
 //	add_device, add_object, add_args     VM.AddDevice, VM.AddObject, VM.AddArgs
 //	add_incoming, add_fd, send_fd_scm    VM.AddIncoming, VM.AddFD, VM.PassFD
 //	launch, shutdown, kill               VM.Launch, VM.Shutdown, VM.Kill
+//	set_console, wrapper, get_log        VMOptions.Process, Machine.Console, Log
 //	QemuStorageDaemon                    Test.QSD
 //	vm.qmp, vm.command or vm.cmd         VM.QMP, VM.Cmd, CmdInto; refused: VM.CmdError
 //	vm.qmp(a_b=...)                      VM.QMP("...", machine.Args{"a_b": ...})
@@ -64,6 +69,7 @@
 //	run_job                              VM.RunJob
 //	blockdev_create                      VM.BlockdevCreate
 //	wait_ready, complete_and_wait        VM.WaitReady, VM.CompleteAndWait
+//	wait_ready_and_cancel                VM.WaitReadyAndCancel
 //	wait_until_completed                 VM.WaitUntilCompleted, VM.WaitUntilFailed
 //	cancel_and_wait, pause_job           VM.CancelAndWait, VM.PauseJob, VM.PauseWait
 //	assert_no_active_block_jobs          VM.AssertNoActiveBlockJobs
@@ -78,7 +84,7 @@
 //	qemu_img_measure, compare_images     Test.ImgMeasure, Test.ImgCompare, Test.AssertImagesEqual
 //	image_size                           Test.ImageSize
 //	qemu_img_log, img_info_log           Test.ImgLog, Test.ImgInfoLog
-//	qemu_io, qemu_io_log                 Test.QemuIO, Test.QemuIOLog
+//	qemu_io, qemu_io_log                 Test.QemuIO, Test.QemuIOAs, Test.QemuIOLog
 //	QemuIoInteractive                    Test.OpenQemuIO
 //	qemu_nbd, qemu_nbd_popen             Test.NBDServe, Test.NBDList
 //	log, qmp_log                         Test.Log, VM.QMPLog
@@ -90,6 +96,7 @@
 //	filter_qemu_io, filter_img_info      FilterQemuIO, Test.FilterImgInfo
 //	dictpath, assert_qmp                 Lookup, Get, Test.AssertQMP
 //	assert_qmp_absent                    Test.AssertQMPAbsent
+//	assert_json_filename_equal           Test.AssertJSONFilename
 //	flatten_qmp_object, qmp_to_opts      FlattenQMP, QMPToOpts
 //	ordered_qmp                          OrderedQMP
 //
@@ -100,6 +107,8 @@
 //
 // # Traps
 //
+//   - A relative path means the test's directory, [Test].Dir. A file beside the
+//     test's source is a path of its own: take filepath.Abs.
 //   - A member of a [Dict] is sent as it is written: "node-name", not "node_name".
 //   - A job's options auto-finalize and auto-dismiss cannot be asked for: what was
 //     given to the job is told to [VM.RunJob] as well.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/compat/iotests"
+	"github.com/goqmp/qmp/compat/machine"
 )
 
 // failure runs a test that has to fail, and returns what it says.
@@ -23,6 +24,29 @@ func failure(t *testing.T, test func(*iotests.Test)) string {
 		t.Errorf("passed")
 	}
 	return out.String()
+}
+
+// endlessJob begins the job job0, which waits for somebody to finalize it.
+func endlessJob(it *iotests.Test, vm *iotests.VM) {
+	it.Helper()
+	for _, name := range []string{"a", "b"} {
+		it.TempFile(name, make([]byte, 1<<20))
+		vm.Cmd("blockdev-add", file(name, "raw", it.Path(name)))
+	}
+	vm.Cmd("blockdev-backup", dict{"job-id": "job0", "device": "a", "target": "b", "sync": "full", "auto-finalize": false})
+}
+
+// crash kills a machine behind its back, and waits until it has ended.
+func crash(it *iotests.Test, vm *iotests.VM) {
+	it.Helper()
+	process, err := os.FindProcess(vm.Machine.Pid())
+	if err != nil {
+		it.Fatalf("%v", err)
+	}
+	if err := process.Kill(); err != nil {
+		it.Fatalf("%v", err)
+	}
+	vm.WaitExit()
 }
 
 // What does not work is told in the tool's own words, or QEMU's, with the command.
@@ -101,7 +125,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 				vm.Cmd("quit", nil)
 				vm.EventWait("BLOCK_JOB_READY", nil)
 			},
-			[]string{"BLOCK_JOB_READY", "ended with exit code 0"},
+			[]string{"vm1: wait for BLOCK_JOB_READY: the process has ended with exit code 0", "waited for: BLOCK_JOB_READY"},
 		},
 		"human monitor": {func(it *iotests.Test) { it.QSD(nil).Launch().HMP("info block") }, []string{"a storage daemon has no human monitor"}},
 		"node":          {func(it *iotests.Test) { it.VM(nil).Launch().NodeInfo("nosuch") }, []string{"no node nosuch"}},
@@ -117,13 +141,107 @@ func TestFailuresTellTheTools(t *testing.T) {
 			func(it *iotests.Test) {
 				it.AssertQMP(it.VM(nil).Launch().QMP("query-status", nil), "return/status", "running")
 			},
-			[]string{`another value at "return/status"`, `got: "prelaunch"`, `want: "running"`, "in: {"},
+			[]string{`another value at "return/status"`, `got: "prelaunch"`, `want: "running"`, "in: {", `last command: vm1: {"execute": "query-status"}`},
 		},
 		"no path": {
 			func(it *iotests.Test) {
 				it.AssertQMP(dict{"return": dict{"a": 1}}, "return/b", 1)
 			},
 			[]string{`no member "b" among a`},
+		},
+		"file name": {
+			func(it *iotests.Test) { it.AssertJSONFilename("disk.img", dict{"driver": "raw"}) },
+			[]string{"no file name with json: in front", "got: disk.img"},
+		},
+		"file name that is no JSON": {
+			func(it *iotests.Test) { it.AssertJSONFilename("json:{", dict{"driver": "raw"}) },
+			[]string{"no JSON in the file name", "got: json:{"},
+		},
+		"other file name": {
+			func(it *iotests.Test) {
+				it.AssertJSONFilename(`json:{"driver": "raw", "file.driver": "file"}`, dict{"driver": "qcow2", "file": dict{"driver": "file"}})
+			},
+			[]string{"describes another node", `got: {"driver": "raw", "file.driver": "file"}`, `want: {"driver": "qcow2"`},
+		},
+		"no wrapper": {
+			func(it *iotests.Test) {
+				it.VM(&iotests.VMOptions{Process: &machine.Options{Wrapper: []string{"no-such-strace"}}}).Launch()
+			},
+			[]string{"launch failed", "no-such-strace", "not found"},
+		},
+		"own words": {
+			func(it *iotests.Test) {
+				it.Log("what was logged")
+				it.Errorf("what the test itself has found")
+			},
+			[]string{"what the test itself has found\nthe log ends:\nwhat was logged\n"},
+		},
+		"image": {
+			func(it *iotests.Test) {
+				it.ImgCreate("a", "1M")
+				it.AssertQMP(it.ImgInfo("a"), "virtual-size", 1<<30)
+			},
+			[]string{"got: 1048576", "last command: ", "info --output=json a"},
+		},
+		"too late": {
+			func(it *iotests.Test) { it.VM(nil).Launch().AddBlockdev(file("a", "raw", "a")) },
+			[]string{"vm1: too late for the command line", "blockdev-add", "options: --blockdev '{"},
+		},
+		"too late for a file": {
+			func(it *iotests.Test) { it.VM(nil).Launch().AddFD(os.Stdin, 7) },
+			[]string{"too late for the command line", "file: /dev/stdin"},
+		},
+		"no job": {
+			func(it *iotests.Test) { it.VM(nil).Launch().RunJob("nosuch", nil) },
+			[]string{"vm1: there is no job nosuch, and no event of one", "jobs: []"},
+		},
+		"no job to be paused": {
+			func(it *iotests.Test) { it.VM(nil).Launch().PauseWait("nosuch") },
+			[]string{"there is no job nosuch to be paused", "jobs: []"},
+		},
+		"job that does not get ready": {
+			func(it *iotests.Test) {
+				vm, _, _ := brokenMirror(it)
+				vm.Cmd("blockdev-mirror", dict{"job-id": "job0", "device": "source", "target": "target", "sync": "full", "buf-size": 64 << 10})
+				vm.WaitReady("job0")
+			},
+			[]string{"the job job0 ended before it was ready", `"error": "Input/output error"`},
+		},
+		"job that is gone": {
+			func(it *iotests.Test) {
+				vm, _, _ := brokenMirror(it)
+				vm.Cmd("blockdev-backup", dict{"job-id": "job0", "device": "target", "target": "source", "sync": "full"})
+				vm.WaitJob("job0", "ready")
+			},
+			[]string{"the job job0 is gone, and was not ready", "states: created running", "waiting pending concluded null"},
+		},
+		"end in place of a state": {
+			func(it *iotests.Test) {
+				vm := it.VM(nil).Launch()
+				endlessJob(it, vm)
+				vm.Cmd("quit", nil)
+				vm.WaitExit()
+				vm.WaitJob("job0", "ready")
+			},
+			[]string{"the job job0 is gone, and was not ready", "states: created", "concluded null"},
+		},
+		"crash in place of a state": {
+			func(it *iotests.Test) {
+				vm := it.VM(nil).Launch()
+				endlessJob(it, vm)
+				crash(it, vm)
+				vm.WaitJob("job0", "ready")
+			},
+			[]string{"the job job0 does not get to be ready: machine vm1: wait for JOB_STATUS_CHANGE: the process has ended with signal 9", "states: created running"},
+		},
+		"crash while a job runs": {
+			func(it *iotests.Test) {
+				vm := it.VM(nil).Launch()
+				endlessJob(it, vm)
+				crash(it, vm)
+				vm.RunJob("job0", nil)
+			},
+			[]string{"the job job0 does not get on", "the process has ended with signal 9", "states: created running", "abnormal shutdown: the process had ended by itself"},
 		},
 		"crash": {
 			func(it *iotests.Test) {

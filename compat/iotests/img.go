@@ -114,10 +114,15 @@ func (it *Test) ImgCheck(path string, options ...string) ImageCheck {
 }
 
 // AssertImageClean fails the test if an image has corruptions or leaks. Formats
-// that know no check, such as raw, pass.
-func (it *Test) AssertImageClean(path string) {
+// that know no check, such as raw, pass. It is in the test's format unless the
+// options say otherwise.
+func (it *Test) AssertImageClean(path string, options ...string) {
 	it.Helper()
-	result := it.ImgResult("check", "-f", it.Format, path)
+	args := []string{"check"}
+	if !slices.Contains(options, "-f") {
+		args = append(args, "-f", it.Format)
+	}
+	result := it.ImgResult(append(append(args, options...), path)...)
 	const noChecks = 63
 	if result.ExitCode != noChecks {
 		it.mustBeOK(imgProgram, result)
@@ -150,10 +155,11 @@ func (it *Test) ImgConvert(from, to string, options ...string) {
 	it.Img(append(append(args, options...), from, to)...)
 }
 
-// ImgCompare reports whether a guest would see the same in two images.
+// ImgCompare reports whether a guest would see the same in two images. Both are in
+// the test's format unless the options say otherwise.
 func (it *Test) ImgCompare(a, b string, options ...string) bool {
 	it.Helper()
-	result := it.ImgResult(append(append([]string{"compare"}, options...), a, b)...)
+	result := it.compare(a, b, options)
 	if result.ExitCode > 1 {
 		it.mustBeOK(imgProgram, result)
 	}
@@ -164,10 +170,15 @@ func (it *Test) ImgCompare(a, b string, options ...string) bool {
 // images. Both are in the test's format unless the options say otherwise.
 func (it *Test) AssertImagesEqual(a, b string, options ...string) {
 	it.Helper()
+	it.mustBeOK(imgProgram, it.compare(a, b, options))
+}
+
+func (it *Test) compare(a, b string, options []string) Result {
+	it.Helper()
 	if len(options) == 0 {
 		options = []string{"-f", it.Format, "-F", it.Format}
 	}
-	it.mustBeOK(imgProgram, it.ImgResult(append(append([]string{"compare"}, options...), a, b)...))
+	return it.ImgResult(append(append([]string{"compare"}, options...), a, b)...)
 }
 
 // ImageSize returns the size that a guest would see.

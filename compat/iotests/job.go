@@ -44,7 +44,9 @@ func (vm *VM) Job(id string) (job Job, exists bool) {
 type RunJobOptions struct {
 	// ManualFinalize and ManualDismiss say that the job was started with
 	// auto-finalize, or auto-dismiss, false: then RunJob executes
-	// job-finalize, or job-dismiss, in due time.
+	// job-finalize, or job-dismiss, in due time. Where jobs of one transaction
+	// end together (completion-mode grouped), the job-finalize of one is that of
+	// all: set it for one of them.
 	ManualFinalize, ManualDismiss bool
 
 	// BeforeFinalize is called when the job is pending, ahead of job-finalize:
@@ -138,6 +140,14 @@ func (r *jobRun) run() {
 	r.vm.it.Helper()
 	matches := jobEvents(r.id)
 	r.queue = r.waiting(matches)
+	if len(r.queue) == 0 {
+		jobs := r.vm.Jobs()
+		// What has become of it meanwhile came before the answer.
+		r.queue = r.waiting(matches)
+		if len(r.queue) == 0 && !slices.ContainsFunc(jobs, func(j Job) bool { return j.ID == r.id }) {
+			r.vm.fail("there is no job "+r.id+", and no event of one", "jobs", FormatJSON(jobs))
+		}
+	}
 	for {
 		event := r.next(matches)
 		if event["event"] != "JOB_STATUS_CHANGE" {

@@ -9,10 +9,25 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// WaitReady waits until a job is ready to be completed, and returns the event.
+// WaitReady waits until a job is ready to be completed, and returns the event. A
+// job that ends before that fails the test.
 func (vm *VM) WaitReady(job string) Dict {
 	vm.it.Helper()
-	return vm.EventWait("BLOCK_JOB_READY", Dict{"data": Dict{"device": job}})
+	pattern := Dict{"data": Dict{"device": job}}
+	for {
+		event := vm.EventsWait(
+			machine.EventMatch{Name: "BLOCK_JOB_READY", Pattern: pattern},
+			machine.EventMatch{Name: "BLOCK_JOB_COMPLETED", Pattern: pattern},
+			machine.EventMatch{Name: "BLOCK_JOB_CANCELLED", Pattern: pattern},
+		)
+		if event["event"] == "BLOCK_JOB_READY" {
+			return event
+		}
+		// It may be about an earlier job with that id, whose events nobody took.
+		if now, exists := vm.Job(job); !exists || now.Status == "concluded" {
+			vm.fail("the job "+job+" ended before it was ready", "event", FormatJSON(event))
+		}
+	}
 }
 
 // CompleteAndWait waits until a job is ready, completes it, waits for its end,
@@ -22,6 +37,17 @@ func (vm *VM) CompleteAndWait(job string) Dict {
 	vm.WaitReady(job)
 	vm.Cmd("block-job-complete", Dict{"device": job})
 	return vm.WaitUntilCompleted(job)
+}
+
+// WaitReadyAndCancel waits until a job is ready, cancels it, and waits for its end:
+// a mirror that is cancelled so keeps its target as it was at that moment, and the
+// event that is returned is BLOCK_JOB_COMPLETED.
+func (vm *VM) WaitReadyAndCancel(job string) Dict {
+	vm.it.Helper()
+	vm.WaitReady(job)
+	event := vm.CancelAndWait(job, false)
+	vm.it.AssertQMP(event, "event", "BLOCK_JOB_COMPLETED")
+	return event
 }
 
 // WaitUntilCompleted waits for a job's end, which has to be a success with nothing
@@ -46,7 +72,7 @@ func (vm *VM) WaitUntilFailed(job string) string {
 
 // CancelAndWait cancels a job, waits for its end, and returns the event:
 // BLOCK_JOB_CANCELLED, or BLOCK_JOB_COMPLETED for a mirror that was ready, unless
-// force is set.
+// force is set. (QEMU's command job-cancel is always by force.)
 func (vm *VM) CancelAndWait(job string, force bool) Dict {
 	vm.it.Helper()
 	vm.Cmd("block-job-cancel", Dict{"device": job, "force": force})
@@ -72,17 +98,29 @@ func (vm *VM) waitForEnd(job string) Dict {
 }
 
 // WaitJob waits until a job changes to one of the states, and returns which. The
-// changes before it are taken.
+// changes before it are taken. A job that is gone without having been there fails
+// the test.
 func (vm *VM) WaitJob(id string, states ...string) string {
 	vm.it.Helper()
 	var seen []string
+	gone := false
 	for {
 		ctx, cancel := vm.it.patience()
+		if gone {
+			cancel() // what there was to come has come
+		}
 		event, err := vm.Machine.EventWait(ctx, "JOB_STATUS_CHANGE", Dict{"data": Dict{"id": id}})
 		cancel()
-		if err != nil {
+		switch {
+		case err != nil && gone:
+			vm.fail(fmt.Sprintf("the job %s is gone, and was not %s", id, strings.Join(states, " or ")), "states", strings.Join(seen, " "))
+		case err != nil:
+			jobs := ""
+			if vm.Machine.Running() {
+				jobs = FormatJSON(vm.QMP("query-jobs", nil)["return"])
+			}
 			vm.fail(fmt.Sprintf("the job %s does not get to be %s: %v", id, strings.Join(states, " or "), err),
-				"states", strings.Join(seen, " "), "jobs", FormatJSON(vm.Cmd("query-jobs", nil)))
+				"states", strings.Join(seen, " "), "jobs", jobs)
 		}
 		status := Get[string](vm.it, event, "data/status")
 		for _, wanted := range states {
@@ -91,6 +129,14 @@ func (vm *VM) WaitJob(id string, states ...string) string {
 			}
 		}
 		seen = append(seen, status)
+		if status == "null" {
+			// There may be another one with that id by now.
+			gone = !vm.Machine.Running()
+			if !gone {
+				_, exists := vm.Job(id)
+				gone = !exists
+			}
+		}
 	}
 }
 
@@ -115,7 +161,8 @@ func (vm *VM) PauseWait(job string) {
 				return Get[bool](vm.it, reply, path+"paused") && !Get[bool](vm.it, reply, path+"busy"), FormatJSON(jobs)
 			}
 		}
-		return false, FormatJSON(jobs)
+		vm.fail("there is no job "+job+" to be paused", "jobs", FormatJSON(jobs))
+		return false, ""
 	})
 }
 

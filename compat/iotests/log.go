@@ -87,9 +87,11 @@ func (it *Test) CheckGolden(name string) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
+		it.hasTold()
 		it.Fatalf("%v; with the flag -update it is written from this log:\n%s", err, got)
 	}
 	if wanted := strings.ReplaceAll(string(want), "\r\n", "\n"); got != wanted {
+		it.hasTold()
 		it.Errorf("the log differs from %s (-update writes it anew):\n%s", path, diff(wanted, got))
 	}
 }

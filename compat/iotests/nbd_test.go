@@ -89,10 +89,11 @@ func TestQemuNBD(t *testing.T) {
 			}
 		}
 		it.AssertEqual("the size", it.ImageSize(server.URI), 4<<20)
+		it.QemuIOAs("raw", server.URI, "write -P 3 2M 64k")
 		vm := it.VM(nil).AddBlockdev(dict{
 			"driver": "nbd", "node-name": "disk", "server": dict{"type": "unix", "path": server.Socket}, "export": "the export",
 		}).Launch()
-		vm.IO("disk", "write -P 1 1M 64k")
+		vm.IO("disk", "write -P 1 1M 64k", "read -P 3 2M 64k")
 		vm.Shutdown()
 		server.Stop()
 		it.QemuIO(disk, "read -P 1 1M 64k")

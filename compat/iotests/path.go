@@ -152,13 +152,13 @@ func (it *Test) AssertQMP(v any, path string, want any) {
 	}
 	if any, ok := n.([]any); ok && len(any) > 0 {
 		for _, w := range any {
-			if equal(got, w) {
+			if Equal(got, w) {
 				return
 			}
 		}
 		it.fail("the value at "+strconv.Quote(path)+" is none of those wanted", "got", FormatJSON(got), "want one of", FormatJSON(n), "in", FormatJSON(v))
 	}
-	if !equal(got, n) {
+	if !Equal(got, n) {
 		it.fail("another value at "+strconv.Quote(path)+" than wanted", "got", FormatJSON(got), "want", FormatJSON(n), "in", FormatJSON(v))
 	}
 }
@@ -168,6 +168,26 @@ func (it *Test) AssertQMPAbsent(v any, path string) {
 	it.Helper()
 	if found, err := Lookup(v, path); err == nil {
 		it.fail("there is something at "+strconv.Quote(path), "got", FormatJSON(found), "in", FormatJSON(v))
+	}
+}
+
+// AssertJSONFilename fails the test unless a file name of QEMU's that begins with
+// "json:" describes the wanted node: the same options with the same values, however
+// they are nested, since "file.driver" may stand for a "driver" in "file".
+func (it *Test) AssertJSONFilename(filename string, want any) {
+	it.Helper()
+	text, ok := strings.CutPrefix(filename, "json:")
+	if !ok {
+		it.fail("no file name with json: in front", "got", filename, "want", FormatJSON(want))
+	}
+	var raw json.RawMessage
+	if err := json.Unmarshal([]byte(text), &raw); err != nil {
+		it.fail("no JSON in the file name: "+err.Error(), "got", filename, "want", FormatJSON(want))
+	}
+	got := it.decodeObject(raw)
+	if !Equal(FlattenQMP(got), FlattenQMP(want)) {
+		it.fail("the file name describes another node than wanted",
+			"got", FormatJSON(FlattenQMP(got)), "want", FormatJSON(FlattenQMP(want)))
 	}
 }
 

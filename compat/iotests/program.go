@@ -146,6 +146,7 @@ func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Re
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.WaitDelay = time.Second
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	it.note(quote(cmd.Args))
 	err := cmd.Run()
 	result := Result{Command: cmd.Args, ExitCode: cmd.ProcessState.ExitCode()}
 	var exit *exec.ExitError
@@ -178,7 +179,7 @@ func (it *Test) mustBeOK(p program, result Result) {
 func (it *Test) daemon(p program, args ...string) *machine.Machine {
 	it.Helper()
 	m := machine.ForTest(it.TB, it.find(p), &machine.Options{
-		Args: args, StorageDaemon: true, Monitor: machine.MonitorNone, TempDir: it.sockDir,
+		Args: args, StorageDaemon: true, Monitor: machine.MonitorNone, TempDir: it.sockDir, Dir: it.Dir,
 	})
 	ctx, cancel := it.patience()
 	defer cancel()

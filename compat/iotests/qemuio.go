@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,10 +21,24 @@ func (it *Test) QemuIO(path string, commands ...string) string {
 	return result.Output
 }
 
+// QemuIOAs is QemuIO on an image of another format, such as "raw" for a server's
+// [NBDServer].URI.
+func (it *Test) QemuIOAs(format, path string, commands ...string) string {
+	it.Helper()
+	result := it.qemuIO(format, path, commands)
+	it.mustBeOK(ioProgram, result)
+	return result.Output
+}
+
 // QemuIOResult is QemuIO without a judgement.
 func (it *Test) QemuIOResult(path string, commands ...string) Result {
 	it.Helper()
-	args := []string{"-f", it.Format}
+	return it.qemuIO(it.Format, path, commands)
+}
+
+func (it *Test) qemuIO(format, path string, commands []string) Result {
+	it.Helper()
+	args := []string{"-f", format}
 	for _, command := range commands {
 		args = append(args, "-c", command)
 	}
@@ -56,11 +71,11 @@ type QemuIOSession struct {
 // test.
 func (it *Test) OpenQemuIO(path string, options ...string) *QemuIOSession {
 	it.Helper()
-	args := options
-	if len(options) == 0 {
-		args = []string{"-f", it.Format}
+	args := []string{"-f", it.Format}
+	if slices.Contains(options, "-f") || slices.Contains(options, "--image-opts") {
+		args = nil
 	}
-	s := &QemuIOSession{it: it, cmd: exec.Command(it.find(ioProgram), append(args[:len(args):len(args)], path)...)}
+	s := &QemuIOSession{it: it, cmd: exec.Command(it.find(ioProgram), append(append(args, options...), path)...)}
 	s.cmd.Dir = it.Dir
 	s.cmd.Env = append(os.Environ(), "LC_ALL=C")
 	// One pipe for both, so that what it says stays in order.

@@ -3,7 +3,6 @@ package iotests
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -20,6 +19,7 @@ func (vm *VM) QMP(cmd string, args any) Dict {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
 	defer cancel()
+	vm.it.note(vm.name + ": " + command(cmd, args))
 	reply, err := vm.Machine.QMP(ctx, cmd, args)
 	if err != nil {
 		vm.fail(err.Error(), "command", command(cmd, args))
@@ -44,6 +44,7 @@ func (vm *VM) CmdError(cmd string, args any) *async.ExecuteError {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
 	defer cancel()
+	vm.it.note(vm.name + ": " + command(cmd, args))
 	value, err := vm.Machine.Command(ctx, cmd, args)
 	var refused *async.ExecuteError
 	switch {
@@ -234,16 +235,9 @@ func (vm *VM) PassFD(f *os.File, note string) string {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
 	defer cancel()
-	args := Dict{"opaque": note}
-	reply, err := vm.Machine.Client().Do(ctx, async.Command{Name: "add-fd", Args: args, Files: []*os.File{f}})
+	set, err := vm.Machine.PassFD(ctx, f, note)
 	if err != nil {
-		vm.fail(err.Error(), "command", command("add-fd", args))
+		vm.fail(err.Error(), "command", command("add-fd", Dict{"opaque": note}))
 	}
-	var added struct {
-		Set int64 `json:"fdset-id"`
-	}
-	if err := reply.Decode(&added); err != nil {
-		vm.fail(err.Error(), "command", command("add-fd", args), "reply", string(reply.Raw()))
-	}
-	return fmt.Sprintf("/dev/fdset/%d", added.Set)
+	return set
 }

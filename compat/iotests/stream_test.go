@@ -21,7 +21,7 @@ func chain(it *iotests.Test) (base, top string) {
 	it.ImgCreate(base, "16M")
 	it.QemuIO(base, "write -P 1 0 1M")
 	it.Img("create", "-q", "-f", "qcow2", "-b", base, "-F", it.Format, top)
-	it.Img("bench", "-q", "-w", "-f", "qcow2", "-c", "1", "-s", "1M", "-o", "1M", "--pattern=2", top)
+	it.QemuIOAs("qcow2", top, "write -P 2 1M 1M")
 	return base, top
 }
 
@@ -47,7 +47,7 @@ func TestBlockStream(t *testing.T) {
 
 		it.AssertQMPAbsent(it.ImgInfo(top), "backing-filename")
 		it.Remove(base)
-		it.Img("check", "-f", "qcow2", top)
+		it.AssertImageClean(top, "-f", "qcow2")
 		it.CheckGolden("block-stream")
 	})
 }

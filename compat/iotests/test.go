@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/goqmp/qmp/compat/machine"
 )
 
 // DefaultTimeout is how long a [Test] waits for anything by default: many times
@@ -67,7 +69,8 @@ type Test struct {
 	Format, Protocol   string
 	CacheMode, AIOMode string
 
-	// Dir is the test's own directory, which nobody else can enter.
+	// Dir is the test's own directory, which nobody else can enter. A relative
+	// path means a file in there, to the tools and to machines alike.
 	Dir string
 
 	// Filters go over everything that is logged, behind those given with a
@@ -80,8 +83,10 @@ type Test struct {
 	sockDir string
 	vms     int
 
-	mu  sync.Mutex // guards the field below: progress callbacks may log
-	log []string
+	mu   sync.Mutex // guards the fields below: progress callbacks may log
+	log  []string
+	told bool   // a failure has shown the log's end
+	last string // the last command, of a VM or a tool
 }
 
 // New returns the surroundings of a test. At its end they go, and all that was
@@ -117,6 +122,15 @@ func New(tb TB, opts *Options) *Test {
 		OverStrings(it.FilterTestFiles), OverStrings(it.FilterTestDir),
 		OverStrings(FilterGeneratedNodeIDs),
 	}
+	it.Cleanup(func() {
+		it.Helper()
+		it.mu.Lock()
+		told := it.told
+		it.mu.Unlock()
+		if tail := it.logTail(); it.Failed() && tail != "" && !told {
+			it.Logf("the log ends:\n%s", tail)
+		}
+	})
 	return it
 }
 
@@ -150,16 +164,13 @@ func shortTempDir() string {
 // makeDir makes a directory with mode 0700 that goes at the test's end.
 func (it *Test) makeDir(parent string) string {
 	it.Helper()
-	dir, err := os.MkdirTemp(parent, "iot-")
-	if err == nil {
-		dir, err = filepath.Abs(dir)
-	}
+	dir, remove, err := machine.TempDir(parent, "iot-")
 	if err != nil {
 		it.Fatalf("a directory for the test: %v", err)
 	}
 	it.Cleanup(func() {
 		it.Helper()
-		if err := os.RemoveAll(dir); err != nil {
+		if err := remove(); err != nil {
 			it.Errorf("clean up: %v", err)
 		}
 	})
@@ -204,16 +215,39 @@ func (it *Test) patience() (context.Context, context.CancelFunc) {
 }
 
 // fail ends the test with a story: what failed, and one line for each pair of a
-// heading and a text; empty texts are left out. The end of the log follows.
+// heading and a text; empty texts are left out. The last command, if it is not
+// among them, and the end of the log follow.
 func (it *Test) fail(what string, pairs ...string) {
 	it.Helper()
 	var b strings.Builder
 	b.WriteString(what)
+	told := false
 	for pair := range slices.Chunk(pairs, 2) {
 		writeField(&b, pair[0], pair[1])
+		told = told || pair[0] == "command"
 	}
+	it.mu.Lock()
+	if !told {
+		writeField(&b, "last command", it.last)
+	}
+	it.told = true
+	it.mu.Unlock()
 	writeField(&b, "log", it.logTail())
 	it.Fatalf("%s", b.String())
+}
+
+// hasTold notes that the log was shown.
+func (it *Test) hasTold() {
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	it.told = true
+}
+
+// note notes the last command, for failures that follow from it.
+func (it *Test) note(command string) {
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	it.last = command
 }
 
 // writeField appends a heading and a text, further lines of which are indented.

@@ -1,6 +1,7 @@
 package iotests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ func TestTimeouts(t *testing.T) {
 		"event": {
 			nil,
 			func(_ *Test, vm *VM) { vm.EventWait("NOTHING", Dict{"data": Dict{"x": 1}}) },
-			[]string{"NOTHING", "not within 1s", `waited for: NOTHING {"data": {"x": 1}}`},
+			[]string{"NOTHING", "not within 10s", `waited for: NOTHING {"data": {"x": 1}}`},
 		},
 		"job": {
 			stuck,
@@ -39,7 +40,7 @@ func TestTimeouts(t *testing.T) {
 		"job with progress": {
 			stuck,
 			func(_ *Test, vm *VM) { vm.RunJob("job0", &RunJobOptions{Progress: func(Job) {}}) },
-			[]string{"the job job0 does not get on", "not within 1s", `"status": "pending"`},
+			[]string{"the job job0 does not get on", "not within 10s", `"status": "pending"`},
 		},
 		"job state": {
 			stuck,
@@ -49,20 +50,20 @@ func TestTimeouts(t *testing.T) {
 		"runstate": {
 			nil,
 			func(_ *Test, vm *VM) { vm.WaitForRunstate("shutdown", "paused") },
-			[]string{"waited for a runstate: not within 1s", "now: prelaunch"},
+			[]string{"waited for a runstate: not within 10s", "now: prelaunch"},
 		},
 		"qemu-io": {
 			nil,
 			func(it *Test, _ *VM) {
 				it.TempFile("a", nil)
-				it.OpenQemuIO(it.Path("a"), "-f", "raw").Cmd("sleep 20000")
+				it.OpenQemuIO(it.Path("a"), "-f", "raw").Cmd("sleep 60000")
 			},
-			[]string{"qemu-io does not answer: not within 1s", "command: sleep 20000"},
+			[]string{"qemu-io does not answer: not within 10s", "command: sleep 60000"},
 		},
 		"tool": {
 			nil,
-			func(it *Test, _ *VM) { it.QemuIO(it.Path("a"), "sleep 20000") },
-			[]string{"qemu-io was killed: not within 1s", "sleep 20000"},
+			func(it *Test, _ *VM) { it.QemuIO(it.Path("a"), "sleep 60000") },
+			[]string{"qemu-io was killed: not within 10s", "sleep 60000"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +78,7 @@ func TestTimeouts(t *testing.T) {
 					tt.prepare(it, vm)
 				}
 				// Only for what is to fail: the rest may take its time.
-				it.timeout = time.Second
+				it.timeout = 10 * time.Second
 				defer func() { it.timeout = DefaultTimeout }()
 				tt.act(it, vm)
 			})
@@ -103,8 +104,10 @@ func TestLongTempDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TEST_DIR", long)
+	sockets := ""
 	text := failureOf(func(tb TB) {
 		it := New(tb, &Options{Format: "raw"})
+		sockets = it.sockDir
 		socket := it.SocketPath("nbd")
 		if len(socket) > 100 || !strings.HasPrefix(it.Path("a"), long) {
 			it.Errorf("%s, %s", socket, it.Path("a"))
@@ -122,5 +125,8 @@ func TestLongTempDir(t *testing.T) {
 	}
 	if left, err := os.ReadDir(long); len(left) > 0 || err != nil {
 		t.Error("left behind:", fmt.Sprint(left), err)
+	}
+	if _, err := os.Stat(sockets); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left behind: the sockets' directory %q: %v", sockets, err)
 	}
 }

@@ -33,7 +33,7 @@ func TestImgTools(t *testing.T) {
 		it.ImgConvert(disk, other, "-f", it.Format)
 		it.AssertImagesEqual(disk, other)
 		it.QemuIO(other, "write -P 2 1M 512")
-		if it.ImgCompare(disk, other, "-f", it.Format, "-F", it.Format) {
+		if it.ImgCompare(disk, other) {
 			it.Errorf("two images that differ are said to be equal")
 		}
 		if m := it.ImgMeasure("--size", "4M"); m.Required <= 0 || m.FullyAllocated < 4<<20 || m.Required > m.FullyAllocated {
@@ -131,4 +131,27 @@ func TestRequire(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A relative path means the test's directory, whoever opens it.
+func TestRelativePaths(t *testing.T) {
+	t.Parallel()
+	iotests.Each(t, both, func(it *iotests.Test) {
+		it.ImgCreate("disk.img", "1M")
+		it.QemuIO("disk.img", "write -P 1 0 64k")
+		vm := it.VM(nil).AddDrive("disk.img").Launch()
+		vm.IO("drive0", "read -P 1 0 64k", "write -P 2 64k 64k")
+		vm.Shutdown()
+		daemon := it.QSD(nil).AddBlockdev(file("disk", it.Format, "disk.img")).Launch()
+		daemon.AssertHasNode("disk", "")
+		daemon.Shutdown()
+		server := it.NBDServe("disk.img")
+		it.QemuIOAs("raw", server.URI, "read -P 2 64k 64k")
+		server.Stop()
+		session := it.OpenQemuIO("disk.img", "-r")
+		if text := session.Cmd("read -P 2 64k 64k"); !strings.Contains(text, "read 65536/65536") {
+			it.Errorf("read: %s", text)
+		}
+		session.Close()
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/compat/machine"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -90,64 +91,7 @@ func members(v any) (ms async.Members, ok bool) {
 // value whatever their types are, and true and false are 1 and 0, as in Python.
 // The order of members does not matter. Values are those of QMP, or anything that
 // encoding/json encodes; what it does not encode equals nothing.
-func Equal(a, b any) bool {
-	a, err := normalize(a)
-	if err != nil {
-		return false
-	}
-	b, err = normalize(b)
-	return err == nil && equal(a, b)
-}
-
-// equal is Equal for normalized values.
-func equal(a, b any) bool {
-	if x, ok := members(a); ok {
-		y, ok := members(b)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		byName := make(map[string]any, len(y))
-		for _, m := range y {
-			byName[m.Name] = m.Value
-		}
-		for _, m := range x {
-			value, ok := byName[m.Name]
-			if !ok || !equal(m.Value, value) {
-				return false
-			}
-		}
-		return true
-	}
-	switch a := a.(type) {
-	case []any:
-		b, ok := b.([]any)
-		return ok && slices.EqualFunc(a, b, equal)
-	case string, nil:
-		return a == b
-	}
-	x, y := number(a), number(b)
-	return x != nil && y != nil && x.Cmp(y) == 0
-}
-
-// number returns the exact value of a number or truth value, or nil.
-func number(v any) *big.Rat {
-	switch v := v.(type) {
-	case bool:
-		if v {
-			return big.NewRat(1, 1)
-		}
-		return new(big.Rat)
-	case int64:
-		return new(big.Rat).SetInt64(v)
-	case uint64:
-		return new(big.Rat).SetUint64(v)
-	case *big.Int:
-		return new(big.Rat).SetInt(v)
-	case float64:
-		return new(big.Rat).SetFloat64(v) // nil if it is infinite
-	}
-	return nil
-}
+func Equal(a, b any) bool { return machine.Equal(a, b) }
 
 // FormatJSON returns a value as JSON on one line, as QEMU itself writes it: with a
 // blank behind commas and colons, in ASCII. Members are sorted by name, unless v

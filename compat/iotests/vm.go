@@ -31,6 +31,12 @@ type VMOptions struct {
 	// MayEndBadly lets the process end otherwise than by quit, such as by
 	// Kill, or by a crash that the test is about.
 	MayEndBadly bool
+
+	// Process is what else the process is to have, such as a Wrapper, an Env, a
+	// ConsoleFile, or a Console, which is vm.Machine.Console() then. Its Name,
+	// Args, StorageDaemon, TempDir and Monitor are the harness's, and the default
+	// of its Dir is the test's directory.
+	Process *machine.Options
 }
 
 // A VM is a QEMU, or a storage daemon ([Test.QSD]), and its monitor. Its methods
@@ -74,7 +80,7 @@ func (it *Test) VM(opts *VMOptions) *VM {
 
 // QSD returns a storage daemon that is still to be launched: a [VM] that has block
 // nodes, jobs and exports, but no drives, no devices and no human monitor. Of the
-// options it uses Name, Args and MayEndBadly.
+// options it uses Name, Args, MayEndBadly and Process.
 func (it *Test) QSD(opts *VMOptions) *VM {
 	it.Helper()
 	if opts == nil {
@@ -87,9 +93,14 @@ func (it *Test) newVM(p program, kind string, opts *VMOptions, args []string) *V
 	it.Helper()
 	it.vms++
 	vm := &VM{it: it, daemon: kind == "qsd", mayEnd: opts.MayEndBadly, name: first(opts.Name, label(kind, it.vms))}
-	vm.Machine = machine.New(it.find(p), &machine.Options{
-		Name: vm.name, Args: args, StorageDaemon: vm.daemon, TempDir: it.sockDir,
-	})
+	var process machine.Options
+	if opts.Process != nil {
+		process = *opts.Process
+	}
+	process.Name, process.Args, process.StorageDaemon = vm.name, args, vm.daemon
+	process.TempDir, process.Monitor = it.sockDir, machine.MonitorAccept
+	process.Dir = first(process.Dir, it.Dir)
+	vm.Machine = machine.New(it.find(p), &process)
 	it.Cleanup(func() {
 		it.Helper()
 		vm.end()
@@ -128,8 +139,11 @@ func tail(text string) string {
 // Name returns the name that messages have for the VM.
 func (vm *VM) Name() string { return vm.name }
 
-// AddArgs adds to the command line.
+// AddArgs adds to the command line. It fails the test while the VM runs, when it
+// is too late for that.
 func (vm *VM) AddArgs(args ...string) *VM {
+	vm.it.Helper()
+	vm.mustNotRun("options", quote(args))
 	vm.Machine.AddArgs(args...)
 	return vm
 }
@@ -140,6 +154,7 @@ func (vm *VM) AddArgs(args ...string) *VM {
 // protocol in front, such as "blkdebug::".
 func (vm *VM) AddDrive(path string, options ...string) *VM {
 	it := vm.it
+	it.Helper()
 	// Without auto-read-only=off, -drive has a file open for writing only while
 	// somebody may write. A qemu-io command inside the VM is such a somebody for a
 	// moment: the descriptor changes twice, and requests of a job that are under
@@ -154,6 +169,7 @@ func (vm *VM) AddDrive(path string, options ...string) *VM {
 
 // AddDriveRaw adds the option -drive as it is.
 func (vm *VM) AddDriveRaw(drive string) *VM {
+	vm.it.Helper()
 	vm.drives++
 	return vm.AddArgs("-drive", drive)
 }
@@ -161,20 +177,41 @@ func (vm *VM) AddDriveRaw(drive string) *VM {
 // AddBlockdev adds a node: the text of the option, or a [Dict] with the arguments
 // of the command blockdev-add, which goes onto the command line as JSON, with all
 // its types.
-func (vm *VM) AddBlockdev(node any) *VM { return vm.addOption("--blockdev", node) }
+func (vm *VM) AddBlockdev(node any) *VM {
+	vm.it.Helper()
+	return vm.addOption("--blockdev", node)
+}
 
 // AddDevice adds a device, in the same two ways; in a Dict, "driver" names it.
-func (vm *VM) AddDevice(device any) *VM { return vm.addOption("-device", device) }
+func (vm *VM) AddDevice(device any) *VM {
+	vm.it.Helper()
+	return vm.addOption("-device", device)
+}
 
 // AddObject adds an object such as a throttle group, in the same two ways; in a
 // Dict, "qom-type" names its type.
-func (vm *VM) AddObject(object any) *VM { return vm.addOption("--object", object) }
+func (vm *VM) AddObject(object any) *VM {
+	vm.it.Helper()
+	return vm.addOption("--object", object)
+}
 
 // AddExport adds an export of a storage daemon, in the same two ways; in a Dict,
 // "type" names its type.
-func (vm *VM) AddExport(export any) *VM { return vm.addOption("--export", export) }
+func (vm *VM) AddExport(export any) *VM {
+	vm.it.Helper()
+	return vm.addOption("--export", export)
+}
+
+// mustNotRun fails the test while the VM runs.
+func (vm *VM) mustNotRun(what, added string) {
+	vm.it.Helper()
+	if vm.Machine.Running() {
+		vm.fail("too late for the command line: add to it before Launch, or use a command such as blockdev-add", what, added)
+	}
+}
 
 func (vm *VM) addOption(option string, value any) *VM {
+	vm.it.Helper()
 	text, ok := value.(string)
 	if !ok {
 		text = FormatJSON(value)
@@ -185,11 +222,16 @@ func (vm *VM) addOption(option string, value any) *VM {
 // AddIncoming has the VM wait for a migration from a URI such as "unix:PATH". Its
 // name is there from the launch on. With "defer" it waits for the command
 // migrate-incoming.
-func (vm *VM) AddIncoming(uri string) *VM { return vm.AddArgs("-incoming", uri) }
+func (vm *VM) AddIncoming(uri string) *VM {
+	vm.it.Helper()
+	return vm.AddArgs("-incoming", uri)
+}
 
 // AddFD gives a file to the VM in a descriptor set, so that "/dev/fdset/SET" names
 // it in options and commands. The file stays the caller's.
 func (vm *VM) AddFD(f *os.File, set int) *VM {
+	vm.it.Helper()
+	vm.mustNotRun("file", f.Name())
 	vm.Machine.AddFD(f, set, "")
 	return vm
 }

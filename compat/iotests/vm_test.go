@@ -2,6 +2,7 @@ package iotests_test
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -101,13 +102,16 @@ func TestJobHelpers(t *testing.T) {
 		vm.WaitReady("job0")
 		event := vm.CancelAndWait("job0", false)
 		it.AssertQMP(event, "data/type", "mirror")
+		delete(mirror, "speed")
+		vm.Cmd("blockdev-mirror", mirror)
+		event = vm.WaitReadyAndCancel("job0")
+		it.AssertQMP(event, "data/offset", it.Lookup(event, "data/len"))
 		if jobs := vm.Jobs(); len(jobs) != 0 {
 			it.Errorf("jobs at the end: %v", jobs)
 		}
 
 		// A job whose events nobody has taken, and RunJob for another one with its
 		// id: it looks at its own.
-		delete(mirror, "speed")
 		vm.Cmd("blockdev-mirror", mirror)
 		vm.EventWait("BLOCK_JOB_READY", nil)
 		vm.Cmd("block-job-complete", dict{"device": "job0"})
@@ -121,5 +125,40 @@ func TestJobHelpers(t *testing.T) {
 		if slices.Contains(result.States, "ready") {
 			it.Errorf("states %v: no backup gets ready", result.States)
 		}
+	})
+}
+
+// What a process has besides is given to it, and what is the harness's stays so.
+func TestProcessOptions(t *testing.T) {
+	t.Parallel()
+	it := iotests.New(t, nil)
+	vm := it.VM(&iotests.VMOptions{Name: "mine", Machine: "pc", Process: &machine.Options{
+		Name: "another", Args: []string{"-nosuch"}, TempDir: "/nosuch", Monitor: machine.MonitorNone, StorageDaemon: true,
+		Env: []string{"IOTESTS_TEST=1"}, Console: true, ConsoleFile: it.Path("console"),
+	}}).Launch()
+	it.AssertEqual("the name", vm.Machine.Name(), "mine")
+	vm.Cmd("quit", nil)
+	if text, err := io.ReadAll(vm.Machine.Console()); err != nil || len(text) > 0 {
+		it.Errorf("the console of a guest that does not run: %q, %v", text, err)
+	}
+	vm.Shutdown()
+	it.AssertEqual("the console's file", it.FileSize(it.Path("console")), 0)
+}
+
+// A node that no plain file name describes has one of JSON.
+func TestJSONFilename(t *testing.T) {
+	t.Parallel()
+	iotests.Each(t, both, func(it *iotests.Test) {
+		it.ImgCreate(it.Path("disk"), "1M")
+		vm := it.VM(nil).AddBlockdev(dict{
+			"driver": it.Format, "node-name": "disk", "file": dict{
+				"driver": "blkdebug", "align": 4096, "image": dict{"driver": "file", "filename": it.Path("disk")},
+			},
+		}).Launch()
+		it.AssertJSONFilename(iotests.Get[string](it, vm.NodeInfo("disk"), "file"), dict{
+			"driver": it.Format, "file": dict{
+				"driver": "blkdebug", "align": 4096, "image": dict{"driver": "file", "filename": it.Path("disk")},
+			},
+		})
 	})
 }

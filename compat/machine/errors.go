@@ -58,23 +58,27 @@ func (e *VMLaunchFailure) Error() string {
 	return b.String()
 }
 
+// Unwrap returns Err.
 func (e *VMLaunchFailure) Unwrap() error { return e.Err }
 
 // A ProcessEndedError says that a call failed because the process has ended.
 type ProcessEndedError struct {
 	Machine string
+	Call    string // the command, or what was waited for, as in "wait for STOP"
 	Exit    ExitStatus
 	Output  string // the end of what it wrote to stdout and stderr, at most 8 KiB
 	Err     error  // what the call met: an *async.ExecInterruptedError or *async.StateError
 }
 
+// Error says all of that on one line.
 func (e *ProcessEndedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "machine %s: the process has ended with %v: %v", e.Machine, e.Exit, e.Err)
+	fmt.Fprintf(&b, "machine %s: %s: the process has ended with %v: %v", e.Machine, e.Call, e.Exit, e.Err)
 	writeOutput(&b, e.Output)
 	return b.String()
 }
 
+// Unwrap returns Err.
 func (e *ProcessEndedError) Unwrap() error { return e.Err }
 
 // A Step is one thing that Shutdown did to end the process.

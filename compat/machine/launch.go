@@ -48,8 +48,8 @@ type run struct {
 // behind. A machine that was launched and not shut down since gives
 // [ErrLaunched]. Events of an earlier launch that nobody has taken are dropped.
 //
-// ctx bounds the launch and nothing behind it. The process has this program's
-// working directory and an empty standard input.
+// ctx bounds the launch and nothing behind it. The process has an empty standard
+// input.
 func (m *Machine) Launch(ctx context.Context) error {
 	ctx, callOff := context.WithCancelCause(ctx)
 	defer callOff(nil)
@@ -145,6 +145,7 @@ func (r *run) start(place *place, onEnd func()) error {
 	m.logger().Debug("machine: starting", "command", quoteCommand(argv))
 
 	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = m.opts.Dir
 	cmd.Env = append(os.Environ(), m.opts.Env...)
 	cmd.Stdout, cmd.Stderr = log.file, log.file
 	cmd.ExtraFiles = files

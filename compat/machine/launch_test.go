@@ -296,3 +296,23 @@ func (l lockedWriter) Write(b []byte) (int, error) {
 	defer l.mu.Unlock()
 	return l.w.Write(b)
 }
+
+func TestTempDir(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	dir, remove, err := machine.TempDir(parent, "x-")
+	must(t, err)
+	info, err := os.Stat(dir)
+	must(t, err)
+	if filepath.Dir(dir) != parent || !strings.HasPrefix(filepath.Base(dir), "x-") || info.Mode().Perm() != 0o700 {
+		t.Errorf("%s: %v", dir, info.Mode())
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	must(t, remove())
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if _, _, err := machine.TempDir(filepath.Join(parent, "none"), "x-"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a directory that is not there: %v", err)
+	}
+}

@@ -25,6 +25,19 @@ func Match(value, pattern any) bool {
 	return err == nil && match(v, p)
 }
 
+// Equal reports whether two values are the same JSON: objects have the same
+// members in any order, numbers count by their value whatever their types are,
+// and true and false are 1 and 0, as in Python. Values are as for [Match]; one that
+// cannot be sent equals nothing.
+func Equal(a, b any) bool {
+	v, err := normalize(a)
+	if err != nil {
+		return false
+	}
+	w, err := normalize(b)
+	return err == nil && equal(v, w)
+}
+
 // compile brings the patterns into the form that match wants.
 func compile(matches []EventMatch) ([]EventMatch, error) {
 	compiled := make([]EventMatch, len(matches))

@@ -49,6 +49,11 @@ type Options struct {
 	// Env is added to this program's environment, as "NAME=value".
 	Env []string
 
+	// Dir is the process's working directory. The default is this program's. A
+	// relative path to the binary or the wrapper is meant from there, too, as is
+	// that of ConsoleFile.
+	Dir string
+
 	// TempDir is where the machine makes its directory. The default is
 	// os.TempDir().
 	TempDir string

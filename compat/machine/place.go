@@ -54,6 +54,28 @@ func newPlace(parent string, before *place) (_ *place, err error) {
 	return p, nil
 }
 
+// TempDir makes a directory that only its owner can enter, and that goes even if
+// this program does not get to remove it: a panic or a SIGKILL is noticed as that of
+// a machine is (see the package's comment). parent and pattern are as for
+// [os.MkdirTemp], and dir is absolute. remove removes dir with all that is in it; it
+// is to be called once.
+func TempDir(parent, pattern string) (dir string, remove func() error, err error) {
+	if parent == "" {
+		parent = os.TempDir()
+	}
+	if parent, err = filepath.Abs(parent); err != nil {
+		return "", nil, err
+	}
+	if dir, err = os.MkdirTemp(parent, pattern); err != nil {
+		return "", nil, err
+	}
+	k := startKeeper(dir)
+	return dir, func() error {
+		k.stop()
+		return os.RemoveAll(dir)
+	}, nil
+}
+
 // remove removes everything, processes of the keeper's group that are still there
 // included.
 func (p *place) remove() error {

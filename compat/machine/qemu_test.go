@@ -243,6 +243,15 @@ func TestDescriptors(t *testing.T) {
 	_, err = m.Command(ctx, "blockdev-add", machine.Args{"driver": "file", "node_name": "n0", "filename": "/dev/fdset/3"})
 	must(t, err)
 
+	set, err := m.PassFD(ctx, f, "passed")
+	must(t, err)
+	_, err = m.Command(ctx, "blockdev-add", machine.Args{"driver": "file", "node_name": "n1", "filename": set})
+	must(t, err)
+	unnamed, err := m.PassFD(ctx, f, "")
+	must(t, err)
+	if set == unnamed || !strings.HasPrefix(unnamed, "/dev/fdset/") {
+		t.Errorf("sets %q, %q", set, unnamed)
+	}
 	must(t, m.SendFD(ctx, f, "mine"))
 	_, err = m.Command(ctx, "closefd", machine.Args{"fdname": "mine"})
 	must(t, err)
@@ -257,6 +266,9 @@ func TestDescriptors(t *testing.T) {
 	must(t, m.Shutdown(ctx))
 	if err := m.SendFD(ctx, f, "late"); !errors.Is(err, machine.ErrNotRunning) {
 		t.Errorf("after Shutdown: %v", err)
+	}
+	if set, err := m.PassFD(ctx, f, "late"); !errors.Is(err, machine.ErrNotRunning) || set != "" {
+		t.Errorf("after Shutdown: %q, %v", set, err)
 	}
 }
 

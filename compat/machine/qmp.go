@@ -97,6 +97,29 @@ func (m *Machine) SendFD(ctx context.Context, f *os.File, name string) error {
 	return reply.Err()
 }
 
+// PassFD gives f to the process in a descriptor set of its own, and returns the
+// set's name, "/dev/fdset/N", which commands such as blockdev-add take for a file
+// name: the descriptor travels with the command add-fd. opaque, unless empty, is a
+// text that query-fdsets shows. f stays the caller's; the process closes its own
+// at remove-fd. Errors are those of Command.
+func (m *Machine) PassFD(ctx context.Context, f *os.File, opaque string) (string, error) {
+	args := Args{}
+	if opaque != "" {
+		args["opaque"] = opaque
+	}
+	reply, err := m.do(ctx, async.Command{Name: "add-fd", Args: convert(args), Files: []*os.File{f}})
+	if err != nil {
+		return "", err
+	}
+	var added struct {
+		Set int64 `json:"fdset-id"`
+	}
+	if err := reply.Decode(&added); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("/dev/fdset/%d", added.Set), nil
+}
+
 // do executes cmd, and notes a quit.
 func (m *Machine) do(ctx context.Context, cmd async.Command) (async.Reply, error) {
 	if m.opts.Monitor == MonitorNone {
@@ -142,9 +165,9 @@ func (m *Machine) explain(ctx context.Context, what string, err error) error {
 	grace, cancel := context.WithTimeout(ctx, endGrace)
 	defer cancel()
 	if p == nil || !p.await(grace) {
-		return fmt.Errorf("machine %s: the process is there, but not its monitor's connection: %w", m.opts.Name, err)
+		return fmt.Errorf("machine %s: %s: the process is there, but not its monitor's connection: %w", m.opts.Name, what, err)
 	}
-	return &ProcessEndedError{Machine: m.opts.Name, Exit: p.exit, Output: m.output(outputSize), Err: err}
+	return &ProcessEndedError{Machine: m.opts.Name, Call: what, Exit: p.exit, Output: m.output(outputSize), Err: err}
 }
 
 // decode returns the Go value of validated JSON.

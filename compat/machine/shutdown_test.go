@@ -183,14 +183,15 @@ func TestProcessThatCrashes(t *testing.T) {
 	must(t, err)
 	_, err = m.QMP(ctx, "crash", nil)
 	_, later := m.Command(ctx, "query-status", nil)
-	for what, err := range map[string]error{"the command": err, "the wait for an event": <-waiting, "a later command": later} {
+	for what, err := range map[string]error{"crash": err, "wait for NEVER": <-waiting, "query-status": later} {
 		var ended *machine.ProcessEndedError
 		if !errors.As(err, &ended) {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
 		is(t, ended.Exit, killed, nil)
-		for _, words := range []string{"machine qmp", "signal 9 (killed)", "output: assertion failed"} {
+		is(t, ended.Call, what, nil)
+		for _, words := range []string{"machine qmp: " + what + ": the process has ended", "signal 9 (killed)", "output: assertion failed"} {
 			if !strings.Contains(err.Error(), words) {
 				t.Errorf("%s: no %q in: %v", what, words, err)
 			}
