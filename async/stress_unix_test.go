@@ -20,10 +20,10 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Calls that are cancelled at random moments, a hundred thousand of them: each
-// reply carries its caller's token, nothing arrives twice, nothing arrives of
-// what was said not to be sent, and when the server has answered, nothing is
-// left.
+// Calls that are cancelled at random moments, a hundred thousand of them with and
+// as many without oob: each reply carries its caller's token, nothing arrives
+// twice, nothing arrives of what was said not to be sent, and when the server has
+// answered, nothing is left.
 func TestStressRandomCancellations(t *testing.T) {
 	total := 100_000
 	if testing.Short() {
@@ -48,7 +48,7 @@ func TestStressRandomCancellations(t *testing.T) {
 				if err := c.Attach(t.Context(), client); err != nil {
 					t.Fatal(err)
 				}
-				stress(t, c, server, total/4, capability == "oob", transport == "socket")
+				stress(t, c, server, total/len(transports), capability == "oob", transport == "socket")
 			})
 		}
 	}
