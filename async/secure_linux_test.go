@@ -1,0 +1,236 @@
+package async_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/goqmp/qmp/async"
+)
+
+// holding returns how many descriptors this process has of the file at path.
+func holding(t testing.TB, path string) (n int) {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range list {
+		// An error is that of the directory's own descriptor, which is gone.
+		if target, err := os.Readlink("/proc/self/fd/" + entry.Name()); err == nil && target == path {
+			n++
+		}
+	}
+	return n
+}
+
+// A server can send descriptors that nobody asked for, with a greeting, a reply,
+// an event, or in the middle of a message. None of them stays open here. (Not
+// parallel: it counts what the whole process has open.)
+func TestDescriptorsNobodyAskedForAreNotKept(t *testing.T) {
+	const messages, each = 200, 3
+	client, server := socketPair(t)
+	unasked := fileWith(t, "unasked")
+	raw, err := server.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds := make([]int, each)
+	wantNil(t, "Control", rawControl(unasked, func(fd uintptr) {
+		for i := range fds {
+			fds[i] = int(fd)
+		}
+	}))
+	say := func(text string) {
+		t.Helper()
+		var sendErr error
+		err := raw.Write(func(fd uintptr) bool {
+			sendErr = unix.Sendmsg(int(fd), []byte(text), unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+			return sendErr != unix.EAGAIN
+		})
+		if err = errors.Join(err, sendErr); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	files := openFiles()
+	say(`{"QMP":{"version":{"qemu":{"major":9,"minor":0,"micro":0}},"capabilities":[]}}`)
+	say(`{"return":{},"id":1}`)
+	c := newClient(t, nil)
+	wantNil(t, "Attach", c.Attach(t.Context(), client))
+	l := c.NewListener(nil)
+	for i := range messages {
+		call := start(t.Context(), c, async.Command{Name: "x", ID: fmt.Sprint(i)})
+		say(`{"event":`)
+		say(`"E"}`)
+		say(`{"retu`)
+		// The command must be there before its reply: whoever is answered earlier
+		// was not waiting.
+		waitReadable(t, server, fmt.Sprintf(`"id":"%d"}`, i))
+		say(fmt.Sprintf(`rn":%d,"id":"%d"}`, i, i))
+		got := <-call
+		wantValue(t, "x", got.value, got.err, fmt.Sprint(i))
+	}
+	if got := len(drained(t, l)); got != messages {
+		t.Errorf("got %d events, want %d", got, messages)
+	}
+	if got := holding(t, unasked.Name()); got != 1 {
+		t.Errorf("the file is open %d times behind %d messages with descriptors of it, want once, by this test", got, 3*messages)
+	}
+	if got := openFiles(); got > files {
+		t.Errorf("%d files are open, were %d before", got, files)
+	}
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	if got := openFiles(); got != files-1 {
+		t.Errorf("%d files are open behind Disconnect, were %d with the connection", got, files)
+	}
+}
+
+func rawControl(f *os.File, use func(uintptr)) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(use)
+}
+
+// waitReadable reads from conn until what has come ends in end.
+func waitReadable(t testing.TB, conn net.Conn, end string) {
+	t.Helper()
+	var got []byte
+	buf := make([]byte, 4096)
+	for !strings.HasSuffix(string(got), end) {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, buf[:n]...)
+	}
+}
+
+// Another user cannot connect to where the client listens, even where that user
+// may enter the directory. (Not parallel: the umask is the whole process's.)
+func TestListenRefusesOtherUsers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be another user for a while")
+	}
+	defer syscall.Umask(syscall.Umask(0))
+	path := socketPath(t)
+	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(filepath.Dir(path), "open")
+	ln, err := net.Listen("unix", open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := newClient(t, nil)
+	wantNil(t, "Listen", c.Listen(t.Context(), path))
+	if err := connectAs(65534, open); err != nil {
+		t.Skipf("the directory of a test cannot be entered by others: %v", err)
+	}
+	if err := connectAs(65534, path); !errors.Is(err, unix.EACCES) {
+		t.Errorf("another user connects: got error %v, want %v", err, unix.EACCES)
+	}
+	wantNil(t, "the owner connects", connectAs(os.Getuid(), path))
+}
+
+// connectAs connects to the socket at path as the user uid, and hangs up.
+func connectAs(uid int, path string) error {
+	done := make(chan error)
+	go func() {
+		// The system changes the user of one thread. Were it not to become root
+		// again, it would end with its goroutine, since it would stay locked.
+		runtime.LockOSThread()
+		become := func(uid int) error {
+			const same = ^uintptr(0)
+			if _, _, errno := syscall.RawSyscall(unix.SYS_SETRESUID, same, uintptr(uid), same); errno != 0 {
+				return os.NewSyscallError("setresuid", errno)
+			}
+			return nil
+		}
+		err := become(uid)
+		if err == nil {
+			err = connectOnce(path)
+			if become(0) == nil {
+				runtime.UnlockOSThread()
+			}
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// connectOnce connects in the calling thread.
+func connectOnce(path string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Connect(fd, &unix.SockaddrUnix{Name: path})
+}
+
+// A file that comes to the socket's place while the socket is being made is not
+// replaced: either that file is there, and listening has failed, or the socket.
+// (The kernel tells when it is being made: inotify(7).)
+func TestListenDoesNotReplaceWhatComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	const rounds = 100
+	came := 0
+	for range rounds {
+		path := socketPath(t)
+		dir := filepath.Dir(path)
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		watch := os.NewFile(uintptr(fd), "inotify")
+		if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE); err != nil {
+			t.Fatal(err)
+		}
+		made := do(func() error {
+			if _, err := watch.Read(make([]byte, 4096)); err != nil { // the directory in which the socket is made
+				return err
+			}
+			f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString("precious")
+			return errors.Join(err, f.Close())
+		})
+		c := newClient(t, nil)
+		listenErr := c.Listen(t.Context(), path)
+		switch err := <-made; {
+		case err == nil:
+			came++
+			wantAs[*async.ConnectError](t, "Listen", listenErr)
+			wantIs(t, "Listen", listenErr, fs.ErrExist)
+			wantState(t, c, async.Idle)
+			if text, err := os.ReadFile(path); string(text) != "precious" || err != nil {
+				t.Errorf("the file that came meanwhile: got %q and error %v", text, err)
+			}
+		case errors.Is(err, fs.ErrExist):
+			wantNil(t, "Listen", listenErr)
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		default:
+			t.Fatal(err)
+		}
+		if list, err := os.ReadDir(dir); err != nil || len(list) > 1 {
+			t.Errorf("beside it: got %v and error %v, want nothing", list, err)
+		}
+		watch.Close()
+	}
+	t.Logf("the file came first %d times of %d", came, rounds)
+}
