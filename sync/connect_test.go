@@ -125,8 +125,9 @@ func TestListenAndAccept(t *testing.T) {
 	if err := c.Listen(addr); err != nil {
 		t.Fatal(err)
 	}
-	wantTimeout(t, c.Accept(time.Millisecond), time.Millisecond)
-	wantRunstate(t, c, async.Idle)
+	for c.Runstate() != async.Idle { // a limit that runs out before Accept begins changes nothing
+		wantTimeout(t, c.Accept(time.Millisecond), time.Millisecond)
+	}
 }
 
 // A peer that does not read what is being written to it.

@@ -362,8 +362,16 @@ func sameValues(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// FuzzDifferential holds that a stream is for the Framer what it is for
-// encoding/json: the same objects, with the same members.
+// FuzzDifferential holds that a stream is here what it is for encoding/json: what
+// that takes for an object the Framer gives out, byte by byte, with the same
+// members of the same values; what it refuses, or takes for something else, ends
+// both.
+//
+// They may differ in nothing but this: numbers come in Go's types (see convert),
+// and one of too many digits is an error where it is converted. Of repeated names
+// both take the last one, for invalid UTF-8 and lone surrogates both put U+FFFD,
+// and both keep upper and lower case apart, since encoding/json decodes into maps
+// here.
 func FuzzDifferential(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s))
@@ -410,6 +418,62 @@ func FuzzDifferential(f *testing.F) {
 			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("%q:\ngot  %#v\nwant %#v", raw, got, want)
 			}
+
+			decoded, err := Decode(msg)
+			if isFault(err, BadNumber) && len(msg) > MaxDigits {
+				continue // FuzzDecode knows which numbers may be
+			}
+			converted, _ := convert(t, want)
+			if err != nil || !reflect.DeepEqual(decoded, converted) {
+				t.Fatalf("%q:\ngot  %#v, %v\nwant %#v", raw, decoded, err, converted)
+			}
 		}
 	})
+}
+
+// FuzzMask holds that nothing is left of what has a secret's name, however that is
+// written, and nothing else is changed.
+func FuzzMask(f *testing.F) {
+	for _, s := range objects {
+		f.Add([]byte(s), "a", "b")
+		f.Add([]byte(`{"\u0061": `+s+`, "b": [{"a": `+s+`}], "c": `+s+`, "d": "a", "A": "b"}`), "a", "execute")
+	}
+	f.Add([]byte(`{"a":{"a":"\"a\":"},"b":"a","":"x"}`), "", "\ufffd")
+	f.Fuzz(func(t *testing.T, raw []byte, first, second string) {
+		if !stdjson.Valid(raw) {
+			return
+		}
+		names := []string{first, second}
+		given := bytes.Clone(raw)
+		masked := Mask(raw, names)
+		if !bytes.Equal(raw, given) {
+			t.Fatal("wrote into what was given")
+		}
+		want, err := Decode(raw)
+		if err != nil {
+			return // a long number
+		}
+		if got := decodedOrErr(masked); !reflect.DeepEqual(got, withoutSecrets(want, names)) {
+			t.Fatalf("%s without %q:\ngot  %s", raw, names, masked)
+		}
+	})
+}
+
+// withoutSecrets is Mask for values.
+func withoutSecrets(v any, names []string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			if slices.Contains(names, name) {
+				v[name] = "***"
+			} else {
+				v[name] = withoutSecrets(v[name], names)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutSecrets(v[i], names)
+		}
+	}
+	return v
 }
