@@ -1,6 +1,7 @@
 package async_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,8 +10,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -233,4 +236,90 @@ func TestListenDoesNotReplaceWhatComesMeanwhile(t *testing.T) {
 		watch.Close()
 	}
 	t.Logf("the file came first %d times of %d", came, rounds)
+}
+
+// staleSocket returns the path of a socket at which nobody listens any more.
+func staleSocket(t *testing.T) string {
+	t.Helper()
+	path := socketPath(t)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.SetUnlinkOnClose(false)
+	wantNil(t, "Close", ln.Close())
+	return path
+}
+
+// Of several that find the same stale socket one listens there, and is not thrown
+// out by the others, nor by one that has just closed.
+func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
+	t.Parallel()
+	const rounds, rivals = 100, 3
+	for range rounds {
+		path := staleSocket(t)
+		clients := make([]*async.Client, rivals)
+		errs := make([]error, rivals)
+		begin := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range rivals {
+			clients[i] = newClient(t, nil)
+			wg.Go(func() {
+				<-begin
+				errs[i] = clients[i].Listen(t.Context(), path)
+			})
+		}
+		close(begin)
+		wg.Wait()
+		var winners []*async.Client
+		for i, err := range errs {
+			if err == nil {
+				winners = append(winners, clients[i])
+			} else {
+				wantAs[*async.ConnectError](t, "Listen", err)
+			}
+		}
+		if len(winners) != 1 {
+			t.Fatalf("%d of %d listen at the same path (%v), want one", len(winners), rivals, errs)
+		}
+
+		// While one closes, another listens there as soon as it can.
+		next := newClient(t, nil)
+		closed := do(winners[0].Close)
+		for {
+			err := next.Listen(t.Context(), path)
+			if err == nil {
+				break
+			}
+			wantIs(t, "Listen", err, syscall.EADDRINUSE)
+		}
+		wantNil(t, "Close", <-closed)
+		accepts(t, next, "unix", path)
+	}
+}
+
+// A folder that somebody keeps locked is waited for, and no longer than the
+// context says.
+func TestListenInALockedFolder(t *testing.T) {
+	t.Parallel()
+	path := staleSocket(t)
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	wantNil(t, "flock", unix.Flock(int(dir.Fd()), unix.LOCK_EX))
+	c := newClient(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err = c.Listen(ctx, path)
+	wantAs[*async.ConnectError](t, "Listen", err)
+	wantIs(t, "Listen", err, context.DeadlineExceeded)
+	wantText(t, "Listen", err, "lock", filepath.Dir(path))
+	wantState(t, c, async.Idle)
+
+	listening := do(func() error { return c.Listen(t.Context(), path) })
+	wantNil(t, "flock", unix.Flock(int(dir.Fd()), unix.LOCK_UN))
+	wantNil(t, "Listen", <-listening)
+	accepts(t, c, "unix", path)
 }
