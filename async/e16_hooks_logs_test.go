@@ -484,6 +484,8 @@ var secretCommands = []struct {
 	{"object-add", `{"qom-type":"tls","id":"shown","list":[{"password":"hunter2"}]}`},
 	{"object-add", `{"qom-type":"secret","id":"shown","data":{"deep":["hunter2"]}}`},
 	{"object-add", `{"qom-type":"secret","id":"shown","d\u0061ta":"hunter2"}`},
+	{"blockdev-add", `{"driver":"raw","node-name":"shown","file":{"driver":"https","url":"x","cookie":"hunter2"}}`},
+	{"blockdev-reopen", `{"options":[{"driver":"https","node-name":"shown","cookie":"hunter2"}]}`},
 	{"set_password", `{"protocol":"shown","password":"hunter2"}`},
 	{"change-vnc-password", `{"password":"hunter2","x":"shown"}`},
 	{"qom-set", `{"path":"shown","property":"p","value":"hunter2"}`},

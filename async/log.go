@@ -61,6 +61,8 @@ func (s *session) maskReply(m proto.Message) []byte {
 // any depth.
 var secrets = map[string][]string{
 	"object-add":              {"data", "password"},
+	"blockdev-add":            {"cookie"}, // of an HTTP server
+	"blockdev-reopen":         {"cookie"},
 	"qom-set":                 {"value"},
 	"set_password":            {"password"},
 	"change-vnc-password":     {"password"},
