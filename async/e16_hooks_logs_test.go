@@ -491,6 +491,7 @@ var secretCommands = []struct {
 	{"qom-set", `{"path":"shown","property":"p","value":"hunter2"}`},
 	{"qom-set", `{"path":"shown","property":"p","value":{"a":["hunter2"]}}`},
 	{"human-monitor-command", `{"command-line":"set_password vnc hunter2","x":"shown"}`},
+	{"sev-inject-launch-secret", `{"packet-header":"shown","secret":"hunter2"}`},
 	{"guest-set-user-password", `{"username":"shown","password":"hunter2","crypted":false}`},
 	{"guest-exec", `{"path":"shown","env":["TOKEN=hunter2"],"input-data":"hunter2"}`},
 	{"guest-file-write", `{"handle":1,"x":"shown","buf-b64":"hunter2"}`},

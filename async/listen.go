@@ -228,7 +228,7 @@ func removeStale(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStale(ctx, path); err != nil {
+	if err := checkStale(path); err != nil {
 		unlock()
 		return nil, err
 	}
@@ -240,7 +240,7 @@ func removeStale(ctx context.Context, path string) (unlock func(), err error) {
 }
 
 // checkStale returns why the file at path, if there is one, cannot be removed.
-func checkStale(ctx context.Context, path string) error {
+func checkStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -252,10 +252,8 @@ func checkStale(ctx context.Context, path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%w: the file there is no socket, and is left alone", inUse)
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	err = probe(path)
 	if err == nil {
-		conn.Close()
 		return fmt.Errorf("%w: somebody listens there", inUse)
 	}
 	if !isRefused(err) && !errors.Is(err, fs.ErrNotExist) {

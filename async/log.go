@@ -60,16 +60,17 @@ func (s *session) maskReply(m proto.Message) []byte {
 // secrets names, by command, the members of the arguments that hold secrets, at
 // any depth.
 var secrets = map[string][]string{
-	"object-add":              {"data", "password"},
-	"blockdev-add":            {"cookie"}, // of an HTTP server
-	"blockdev-reopen":         {"cookie"},
-	"qom-set":                 {"value"},
-	"set_password":            {"password"},
-	"change-vnc-password":     {"password"},
-	"human-monitor-command":   {"command-line"},
-	"guest-set-user-password": {"password"},
-	"guest-exec":              {"env", "input-data"},
-	"guest-file-write":        {"buf-b64"},
+	"object-add":               {"data", "password"},
+	"blockdev-add":             {"cookie"}, // of an HTTP server
+	"blockdev-reopen":          {"cookie"},
+	"qom-set":                  {"value"},
+	"set_password":             {"password"},
+	"change-vnc-password":      {"password"},
+	"human-monitor-command":    {"command-line"},
+	"sev-inject-launch-secret": {"secret"},
+	"guest-set-user-password":  {"password"},
+	"guest-exec":               {"env", "input-data"},
+	"guest-file-write":         {"buf-b64"},
 }
 
 // secretReplies names, by command, the members of the replies that hold secrets.
@@ -81,10 +82,9 @@ var secretReplies = map[string][]string{
 
 // mask returns msg, one whole command, with its secrets taken out.
 func mask(msg []byte) []byte {
-	cmd := proto.ParseCommand(msg)
-	names := secrets[cmd.Name]
-	if names == nil || cmd.Arguments == nil {
-		return msg
+	names := secrets[proto.ParseCommand(msg).Name]
+	if names == nil {
+		return msg // others have none; an Object may have them outside its arguments, by mistake
 	}
 	return proto.Mask(msg, names)
 }

@@ -323,3 +323,13 @@ func TestListenInALockedFolder(t *testing.T) {
 	wantNil(t, "Listen", <-listening)
 	accepts(t, c, "unix", path)
 }
+
+// A client that finds somebody listening is no peer for that one.
+func TestListenDoesNotDisturbWhoListens(t *testing.T) {
+	t.Parallel()
+	path := socketPath(t)
+	first, second := newClient(t, nil), newClient(t, nil)
+	wantNil(t, "Listen", first.Listen(t.Context(), path))
+	wantIs(t, "Listen where another listens", second.Listen(t.Context(), path), syscall.EADDRINUSE)
+	accepts(t, first, "unix", path)
+}

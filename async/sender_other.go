@@ -30,3 +30,12 @@ func isReset(err error) bool {
 func isRefused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaConnRefused)
 }
+
+// probe reports, with a nil error, that somebody listens at path.
+func probe(path string) error {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+	}
+	return err
+}
