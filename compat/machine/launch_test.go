@@ -236,6 +236,13 @@ func TestPaths(t *testing.T) {
 			if filepath.Dir(dir) != parent || len(path) > 80 {
 				t.Errorf("%s: directory %s, socket %s", name, dir, path)
 			}
+			for _, d := range []string{dir, filepath.Dir(path)} {
+				info, err := os.Stat(d)
+				must(t, err)
+				if info.Mode().Perm() != 0o700 {
+					t.Errorf("%s: %s: %v", name, d, info.Mode())
+				}
+			}
 			must(t, m.Launch(t.Context()))
 			must(t, m.Shutdown(t.Context()))
 			if _, err := os.Stat(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) {
