@@ -275,15 +275,26 @@ func (s *session) cancel(ctx context.Context, c *call) (proto.Message, error) {
 	default:
 	}
 	switch {
-	case c.withdrawn, !s.oob && c.id.Kind == proto.NumberID && c.cmd.Name != "quit":
+	case c.withdrawn:
+		s.settle(c)
+	case !s.oob && c.id.Kind == proto.NumberID && c.cmd.Name != "quit":
 		// An id of the engine's is never used again, so a late reply is
 		// recognised without the entry.
 		s.settle(c)
+		s.forsake(c)
 	default:
 		c.abandoned = true // its place in the window is taken until the server answers
 	}
 	s.mu.Unlock()
 	return proto.Message{}, s.interrupted(c, contextError(ctx), "")
+}
+
+// forsake notes that c may be answered yet, possibly without an id. mu is held.
+func (s *session) forsake(c *call) {
+	if f := &s.forsaken; c.id.Number > f.newest {
+		f.newest, f.takes = c.id.Number, c.cmd.TakesUnattributed
+	}
+	s.forsaken.count++
 }
 
 // settle ends c's time as an unanswered command. mu is held.

@@ -135,22 +135,118 @@ func TestE7ErrorWithoutID(t *testing.T) {
 	}
 }
 
+// giveUp executes x for a second, in vain.
+func giveUp(t *testing.T, c *async.Client, takes bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := c.Do(ctx, async.Command{Name: "x", TakesUnattributed: takes})
+	wantInterrupted(t, "x", err, true, context.DeadlineExceeded)
+}
+
+var lateError = qmptest.ReturnError("GenericError", "JSON parse error", qmptest.NoID())
+
 // Where the caller of that command has gone, nobody gets it, and the connection
 // goes on.
 func TestE7LateErrorWithoutID(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T) {
-		p := memory(t, connected("oob", qmptest.Expect("x"), qmptest.Pause(2*time.Second),
-			qmptest.ReturnError("GenericError", "JSON parse error", qmptest.NoID()), qmptest.Expect("next"), qmptest.Return(`{}`))...)
-		c := dial(t, p, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := c.Do(ctx, async.Command{Name: "x", TakesUnattributed: true})
-		wantInterrupted(t, "x", err, true, context.DeadlineExceeded)
-		time.Sleep(2 * time.Second) // until the error has come: with another one pending nobody could tell
-		execute(t, c, "next", `{}`)
-		wantIdleBooks(t, c)
-	})
+	for _, capability := range []string{"", "oob"} {
+		bubble(t, func(t *testing.T) {
+			p := memory(t, connected(capability, qmptest.Expect("x"), qmptest.Pause(2*time.Second), lateError,
+				qmptest.Expect("next"), qmptest.Return(`{}`),
+				qmptest.Expect("y"), lateError)...)
+			c := dial(t, p, nil)
+			giveUp(t, c, true)
+			time.Sleep(2 * time.Second) // until the error has come: with another one pending nobody could tell
+			execute(t, c, "next", `{}`)
+			wantIdleBooks(t, c)
+			// That one is done with.
+			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+			wantNil(t, "y", err)
+			wantAs[*async.ExecuteError](t, "y", reply.Err())
+		})
+	}
+}
+
+// While one that was given up may be meant, another one does not get it.
+func TestE7LateErrorWithoutIDIsNotAnothers(t *testing.T) {
+	t.Parallel()
+	for _, capability := range []string{"", "oob"} {
+		for _, takes := range []bool{false, true} {
+			bubble(t, func(t *testing.T) {
+				p := memory(t, connected(capability, qmptest.Expect("x"), qmptest.Expect("y"), lateError, qmptest.ExpectEOF())...)
+				c := dial(t, p, nil)
+				giveUp(t, c, takes)
+				_, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+				wantInterrupted(t, "y", err, true)
+				wantAs[*async.ServerParseError](t, "y", err)
+			})
+		}
+	}
+}
+
+// Of several that were given up, or of one that does not take it, nobody knows
+// which is meant.
+func TestE7LateErrorWithoutIDOfSeveral(t *testing.T) {
+	t.Parallel()
+	for _, capability := range []string{"", "oob"} {
+		for _, takes := range [][]bool{{true, true}, {false}} {
+			bubble(t, func(t *testing.T) {
+				var steps []qmptest.Step
+				for range takes {
+					steps = append(steps, qmptest.Expect("x"))
+				}
+				p := memory(t, connected(capability, append(steps, qmptest.Pause(2*time.Second), lateError, qmptest.ExpectEOF())...)...)
+				c := dial(t, p, nil)
+				for _, takes := range takes {
+					giveUp(t, c, takes)
+				}
+				time.Sleep(2 * time.Second)
+				wantAs[*async.ServerParseError](t, "Disconnect", c.Disconnect(t.Context()))
+			})
+		}
+	}
+}
+
+// A late reply says that it is answered, and so does the reply to a later command;
+// another message says nothing.
+func TestE7LateReplySettlesWhatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	late := func(id string) []qmptest.Step {
+		return []qmptest.Step{qmptest.Pause(2 * time.Second), qmptest.Send(`{"return":{},"id":` + id + `}`)}
+	}
+	for _, tt := range []struct {
+		name    string
+		steps   []qmptest.Step // behind x, whose id is 2
+		later   bool           // z is executed meanwhile
+		settled bool
+	}{
+		{"its own", late("2"), false, true},
+		{"a later one's", []qmptest.Step{qmptest.Expect("z"), qmptest.Return(`{}`)}, true, true},
+		{"an earlier one's", late("1"), false, false},
+		{"an id that was never used", late("99"), false, false},
+		{"a text", late(`"2"`), false, false},
+	} {
+		bubble(t, func(t *testing.T) {
+			steps := append(append([]qmptest.Step{qmptest.Expect("x")}, tt.steps...), qmptest.Expect("y"), lateError)
+			if !tt.settled {
+				steps = append(steps, qmptest.ExpectEOF())
+			}
+			c := dial(t, memory(t, connected("", steps...)...), nil)
+			giveUp(t, c, true)
+			if tt.later {
+				execute(t, c, "z", `{}`)
+			}
+			time.Sleep(2 * time.Second)
+			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+			if tt.settled {
+				wantNil(t, tt.name, err)
+				wantAs[*async.ExecuteError](t, tt.name, reply.Err())
+			} else {
+				wantAs[*async.ServerParseError](t, tt.name, err)
+			}
+		})
+	}
 }
 
 // Also where the error is malformed.

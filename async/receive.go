@@ -107,6 +107,9 @@ func (s *session) route(m proto.Message) error {
 		s.drop(m, "greeting behind the handshake")
 	case m.ID.Kind != proto.NoID:
 		s.mu.Lock()
+		if n := m.ID.Number; m.ID.Kind == proto.NumberID && n >= s.forsaken.newest && n <= s.client.lastID.Load() {
+			s.forsaken = forsaken{}
+		}
 		c := s.pending[m.ID]
 		if c == nil {
 			s.mu.Unlock()
@@ -140,7 +143,11 @@ func (s *session) answer(c *call, m proto.Message) {
 func (s *session) unattributed(m proto.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.pending) == 1 {
+	switch f := s.forsaken; {
+	case f.count == 1 && f.takes && len(s.pending) == 0:
+		s.forsaken = forsaken{}
+		return nil
+	case f.count == 0 && len(s.pending) == 1:
 		for _, c := range s.pending {
 			if c.cmd.TakesUnattributed && c.cmd.id.Kind == proto.NoID {
 				s.answer(c, m)

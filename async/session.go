@@ -59,6 +59,7 @@ type session struct {
 
 	mu          sync.Mutex         // guards the fields below; held briefly, never across I/O
 	pending     map[proto.ID]*call // written, or being written, and unanswered; nil once ended
+	forsaken    forsaken           // given up, and not in pending any more
 	oob         bool               // the capability is enabled; set before Running
 	window      gate               // in-band commands; in force with oob only
 	descriptors gate               // commands with descriptors; in force with oob only
@@ -79,6 +80,16 @@ const (
 	awaitNegotiation
 	established
 )
+
+// forsaken is what is known of the commands that were given up behind their
+// first byte and may be unanswered yet, though they are not pending any more:
+// those without oob, where answers come in the order of the commands. It takes no
+// room for each, since a server that does not answer may be asked for ever.
+type forsaken struct {
+	newest uint64 // its id; 0 if all are answered
+	count  int    // how many were given up since all were
+	takes  bool   // the newest one takes an error without an id
+}
 
 // delivery is a reply on its way to its caller.
 type delivery struct {
