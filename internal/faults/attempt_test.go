@@ -44,6 +44,7 @@ type attempt struct {
 	conns  []weak.Pointer[watched]
 	closed []*atomic.Bool // of the same connections
 
+	dialled  int // how often
 	dials    int // that are to fail yet
 	dialErr  error
 	writeErr atomic.Pointer[error] // of every write, if it is set
@@ -57,6 +58,7 @@ func (a *attempt) failWrites(err error) { a.writeErr.Store(&err) }
 
 // dial is the client's Dialer.
 func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
+	a.dialled++
 	if a.dials > 0 {
 		a.dials--
 		return nil, a.dialErr
@@ -155,9 +157,12 @@ func (a *attempt) run(t *testing.T) {
 		for i, conn := range a.conns {
 			// One collection may take what a preempted goroutine's frame still
 			// has in it for a pointer; what really holds on outlasts them all.
-			for range 10 {
+			for n := range 10 {
 				synctest.Wait()
 				if runtime.GC(); conn.Value() == nil {
+					if n > 0 {
+						t.Logf("connection %d went with collection %d only", i, n+1)
+					}
 					break
 				}
 			}
@@ -248,6 +253,7 @@ var sentinels = []struct {
 	{syscall.EPIPE, "EPIPE"},
 	{syscall.ECONNREFUSED, "ECONNREFUSED"},
 	{os.ErrNotExist, "os.ErrNotExist"},
+	{syscall.EACCES, "EACCES"},
 	{syscall.EBADF, "EBADF"},
 	{context.DeadlineExceeded, "context.DeadlineExceeded"},
 	{async.ErrClosed, "ErrClosed"},
@@ -305,6 +311,9 @@ func (a *attempt) hears(want ...string) {
 	var got []string
 	for {
 		ev, err := a.poll()
+		if err != nil {
+			a.Errorf("%spoll: %v", a.place, err)
+		}
 		if err != nil || ev == "" {
 			break
 		}
@@ -355,13 +364,31 @@ func (a *attempt) pending(limit time.Duration, name string, args any) <-chan res
 	})
 }
 
-// waiting waits for an event in a goroutine of its own.
-func (a *attempt) waiting() <-chan error {
-	return together(func() error {
+// A heard is what a wait for events came to.
+type heard struct {
+	events []string
+	err    error
+}
+
+// waiting waits for events in a goroutine of its own.
+func (a *attempt) waiting() <-chan heard {
+	return together(func() (h heard) {
 		for {
-			if _, err := a.next(connectLimit); err != nil {
-				return err
+			ev, err := a.next(connectLimit)
+			if err != nil {
+				h.err = err
+				return h
 			}
+			h.events = append(h.events, ev)
 		}
 	})
+}
+
+// heard requires the events that a wait has met, and what ended it.
+func (a *attempt) heard(h heard, events []string, end string) {
+	a.Helper()
+	a.ends("an event wait", h.err, end)
+	if !slices.Equal(h.events, events) {
+		a.Errorf("%sgot events %v, want %v", a.place, h.events, events)
+	}
 }

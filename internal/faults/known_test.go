@@ -103,7 +103,7 @@ var known = []fault{
 		steps: script("", qmptest.Event("LAST", ""), qmptest.Pause(time.Second), qmptest.HangUp()),
 		run: func(a *attempt) {
 			a.connected()
-			a.ends("an event wait", <-a.waiting(), "ExecInterruptedError, io.EOF")
+			a.heard(<-a.waiting(), []string{"LAST"}, "ExecInterruptedError, io.EOF")
 			a.took(time.Second)
 		},
 	},

@@ -32,6 +32,7 @@ type client interface {
 	poll() (event string, err error) // "" for none
 	accept() error
 	end() error // says why the connection has ended
+	close() error
 	engine() *async.Client
 }
 
@@ -117,6 +118,7 @@ func (a *asyncClient) poll() (string, error) {
 }
 
 func (a *asyncClient) end() error            { return a.c.Disconnect(a.within(closeLimit)) }
+func (a *asyncClient) close() error          { return a.c.Close() }
 func (a *asyncClient) engine() *async.Client { return a.c }
 
 type syncClient struct{ c *qmpsync.Client }
@@ -170,6 +172,7 @@ func (s syncClient) poll() (string, error) {
 }
 
 func (s syncClient) end() error            { return s.c.Disconnect() }
+func (s syncClient) close() error          { return s.c.Close() }
 func (s syncClient) engine() *async.Client { return s.c.Async() }
 
 type legacyClient struct{ q *legacy.QEMUMonitorProtocol }
@@ -230,4 +233,5 @@ func (l legacyClient) next(limit time.Duration) (string, error) {
 
 func (l legacyClient) poll() (string, error) { return name(l.q.PullEvent(legacy.NoWait)) }
 func (l legacyClient) end() error            { return l.q.Close() }
+func (l legacyClient) close() error          { return l.q.Close() }
 func (l legacyClient) engine() *async.Client { return l.q.Sync().Async() }

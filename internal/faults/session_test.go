@@ -104,9 +104,9 @@ func ask(part int) qmptest.Step {
 	return qmptest.Expect(asks[part])
 }
 
-// everyByte are the faults that are met at every byte of the session, with a
-// call, a wait for events and a state watch pending: a row for each fault and
-// part.
+// everyByte are the faults that are met at every byte of the session, with what
+// can be pending there, a call and a wait for events, and a state watch: a row for
+// each fault and part.
 func everyByte() []fault {
 	var faults []fault
 	for _, kind := range []struct {
@@ -134,7 +134,7 @@ func everyByte() []fault {
 			faults = append(faults, f)
 		}
 	}
-	split := fault{rule: "E10", what: "a pause of a second at any byte", then: "nothing is lost, and all is answered"}
+	split := fault{rule: "E10", what: "a pause of a second at any byte", then: "no event is lost, and all is answered"}
 	for _, p := range places() {
 		p.steps = slices.Concat(p.before(), []qmptest.Step{qmptest.Pause(time.Second)}, p.behind())
 		split.places = append(split.places, p)
@@ -144,10 +144,10 @@ func everyByte() []fault {
 		events := a.waiting()
 		a.gives("x", `{"x": "}"}`)
 		_, err := a.execute(connectLimit, "y", nil)
-		a.says(err, "no")
+		a.ends("a refused command", err, "ExecuteError")
 		synctest.Wait()
-		a.end()
-		<-events
+		a.ends("Disconnect", a.end(), "no error")
+		a.heard(<-events, []string{"EARLY", "BETWEEN", "STOP", "LATE"}, "ErrClosed")
 	}
 	return append(faults, split)
 }
@@ -173,6 +173,9 @@ func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
 	case 1:
 		a.ends("connect", err, "ConnectError, "+part("NegotiationError")+cause)
 	}
+	if a.place.stage >= 2 && err != nil {
+		a.Fatalf("%sconnect: %v", a.place, err)
+	}
 	if err != nil {
 		a.took(limit)
 		a.hears(a.place.events...)
@@ -181,18 +184,7 @@ func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
 		a.took(0)
 		return
 	}
-	heard := make(chan []string, 1)
-	events := together(func() error {
-		var names []string
-		defer func() { heard <- names }()
-		for {
-			name, err := a.next(connectLimit)
-			if err != nil {
-				return err
-			}
-			names = append(names, name)
-		}
-	})
+	events := a.waiting()
 	for i, command := range asks[2:] {
 		v, err := a.execute(connectLimit, command, nil)
 		switch {
@@ -202,7 +194,7 @@ func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
 		case command == "x":
 			a.is(command, v, err, `{"x": "}"}`)
 		case command == "y":
-			if !strings.Contains(outcome(err), "ExecuteError") {
+			if outcome(err) != "ExecuteError" {
 				a.Errorf("%s%s: got error %v, want the server's", a.place, command, err)
 			}
 		}
@@ -214,10 +206,7 @@ func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
 	if limit > 0 {
 		wantEvents = cause // it is the wait that has ended, not the connection
 	}
-	a.ends("an event wait", <-events, wantEvents)
-	if got := <-heard; !slices.Equal(got, a.place.events) {
-		a.Errorf("%sgot events %v, want %v", a.place, got, a.place.events)
-	}
+	a.heard(<-events, a.place.events, wantEvents)
 	synctest.Wait()
 	wantEnd := cause
 	if limit > 0 {
