@@ -311,7 +311,7 @@ func TestE1LongestPath_QEMU(t *testing.T) {
 func TestE1VsockIsBounded(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("vsock needs Linux")
+		qemutest.Lacks(t, "vsock needs Linux")
 	}
 	c := newClient(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

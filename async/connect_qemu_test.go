@@ -94,7 +94,7 @@ func hasIPv6(t *testing.T) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skipf("no IPv6 on this machine: %v", err)
+		qemutest.Lacks(t, "no IPv6 on this machine: %v", err)
 	}
 	ln.Close()
 }

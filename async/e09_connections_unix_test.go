@@ -23,16 +23,7 @@ type bareServer int
 // to qmp_capabilities. That one is given ahead, as a server may.
 func newBareServer(t testing.TB) (net.Conn, bareServer) {
 	t.Helper()
-	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		t.Fatal(err)
-	}
+	fds := socketPairFDs(t)
 	t.Cleanup(func() { syscall.Close(fds[1]) })
 	f := os.NewFile(uintptr(fds[0]), "socketpair")
 	defer f.Close()

@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/goqmp/qmp/internal/qemutest"
+
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/goqmp/qmp/async"
@@ -310,7 +312,7 @@ func (s *stepsPolicy) NextBackOff() time.Duration {
 func TestE14RealSocket(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("a unix socket's file cannot be moved there")
+		qemutest.Lacks(t, "a unix socket's file cannot be moved there")
 	}
 	s := qmptest.Start(t, nil)
 	path := socketPath(t)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goqmp/qmp/internal/qemutest"
+
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 )
@@ -85,7 +87,7 @@ func TestListenOverTCP(t *testing.T) {
 func TestListenInTheAbstractNamespace(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("Linux has that alone")
+		qemutest.Lacks(t, "Linux has that alone")
 	}
 	name := "@goqmp-test-" + strconv.Itoa(os.Getpid())
 	c := newClient(t, nil)
@@ -208,7 +210,7 @@ func TestPathTooLong(t *testing.T) {
 func TestLongestPath(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("a way around the limit is known on Linux alone")
+		qemutest.Lacks(t, "a way around the limit is known on Linux alone")
 	}
 	const most = len(syscall.RawSockaddrUnix{}.Path) - 1
 	dir := filepath.Dir(socketPath(t))

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goqmp/qmp/internal/qemutest"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/goqmp/qmp/async"
@@ -124,7 +126,7 @@ func waitReadable(t testing.TB, conn net.Conn, end string) {
 // may enter the directory. (Not parallel: the umask is the whole process's.)
 func TestListenRefusesOtherUsers(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can be another user for a while")
+		qemutest.Lacks(t, "only root can be another user for a while")
 	}
 	defer syscall.Umask(syscall.Umask(0))
 	path := socketPath(t)
@@ -140,7 +142,7 @@ func TestListenRefusesOtherUsers(t *testing.T) {
 	c := newClient(t, nil)
 	wantNil(t, "Listen", c.Listen(t.Context(), path))
 	if err := connectAs(65534, open); err != nil {
-		t.Skipf("the directory of a test cannot be entered by others: %v", err)
+		qemutest.Lacks(t, "the directory of a test cannot be entered by others: %v", err)
 	}
 	if err := connectAs(65534, path); !errors.Is(err, unix.EACCES) {
 		t.Errorf("another user connects: got error %v, want %v", err, unix.EACCES)

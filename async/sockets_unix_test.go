@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// socketPair returns the two ends of a pair of unix sockets, which are closed
-// when the test is over.
-func socketPair(t testing.TB) (client, server *net.UnixConn) {
+// socketPairFDs returns the descriptors of a pair of unix sockets.
+func socketPairFDs(t testing.TB) [2]int {
 	t.Helper()
 	syscall.ForkLock.RLock()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
@@ -23,6 +22,14 @@ func socketPair(t testing.TB) (client, server *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return fds
+}
+
+// socketPair returns the two ends of a pair of unix sockets, which are closed
+// when the test is over.
+func socketPair(t testing.TB) (client, server *net.UnixConn) {
+	t.Helper()
+	fds := socketPairFDs(t)
 	var conns [2]*net.UnixConn
 	for i, fd := range fds {
 		f := os.NewFile(uintptr(fd), "socketpair")

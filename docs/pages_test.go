@@ -1,39 +1,18 @@
 package docs_test
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/goqmp/qmp/internal/qemutest"
 	"go.uber.org/goleak"
 )
 
-// TestMain gives the tests a directory for temporary files of their own, and
-// requires that nothing is left in it.
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "d") // a short name: there will be sockets in it
-	if err == nil {
-		err = os.Setenv("TMPDIR", dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		left, err := filepath.Glob(filepath.Join(dir, "*"))
-		if len(left) > 0 || err != nil {
-			fmt.Fprintln(os.Stderr, "the tests have left:", left, err)
-			code = max(code, 1)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		os.Exit(code)
-	}))
+	finish := qemutest.OwnTempDir()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { finish(code) }))
 }
 
 // TestPages requires every piece of Go in migrating.md to be in the examples,

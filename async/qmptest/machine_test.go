@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/goqmp/qmp/internal/qemutest"
 )
 
 // An exchange is what a client sends, and the lines that come back.
@@ -207,22 +209,13 @@ func TestMachineIsLikeQEMU(t *testing.T) {
 // startQEMU starts a QEMU 7.2 and connects to it, or skips the test.
 func startQEMU(t *testing.T, args ...string) *peer {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("a short run needs no QEMU")
-	}
-	binary := os.Getenv("QMP_TEST_QEMU")
-	if binary == "" {
-		binary = "qemu-system-x86_64"
-	}
+	binary := qemutest.Find(t, qemutest.QEMU)
 	version, err := exec.Command(binary, "-version").Output()
 	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("no QEMU, which CI must have: %v", err)
-		}
-		t.Skipf("no QEMU on the PATH or in QMP_TEST_QEMU: %v", err)
+		t.Fatal(err)
 	}
 	if !bytes.Contains(version, []byte("version 7.2.")) {
-		t.Skipf("the machine is modelled on QEMU 7.2, and this is %s", version)
+		qemutest.Lacks(t, "the machine is modelled on QEMU 7.2, and this is %s", version)
 	}
 
 	// QEMU connects to the test, which so needs not wait for its socket.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/goqmp/qmp/internal/qemutest"
 )
 
 // dial makes an in-memory connection that has negotiated.
@@ -33,7 +35,7 @@ func TestServerNetworks(t *testing.T) {
 		t.Run("network "+network, func(t *testing.T) {
 			s, err := NewServer(&Options{Network: network})
 			if err != nil && network == TCP6 {
-				t.Skipf("no IPv6: %v", err)
+				qemutest.Lacks(t, "no IPv6: %v", err)
 			}
 			if err != nil {
 				t.Fatal(err)

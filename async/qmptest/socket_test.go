@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/goqmp/qmp/internal/qemutest"
 )
 
 // greetAndHangUp is a whole script over any kind of connection.
@@ -56,7 +58,7 @@ func TestScriptOverTCP(t *testing.T) {
 func TestScriptOverTCP6(t *testing.T) {
 	ln, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
-		t.Skipf("no IPv6: %v", err)
+		qemutest.Lacks(t, "no IPv6: %v", err)
 	}
 	ln.Close()
 	script := Play(t, &ScriptOptions{Network: TCP6}, greetAndHangUp()...)

@@ -2,13 +2,12 @@ package iotests_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
 
+	"github.com/goqmp/qmp/internal/qemutest"
 	"go.uber.org/goleak"
 )
 
@@ -26,28 +25,12 @@ func TestMain(m *testing.M) {
 		// They wait for processes and disks much more than they compute.
 		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	}
-	// A short one, since there will be sockets in it.
-	dir, err := os.MkdirTemp("", "i")
-	if err == nil {
-		err = os.Setenv("TMPDIR", dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	finish := qemutest.OwnTempDir()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		left, err := filepath.Glob(filepath.Join(dir, "*"))
+		var left []string
 		for _, process := range children() {
 			left = append(left, "process "+process)
 		}
-		if len(left) > 0 || err != nil {
-			fmt.Fprintln(os.Stderr, "the tests have left:", left, err)
-			code = max(code, 1)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		os.Exit(code)
+		finish(code, left...)
 	}))
 }

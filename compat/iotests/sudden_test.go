@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goqmp/qmp/internal/qemutest"
+
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
@@ -43,7 +45,7 @@ func TestSuddenEnd(t *testing.T) {
 	t.Parallel()
 	iotests.New(t, nil)
 	if runtime.GOOS == "windows" {
-		t.Skip("nobody cleans up there")
+		qemutest.Lacks(t, "nobody cleans up there")
 	}
 	for _, mode := range []string{"panic", "kill"} {
 		t.Run(mode, func(t *testing.T) {

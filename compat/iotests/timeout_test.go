@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/goqmp/qmp/internal/qemutest"
 )
 
 // What does not come is not waited for for ever, and what is there instead is told.
@@ -96,9 +98,7 @@ func TestTimeouts(t *testing.T) {
 
 // Where the directory for temporary files has a long name, sockets go elsewhere.
 func TestLongTempDir(t *testing.T) {
-	if testing.Short() {
-		t.Skip("skipped by -short: needs QEMU")
-	}
+	qemutest.Find(t, qemutest.QEMU)
 	long := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	if err := os.Mkdir(long, 0o700); err != nil {
 		t.Fatal(err)

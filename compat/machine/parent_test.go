@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goqmp/qmp/internal/qemutest"
+
 	"github.com/goqmp/qmp/compat/machine"
 )
 
@@ -38,7 +40,7 @@ func playParent(args []string) {
 func TestSuddenEndOfThisProgram(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("there is no keeper on this system")
+		qemutest.Lacks(t, "there is no keeper on this system")
 	}
 	for _, mode := range []string{"panic", "kill", "wrapper"} {
 		t.Run(mode, func(t *testing.T) {

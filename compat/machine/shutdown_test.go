@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goqmp/qmp/internal/qemutest"
+
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"
 )
@@ -273,7 +275,7 @@ func TestWrapper(t *testing.T) {
 	must(t, m.Launch(ctx))
 	kids := children(m.Pid())
 	if len(kids) != 1 {
-		t.Skipf("this system does not tell what %d has started: %q", m.Pid(), kids)
+		qemutest.Lacks(t, "this system does not tell what %d has started: %q", m.Pid(), kids)
 	}
 	var kid int
 	_, err = fmt.Sscan(kids[0], &kid)

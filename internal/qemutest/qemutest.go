@@ -58,12 +58,22 @@ func Find(t testing.TB, program string) string {
 	switch {
 	case err == nil:
 		return path
-	case errors.As(err, &wrong), os.Getenv("CI") != "":
+	case errors.As(err, &wrong):
 		t.Fatalf("%v", err)
 	default:
-		t.Skipf("%v ('make qemu' installs what is missing)", err)
+		Lacks(t, "%v ('make qemu' installs what is missing)", err)
 	}
 	return ""
+}
+
+// Lacks skips a test that this machine lacks something for, and fails it where CI
+// is set.
+func Lacks(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("with CI set no test is skipped: "+format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // wrongProgram says that the environment asks for what is no program. Skipping
