@@ -34,7 +34,7 @@ func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
 			d.Close()
-			return nil, fmt.Errorf("waiting for the lock of %s, which another process holds: %w", dir, contextError(ctx))
+			return nil, fmt.Errorf("waiting for the lock of %s, which somebody holds: %w", dir, contextError(ctx))
 		}
 	}
 }
