@@ -27,7 +27,8 @@ type client interface {
 	// unattributed executes a command that an error reply without an id may
 	// answer, and returns the whole reply.
 	unattributed(name string) (reply string, err error)
-	sendFile(f *os.File) error
+	// sendFile executes getfd with f.
+	sendFile(limit time.Duration, f *os.File) (value string, err error)
 	next(limit time.Duration) (event string, err error)
 	poll() (event string, err error) // "" for none
 	accept() error
@@ -97,14 +98,21 @@ func (a *asyncClient) executeOOB(limit time.Duration, name string) (string, erro
 	return string(v), err
 }
 
+func value(reply async.Reply, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	v, err := reply.Value()
+	return string(v), err
+}
+
 func (a *asyncClient) unattributed(name string) (string, error) {
 	reply, err := a.c.Do(context.Background(), async.Command{Name: name, TakesUnattributed: true})
 	return string(reply.Raw()), err
 }
 
-func (a *asyncClient) sendFile(f *os.File) error {
-	_, err := a.c.Do(a.within(connectLimit), async.Command{Name: "getfd", Files: []*os.File{f}})
-	return err
+func (a *asyncClient) sendFile(limit time.Duration, f *os.File) (string, error) {
+	return value(a.c.Do(a.within(limit), async.Command{Name: "getfd", Files: []*os.File{f}}))
 }
 
 func (a *asyncClient) next(limit time.Duration) (string, error) {
@@ -156,9 +164,9 @@ func (s syncClient) unattributed(name string) (string, error) {
 	return string(reply.Raw()), err
 }
 
-func (s syncClient) sendFile(f *os.File) error {
-	_, err := s.c.Do(async.Command{Name: "getfd", Files: []*os.File{f}})
-	return err
+func (s syncClient) sendFile(limit time.Duration, f *os.File) (string, error) {
+	s.c.SetTimeout(limit)
+	return value(s.c.Do(async.Command{Name: "getfd", Files: []*os.File{f}}))
 }
 
 func (s syncClient) next(limit time.Duration) (string, error) {
@@ -214,12 +222,11 @@ func (l legacyClient) executeOOB(limit time.Duration, name string) (string, erro
 
 func (l legacyClient) unattributed(name string) (string, error) { return text(l.q.Cmd(name, nil)) }
 
-func (l legacyClient) sendFile(f *os.File) error {
+func (l legacyClient) sendFile(limit time.Duration, f *os.File) (string, error) {
 	if err := l.q.SendFDSCM(f); err != nil {
-		return err
+		return "", err
 	}
-	_, err := l.q.Command("getfd", nil)
-	return err
+	return l.execute(limit, "getfd", nil)
 }
 
 func name(event map[string]any, err error) (string, error) {

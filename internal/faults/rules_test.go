@@ -1,10 +1,13 @@
 package faults
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -174,6 +177,27 @@ var rules = []fault{
 			a.is("the event", ev, err, "NEXT")
 		},
 	},
+	{
+		rule: "E5", what: "10,000 events past a listener of ten", then: "commands are answered, and the newest ten are there",
+		steps: script("", qmptest.Expect("x"), events(9990), qmptest.Return(`1`), qmptest.Expect("y"), qmptest.Send(strings.Repeat(`{"event": "NEW"}`+"\r\n", 10)), qmptest.Return(`2`)),
+		run: func(a *attempt) {
+			// Of the engine: the layers above have their own queue.
+			l := a.engine().NewListener(&async.ListenerOptions{Limit: 10})
+			defer l.Close()
+			a.connected()
+			a.gives("x", `1`)
+			a.gives("y", `2`)
+			_, err := l.Next(context.Background())
+			a.ends("the first read", err, "OverflowError")
+			if e, ok := errors.AsType[*async.OverflowError](err); ok && e.Lost != 9990 {
+				a.Errorf("it says that %d were lost, want 9990", e.Lost)
+			}
+			got, err := l.Drain()
+			if err != nil || len(got) != 10 || slices.ContainsFunc(got, func(ev async.Event) bool { return ev.Name != "NEW" }) {
+				a.Errorf("behind that: got %v and error %v, want ten times NEW", got, err)
+			}
+		},
+	},
 	ends("E6", "end of file with a command pending", "io.EOF", qmptest.HangUp()),
 	ends("E6", "a reset with a command pending", "ECONNRESET", qmptest.Reset()),
 	ends("E6", "garbage with a command pending", "MessageError (not JSON)", qmptest.Send("\x00"), qmptest.ExpectEOF()),
@@ -288,6 +312,26 @@ var rules = []fault{
 				a.is("slow", r.value, r.err, string(rune('1'+i)))
 			}
 			a.took(0)
+		},
+	},
+	{
+		rule: "E8", what: "eight unanswered commands that were given up, with oob", then: "an out-of-band command passes at once, and a reply to one of them makes room for the next command",
+		steps: script("oob", times(8, qmptest.Expect("slow"), qmptest.ExpectOOB("urgent"), qmptest.Return(`1`),
+			qmptest.Pause(20*time.Second), qmptest.Return(`"late"`, qmptest.Oldest()), qmptest.Expect("x"), qmptest.Return(`2`))...),
+		run: func(a *attempt) {
+			a.connected()
+			for range 8 {
+				_, err := a.execute(time.Second, "slow", nil)
+				a.ends("each", err, "ExecInterruptedError (sent), context.DeadlineExceeded")
+			}
+			_, err := a.execute(time.Second, "ninth", nil)
+			a.ends("the ninth", err, "ExecInterruptedError (not sent), context.DeadlineExceeded")
+			got, err := a.executeOOB(connectLimit, "urgent")
+			a.is("urgent", got, err, `1`)
+			a.took(9 * time.Second)
+			got, err = a.execute(0, "x", nil)
+			a.is("x", got, err, `2`)
+			a.took(20 * time.Second)
 		},
 	},
 	{
@@ -482,7 +526,8 @@ var rules = []fault{
 		steps: script("", qmptest.Expect("x"), qmptest.Return(`1`)),
 		run: func(a *attempt) {
 			a.connected()
-			a.ends("the call", a.sendFile(os.Stdin), "MessageError (refused before sending)")
+			_, err := a.sendFile(connectLimit, os.Stdin)
+			a.ends("the call", err, "MessageError (refused before sending)")
 			a.gives("x", `1`)
 		},
 	},
@@ -498,7 +543,8 @@ var rules = []fault{
 			}
 			r.Close()
 			w.Close()
-			a.ends("the call", a.sendFile(r), "MessageError (refused before sending), EBADF")
+			_, err = a.sendFile(connectLimit, r)
+			a.ends("the call", err, "MessageError (refused before sending), EBADF")
 			a.gives("x", `1`)
 		},
 	},
@@ -513,11 +559,67 @@ var rules = []fault{
 				a.Fatal(err)
 			}
 			defer w.Close()
-			err = a.sendFile(r)
+			_, err = a.sendFile(0, r)
 			a.ends("the call", err, "ExecInterruptedError (sent), io.EOF")
 			if err := r.Close(); err != nil {
 				a.Error(err)
 			}
+		},
+	},
+	{
+		rule: "E15", what: "a second command with a descriptor behind an unanswered one, with oob", then: "it is not sent, and the next one travels alone; a command without is not held up",
+		not:    map[string]string{"legacy": "(SendFDSCM sends at once)"},
+		script: qmptest.ScriptOptions{Network: qmptest.Unix},
+		steps: script("oob", takesFile(), qmptest.Mark("the first has come"),
+			qmptest.Expect("without"), qmptest.Return(`1`), qmptest.Return(`"first"`, qmptest.Back(1)),
+			takesFile(), qmptest.Return(`"third"`)),
+		run: func(a *attempt) {
+			a.connected()
+			first := make(chan result, 1)
+			go func() {
+				v, err := a.sendFile(0, os.Stdin)
+				first <- result{v, err}
+			}()
+			a.player.AwaitMark("the first has come")
+			_, err := a.sendFile(time.Second, os.Stdin)
+			a.ends("the second", err, "ExecInterruptedError (not sent), context.DeadlineExceeded")
+			a.gives("without", `1`)
+			r := <-first
+			a.is("the first", r.value, r.err, `"first"`)
+			got, err := a.sendFile(0, os.Stdin)
+			a.is("the third", got, err, `"third"`)
+		},
+	},
+	{
+		rule: "E16", what: "hooks that put another command and another reply in the place of the first", then: "the server gets the one, and the caller the other",
+		options: async.Options{OnSend: replace("asked", "said"), OnReceive: replace("answered", "heard")},
+		steps:   script("", qmptest.Expect("said"), qmptest.Return(`"answered"`)),
+		run: func(a *attempt) {
+			a.connected()
+			a.gives("asked", `"heard"`)
+		},
+	},
+	{
+		rule: "E16", what: "a hook that makes a command into what QEMU could not read", then: "nothing is sent, and the next command is answered",
+		options: async.Options{OnSend: replace(`"bad"`, `"\ud800"`)},
+		steps:   script("", qmptest.Expect("x"), qmptest.Return(`1`)),
+		run: func(a *attempt) {
+			a.connected()
+			_, err := a.execute(connectLimit, "bad", nil)
+			a.ends("the command", err, "MessageError (refused before sending)")
+			a.gives("x", `1`)
+		},
+	},
+	{
+		rule: "E16", what: "a hook that makes a reply into what is no JSON object", then: "the connection ends",
+		options: async.Options{OnReceive: replace(`}`, `]`, "answered")},
+		steps:   script("", qmptest.Expect("x"), qmptest.Return(`"answered"`), qmptest.ExpectEOF()),
+		run: func(a *attempt) {
+			a.connected()
+			_, err := a.execute(connectLimit, "x", nil)
+			a.ends("the command", err, "ExecInterruptedError (sent), MessageError (not a JSON object)")
+			a.says(err, "OnReceive")
+			a.ends("Disconnect", a.end(), "MessageError (not a JSON object)")
 		},
 	},
 	{
@@ -585,6 +687,19 @@ func takesFile() qmptest.Step {
 		}
 		return err
 	})
+}
+
+// replace is a hook that puts other texts in the place of text, in messages that
+// have all of these in them.
+func replace(text, other string, in ...string) func(json.RawMessage) json.RawMessage {
+	return func(m json.RawMessage) json.RawMessage {
+		for _, t := range append(in, text) {
+			if !bytes.Contains(m, []byte(t)) {
+				return nil
+			}
+		}
+		return bytes.ReplaceAll(m, []byte(text), []byte(other))
+	}
 }
 
 // wasDialled requires how often the client has dialled.
