@@ -8,10 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/internal/anybytes"
 )
 
 // The whole engine, fed any bytes in any pieces, with calls, a wait for events
@@ -19,34 +19,24 @@ import (
 // does, and nothing is left.
 func FuzzEngine(f *testing.F) {
 	whole := strings.Join(recorded, "")
-	f.Add([]byte(whole), byte(0), byte(0))
-	f.Add([]byte(whole), byte(1), byte(1))
-	f.Add([]byte(recorded[2]+`{"error":{"class":"C","desc":"D"},"id":"mine"}{"return":[],"id":1}`), byte(3), byte(2))
-	f.Add([]byte(`{"error":{"class":"GenericError","desc":"JSON parse error"}}`), byte(7), byte(6))
-	f.Add([]byte(`{"return":{},"id":3}{"return":{},"id":3}{"return":1,"id":null}{"QMP":{}}`+"\r\n[]"), byte(255), byte(10))
-	f.Add([]byte(stream), byte(5), byte(14))
-	f.Fuzz(func(t *testing.T, data []byte, split, mode byte) {
+	f.Add([]byte(whole), []byte(nil), byte(0))
+	f.Add([]byte(whole), []byte{1}, byte(1))
+	f.Add([]byte(recorded[2]+`{"error":{"class":"C","desc":"D"},"id":"mine"}{"return":[],"id":1}`), []byte{3, 1, 40}, byte(2))
+	f.Add([]byte(`{"error":{"class":"GenericError","desc":"JSON parse error"}}`), []byte{7}, byte(6))
+	f.Add([]byte(`{"return":{},"id":3}{"return":{},"id":3}{"return":1,"id":null}{"QMP":{}}`+"\r\n[]"), []byte{255}, byte(10))
+	f.Add([]byte(stream), []byte{5, 5, 1}, byte(14))
+	f.Fuzz(func(t *testing.T, data, split []byte, mode byte) {
 		before := runtime.NumGoroutine()
-		feed(t, data, int(split), mode)
-		// Goroutines that have done their last may take a moment to go.
-		for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d goroutines, were %d before:\n%s", runtime.NumGoroutine(), before, stacks())
-			}
-		}
+		feed(t, data, split, mode)
+		anybytes.NothingLeft(t, before)
 	})
-}
-
-func stacks() string {
-	buf := make([]byte, 1<<20)
-	return string(buf[:runtime.Stack(buf, true)])
 }
 
 // feed runs one connection whose server says data. The bits of mode are: skip
 // the greeting, skip the negotiation (with both, calls are pending before the
 // first byte comes), end with a reset, decline oob.
-func feed(t *testing.T, data []byte, split int, mode byte) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func feed(t *testing.T, data, split []byte, mode byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), anybytes.Patience)
 	defer cancel()
 	client, server := qmptest.Pipe()
 	var wg sync.WaitGroup
@@ -63,21 +53,7 @@ func feed(t *testing.T, data []byte, split int, mode byte) {
 	c := async.New(opts)
 	w, l := c.WatchRunstate(), c.NewListener(nil)
 	bounded := c.NewListener(&async.ListenerOptions{Limit: 2, History: 2})
-	say := func() {
-		for rest := data; len(rest) > 0; {
-			n := min(max(split, 1), len(rest))
-			if split == 0 {
-				n = len(rest)
-			}
-			server.Write(rest[:n])
-			rest = rest[n:]
-		}
-		if mode&4 != 0 {
-			server.Reset()
-		} else {
-			server.Close()
-		}
-	}
+	say := func() { anybytes.Say(server, data, split, mode&4 != 0) }
 	bare := opts.SkipGreeting && opts.SkipNegotiation
 	if !bare {
 		wg.Go(say)
@@ -108,7 +84,7 @@ func feed(t *testing.T, data []byte, split int, mode byte) {
 	}
 	wg.Wait() // all of them end with the stream
 	if ctx.Err() != nil {
-		t.Fatalf("somebody waited for ever:\n%s", stacks())
+		t.Fatalf("somebody waited for ever:\n%s", anybytes.Stacks())
 	}
 	c.Disconnect(ctx)
 	if state := c.Runstate(); state != async.Idle {

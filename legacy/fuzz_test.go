@@ -18,11 +18,9 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/internal/anybytes"
 	"github.com/goqmp/qmp/legacy"
 )
-
-// patience is how long a test waits for what is to happen at once.
-const patience = time.Minute
 
 // A server may say anything, in any pieces, while calls of every kind are
 // pending: nothing panics, every call ends when the stream does, nothing is
@@ -31,37 +29,27 @@ const patience = time.Minute
 func FuzzReplies(f *testing.F) {
 	const hello = `{"QMP": {"version": {"qemu": {"major": 9, "minor": 0, "micro": 0}}, "capabilities": ["oob"]}}` + "\r\n" +
 		`{"return": {}, "id": 1}` + "\r\n"
-	f.Add([]byte(hello+`{"event": "STOP", "data": {"a": [1, -2.5e-3, null, true]}}`), byte(0), byte(0))
-	f.Add([]byte(`{"return": {"a": 18446744073709551615}, "id": 1}{"return": 9223372036854775808, "id": "mine"}`), byte(1), byte(1))
-	f.Add([]byte(`{"return": {"a": [1, 18446744073709551616, 1e400, -0, -0.0]}, "id": "whole"}{"event": "A"}{"return": [{}], "id": 2}`), byte(3), byte(1))
-	f.Add([]byte(`{"error": {"class": "C", "desc": "D"}, "id": 2}{"error": {"class": "C"}, "id": 1}{"id": "mine"}`), byte(7), byte(3))
-	f.Add([]byte(`{"error": {"class": "GenericError", "desc": "JSON parse error"}}`), byte(0), byte(1))
-	f.Add([]byte(`{"event": "A", "return": 1, "id": 1}{"event": {"x": 1}, "error": 2, "id": "mine"}`), byte(0), byte(1))
-	f.Add([]byte("{\"return\": \"\xff\\ud800\", \"id\": 1}{\"a\": 1, \"a\": 2, \"return\": {\"b\": 1, \"b\": []}, \"id\": \"mine\"}"), byte(2), byte(1))
-	f.Add([]byte(`{"event": "N", "data": `+strings.Repeat("1", 4301)+`}{"return": `+strings.Repeat("1", 4301)+`, "id": 2}`), byte(255), byte(1))
-	f.Add([]byte(`{"event": "N", "data": `+strings.Repeat("1", 4300)+`}{"return": `+strings.Repeat("1", 4300)+`, "id": 2}`), byte(255), byte(1))
-	f.Add([]byte(`{"return": 1, "id": 1}`+"\n[]"), byte(0), byte(1))
-	f.Fuzz(func(t *testing.T, data []byte, split, mode byte) {
+	f.Add([]byte(hello+`{"event": "STOP", "data": {"a": [1, -2.5e-3, null, true]}}`), []byte(nil), byte(0))
+	f.Add([]byte(`{"return": {"a": 18446744073709551615}, "id": 1}{"return": 9223372036854775808, "id": "mine"}`), []byte{1}, byte(1))
+	f.Add([]byte(`{"return": {"a": [1, 18446744073709551616, 1e400, -0, -0.0]}, "id": "whole"}{"event": "A"}{"return": [{}], "id": 2}`), []byte{3, 1, 40}, byte(1))
+	f.Add([]byte(`{"error": {"class": "C", "desc": "D"}, "id": 2}{"error": {"class": "C"}, "id": 1}{"id": "mine"}`), []byte{7}, byte(3))
+	f.Add([]byte(`{"error": {"class": "GenericError", "desc": "JSON parse error"}}`), []byte(nil), byte(1))
+	f.Add([]byte(`{"event": "A", "return": 1, "id": 1}{"event": {"x": 1}, "error": 2, "id": "mine"}`), []byte(nil), byte(1))
+	f.Add([]byte("{\"return\": \"\xff\\ud800\", \"id\": 1}{\"a\": 1, \"a\": 2, \"return\": {\"b\": 1, \"b\": []}, \"id\": \"mine\"}"), []byte{2}, byte(1))
+	f.Add([]byte(`{"event": "N", "data": `+strings.Repeat("1", 4301)+`}{"return": `+strings.Repeat("1", 4301)+`, "id": 2}`), []byte{255}, byte(1))
+	f.Add([]byte(`{"event": "N", "data": `+strings.Repeat("1", 4300)+`}{"return": `+strings.Repeat("1", 4300)+`, "id": 2}`), []byte{255}, byte(1))
+	f.Add([]byte(`{"return": 1, "id": 1}`+"\n[]"), []byte(nil), byte(1))
+	f.Fuzz(func(t *testing.T, data, split []byte, mode byte) {
 		before := runtime.NumGoroutine()
-		hear(t, data, int(split), mode)
-		// Goroutines that have done their last may take a moment to go.
-		for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d goroutines, were %d before:\n%s", runtime.NumGoroutine(), before, stacks())
-			}
-		}
+		hear(t, data, split, mode)
+		anybytes.NothingLeft(t, before)
 	})
-}
-
-func stacks() string {
-	buf := make([]byte, 1<<20)
-	return string(buf[:runtime.Stack(buf, true)])
 }
 
 // hear runs one connection whose server says data. The bits of mode are: no
 // handshake (so that all calls are pending before the first byte comes), end
 // with a reset.
-func hear(t *testing.T, data []byte, split int, mode byte) {
+func hear(t *testing.T, data, split []byte, mode byte) {
 	bare := mode&1 != 0
 	client, server := qmptest.Pipe()
 	said := parseAll(data)
@@ -82,21 +70,7 @@ func hear(t *testing.T, data []byte, split int, mode byte) {
 
 	var wg sync.WaitGroup
 	wg.Go(func() { io.Copy(io.Discard, server) })
-	say := func() {
-		for rest := data; len(rest) > 0; {
-			n := min(max(split, 1), len(rest))
-			if split == 0 {
-				n = len(rest)
-			}
-			server.Write(rest[:n])
-			rest = rest[n:]
-		}
-		if mode&2 != 0 {
-			server.Reset()
-		} else {
-			server.Close()
-		}
-	}
+	say := func() { anybytes.Say(server, data, split, mode&2 != 0) }
 	if !bare {
 		wg.Go(say)
 	}
@@ -159,8 +133,8 @@ func hear(t *testing.T, data []byte, split int, mode byte) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
-		t.Fatalf("somebody waits for ever:\n%s", stacks())
+	case <-time.After(anybytes.Patience):
+		t.Fatalf("somebody waits for ever:\n%s", anybytes.Stacks())
 	}
 	q.Close()
 	if state := q.Sync().Async().Runstate(); state != async.Idle {

@@ -63,6 +63,9 @@ var rooms = []room{
 	// Starts real programs for integration tests.
 	{dir: "internal/qemutest", floor: 1, modules: []string{backoff, sys}, forTests: true},
 
+	// What the fuzz targets of whole clients share.
+	{dir: "internal/anybytes", floor: 1, forTests: true},
+
 	// Drives a real QEMU to its end, again and again; of tests only.
 	{dir: "internal/chaos", floor: 3, forTests: true},
 
