@@ -228,36 +228,70 @@ func removeStale(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStale(path); err != nil {
-		unlock()
-		return nil, err
+	stale, err := checkStale(path)
+	if err == nil && stale != nil {
+		err = removeFile(path, stale)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		unlock()
 		return nil, err
 	}
 	return unlock, nil
 }
 
-// checkStale returns why the file at path, if there is one, cannot be removed.
-func checkStale(path string) error {
+// checkStale returns the stale socket at path, nil if there is nothing, or why
+// what stands there cannot be removed.
+func checkStale(path string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	inUse := &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Net: "unix", Name: path}, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%w: the file there is no socket, and is left alone", inUse)
+		return nil, fmt.Errorf("%w: the file there is no socket, and is left alone", inUse(path))
 	}
 	err = probe(path)
 	if err == nil {
-		return fmt.Errorf("%w: somebody listens there", inUse)
+		return nil, fmt.Errorf("%w: somebody listens there", inUse(path))
 	}
 	if !isRefused(err) && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", inUse, err)
+		return nil, fmt.Errorf("%w: %w", inUse(path), err)
 	}
-	return nil
+	return info, nil
+}
+
+// inUse is the system's own error for a path where something stands.
+func inUse(path string) error {
+	return &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Net: "unix", Name: path}, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+}
+
+// removeFile removes the file that was seen at path, and no other one: it is
+// moved aside first, so that what has come into its place since goes back.
+func removeFile(path string, seen fs.FileInfo) (err error) {
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".q")
+	if err != nil {
+		return err
+	}
+	defer func() { err = collect(err, os.Remove(dir)) }()
+	aside := filepath.Join(dir, "s")
+	if err := os.Rename(path, aside); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // somebody else was quicker
+		}
+		return err
+	}
+	now, err := os.Lstat(aside)
+	if err != nil {
+		return err
+	}
+	// A new file may get the number of one that has just gone.
+	if os.SameFile(now, seen) && now.Mode() == seen.Mode() && now.ModTime().Equal(seen.ModTime()) {
+		return os.Remove(aside)
+	}
+	if err := moveNew(aside, path); err != nil {
+		return fmt.Errorf("%w: what was there has been moved to %s: %w", inUse(path), aside, err)
+	}
+	return fmt.Errorf("%w: the file there has only just come, and is left alone", inUse(path))
 }

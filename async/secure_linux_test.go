@@ -300,6 +300,50 @@ func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
 	}
 }
 
+// A file that is moved into a stale socket's place is not removed in its stead,
+// whenever it comes: before the socket is looked at, or behind that.
+func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
+	t.Parallel()
+	const rounds = 300
+	came := make(map[string]int)
+	for round := range rounds {
+		path := staleSocket(t)
+		precious := filepath.Join(t.TempDir(), "precious")
+		if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := newClient(t, nil)
+		begin := make(chan struct{})
+		moved := do(func() error {
+			<-begin
+			for range round % 100 * 10 {
+				runtime.Gosched()
+			}
+			return os.Rename(precious, path)
+		})
+		close(begin)
+		err := c.Listen(t.Context(), path)
+		wantNil(t, "rename", <-moved)
+		switch {
+		case err == nil:
+			came["behind the listening socket"]++ // and in its place
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		case strings.Contains(err.Error(), "only just come"):
+			came["in place of the stale one"]++
+		default:
+			came["earlier, or later"]++
+			wantAs[*async.ConnectError](t, "Listen", err)
+		}
+		if text, err := os.ReadFile(path); string(text) != "precious" || err != nil {
+			t.Fatalf("round %d: the file that came: got %q and error %v; Listen: %v", round, text, err, err)
+		}
+		if list, err := os.ReadDir(filepath.Dir(path)); err != nil || len(list) != 1 {
+			t.Errorf("beside it: got %v and error %v, want nothing", list, err)
+		}
+	}
+	t.Logf("the file came %v", came)
+}
+
 // A folder that somebody keeps locked is waited for, and no longer than the
 // context says.
 func TestListenInALockedFolder(t *testing.T) {

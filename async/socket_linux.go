@@ -37,7 +37,9 @@ func bindIn(dir, name string) (*net.UnixListener, error) {
 func moveNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		err = os.Link(from, to) // a file system without that flag
+		if err = os.Link(from, to); err == nil { // a file system without that flag
+			return os.Remove(from)
+		}
 	}
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
