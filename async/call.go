@@ -190,6 +190,7 @@ func (s *session) enter(c *call) error {
 	}
 	c.id, c.since = id, time.Now()
 	s.pending[id] = c
+	s.peak = max(s.peak, len(s.pending))
 	s.window.arrived(c)
 	s.descriptors.arrived(c)
 	s.mu.Unlock()
@@ -277,6 +278,9 @@ func (s *session) cancel(ctx context.Context, c *call) (proto.Message, error) {
 	switch {
 	case c.withdrawn:
 		s.settle(c)
+	case s.pending[c.id] != c:
+		// It is settled: its reply is about to be handed out, or it could not be
+		// sent.
 	case !s.oob && c.id.Kind == proto.NumberID && c.cmd.Name != "quit":
 		// An id of the engine's is never used again, so a late reply is
 		// recognised without the entry.
@@ -284,6 +288,7 @@ func (s *session) cancel(ctx context.Context, c *call) (proto.Message, error) {
 		s.forsake(c)
 	default:
 		c.abandoned = true // its place in the window is taken until the server answers
+		c.cmd.forget()
 	}
 	s.mu.Unlock()
 	return proto.Message{}, s.interrupted(c, contextError(ctx), "")
@@ -301,6 +306,9 @@ func (s *session) forsake(c *call) {
 func (s *session) settle(c *call) {
 	if s.pending[c.id] == c { // the id may be another's by now
 		delete(s.pending, c.id)
+		if len(s.pending) == 0 && s.peak > keepPending {
+			s.pending, s.peak = make(map[proto.ID]*call), 0 // a map does not shrink
+		}
 	}
 	s.leaveGatesLocked(c)
 }

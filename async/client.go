@@ -30,11 +30,12 @@ type Client struct {
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
 	state    Runstate
 	watchers map[*RunstateWatcher]struct{}
-	attempt  *attempt      // Connect, Listen or Accept under way; nil otherwise
-	listener *listenSocket // between Listen and the peer's arrival; nil otherwise
-	session  *session      // from Running until its end was collected; nil otherwise
-	ending   *ending       // the Disconnect under way; nil otherwise
-	greeting *Greeting     // of the newest session
+	attempt  *attempt              // Connect, Listen or Accept under way; nil otherwise
+	listener *listenSocket         // between Listen and the peer's arrival; nil otherwise
+	session  *session              // from Running until its end was collected; nil otherwise
+	unasked  *ExecInterruptedError // how the session ended by itself, until that is collected; nil otherwise
+	ending   *ending               // the Disconnect under way; nil otherwise
+	greeting *Greeting             // of the newest session
 }
 
 // attempt is a Connect, a Listen or an Accept under way.
@@ -136,7 +137,7 @@ func (c *Client) running(op string) (*session, error) {
 
 // stateError is for mu held.
 func (c *Client) stateError(op string, required Runstate) error {
-	return &StateError{Op: op, State: c.state, Required: required, Client: c.name()}
+	return &StateError{Op: op, State: c.state, Required: required, Client: c.name(), Cause: c.unasked.cause()}
 }
 
 // Execute executes a command and returns the value of the reply's return

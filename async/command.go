@@ -159,6 +159,10 @@ func (out *outgoing) append(dst []byte, id proto.ID) []byte {
 	}
 }
 
+// forget lets go of what was sent, which may be large, of a command that stays in
+// the books.
+func (out *outgoing) forget() { out.Args, out.Object, out.json = nil, nil, nil }
+
 func refused(cmd string, err error) error {
 	return &MessageError{Reason: Refused, Command: cmd, Err: err}
 }

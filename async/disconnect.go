@@ -74,7 +74,7 @@ func (c *Client) disconnect(ctx context.Context, hard bool) error {
 		c.logEnd(e.err, quit)
 	}
 	c.mu.Lock()
-	c.session, c.ending = nil, nil
+	c.session, c.ending, c.unasked = nil, nil, nil
 	c.setState(Idle, orderly)
 	c.mu.Unlock()
 	close(e.done)
@@ -139,8 +139,9 @@ func (c *Client) sessionEnded(s *session) {
 	s.mu.Lock()
 	cause, quit := s.report, s.quit
 	s.mu.Unlock()
+	c.unasked = &ExecInterruptedError{Client: c.name(), Err: cause}
 	for _, l := range c.loadListeners() {
-		l.connectionEnded(&ExecInterruptedError{Client: c.name(), Err: cause})
+		l.connectionEnded(c.unasked)
 	}
 	c.setState(Disconnecting, false)
 	c.mu.Unlock()

@@ -512,3 +512,29 @@ func TestE7BadReply(t *testing.T) {
 	wantText(t, "Call", err, "qmp: x: reply does not fit a *int")
 	execute(t, c, "x", "{}")
 }
+
+// A command that was answered a moment before it was given up is not taken for
+// one that may be answered yet.
+func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("",
+			qmptest.Expect("a"), qmptest.Send(`{"return":{},"id":2}{"event":"E"}`),
+			qmptest.Expect("b"), qmptest.ReturnError("GenericError", "JSON parse error", qmptest.NoID()))...)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c := dial(t, p, &async.Options{OnReceive: func(m json.RawMessage) json.RawMessage {
+			if strings.Contains(string(m), `"E"`) {
+				cancel()
+				time.Sleep(time.Millisecond) // the caller comes first: in a bubble that is certain
+			}
+			return nil
+		}})
+		_, err := c.Do(ctx, async.Command{Name: "a", TakesUnattributed: true})
+		wantInterrupted(t, "a", err, true, context.Canceled)
+		reply, err := c.Do(t.Context(), async.Command{Name: "b", TakesUnattributed: true})
+		wantNil(t, "b", err)
+		wantText(t, "b", reply.Err(), "JSON parse error")
+		wantIdleBooks(t, c)
+	})
+}

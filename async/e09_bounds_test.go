@@ -141,11 +141,17 @@ func TestE9BoundsAreOfOneMessage(t *testing.T) {
 
 // memoryInUse is what the heap and the stacks hold.
 func memoryInUse() int {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
+	m := collected()
 	return int(m.HeapAlloc + m.StackInuse)
+}
+
+func heapInUse() int { return int(collected().HeapAlloc) }
+
+func collected() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
 }
 
 // An idle connection is small, also when it has seen large messages both ways.

@@ -4,10 +4,13 @@ package async_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -46,15 +49,21 @@ func (s bareServer) say(t testing.TB, text string) {
 // hear reads until the client has said end.
 func (s bareServer) hear(t testing.TB, end string) {
 	t.Helper()
+	s.hearUntil(t, end, func(heard []byte) bool { return bytes.HasSuffix(heard, []byte(end)) })
+}
+
+// hearUntil reads until enough of what the client says has come.
+func (s bareServer) hearUntil(t testing.TB, what string, enough func(heard []byte) bool) {
+	t.Helper()
 	var heard []byte
 	buf := make([]byte, 4096)
-	for !bytes.HasSuffix(heard, []byte(end)) {
+	for !enough(heard) {
 		n, err := syscall.Read(int(s), buf)
 		if err == syscall.EINTR {
 			continue
 		}
 		if n <= 0 || err != nil {
-			t.Fatalf("the server read %q, and then %d bytes and error %v, want %q", heard, n, err, end)
+			t.Fatalf("the server read %q, and then %d bytes and error %v, want %s", heard, n, err, what)
 		}
 		heard = append(heard, buf[:n]...)
 	}
@@ -136,5 +145,107 @@ func TestE9ThousandConnections(t *testing.T) {
 		if n, err := syscall.Read(int(s), make([]byte, 1)); n != 0 || err != nil {
 			t.Errorf("connection %d behind Close: the server read %d bytes and error %v, want an end of file", i, n, err)
 		}
+	}
+}
+
+// What a connection has carried is no burden behind it, whatever it was: large
+// and not so large messages, many commands at once, commands that waited, and
+// such as were given up. (Not parallel: it measures what the whole process holds.
+// The heap alone, since the callers' goroutines leave holes between the stacks;
+// the connection's own stack counts in the two tests above.)
+func TestE9IdleConnectionIsSmallAgain(t *testing.T) {
+	const n = 10
+	most := 32 << 10
+	if raceEnabled {
+		most = 48 << 10 // its books are in there
+	}
+	filler := func(size int) map[string]any { return map[string]any{"x": strings.Repeat("x", size)} }
+	carries := func(sent, received int) func(*testing.T, *async.Client, bareServer) {
+		return func(t *testing.T, c *async.Client, s bareServer) {
+			call := start(t.Context(), c, async.Command{Name: "x", Args: filler(sent)})
+			s.hear(t, `"id":2}`)
+			s.say(t, `{"return":"`+strings.Repeat("x", received)+`","id":2}`)
+			wantNil(t, "x", (<-call).err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		oob   bool
+		drive func(t *testing.T, c *async.Client, s bareServer)
+	}{
+		"4,000 bytes each way":  {drive: carries(4_000, 4_000)},
+		"8,100 bytes each way":  {drive: carries(8_100, 8_100)},
+		"15,000 bytes each way": {drive: carries(15_000, 15_000)},
+		"60,000 bytes each way": {drive: carries(60_000, 60_000)},
+		"1,000 commands at once": {drive: func(t *testing.T, c *async.Client, s bareServer) {
+			const commands = 1000
+			var wg sync.WaitGroup
+			for range commands {
+				wg.Go(func() {
+					_, err := c.Execute(t.Context(), "x", nil)
+					wantNil(t, "x", err)
+				})
+			}
+			s.hearUntil(t, "1,000 commands", func(heard []byte) bool { return bytes.Count(heard, []byte("}")) == commands })
+			replies := ""
+			for i := range commands {
+				replies += fmt.Sprintf(`{"return":{},"id":%d}`, i+2)
+			}
+			s.say(t, replies)
+			wg.Wait()
+		}},
+		"a large command in the queue": {oob: true, drive: func(t *testing.T, c *async.Client, s bareServer) {
+			var calls []<-chan result
+			for i := range 8 {
+				calls = append(calls, start(t.Context(), c, async.Command{Name: "x"}))
+				s.hear(t, fmt.Sprintf(`"id":%d}`, i+2))
+			}
+			calls = append(calls, start(t.Context(), c, async.Command{Name: "x", Args: filler(1 << 20)}))
+			for b, _ := async.ReadBooks(c); b.Waiting == 0; b, _ = async.ReadBooks(c) {
+				runtime.Gosched()
+			}
+			for i := range 8 {
+				s.say(t, fmt.Sprintf(`{"return":{},"id":%d}`, i+2))
+			}
+			s.hear(t, `"id":10}`)
+			s.say(t, `{"return":{},"id":10}`)
+			for _, call := range calls {
+				wantNil(t, "x", (<-call).err)
+			}
+		}},
+		"large commands that were given up": {drive: func(t *testing.T, c *async.Client, s bareServer) {
+			for _, id := range []string{"a", "b", "c"} {
+				ctx, cancel := context.WithCancel(t.Context())
+				call := start(ctx, c, async.Command{Name: "x", ID: id, Args: filler(1 << 20)})
+				s.hear(t, `"id":"`+id+`"}`)
+				cancel()
+				wantInterrupted(t, id, (<-call).err, true, context.Canceled)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			driven := func() *async.Client {
+				conn, server := newBareServer(t)
+				c := newClient(t, &async.Options{NoOOB: !tt.oob})
+				wantNil(t, "Attach", c.Attach(t.Context(), conn))
+				server.hear(t, `"id":1}`)
+				tt.drive(t, c, server)
+				return c
+			}
+			// Once for what the process keeps for itself, such as goroutines to use again.
+			wantNil(t, "Close", driven().Close())
+			var clients []*async.Client
+			before := heapInUse()
+			for range n {
+				clients = append(clients, driven())
+			}
+			if used := (heapInUse() - before) / n; used > most {
+				t.Errorf("an idle connection takes %d bytes behind %s, want at most %d", used, name, most)
+			} else {
+				t.Logf("an idle connection takes %d bytes behind %s", used, name)
+			}
+			for _, c := range clients {
+				wantNil(t, "Close", c.Close())
+			}
+		})
 	}
 }

@@ -704,3 +704,60 @@ func TestE16NothingIsLoggedByDefault(t *testing.T) {
 		t.Errorf("a client without a Logger logged:\n%s", got)
 	}
 }
+
+// What a reply returns is not shown where its command is not known: neither when
+// it comes to the next client, in place of a greeting or of the reply to
+// qmp_capabilities, nor when it breaks off.
+func TestE16SecretsInBrokenReplies(t *testing.T) {
+	t.Parallel()
+	const secret = "aHVzaA=="
+	reply := func(more string) qmptest.Step {
+		return qmptest.Send(`{"return":{"count":4,"buf-b64":"` + secret + more)
+	}
+	negotiating := func(steps ...qmptest.Step) []qmptest.Step {
+		return append([]qmptest.Step{qmptest.Greet(), qmptest.Expect("qmp_capabilities")}, steps...)
+	}
+	reading := func(steps ...qmptest.Step) []qmptest.Step {
+		return connected("", append([]qmptest.Step{qmptest.Expect("guest-file-read")}, steps...)...)
+	}
+	for _, tt := range []struct {
+		name  string
+		steps []qmptest.Step
+		fails bool
+	}{
+		{"in place of a greeting", []qmptest.Step{reply(`"},"id":7}`)}, true},
+		{"of another, before that to qmp_capabilities", negotiating(reply(`"},"id":"theirs"}`)), false},
+		{"of an earlier client, before that to qmp_capabilities", negotiating(reply(`"},"id":0}`), qmptest.Return(`{}`)), false},
+		{"with an error that is none", negotiating(reply(`"},"error":1}`)), true},
+		{"cut off in the negotiation", negotiating(reply(""), qmptest.HangUp()), true},
+		{"cut off", reading(reply(""), qmptest.HangUp()), true},
+		{"broken", reading(reply("\"}\x00")), true},
+		{"malformed", reading(reply(`"},"error":1,"id":2}`)), true},
+		{"malformed, without an id", reading(reply(`"},"error":1}`)), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				var book logbook
+				p := memory(t, tt.steps...)
+				c := newClient(t, &async.Options{Dialer: p.Dial, Logger: book.logger()})
+				err := c.Connect(t.Context(), "")
+				if err == nil && tt.fails {
+					_, err = c.Execute(t.Context(), "guest-file-read", nil)
+				}
+				if (err != nil) != tt.fails {
+					t.Errorf("got error %v", err)
+				}
+				end := c.Disconnect(t.Context())
+				for what, text := range map[string]string{"the error": fmt.Sprint(err), "the end": fmt.Sprint(end), "the log": book.buf.String()} {
+					if strings.Contains(text, secret) {
+						t.Errorf("%s shows the secret: %s", what, text)
+					}
+				}
+				if !strings.Contains(book.buf.String(), "return") {
+					t.Errorf("the log does not show the reply at all: %s", book.buf.String())
+				}
+			})
+		})
+	}
+}

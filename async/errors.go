@@ -28,6 +28,11 @@ type StateError struct {
 	State    Runstate // the state it found
 	Required Runstate // the state it needs
 	Client   string   // the client's nickname, or ""
+
+	// Cause is why the connection ended, while that end, which nobody asked for,
+	// waits to be collected: what [Client.Disconnect] is going to return. It is
+	// not the cause of this error, and is not unwrapped.
+	Cause error
 }
 
 func (e *StateError) Error() string {
@@ -46,6 +51,8 @@ func (e *StateError) Error() string {
 		advice = "; wait for the connection"
 	case e.State == Running:
 		advice = "; call Disconnect first"
+	case e.State == Disconnecting && e.Cause != nil:
+		advice = fmt.Sprintf("; the connection has ended (%v), call Disconnect to collect the cause", e.Cause)
 	case e.State == Disconnecting:
 		advice = "; the connection has ended, call Disconnect to collect the cause"
 	}
@@ -106,7 +113,7 @@ type ExecuteError struct {
 }
 
 func (e *ExecuteError) Error() string {
-	return fmt.Sprintf("qmp: %s: %s (%s)", e.Command, oneLine(e.Desc), e.Class)
+	return fmt.Sprintf("qmp: %s: %s (%s)", e.Command, words(e.Desc), words(e.Class))
 }
 
 // An ExecInterruptedError says that a command, or a wait for events, ended
@@ -136,6 +143,14 @@ func (e *ExecInterruptedError) Error() string {
 }
 
 func (e *ExecInterruptedError) Unwrap() error { return e.Err }
+
+// cause is for a nil error, too.
+func (e *ExecInterruptedError) cause() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // SafeToRetry reports whether the command cannot have reached the server, so
 // that sending it again cannot execute it twice.
@@ -179,7 +194,7 @@ type NegotiationError struct {
 
 func (e *NegotiationError) Error() string {
 	if e.Class != "" {
-		return fmt.Sprintf("capabilities negotiation refused: %s (%s)", oneLine(e.Desc), e.Class)
+		return fmt.Sprintf("capabilities negotiation refused: %s (%s)", words(e.Desc), words(e.Class))
 	}
 	return fmt.Sprintf("capabilities negotiation failed: %v", e.Err)
 }
@@ -196,7 +211,7 @@ type ServerParseError struct {
 }
 
 func (e *ServerParseError) Error() string {
-	return fmt.Sprintf("the server could not parse what it received: %s (%s)", oneLine(e.Desc), e.Class)
+	return fmt.Sprintf("the server could not parse what it received: %s (%s)", words(e.Desc), words(e.Class))
 }
 
 func (*ServerParseError) protocolError() {}
@@ -209,7 +224,7 @@ type BadReplyError struct {
 }
 
 func (e *BadReplyError) Error() string {
-	return fmt.Sprintf("qmp: %s: malformed reply: %q", e.Command, shorten(e.Reply.raw))
+	return fmt.Sprintf("qmp: %s: malformed reply: %q", e.Command, shorten(proto.Mask(e.Reply.raw, []string{"return"})))
 }
 
 func (*BadReplyError) protocolError() {}
@@ -361,8 +376,12 @@ func joinLine(errs []error) string {
 	return b.String()
 }
 
-// oneLine keeps a server's words from breaking a message in two.
-func oneLine(s string) string {
+// words fits a server's words into a message: on one line, and not for ever.
+func words(s string) string {
+	const most = 1000
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
 	return strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ").Replace(s)
 }
 

@@ -46,6 +46,7 @@ type EventListener struct {
 	lost   int           // dropped since the last read
 	past   []Event       // the history, oldest first
 	state  Runstate      // of the client
+	cause  error         // of the client: why the connection ended, until that is collected
 	epoch  uint64        // counts orderly disconnects: they wake readers with ErrClosed
 	closed bool
 	wake   chan struct{} // closed at the next change; nil while nobody waits
@@ -72,7 +73,7 @@ func (c *Client) NewListener(opts *ListenerOptions, names ...string) *EventListe
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.state = c.state
+	l.state, l.cause = c.state, c.unasked.cause()
 	c.storeListeners(append(slices.Clone(c.loadListeners()), l))
 	return l
 }
@@ -135,9 +136,10 @@ func (l *EventListener) drop() {
 }
 
 // connectionEnded marks the place where a connection ended unasked.
-func (l *EventListener) connectionEnded(err error) {
+func (l *EventListener) connectionEnded(err *ExecInterruptedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.cause = err.Err
 	if l.limit > 0 && len(l.ends) == l.limit {
 		l.ends = l.ends[1:] // a bounded listener stays bounded however often a connection fails
 	}
@@ -150,6 +152,9 @@ func (l *EventListener) stateChanged(state Runstate, orderly bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state = state
+	if state == Idle {
+		l.cause = nil
+	}
 	if orderly {
 		l.epoch++
 	}
@@ -228,7 +233,7 @@ func (l *EventListener) idleError(epoch uint64) error {
 	case l.closed, l.epoch != epoch:
 		return ErrClosed
 	case l.state == Idle, l.state == Disconnecting:
-		return &StateError{Op: "wait for an event", State: l.state, Required: Running, Client: l.client.name()}
+		return &StateError{Op: "wait for an event", State: l.state, Required: Running, Client: l.client.name(), Cause: l.cause}
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package async
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/goqmp/qmp/internal/proto"
@@ -34,7 +36,8 @@ func (s *session) logReceived(m proto.Message) {
 		return
 	}
 	msg := m.Raw
-	if s.phase == established && m.Event == nil {
+	negotiated := s.phase == awaitNegotiation && m.Error == nil && (m.ID.Kind == proto.NoID || m.ID == proto.Number(s.firstID))
+	if m.Event == nil && !negotiated {
 		msg = s.maskReply(m)
 	}
 	s.log.Debug("qmp: received", "message", shorten(msg))
@@ -55,6 +58,19 @@ func (s *session) maskReply(m proto.Message) []byte {
 		return m.Raw
 	}
 	return proto.Mask(m.Raw, names)
+}
+
+// hideReturned takes out, of how a broken message begins, what it returns: it
+// may be a reply to any command.
+func hideReturned(err error) {
+	var frame *proto.FrameError
+	if !errors.As(err, &frame) {
+		return
+	}
+	const key = `"return"`
+	if i := bytes.Index(frame.Excerpt, []byte(key)); i >= 0 {
+		frame.Excerpt = append(frame.Excerpt[:i+len(key)], "..."...)
+	}
 }
 
 // secrets names, by command, the members of the arguments that hold secrets, at

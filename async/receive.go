@@ -62,7 +62,7 @@ func (s *session) event(m proto.Message) {
 func (s *session) receiveGreeting(m proto.Message) error {
 	g, err := newGreeting(m)
 	if err != nil {
-		return &GreetingError{Received: shorten(m.Raw), Err: err}
+		return &GreetingError{Received: shorten(s.maskReply(m)), Err: err}
 	}
 	if s.skipNegotiation {
 		s.phase = established
@@ -93,7 +93,7 @@ func (s *session) receiveNegotiation(m proto.Message) error {
 		if class, desc, ok := proto.ParseError(m.Error); ok {
 			return &NegotiationError{Class: class, Desc: desc}
 		}
-		return &NegotiationError{Err: fmt.Errorf("malformed reply: %q", shorten(m.Raw))}
+		return &NegotiationError{Err: fmt.Errorf("malformed reply: %q", shorten(s.maskReply(m)))}
 	}
 	s.phase = established
 	s.agreed = true
@@ -157,7 +157,7 @@ func (s *session) unattributed(m proto.Message) error {
 	}
 	class, desc, ok := proto.ParseError(m.Error)
 	if !ok {
-		desc = shorten(m.Raw)
+		desc = shorten(proto.Mask(m.Raw, []string{"return"}))
 	}
 	return &ServerParseError{Class: class, Desc: desc}
 }

@@ -59,6 +59,7 @@ type session struct {
 
 	mu          sync.Mutex         // guards the fields below; held briefly, never across I/O
 	pending     map[proto.ID]*call // written, or being written, and unanswered; nil once ended
+	peak        int                // how many pending has had at once, since it was made
 	forsaken    forsaken           // given up, and not in pending any more
 	oob         bool               // the capability is enabled; set before Running
 	window      gate               // in-band commands; in force with oob only
@@ -101,6 +102,14 @@ type delivery struct {
 // execution is enabled. QEMU stops reading the monitor when its queue of eight
 // is full, and with it what should overtake (QEMU, "QMP out-of-band").
 const inBandWindow = 8
+
+// What a session keeps of its buffers for the next message: bytes to write,
+// replies that came at once, and commands that were unanswered at once.
+const (
+	keepWritten = 4 << 10
+	keepReady   = 32
+	keepPending = 64
+)
 
 // newSession takes conn over and starts reading. bare leaves the whole handshake
 // out.
@@ -166,6 +175,9 @@ func (s *session) flush() {
 		s.ready[i] = delivery{}
 	}
 	s.ready = s.ready[:0]
+	if cap(s.ready) > keepReady {
+		s.ready = nil // an idle connection is small
+	}
 	if s.greet != nil {
 		s.greeted <- s.greet
 		s.greet = nil
@@ -191,6 +203,7 @@ func (s *session) readEnded(err error) {
 		case <-s.done:
 		}
 	}
+	hideReturned(err)
 	cause := messageError(err)
 	var broken ProtocolError
 	if errors.As(cause, &broken) {
@@ -322,8 +335,7 @@ func (s *session) takeTurn(ctx context.Context) error {
 
 // giveTurn passes the right to write on.
 func (s *session) giveTurn() {
-	const keep = 64 << 10
-	if cap(s.wbuf) > keep {
+	if cap(s.wbuf) > keepWritten {
 		s.wbuf = nil // an idle connection is small
 	}
 	s.turn <- struct{}{}
@@ -378,6 +390,7 @@ func (g *gate) admit() {
 		return
 	}
 	w := g.waiting[0]
+	g.waiting[0] = nil // let go of what it wanted to send
 	g.waiting = g.waiting[1:]
 	g.free--
 	g.admitted = w.call

@@ -35,23 +35,27 @@ func (q *QEMUMonitorProtocol) GetEvents(wait Wait) ([]map[string]any, error) {
 	}
 	events := []map[string]any{}
 	var unread []error
-	for ; ok; ev, ok = q.poll() {
+	// Those that come while these are converted are the next call's: there may be
+	// no end of them.
+	for rest := q.sync.Events().Len(); ok; rest-- {
 		m, err := decodeEvent(ev)
 		if err != nil {
 			unread = append(unread, err)
-			continue
+		} else {
+			events = append(events, m)
 		}
-		events = append(events, m)
+		if rest == 0 {
+			break
+		}
+		ev, ok = q.poll()
 	}
 	return events, errors.Join(unread...)
 }
 
 // ClearEvents throws the queue away.
 func (q *QEMUMonitorProtocol) ClearEvents() {
-	for {
-		if _, ok := q.poll(); !ok {
-			return
-		}
+	for range q.sync.Events().Len() {
+		q.poll()
 	}
 }
 
@@ -69,9 +73,8 @@ func decodeEvent(ev async.Event) (map[string]any, error) {
 }
 
 // The queue is that of package qmpsync, which marks in it where a connection
-// ended. The old module's has events only, so these marks are passed over; the
-// last one is kept, to be the error of those who wait while that connection's
-// end is not collected.
+// ended, and where events were dropped. The old module's has events only, so
+// these marks are passed over.
 
 // next returns the oldest event. ok is false without an error if there is none
 // and wait is NoWait.
@@ -90,8 +93,7 @@ func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 		ev, ok, err := q.sync.Events().TryNext()
 		if err == nil {
 			return ev, ok
-		}
-		q.passOver(err)
+		} // else a mark
 	}
 }
 
@@ -99,46 +101,34 @@ func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 func (q *QEMUMonitorProtocol) await(wait Wait) (async.Event, error) {
 	limit := wait.limit()
 	start := time.Now()
-	for {
-		ev, err := q.sync.Events().Next(limit)
-		if err == nil {
-			return ev, nil
+	for rest := limit; ; rest = max(limit-time.Since(start), 1) {
+		if limit <= 0 {
+			rest = limit
 		}
-		if !q.passOver(err) {
-			return ev, q.whyNone(err)
-		}
-		if limit > 0 {
-			limit = max(limit-time.Since(start), 1)
+		ev, err := q.sync.Events().Next(rest)
+		if err == nil || !isMark(err) {
+			return ev, whyNone(err, limit)
 		}
 	}
 }
 
-// passOver notes an error that has its place between events, and reports whether
-// err is one.
-func (q *QEMUMonitorProtocol) passOver(err error) bool {
-	switch err := err.(type) { //nolint:errorlint // notices are not wrapped
-	case *async.ExecInterruptedError:
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		q.ended = err
-		return true
-	case *async.OverflowError: // of a limited queue, where the object was made by Wrap
+// isMark reports whether err has its place between events.
+func isMark(err error) bool {
+	switch err.(type) { //nolint:errorlint // they are not wrapped
+	case *async.ExecInterruptedError, *async.OverflowError:
 		return true
 	}
 	return false
 }
 
-// whyNone returns the error for those who wait at the empty queue: of a
-// connection that has ended and is not closed yet, the cause.
-func (q *QEMUMonitorProtocol) whyNone(err error) error {
-	var state *async.StateError
-	if !errors.As(err, &state) || state.State != async.Disconnecting {
-		return err
+// whyNone returns the error of those who waited at the empty queue for so long:
+// of a connection that has ended and is not closed yet, the cause.
+func whyNone(err error, limit time.Duration) error {
+	if late, ok := errors.AsType[*async.TimeoutError](err); ok && limit > 0 {
+		late.Limit = limit // the whole wait's, not that of what was left of it behind a mark
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.ended == nil {
-		return err
+	if state, ok := errors.AsType[*async.StateError](err); ok && state.Cause != nil {
+		return &async.ExecInterruptedError{Client: state.Client, Err: state.Cause}
 	}
-	return q.ended
+	return err
 }

@@ -37,9 +37,6 @@ type Options struct {
 type QEMUMonitorProtocol struct {
 	sync *qmpsync.Client
 	addr string
-
-	mu    sync.Mutex                  // guards the field below; held briefly
-	ended *async.ExecInterruptedError // how the last connection ended whose end was met among the events
 }
 
 // New returns an object for the server at addr: a path, or host:port (see

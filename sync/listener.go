@@ -114,6 +114,8 @@ func (c *Client) WaitEventFunc(timeout time.Duration, match func(async.Event) bo
 			return async.Event{}, err
 		case match(ev):
 			return ev, nil
+		case ctx.Err() != nil: // Next would go on with what has been queued meanwhile
+			return async.Event{}, context.Cause(ctx)
 		}
 	}
 }

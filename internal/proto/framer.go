@@ -34,7 +34,7 @@ const (
 	readSize = 4 << 10
 	// keepMessage is the largest message whose buffer, at most twice as long,
 	// a Framer keeps for the next one.
-	keepMessage = 16 << 10
+	keepMessage = 8 << 10
 	// maxEmptyReads is how often in a row the reader may return nothing.
 	maxEmptyReads = 100
 	// excerptLen bounds the bytes that an error shows, and the path in it.

@@ -142,7 +142,7 @@ func TestFramer(t *testing.T) {
 		{name: "reset in a string", in: `{"a":"x`, then: reset, err: syscall.ECONNRESET},
 		{name: "reset in a number", in: `{"a":1`, then: reset, err: syscall.ECONNRESET},
 		{name: "reset in a literal", in: `{"a":nul`, then: reset, err: syscall.ECONNRESET},
-		{name: "reset when large", in: long + long[:17_000], then: reset, want: []string{long}, err: syscall.ECONNRESET},
+		{name: "reset when large", in: long + long[:keepMessage+1000], then: reset, want: []string{long}, err: syscall.ECONNRESET},
 		{name: "cut off by TLS", in: `{"a":1}`, then: iotest.ErrReader(io.ErrUnexpectedEOF), want: []string{`{"a":1}`}, err: io.ErrUnexpectedEOF},
 		{name: "bad before reset", in: `{"a":x`, then: reset, err: fault(NotJSON)},
 		{name: "reader gives nothing", in: `{"a":1}`, then: idle{}, want: []string{`{"a":1}`}, err: io.ErrNoProgress},
