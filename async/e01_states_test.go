@@ -440,9 +440,42 @@ func TestE1StateErrorsAdvise(t *testing.T) {
 		err := &async.StateError{Op: "do", State: tt.state, Required: tt.required}
 		wantText(t, "advice", err, "qmp: do: client is "+tt.state.String()+", needs to be "+tt.required.String(), tt.advice)
 	}
+	wantText(t, "advice", &async.StateError{State: async.Disconnecting, Required: async.Running, Cause: io.EOF}, "the connection has ended (EOF), call Disconnect")
 	if got := async.Runstate(9).String(); got != "Runstate(9)" {
 		t.Errorf("String of no state: got %q", got)
 	}
+}
+
+// Why the connection ended is told to every call until the cause is collected.
+func TestE1StateErrorTellsTheCause(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := dial(t, memory(t, connected("", qmptest.Pause(time.Second), qmptest.HangUp())...), nil)
+		l := c.NewListener(nil)
+		_, err := l.Next(t.Context())
+		wantIs(t, "Next", err, io.EOF)
+		late := c.NewListener(nil)
+		tells := func(cause error) {
+			t.Helper()
+			for what, call := range map[string]func() error{
+				"Execute": func() error { _, err := c.Execute(t.Context(), "x", nil); return err },
+				"Accept":  func() error { return c.Accept(t.Context()) },
+				"Next":    func() error { _, err := l.Next(t.Context()); return err },
+				"Next of a listener that came later": func() error { _, err := late.Next(t.Context()); return err },
+			} {
+				err := call()
+				if e := wantAs[*async.StateError](t, what, err); e.Cause != cause {
+					t.Errorf("%s: got cause %v, want %v", what, e.Cause, cause)
+				}
+				if errors.Is(err, io.EOF) {
+					t.Errorf("%s: the state is the reason, not io.EOF", what)
+				}
+			}
+		}
+		tells(io.EOF)
+		wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF)
+		tells(nil)
+	})
 }
 
 // A failed connect rolls back by itself: the next one needs no Disconnect.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
@@ -196,4 +197,22 @@ func TestE6CauseIsTheWholeTruth(t *testing.T) {
 		}
 		wantIs(t, "Disconnect", c.Disconnect(t.Context()), syscall.ECONNRESET, syscall.EPIPE, broken)
 	})
+}
+
+// A server's words make no error of many lines, nor one that is very long, and are
+// there as they came all the same.
+func TestErrorsAreShortAndOnOneLine(t *testing.T) {
+	t.Parallel()
+	class, desc := "A\r\nB", "what\nwent wrong: "+strings.Repeat("\u00e4", 1<<20)
+	for _, err := range []error{
+		&async.ExecuteError{Command: "x", Class: class, Desc: desc},
+		&async.NegotiationError{Class: class, Desc: desc},
+		&async.ServerParseError{Class: class, Desc: desc},
+	} {
+		text := err.Error()
+		if strings.ContainsAny(text, "\r\n") || len(text) > 1200 || !utf8.ValidString(text) {
+			t.Errorf("%T takes %d bytes: %.100q", err, len(text), text)
+		}
+		wantText(t, "the error", err, "A B", "what went wrong: \u00e4\u00e4")
+	}
 }

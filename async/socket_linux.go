@@ -87,7 +87,7 @@ func awaitConnect(ctx context.Context, f *os.File) error {
 		return true
 	})
 	switch {
-	case ctx.Err() != nil:
+	case !stop(): // the deadline is there, or is about to be
 		return contextError(ctx)
 	case waitErr != nil:
 		return waitErr

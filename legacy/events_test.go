@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/internal/anybytes"
 	"github.com/goqmp/qmp/legacy"
 	qmpsync "github.com/goqmp/qmp/sync"
 )
@@ -268,4 +270,131 @@ func TestLimitedQueue(t *testing.T) {
 	execute(t, q, "x")
 	wantPull(t, q, legacy.For(time.Hour), "E")
 	wantPull(t, q, legacy.Forever, "F")
+}
+
+// What ended one connection is not said of another.
+func TestTheCauseIsThisConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := scripted(t, nil, join(
+			handshake(qmptest.Pause(time.Second), qmptest.HangUp()),
+			handshake(qmptest.StopReading()))...)
+		connect(t, q)
+		_, err := q.PullEvent(legacy.Forever)
+		wantError[*async.ExecInterruptedError](t, err)
+		if err := q.Close(); !errors.Is(err, io.EOF) {
+			t.Errorf("Close: %v, want io.EOF", err)
+		}
+
+		connect(t, q)
+		go q.Cmd("x", map[string]any{"x": strings.Repeat("x", 1<<20)}) // so that Close takes its time
+		synctest.Wait()
+		closed := make(chan error)
+		go func() { closed <- q.Close() }()
+		synctest.Wait()
+		_, err = q.PullEvent(legacy.Forever)
+		wantState(t, err, async.Disconnecting, async.Running)
+		<-closed
+	})
+}
+
+// The cause is there for those who wait, also where another has read the mark of
+// the end, and until Close.
+func TestTheCauseStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := connected(t, qmptest.Pause(time.Second), qmptest.HangUp())
+		_, err := q.Sync().Events().Next(0)
+		wantError[*async.ExecInterruptedError](t, err)
+		for range 2 {
+			_, err := q.PullEvent(legacy.Forever)
+			if wantError[*async.ExecInterruptedError](t, err); !errors.Is(err, io.EOF) {
+				t.Errorf("error %v, want io.EOF in it", err)
+			}
+		}
+		if err := q.Close(); !errors.Is(err, io.EOF) {
+			t.Errorf("Close: %v, want io.EOF", err)
+		}
+		_, err = q.PullEvent(legacy.Forever)
+		wantState(t, err, async.Idle, async.Running)
+	})
+}
+
+// Where others take the events, the error says the limit that was given, and the
+// wait is as long.
+func TestPullEventLimitAmongReaders(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			var steps []qmptest.Step
+			for range 6 {
+				steps = append(steps, qmptest.Pause(time.Second), qmptest.Send(`{"event":"E"}{"event":"E"}{"event":"E"}`))
+			}
+			c := qmpsync.New(&qmpsync.Options{EventLimit: 1, Async: async.Options{
+				Dialer: qmptest.ScriptMemory(t, handshake(append(steps, qmptest.Stall())...)...),
+			}})
+			if err := c.Connect("script"); err != nil {
+				t.Fatal(err)
+			}
+			q := legacy.Wrap(c)
+			const limit = 10 * time.Second
+			var wg sync.WaitGroup
+			for range 6 {
+				wg.Go(func() {
+					start := time.Now()
+					for {
+						_, err := q.PullEvent(legacy.For(limit))
+						if err == nil {
+							start = time.Now()
+							continue
+						}
+						if e := wantError[*async.TimeoutError](t, err); e.Limit != limit || time.Since(start) != limit {
+							t.Errorf("behind %v: %v, want a limit of %v", time.Since(start), err, limit)
+						}
+						return
+					}
+				})
+			}
+			wg.Wait()
+			wantNoError(t, q.Close())
+		})
+	}
+}
+
+// Events that go on coming hold up neither GetEvents nor ClearEvents.
+func TestGetEventsInAFlood(t *testing.T) {
+	conn, server := qmptest.PipeSize(1 << 20)
+	q, err := legacy.New("", &legacy.Options{Conn: conn, Sync: qmpsync.Options{Async: async.Options{SkipGreeting: true, SkipNegotiation: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect(t, q)
+	batch := []byte(strings.Repeat(`{"event":"E","data":{"list":[`+strings.Repeat("[1,2,3],", 100)+`[]]}}`, 100))
+	over := make(chan struct{})
+	flooded := make(chan struct{})
+	go func() {
+		defer close(flooded)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				server.Write(batch)
+			}
+		}
+	}()
+	late := time.AfterFunc(anybytes.Patience, func() { close(over) }) // else both might never return
+	if _, err := q.PullEvent(legacy.Forever); err != nil {
+		t.Error(err)
+	}
+	for range 3 {
+		if events, err := q.GetEvents(legacy.Forever); err != nil || len(events) == 0 {
+			t.Errorf("%d events, error %v", len(events), err)
+		}
+		q.ClearEvents()
+	}
+	if late.Stop() {
+		close(over)
+	} else {
+		t.Error("they returned behind the flood only")
+	}
+	<-flooded
+	wantNoError(t, q.Close())
 }

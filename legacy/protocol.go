@@ -23,7 +23,8 @@ type Options struct {
 	Nickname string
 
 	// Conn is an open connection, which Connect uses, once, in place of the
-	// address. It is the object's from then on. It does not go with Server.
+	// address. It is the object's from New on: Close closes it, used or not. It
+	// does not go with Server.
 	Conn net.Conn
 
 	// Sync configures the floors below. Its Async.Nickname, Async.Dialer and
@@ -37,6 +38,7 @@ type Options struct {
 type QEMUMonitorProtocol struct {
 	sync *qmpsync.Client
 	addr string
+	conn *openConn // of Options; nil without
 }
 
 // New returns an object for the server at addr: a path, or host:port (see
@@ -52,6 +54,7 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	if opts.Nickname != "" {
 		below.Async.Nickname = opts.Nickname
 	}
+	var conn *openConn
 	if opts.Conn != nil {
 		if opts.Server {
 			return nil, &async.ConnectError{
@@ -59,10 +62,11 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 				Err: errors.New("an open connection cannot be listened on: Options has both Conn and Server"),
 			}
 		}
-		below.Async.Dialer = once(opts.Conn)
+		conn = &openConn{conn: opts.Conn}
+		below.Async.Dialer = conn.dial
 	}
 	q := Wrap(qmpsync.New(&below))
-	q.addr = addr
+	q.addr, q.conn = addr, conn
 	if opts.Server {
 		if err := q.sync.Listen(addr); err != nil {
 			return nil, err
@@ -71,19 +75,36 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	return q, nil
 }
 
-// once returns a dialer that gives conn, and then fails.
-func once(conn net.Conn) func(context.Context) (net.Conn, error) {
-	var mu sync.Mutex
-	return func(context.Context) (net.Conn, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if conn == nil {
-			return nil, errors.New("Options.Conn has been used already")
-		}
-		c := conn
-		conn = nil
-		return c, nil
+// An openConn is a connection that can be used once.
+type openConn struct {
+	mu   sync.Mutex // guards the field below
+	conn net.Conn   // nil when it has been taken
+}
+
+func (o *openConn) take() net.Conn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	conn := o.conn
+	o.conn = nil
+	return conn
+}
+
+func (o *openConn) dial(context.Context) (net.Conn, error) {
+	if conn := o.take(); conn != nil {
+		return conn, nil
 	}
+	return nil, errors.New("Options.Conn has been used already, or closed")
+}
+
+// close closes it unless it has been taken.
+func (o *openConn) close() error {
+	if o == nil {
+		return nil
+	}
+	if conn := o.take(); conn != nil {
+		return conn.Close()
+	}
+	return nil
 }
 
 // Wrap returns an object over c, with the same connection, state, time limit and
@@ -150,7 +171,13 @@ func (q *QEMUMonitorProtocol) SetTimeout(wait Wait) { q.sync.SetTimeout(wait.lim
 // The object may connect again. A peer that does not take what is being written
 // is waited for no longer than Sync.CloseLimit, 5 seconds if nothing else is
 // said.
-func (q *QEMUMonitorProtocol) Close() error { return q.sync.Disconnect() }
+func (q *QEMUMonitorProtocol) Close() error {
+	err := q.sync.Disconnect()
+	if closeErr := q.conn.close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
 
 // SendFDSCM sends a file descriptor at once, with a single space byte, ahead of
 // the command that takes it, such as getfd. f stays the caller's. That needs a

@@ -228,6 +228,22 @@ func TestOpenConnection(t *testing.T) {
 	wantError[*async.ConnectError](t, err)
 }
 
+// An open connection that was never used goes with its object.
+func TestOpenConnectionIsClosed(t *testing.T) {
+	conn, peer := qmptest.Pipe()
+	q, err := legacy.New("", &legacy.Options{Conn: conn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantNoError(t, q.Close())
+	if n, err := peer.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("its peer read %d bytes and error %v, want io.EOF", n, err)
+	}
+	_, err = q.Connect(true)
+	wantError[*async.ConnectError](t, err)
+	wantNoError(t, q.Close())
+}
+
 func TestSendFDSCM(t *testing.T) {
 	f := openNull(t)
 	closed := openNull(t)

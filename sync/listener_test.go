@@ -47,6 +47,28 @@ func TestWaitEvent(t *testing.T) {
 	})
 }
 
+// The limit holds while events that nobody wants come faster than they are looked
+// at.
+func TestWaitEventLimitAmongEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var noise []qmptest.Step
+		for range 1000 {
+			noise = append(noise, qmptest.Event("NOISE", ""), qmptest.Pause(10*time.Millisecond))
+		}
+		c := connected(t, nil, noise...)
+		start := time.Now()
+		_, err := c.WaitEventFunc(time.Second, func(async.Event) bool {
+			time.Sleep(20 * time.Millisecond) // to ask the machine something, say
+			return false
+		})
+		wantTimeout(t, err, time.Second)
+		if took := time.Since(start); took > time.Second+20*time.Millisecond {
+			t.Errorf("it took %v, want a second, and the look at one event at most", took)
+		}
+		time.Sleep(time.Minute) // the script's is over then
+	})
+}
+
 func TestWaitEventAcrossConnections(t *testing.T) {
 	c := scripted(t, nil, append(handshake(
 		qmptest.Expect("x"), qmptest.Event("A", ""), qmptest.Return(`{}`), qmptest.HangUp(), qmptest.Accept()),

@@ -225,7 +225,10 @@ func excerpt(b []byte) []byte {
 
 const whitespace = " \t\r\n"
 
-var errFull = errors.New("message too large")
+var (
+	errFull  = errors.New("message too large")
+	errCount = errors.New("a Read reported more bytes than there was room for")
+)
 
 // source feeds the decoder. It counts the bytes of the message being read, so
 // that the decoder never holds more of one than max, and remembers the reader's
@@ -313,6 +316,9 @@ func (s *source) fetch(p []byte) (int, error) {
 	}
 	for range maxEmptyReads {
 		n, err := s.r.Read(p)
+		if n < 0 || n > len(p) {
+			n, err = 0, errCount // a Conn that breaks the rules must not break the program
+		}
 		s.pending = err
 		if n > 0 {
 			return n, nil

@@ -239,6 +239,16 @@ type idle struct{}
 
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
+// A liar has read more than there was room for, or less than nothing.
+type liar struct{ by int }
+
+func (l liar) Read(p []byte) (int, error) {
+	if l.by < 0 {
+		return l.by, nil
+	}
+	return len(p) + l.by, nil
+}
+
 // repeat gives text over and over.
 type repeat struct {
 	text []byte
@@ -661,6 +671,22 @@ func TestFramerAllocations(t *testing.T) {
 		}
 		if n := testing.AllocsPerRun(1000, next); n > 0 {
 			t.Errorf("%.40q: %v allocations a message", text, n)
+		}
+	}
+}
+
+// A reader that breaks the rules of io.Reader is an error.
+func TestFramerOverALiar(t *testing.T) {
+	for _, by := range []int{1, -1} {
+		for _, in := range []string{`{"a":1}`, `{"a`} {
+			f := NewFramer(io.MultiReader(strings.NewReader(in), liar{by}), 0, nil)
+			msg, err := f.Next()
+			if err == nil && string(msg) == in {
+				_, err = f.Next()
+			}
+			if !errors.Is(err, errCount) {
+				t.Errorf("%q, and then %+d bytes: got %q and error %v, want %v", in, by, msg, err, errCount)
+			}
 		}
 	}
 }
