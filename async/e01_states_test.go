@@ -458,9 +458,9 @@ func TestE1StateErrorTellsTheCause(t *testing.T) {
 		tells := func(cause error) {
 			t.Helper()
 			for what, call := range map[string]func() error{
-				"Execute": func() error { _, err := c.Execute(t.Context(), "x", nil); return err },
-				"Accept":  func() error { return c.Accept(t.Context()) },
-				"Next":    func() error { _, err := l.Next(t.Context()); return err },
+				"Execute":                            func() error { _, err := c.Execute(t.Context(), "x", nil); return err },
+				"Accept":                             func() error { return c.Accept(t.Context()) },
+				"Next":                               func() error { _, err := l.Next(t.Context()); return err },
 				"Next of a listener that came later": func() error { _, err := late.Next(t.Context()); return err },
 			} {
 				err := call()
