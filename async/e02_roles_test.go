@@ -3,11 +3,14 @@ package async_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -291,4 +294,61 @@ func TestE2NoMutexIsHeldAcrossListen(t *testing.T) {
 	close(answer)
 	wantAs[*async.ConnectError](t, "Listen", <-failed)
 	wantState(t, c, async.Idle)
+}
+
+// counted is a context that counts what is registered with it, and not taken back.
+type counted struct {
+	context.Context
+	done       chan struct{}
+	registered atomic.Int32
+}
+
+func (c *counted) Done() <-chan struct{} { return c.done }
+func (c *counted) Value(any) any         { return nil }
+
+// AfterFunc is what package context asks for in a context that is not its own.
+func (c *counted) AfterFunc(func()) (stop func() bool) {
+	c.registered.Add(1)
+	return func() bool {
+		c.registered.Add(-1)
+		return true
+	}
+}
+
+// A call leaves nothing with its context, which may live for as long as the
+// program.
+func TestE2NothingStaysWithTheContext(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, append(connected("oob", qmptest.Expect("x"), qmptest.Return(`1`), qmptest.Event("E", ""), qmptest.ExpectOOB("y"), qmptest.Return(`2`), qmptest.ExpectEOF(),
+			qmptest.Accept(), qmptest.HangUp(), qmptest.Accept()), connected("", qmptest.Pause(time.Second), qmptest.HangUp())...)...)
+		c := newClient(t, &async.Options{Dialer: p.Dial})
+		l := c.NewListener(nil)
+		w := c.WatchRunstate()
+		defer w.Close()
+		ctx := &counted{Context: context.Background(), done: make(chan struct{})}
+		for _, call := range []struct {
+			name string
+			call func() error
+			as   error
+		}{
+			{"Connect", func() error { return c.Connect(ctx, "") }, nil},
+			{"Execute", func() error { _, err := c.Execute(ctx, "x", nil); return err }, nil},
+			{"Next", func() error { _, err := l.Next(ctx); return err }, nil},
+			{"ExecuteOOB", func() error { _, err := c.ExecuteOOB(ctx, "y", nil); return err }, nil},
+			{"Next of a watcher", func() error { _, err := w.Next(ctx); return err }, nil},
+			{"Disconnect", func() error { return c.Disconnect(ctx) }, nil},
+			{"Connect in vain", func() error { return c.Connect(ctx, "") }, io.EOF},
+			{"Connect again", func() error { return c.Connect(ctx, "") }, nil},
+			{"Next to the end", func() error { _, err := l.Next(ctx); return err }, io.EOF},
+			{"Disconnect behind the end", func() error { return c.Disconnect(ctx) }, io.EOF},
+		} {
+			if err := call.call(); !errors.Is(err, call.as) {
+				t.Fatalf("%s: got error %v, want %v", call.name, err, call.as)
+			}
+			if n := ctx.registered.Load(); n != 0 {
+				t.Errorf("%s has left %d registrations with its context", call.name, n)
+			}
+		}
+	})
 }

@@ -2,7 +2,6 @@ package async_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -189,33 +188,6 @@ func TestE4PlainContextErrorStaysBare(t *testing.T) {
 	cancel()
 	if e := wantAs[*async.ExecInterruptedError](t, "slow", (<-call).err); e.Err != context.Canceled {
 		t.Errorf("got cause %#v, want context.Canceled itself", e.Err)
-	}
-}
-
-// A reply that is there counts, even if the context has ended too.
-func TestE4ReplyThatCameCounts(t *testing.T) {
-	t.Parallel()
-	for range 50 {
-		bubble(t, func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
-			p := memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`1`), qmptest.Pause(time.Second), qmptest.Return(`1`))...)
-			c := dial(t, p, &async.Options{OnReceive: func(msg json.RawMessage) json.RawMessage {
-				if strings.Contains(string(msg), `"return": 1`) || strings.Contains(string(msg), `"return":1`) {
-					cancel() // on the reader, ahead of the reply
-				}
-				return nil
-			}})
-			v, err := c.Execute(ctx, "x", nil)
-			if err == nil {
-				wantValue(t, "x", v, err, "1")
-			} else {
-				wantInterrupted(t, "x", err, true, context.Canceled)
-			}
-			synctest.Wait()
-			wantIdleBooks(t, c)
-			time.Sleep(time.Minute)
-			wantState(t, c, async.Running)
-		})
 	}
 }
 

@@ -538,3 +538,33 @@ func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
 		wantIdleBooks(t, c)
 	})
 }
+
+// Of several that were given up only the newest one's reply says that nothing is
+// to come any more.
+func TestE7LateReplyToAnEarlierOneSettlesNothing(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("", qmptest.Expect("x"), qmptest.Expect("x"), qmptest.Pause(2*time.Second), qmptest.Send(`{"return":{},"id":2}`),
+			qmptest.Expect("y"), lateError, qmptest.ExpectEOF())...)
+		c := dial(t, p, nil)
+		giveUp(t, c, true)
+		giveUp(t, c, true)
+		time.Sleep(3 * time.Second)
+		_, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+		wantAs[*async.ServerParseError](t, "y", err)
+	})
+}
+
+// A late error without an id is done with: the next one is the next command's.
+func TestE7LateErrorIsDoneWith(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("", qmptest.Expect("x"), qmptest.Pause(2*time.Second), lateError, qmptest.Expect("y"), lateError)...)
+		c := dial(t, p, nil)
+		giveUp(t, c, true)
+		time.Sleep(2 * time.Second)
+		reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+		wantNil(t, "y", err)
+		wantAs[*async.ExecuteError](t, "y", reply.Err())
+	})
+}

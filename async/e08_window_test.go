@@ -339,3 +339,29 @@ func TestE8PipelinedWithoutOOB(t *testing.T) {
 		})
 	}
 }
+
+// Those who wait at the window end when a Disconnect begins, though it waits for
+// what is being written.
+func TestE8DisconnectEndsTheWait(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := play(t, qmptest.ScriptOptions{Network: qmptest.Memory, PipeSize: 512},
+			connected("oob", append(expectN("x", 0, window-1), qmptest.AwaitMark("read on"), qmptest.Expect("big"), qmptest.ExpectEOF())...)...)
+		c := dial(t, p, nil)
+		startN(t.Context(), c, "x", 0, window-1)
+		start(t.Context(), c, async.Command{Name: "big", Args: map[string]any{"x": strings.Repeat("x", 4096)}})
+		synctest.Wait()
+		ninth := start(t.Context(), c, async.Command{Name: "ninth"})
+		synctest.Wait()
+		ended := do(func() error { return c.Disconnect(context.Background()) })
+		synctest.Wait()
+		select {
+		case got := <-ninth:
+			wantInterrupted(t, "ninth", got.err, false, async.ErrClosed)
+		default:
+			t.Error("the ninth still waits, though nothing new is sent any more")
+		}
+		p.Mark("read on")
+		wantNil(t, "Disconnect", <-ended)
+	})
+}

@@ -673,3 +673,30 @@ func TestE11EverythingAtOnce(t *testing.T) {
 	wantNil(t, "Close", c.Close())
 	wantState(t, c, async.Idle)
 }
+
+// The reply to a quit that was given up still makes an end of file of a reset.
+func TestE11ResetBehindAQuitThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("", qmptest.Expect("quit"), qmptest.Pause(2*time.Second), qmptest.Return(`{}`), qmptest.Reset())...)
+		c := dial(t, p, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Execute(ctx, "quit", nil)
+		wantInterrupted(t, "quit", err, true, context.DeadlineExceeded)
+		time.Sleep(time.Minute)
+		if err := c.Disconnect(t.Context()); err != io.EOF {
+			t.Errorf("Disconnect: got %v, want io.EOF", err)
+		}
+	})
+}
+
+// A connection that has been closed already is no error of an orderly end.
+func TestE11ClosingWhatIsClosed(t *testing.T) {
+	t.Parallel()
+	p := memory(t, connected("")...)
+	c := dial(t, p, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
+		return &rigged{Conn: conn, close: func() error { return &net.OpError{Op: "close", Err: net.ErrClosed} }}
+	})})
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+}

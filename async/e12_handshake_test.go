@@ -269,3 +269,44 @@ func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }
+
+// What answers somebody else's command is not the answer to qmp_capabilities: an
+// earlier client's reply, and an error with an id that is not ours.
+func TestE12AnothersReplyIsNotTheNegotiations(t *testing.T) {
+	t.Parallel()
+	t.Run("of an earlier connection", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T) {
+			p := memory(t, append(connected("", qmptest.Expect("x"), qmptest.Return(`{}`), qmptest.ExpectEOF(), qmptest.Accept()),
+				qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Reply(`{"return":{},"id":2}`), qmptest.Stall())...)
+			c := dial(t, p, nil)
+			execute(t, c, "x", "{}")
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := c.Connect(ctx, "")
+			wantAs[*async.NegotiationError](t, "Connect", err)
+			wantIs(t, "Connect", err, context.DeadlineExceeded)
+		})
+	})
+	for _, id := range []string{`"theirs"`, "77", "[1]"} {
+		t.Run("error with the id "+id, func(t *testing.T) {
+			t.Parallel()
+			p := memory(t, qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Reply(`{"error":{"class":"C","desc":"D"},"id":`+id+`}`), qmptest.Return(`{}`))
+			c := newClient(t, &async.Options{Dialer: p.Dial})
+			wantNil(t, "Connect", c.Connect(t.Context(), ""))
+		})
+	}
+}
+
+// A greeting is one, whatever else it claims to be.
+func TestE12GreetingThatClaimsToBeAnEvent(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, qmptest.Reply(`{"QMP":{"version":{},"capabilities":[]},"event":"E"}`), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`))
+		c := newClient(t, &async.Options{Dialer: p.Dial})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantNil(t, "Connect", c.Connect(ctx, ""))
+	})
+}

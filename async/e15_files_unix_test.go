@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -579,5 +580,60 @@ func TestE15TheReplyDoesNotOvertakeTheFiles(t *testing.T) {
 		got := <-call
 		wantValue(t, "add-fd", got.value, got.err, `"early"`)
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	})
+}
+
+// A connection that embeds a socket and has a Write of its own is written to by
+// that, so it takes no descriptors.
+func TestE15EmbeddedSocketWritesByItself(t *testing.T) {
+	t.Parallel()
+	client, conn := socketPair(t)
+	server := newTokenServer(conn, "")
+	go server.serve()
+	e := &embedding{UnixConn: client}
+	c := newClient(t, nil)
+	wantNil(t, "Attach", c.Attach(t.Context(), e))
+	execute(t, c, "x", `"x"`)
+	if n := e.written.Load(); n != 2 {
+		t.Errorf("its own Write was called %d times, want twice", n)
+	}
+	_, err := c.Do(t.Context(), async.Command{Name: "y", Files: []*os.File{os.Stdin}})
+	wantAs[*async.MessageError](t, "y", err)
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	server.wait()
+}
+
+type embedding struct {
+	*net.UnixConn
+	written atomic.Int32
+}
+
+func (e *embedding) Write(p []byte) (int, error) {
+	e.written.Add(1)
+	return e.UnixConn.Write(p)
+}
+
+// SendFiles outlasts its sendmsg also where the connection ends meanwhile.
+func TestE15SendFilesOutlastsTheConnection(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		p := memory(t, connected("", qmptest.AwaitMark("end"), qmptest.HangUp())...)
+		c := dial(t, p, nil)
+		async.RigSender(c, async.RiggedSender{Try: nothing, Send: func([]byte, []*os.File) (int, error) {
+			<-goOn
+			return 0, net.ErrClosed
+		}})
+		call := do(func() error { return c.SendFiles(t.Context(), os.Stdin) })
+		synctest.Wait()
+		p.Mark("end")
+		synctest.Wait()
+		select {
+		case err := <-call:
+			t.Errorf("SendFiles returned (%v) with its sendmsg under way", err)
+		default:
+		}
+		close(goOn)
+		wantInterrupted(t, "SendFiles", <-call, false, io.EOF)
 	})
 }
