@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,37 +17,31 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// lateContext is a context that ends when it has been asked n times whether it
-// has.
-type lateContext struct {
-	context.Context
-	left atomic.Int32
-}
-
-func (c *lateContext) Err() error {
-	if c.left.Add(-1) < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
-// Attach takes the connection over, so it closes it whenever it fails, at
-// whichever moment the context ends.
+// Attach takes the connection over, so it closes it when it fails, whether the
+// context has ended before, or just behind the first look, or in the handshake.
 func TestAttachClosesWhatItCannotUse(t *testing.T) {
 	t.Parallel()
-	for n := range int32(6) {
+	for _, ends := range []string{"before", "behind the first look", "in the handshake"} {
 		bubble(t, func(t *testing.T) {
 			conn, other := qmptest.Pipe()
 			defer other.Close()
-			c := newClient(t, &async.Options{SkipGreeting: true, SkipNegotiation: true})
-			ctx := &lateContext{Context: t.Context()}
-			ctx.left.Store(n)
-			if c.Attach(ctx, conn) == nil {
-				c.Close()
+			c := newClient(t, nil)
+			inner, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			ctx := inner
+			switch ends {
+			case "before":
+				cancel()
+			case "behind the first look":
+				ctx = &firstLook{Context: inner, then: cancel}
 			}
+			err := c.Attach(ctx, conn)
+			wantAs[*async.ConnectError](t, "Attach", err)
+			wantIs(t, "Attach", err, inner.Err())
+			wantState(t, c, async.Idle)
 			other.SetReadDeadline(time.Now().Add(time.Second))
 			if _, err := other.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("a context that ends at its question %d: the connection is still open (%v)", n, err)
+				t.Errorf("a context that ends %s: the connection is still open (%v)", ends, err)
 			}
 		})
 	}

@@ -367,3 +367,26 @@ func TestAcceptTwice(t *testing.T) {
 	t.Cleanup(func() { c.Close() })
 	wantNil(t, "the first Accept", <-first)
 }
+
+// A Disconnect at any moment of Listen leaves no socket.
+func TestListenCalledOff(t *testing.T) {
+	t.Parallel()
+	path := socketPath(t)
+	rounds, during := 500, 0
+	for i := range rounds {
+		c := async.New(nil)
+		w := c.WatchRunstate()
+		listening := do(func() error { return c.Listen(t.Context(), path) })
+		awaitState(t, w, async.Connecting)
+		spin(i % 100)
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		if <-listening != nil {
+			during++
+		}
+		w.Close()
+		if list, err := os.ReadDir(filepath.Dir(path)); err != nil || len(list) > 0 {
+			t.Fatalf("round %d: got %v and error %v, want nothing to be left", i, list, err)
+		}
+	}
+	t.Logf("%d of %d were called off before they listened", during, rounds)
+}

@@ -84,14 +84,14 @@ func fateOf(ctx context.Context, reply async.Reply, err error) (f fate, ok bool)
 
 // waitOf says the same of a wait for an event.
 func waitOf(ctx context.Context, err error) (what string, ok bool) {
-	switch err.(type) {
+	switch e := err.(type) {
 	case nil:
 		return gotEvent, true
 	case *async.ExecInterruptedError:
 		_, ok := causeOf(ctx, err)
 		return gotNotice, ok
 	case *async.StateError:
-		return unconnected, true
+		return unconnected, e.State != async.Running && e.Required == async.Running
 	}
 	what, ok = causeOf(ctx, err)
 	return what, ok && (what == cancelled || what == closedHere)

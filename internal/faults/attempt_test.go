@@ -139,6 +139,9 @@ func (a *attempt) run(t *testing.T) {
 	// The script waits for the client's end, also where the test gives up.
 	defer a.engine().Close()
 	a.first, a.watch = a.engine().Runstate(), a.engine().WatchRunstate()
+	defer a.watch.Close()
+	watching := make(chan []async.Transition, 1)
+	go func() { watching <- slices.Collect(a.watch.All(context.Background())) }()
 	a.began = time.Now()
 	a.row.run(a)
 
@@ -147,7 +150,8 @@ func (a *attempt) run(t *testing.T) {
 	if got := a.engine().Runstate(); got != async.Idle {
 		t.Errorf("in the end the client is %v, want it idle", got)
 	}
-	a.checkTransitions()
+	a.watch.Close()
+	a.checkTransitions(<-watching)
 	for i, closed := range a.closed {
 		if !closed.Load() {
 			t.Errorf("connection %d was not closed", i)
@@ -168,8 +172,7 @@ func (a *attempt) run(t *testing.T) {
 
 // checkTransitions requires what the watcher saw to be a way through the states,
 // to idle.
-func (a *attempt) checkTransitions() {
-	a.watch.Close()
+func (a *attempt) checkTransitions(seen []async.Transition) {
 	state := a.first
 	ways := map[async.Runstate][]async.Runstate{
 		async.Idle:          {async.Connecting},
@@ -177,11 +180,14 @@ func (a *attempt) checkTransitions() {
 		async.Running:       {async.Disconnecting},
 		async.Disconnecting: {async.Idle},
 	}
-	for tr := range a.watch.All(context.Background()) {
+	for _, tr := range seen {
 		if tr.From != state || !slices.Contains(ways[tr.From], tr.To) {
 			a.Errorf("in state %v the watcher saw %v to %v", state, tr.From, tr.To)
 		}
 		state = tr.To
+	}
+	if a.dialled > 0 && len(seen) == 0 {
+		a.Error("the watcher saw no transition, though the client has dialled")
 	}
 	if state != async.Idle {
 		a.Errorf("the watcher's last state is %v, want it idle", state)
@@ -360,11 +366,14 @@ type heard struct {
 	err    error
 }
 
+// waitLimit is longer than what else may end.
+const waitLimit = time.Minute
+
 // waiting waits for events in a goroutine of its own.
 func (a *attempt) waiting() <-chan heard {
 	return together(func() (h heard) {
 		for {
-			ev, err := a.next(connectLimit)
+			ev, err := a.next(waitLimit)
 			if err != nil {
 				h.err = err
 				return h
