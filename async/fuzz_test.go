@@ -3,6 +3,7 @@ package async_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"runtime"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/internal/anybytes"
+	"github.com/goqmp/qmp/internal/proto"
 )
 
 // The whole engine, fed any bytes in any pieces, with calls, a wait for events
@@ -62,10 +64,7 @@ func feed(t *testing.T, data, split []byte, mode byte) {
 		for _, cmd := range []async.Command{{Name: "x", TakesUnattributed: true}, {Name: "x", ID: "mine"}, {Object: map[string]any{"execute": "x"}}} {
 			wg.Go(func() {
 				reply, err := c.Do(ctx, cmd)
-				if err == nil {
-					var v any
-					reply.Decode(&v)
-				}
+				wantItsOwn(t, cmd, reply, err)
 			})
 		}
 		wg.Go(func() {
@@ -101,5 +100,29 @@ func feed(t *testing.T, data, split []byte, mode byte) {
 	}
 	for _, ev := range bounded.History() {
 		ev.Decode(new(any))
+	}
+}
+
+// wantItsOwn requires an answer to be this command's, by its id, and an error to be
+// one of those that a call may end with.
+func wantItsOwn(t *testing.T, cmd async.Command, reply async.Reply, err error) {
+	if err != nil {
+		_, interrupted := errors.AsType[*async.ExecInterruptedError](err)
+		_, state := errors.AsType[*async.StateError](err)
+		if !interrupted && !state {
+			t.Errorf("a call ended with %v (%T)", err, err)
+		}
+		return
+	}
+	m := proto.ParseMessage(reply.Raw())
+	if mine := m.ID == proto.TextualID("mine"); mine != (cmd.ID == "mine") || m.ID.Kind == proto.NoID && !cmd.TakesUnattributed {
+		t.Errorf("the command with the id %q got %s", cmd.ID, reply.Raw())
+	}
+	var v any
+	err = reply.Decode(&v)
+	var refused *async.ExecuteError
+	var bad *async.BadReplyError
+	if failed := errors.As(err, &refused) || errors.As(err, &bad); failed != (reply.Err() != nil) {
+		t.Errorf("Decode of %s: got error %v, and Err is %v", reply.Raw(), err, reply.Err())
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/internal/anybytes"
 )
 
 // Calls that are cancelled at random moments, a hundred thousand of them with and
@@ -125,7 +126,16 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 			}
 		})
 	}
-	wg.Wait()
+	all := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+	case <-time.After(5 * patience): // many times what it takes
+		t.Fatalf("somebody waits for ever:\n%s", anybytes.Stacks())
+	}
 	if t.Failed() {
 		return
 	}

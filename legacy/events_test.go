@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,7 +79,8 @@ func TestEventsInOrder(t *testing.T) {
 // An event comes whole, whatever it is.
 func TestEventsAreNotChecked(t *testing.T) {
 	q := connected(t, qmptest.Expect("x"), qmptest.Send(`{"event": null} {"x": [1], "event": {"a": 1}}`),
-		qmptest.Send(`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "A", "data": {"n": 18446744073709551615}, "id": 3}`), qmptest.Return(`{}`))
+		qmptest.Send(`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "A", "data": {"n": 18446744073709551615}, "id": 3}`),
+		qmptest.Send(`{"event": "B", "error": {}, "id": 4}{"event": "C", "return": 1, "id": 5}{"event": "D", "error": {}, "id": "x"}`), qmptest.Return(`{}`))
 	execute(t, q, "x")
 	got, err := q.GetEvents(legacy.NoWait)
 	wantNoError(t, err)
@@ -86,6 +88,9 @@ func TestEventsAreNotChecked(t *testing.T) {
 		{"event": nil},
 		{"x": []any{int64(1)}, "event": object{"a": int64(1)}},
 		{"timestamp": object{"seconds": int64(1), "microseconds": int64(2)}, "event": "A", "data": object{"n": uint64(1<<64 - 1)}, "id": int64(3)},
+		{"event": "B", "error": object{}}, // the id may be the engine's
+		{"event": "C", "return": int64(1)},
+		{"event": "D", "error": object{}, "id": "x"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got)", diff)
@@ -270,6 +275,22 @@ func TestLimitedQueue(t *testing.T) {
 	execute(t, q, "x")
 	wantPull(t, q, legacy.For(time.Hour), "E")
 	wantPull(t, q, legacy.Forever, "F")
+}
+
+// Each connection has its own cause.
+func TestEachConnectionHasItsCause(t *testing.T) {
+	q := scripted(t, nil, join(handshake(qmptest.Expect("x"), qmptest.HangUp()), handshake(qmptest.Expect("x"), qmptest.Reset()))...)
+	for _, want := range []error{io.EOF, syscall.ECONNRESET} {
+		connect(t, q)
+		q.Cmd("x", nil)
+		_, err := q.PullEvent(legacy.Forever)
+		if wantError[*async.ExecInterruptedError](t, err); !errors.Is(err, want) {
+			t.Errorf("error %v, want %v in it", err, want)
+		}
+		if err := q.Close(); !errors.Is(err, want) {
+			t.Errorf("Close: %v, want %v", err, want)
+		}
+	}
 }
 
 // What ended one connection is not said of another.

@@ -1,7 +1,9 @@
 package qmpsync_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,6 +88,21 @@ func TestConnectUnnegotiated(t *testing.T) {
 	if value, err := c.Execute("b", nil); string(value) != "2" || err != nil {
 		t.Errorf("b: %s, %v", value, err)
 	}
+}
+
+// Without the handshake the limit holds for the dialling.
+func TestConnectUnnegotiatedIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := dialing(t, &qmpsync.Options{ConnectLimit: time.Second}, func(ctx context.Context) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		start := time.Now()
+		wantTimeout(t, c.ConnectUnnegotiated("x"), time.Second)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("it took %v, want a second", took)
+		}
+	})
 }
 
 func TestListenAndAccept(t *testing.T) {
