@@ -16,7 +16,12 @@ import (
 // that and nothing behind it. The client must be idle, or the error is a
 // [*StateError]; any other failure is a [*ConnectError], or an
 // [*AddressError], and leaves it idle. A ctx that has already ended changes
-// nothing.
+// nothing. A Connect that a Disconnect has called off returns a [*ConnectError]
+// that matches [ErrClosed], and context.Canceled too.
+//
+// Where the server hangs up right behind its answer to the negotiation, Connect
+// may fail with that, or succeed, and the end is then to be collected with
+// Disconnect.
 func (c *Client) Connect(ctx context.Context, addr string) error {
 	return c.connectTo(ctx, addr, false)
 }
@@ -171,10 +176,14 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 		}
 		return last
 	}
-	if c.opts.Backoff == nil {
+	var policy backoff.BackOff
+	if c.opts.Backoff != nil {
+		policy = c.opts.Backoff()
+	}
+	if policy == nil {
 		_ = once()
 	} else {
-		_ = backoff.Retry(once, backoff.WithContext(c.opts.Backoff(), ctx))
+		_ = backoff.Retry(once, backoff.WithContext(policy, ctx))
 	}
 	switch {
 	case last == nil:

@@ -60,8 +60,14 @@
 // # Traps
 //
 //   - A connection that ended by itself leaves the client in [Disconnecting]
-//     until [Client.Disconnect] has collected the cause. Behind quit, that is
-//     io.EOF.
+//     until [Client.Disconnect] has collected the cause. Behind a quit that was
+//     answered, that is io.EOF.
+//   - A QEMU that dies is an io.EOF, or a reset (syscall.ECONNRESET) where it had
+//     not read all that was sent: one cannot tell deaths apart by that. A call
+//     that is pending then ends with an [ExecInterruptedError], and one that
+//     comes later with a [StateError], whose Cause says why: handle both.
+//   - [EventListener.Next] and [EventListener.All] do not wait for the next
+//     connection. Range over All again behind the next Connect.
 //   - QEMU serves one client at a time on a monitor and lets a second one
 //     connect and wait: a greeting that does not come is a client elsewhere.
 //   - An unbounded listener that nobody reads keeps everything. Close it, or set

@@ -345,3 +345,20 @@ func TestE14RealSocket(t *testing.T) {
 		t.Errorf("Connect to a path that cannot be: got %d attempts, want 1 (%v)", e.Attempts, e)
 	}
 }
+
+// A policy that is none is like no policy.
+func TestE14NilPolicyDialsOnce(t *testing.T) {
+	t.Parallel()
+	dials := 0
+	c := newClient(t, &async.Options{
+		Backoff: func() backoff.BackOff { return nil },
+		Dialer: func(context.Context) (net.Conn, error) {
+			dials++
+			return nil, syscall.ECONNREFUSED
+		},
+	})
+	wantIs(t, "Connect", c.Connect(t.Context(), ""), syscall.ECONNREFUSED)
+	if dials != 1 {
+		t.Errorf("it dialled %d times, want once", dials)
+	}
+}

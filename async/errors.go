@@ -52,14 +52,14 @@ func (e *StateError) Error() string {
 	case e.State == Running:
 		advice = "; call Disconnect first"
 	case e.State == Disconnecting && e.Cause != nil:
-		advice = fmt.Sprintf("; the connection has ended (%v), call Disconnect to collect the cause", e.Cause)
+		advice = fmt.Sprintf("; the connection has ended (%v), call Disconnect or Close to collect the cause", e.Cause)
 	case e.State == Disconnecting:
-		advice = "; the connection has ended, call Disconnect to collect the cause"
+		advice = "; the connection has ended, call Disconnect or Close to collect the cause"
 	}
 	return fmt.Sprintf("%s%s: client is %s, needs to be %s%s", prefix(e.Client), e.Op, e.State, e.Required, advice)
 }
 
-// prefix begins every message of this package.
+// prefix begins the messages that name the client.
 func prefix(name string) string {
 	if name == "" {
 		return "qmp: "
@@ -153,7 +153,9 @@ func (e *ExecInterruptedError) cause() error {
 }
 
 // SafeToRetry reports whether the command cannot have reached the server, so
-// that sending it again cannot execute it twice.
+// that sending it again cannot execute it twice. Nor has it where the error is a
+// [*StateError], a [*MessageError], an [*InvalidIDError] or [ErrNoOOB]: those say
+// that nothing was sent. For an interrupted wait it means nothing.
 func (e *ExecInterruptedError) SafeToRetry() bool { return !e.Sent }
 
 // A ProtocolError is one of the errors by which a peer breaks the protocol:

@@ -121,6 +121,42 @@ func ExampleEventListener_All() {
 	// true IDLE
 }
 
+// A service follows a machine through its deaths with one client and one listener,
+// connection after connection. Events that come early in the next one are in the
+// queue by the time it is read.
+func ExampleClient_Connect_again() {
+	first, stopFirst := machine()
+	defer stopFirst()
+	second, stopSecond := machine()
+	defer stopSecond()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c := async.New(&async.Options{Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(50 * time.Millisecond) }})
+	defer c.Close()
+	events := c.NewListener(nil)
+	defer events.Close()
+	for _, addr := range []string{first, second} { // a service has one, and no end
+		if err := c.Connect(ctx, addr); err != nil {
+			log.Fatal(err) // or wait a while, and try again
+		}
+		if _, err := c.Execute(ctx, "quit", nil); err != nil { // stands for the machine's death
+			log.Fatal(err)
+		}
+		for ev, err := range events.All(ctx) {
+			if err != nil {
+				break // the connection has ended, or ctx
+			}
+			fmt.Println(ev.Name)
+		}
+		fmt.Println("ended:", c.Disconnect(ctx)) // and the client is idle again
+	}
+	// Output:
+	// SHUTDOWN
+	// ended: EOF
+	// SHUTDOWN
+	// ended: EOF
+}
+
 // A machine that was just started may not listen yet: Backoff says how to wait
 // for it, the context for how long.
 func ExampleOptions_backoff() {

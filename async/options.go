@@ -13,7 +13,9 @@ import (
 // Options configures a [Client]. A nil *Options, like the zero value, suits a
 // QEMU monitor.
 type Options struct {
-	// Nickname names the client in errors and in the log.
+	// Nickname names the client in the log, and in errors about its state, its
+	// connection and its calls ([StateError], [ConnectError],
+	// [ExecInterruptedError]).
 	Nickname string
 
 	// Logger takes the log: a message at debug, with known secrets masked; an
@@ -29,7 +31,9 @@ type Options struct {
 
 	// Backoff returns the policy by which Connect, within its context, dials
 	// again while the socket does not exist yet or nobody listens there. Any
-	// other failure is returned at once. Nil dials once.
+	// other failure is returned at once. Nil, like a nil policy, dials once. A
+	// policy is one of package github.com/cenkalti/backoff/v4, such as
+	// backoff.NewConstantBackOff(50 * time.Millisecond).
 	Backoff func() backoff.BackOff
 
 	// MaxMessage limits one message either way, in bytes. Zero means 64 MiB;

@@ -15,7 +15,8 @@ import (
 // ended the wait. An event with a number too long to convert is an
 // [*async.MessageError].
 //
-// SetTimeout has no say here.
+// For(0) has expired before it looks: to take what is there, and no more, is
+// NoWait. SetTimeout has no say here.
 func (q *QEMUMonitorProtocol) PullEvent(wait Wait) (map[string]any, error) {
 	ev, ok, err := q.next(wait)
 	if !ok {

@@ -19,7 +19,8 @@ type Options struct {
 	// takes it.
 	Server bool
 
-	// Nickname names the object in errors and in the log.
+	// Nickname names the object in the log, and in errors about its state, its
+	// connection and its calls.
 	Nickname string
 
 	// Conn is an open connection, which Connect uses, once, in place of the
@@ -43,8 +44,9 @@ type QEMUMonitorProtocol struct {
 
 // New returns an object for the server at addr: a path, or host:port (see
 // [async.ParseAddress] for all that it may be, and [ParseAddress] for the old
-// module's rule). It is not connected yet; with Options.Server it listens, or
-// the error is an [*async.ConnectError] or [*async.AddressError].
+// module's rule). It is not connected yet, and nothing looks at addr before
+// Connect does; with Options.Server it listens, or the error is an
+// [*async.ConnectError] or [*async.AddressError].
 func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -141,7 +143,8 @@ func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
 // bounds all that, [NoWait] being For(0); the old module's default was For 15
 // seconds. A failure is an [*async.ConnectError], and the object is idle and no
 // longer listens, except that an expired wait changes nothing. An object that
-// does not listen gives an [*async.StateError].
+// does not listen gives an [*async.StateError]; to listen again, call
+// Sync().Listen, or make a new object.
 func (q *QEMUMonitorProtocol) Accept(wait Wait) (map[string]any, error) {
 	if err := q.sync.Accept(wait.limit()); err != nil {
 		return nil, err

@@ -57,7 +57,7 @@
 //     sent. It is never sent again by itself.
 //   - A connection that ended by itself leaves the client in
 //     [async.Disconnecting] until [Client.Disconnect] or [Client.Close] has
-//     collected the cause. Behind quit, that is io.EOF.
+//     collected the cause. Behind a quit that was answered, that is io.EOF.
 //   - WaitEvent throws away the events in front of the one it returns. Where two
 //     goroutines wait for different events, give each a listener.
 package qmpsync
