@@ -71,7 +71,9 @@ func TestMatchOfGoValues(t *testing.T) {
 		{uint64(1 << 63), json.RawMessage("9223372036854775808"), true},
 		{uint64(1 << 63), json.RawMessage("9223372036854775808.0"), true},
 		{json.RawMessage("18446744073709551616"), json.RawMessage("18446744073709551617"), false},
-		{json.RawMessage("9007199254740993"), 9007199254740992.0, false}, // exact, not as a float64
+		{json.RawMessage("9007199254740993"), 9007199254740992.0, false},                                      // exact, not as a float64
+		{map[string]any{"a": []any{float64(1 << 63)}}, json.RawMessage(`{"a": [9223372036854775808]}`), true}, // exact, not in the fewest digits
+		{map[string]any{"a": float64(1 << 63)}, json.RawMessage(`{"a": 9223372036854776000}`), false},
 		{int8(3), 3.5, false},
 		{json.RawMessage("1e999"), json.RawMessage("1e999"), false}, // too large to tell
 		{nested, nested, true},

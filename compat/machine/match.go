@@ -63,7 +63,33 @@ func normalize(v any) (any, error) {
 		return nil, err
 	}
 	obj, err := decodeObject(raw)
-	return obj["v"], err
+	if err != nil {
+		return nil, err
+	}
+	return keepFloats(obj["v"], v), nil
+}
+
+// keepFloats returns decoded with the numbers that original, of which it was made,
+// has as float64: JSON has the shortest digits that tell one from its neighbours,
+// which make another integer of a large one.
+func keepFloats(decoded, original any) any {
+	switch original := original.(type) {
+	case float64:
+		return original
+	case []any:
+		if list, ok := decoded.([]any); ok {
+			for i := range list {
+				list[i] = keepFloats(list[i], original[i])
+			}
+		}
+	case map[string]any:
+		if m, ok := decoded.(map[string]any); ok {
+			for name, v := range m {
+				m[name] = keepFloats(v, original[name])
+			}
+		}
+	}
+	return decoded
 }
 
 // match is Match for values as JSON is decoded to.
