@@ -27,8 +27,9 @@ failed=
 while read -r pkg name; do
 	printf '%s\n' "-- $name ($pkg)"
 	{
-		$GO test -run='^$' -fuzz="^$name\$" -fuzzminimizetime=20x -fuzztime="${FUZZTIME:-60s}" "$pkg" </dev/null 2>&1
-		echo $? >"$log.status"
+		status=0
+		$GO test -run='^$' -fuzz="^$name\$" -fuzzminimizetime=20x -fuzztime="${FUZZTIME:-60s}" "$pkg" </dev/null 2>&1 || status=$?
+		echo "$status" >"$log.status"
 	} | tee "$log"
 	[ "$(cat "$log.status")" = 0 ] && continue
 	# Go 1.26 sometimes takes the end of the time for a failure (golang.org/issue/75804):
