@@ -65,7 +65,7 @@ func bare() *async.Options {
 // last one finds the client knowing of the end.
 func TestE11RepliesWithTheEnd(t *testing.T) {
 	t.Parallel()
-	const calls, rounds = 100, 20
+	const calls, rounds = 150, 60
 	for _, tail := range []string{"", "\x00"} {
 		for range rounds {
 			client, server := qmptest.Pipe()
@@ -142,14 +142,15 @@ func TestE11ClientKnowsOfTheEndFirst(t *testing.T) {
 }
 
 // Who waits for an event when the connection ends is told of the end, not of the
-// state behind it, however many listeners there are.
+// state behind it, however many listeners there are. (So many that a wrong order
+// would show.)
 func TestE5EndComesBeforeTheState(t *testing.T) {
 	t.Parallel()
 	for range 20 {
 		p := memory(t, connected("", qmptest.AwaitMark("end"), qmptest.HangUp())...)
 		c := dial(t, p, nil)
 		first := c.NewListener(nil)
-		for range 300 {
+		for range 3000 {
 			c.NewListener(nil)
 		}
 		waits := do(func() error { _, err := first.Next(t.Context()); return err })
