@@ -61,7 +61,7 @@ fuzz: ## run every fuzz target, or those matching FUZZ, for FUZZTIME (60s) each
 
 .PHONY: chaos
 chaos: qemu ## stop, kill and quit a real QEMU at random, ROUNDS (200) times over; SEED repeats a run
-	$(GO) -C internal/chaos test -race -count=1 -timeout=2h -rounds=$(ROUNDS) -seed=$(SEED)
+	$(GO) -C internal/testing/chaos test -race -count=1 -timeout=2h -rounds=$(ROUNDS) -seed=$(SEED)
 
 .PHONY: bench
 bench: ## run the benchmarks, or those matching BENCH

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // The whole schema is some 200 KB, which clients with a fixed buffer choke on.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // socketChardev is a monitor at a chardev, as TCP over IPv6 needs it: QEMU 7.2

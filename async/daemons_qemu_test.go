@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 func TestE3StorageDaemon_QEMU(t *testing.T) {

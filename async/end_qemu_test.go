@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // The reply to quit is never lost to the hang-up behind it, nor is the event in

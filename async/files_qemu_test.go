@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // addedFD is what add-fd says.

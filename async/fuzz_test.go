@@ -12,7 +12,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
-	"github.com/goqmp/qmp/internal/anybytes"
+	"github.com/goqmp/qmp/internal/testing/anybytes"
 	"github.com/goqmp/qmp/internal/proto"
 )
 

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 
 	"golang.org/x/sys/unix"
 

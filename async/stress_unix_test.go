@@ -18,7 +18,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
-	"github.com/goqmp/qmp/internal/anybytes"
+	"github.com/goqmp/qmp/internal/testing/anybytes"
 )
 
 // Calls that are cancelled at random moments, a hundred thousand of them with and

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/compat"
-	"github.com/goqmp/qmp/internal/transcripts"
+	"github.com/goqmp/qmp/internal/testing/transcripts"
 	"github.com/goqmp/qmp/legacy"
 )
 

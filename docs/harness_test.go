@@ -14,7 +14,7 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 	"github.com/goqmp/qmp/compat/machine"
 	"github.com/goqmp/qmp/compat/qtest"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // The Go code of the harness's part of migrating.md is cut from these tests.

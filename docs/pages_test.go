@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"go.uber.org/goleak"
 )
 

@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/goqmp/qmp/internal/transcripts"
+	"github.com/goqmp/qmp/internal/testing/transcripts"
 	"github.com/goqmp/qmp/legacy"
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
-	"github.com/goqmp/qmp/internal/anybytes"
+	"github.com/goqmp/qmp/internal/testing/anybytes"
 	"github.com/goqmp/qmp/legacy"
 	qmpsync "github.com/goqmp/qmp/sync"
 )

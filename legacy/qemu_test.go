@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"github.com/goqmp/qmp/legacy"
 	qmpsync "github.com/goqmp/qmp/sync"
 )

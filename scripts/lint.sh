@@ -44,7 +44,7 @@ cross() {
 check gofumpt gofumpt
 check 'go vet' $GO vet ./...
 check staticcheck staticcheck
-check layers $GO test ./internal/layers
+check layers $GO test ./internal/testing/layers
 check 'go mod tidy' $GO mod tidy -diff
 check 'go mod verify' $GO mod verify
 for target in $CROSS; do

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"go.uber.org/goleak"
 )
 

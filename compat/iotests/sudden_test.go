@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 
 	"github.com/goqmp/qmp/compat/iotests"
 )

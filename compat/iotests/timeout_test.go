@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // What does not come is not waited for for ever, and what is there instead is told.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"

@@ -19,7 +19,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/compat/qtest"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // serve returns a client whose lines are answered by answer, until that says "".

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/compat/qtest"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // start starts a PC whose processor does not run, and connects to it.

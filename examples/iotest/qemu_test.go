@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // needQEMU skips the test, or fails it, where programs are missing.

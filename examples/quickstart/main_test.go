@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"go.uber.org/goleak"
 )
 

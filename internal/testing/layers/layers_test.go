@@ -52,7 +52,7 @@ const (
 // rooms is the plan of the house, from the ground up. Whoever adds a package
 // adds it here; whoever adds a module says why in the commit.
 var rooms = []room{
-	{dir: "internal/layers", floor: 0, forTests: true},
+	{dir: "internal/testing/layers", floor: 0, forTests: true},
 
 	// Bytes, messages, values: no goroutine, no socket, no clock (of time it uses
 	// the type).
@@ -61,18 +61,18 @@ var rooms = []room{
 	{dir: "async", floor: 2, modules: []string{backoff, json, multierror, sys}},
 	{dir: "async/qmptest", floor: 2, modules: []string{json, sys}, forTests: true},
 	// Starts real programs for integration tests.
-	{dir: "internal/qemutest", floor: 1, modules: []string{backoff, sys}, forTests: true},
+	{dir: "internal/testing/qemutest", floor: 1, modules: []string{backoff, sys}, forTests: true},
 
 	// What the fuzz targets of whole clients share.
-	{dir: "internal/anybytes", floor: 1, forTests: true},
+	{dir: "internal/testing/anybytes", floor: 1, forTests: true},
 
 	// Drives a real QEMU to its end, again and again; of tests only.
-	{dir: "internal/chaos", floor: 3, forTests: true},
+	{dir: "internal/testing/chaos", floor: 3, forTests: true},
 
 	{dir: "sync", floor: 3},
 	{dir: "legacy", floor: 4},
 	// Replays the recorded scenarios, for the tests of legacy and compat.
-	{dir: "internal/transcripts", floor: 4, modules: []string{json}, forTests: true},
+	{dir: "internal/testing/transcripts", floor: 4, modules: []string{json}, forTests: true},
 
 	{dir: "compat", floor: 5},
 	{dir: "compat/machine", floor: 6},
@@ -84,19 +84,19 @@ var rooms = []room{
 	{dir: "cmd/*", floor: 8, program: true},
 	{dir: "docs", floor: 8, program: true}, // the code on the pages
 	// The matrix of what goes wrong, and what a caller sees.
-	{dir: "internal/faults", floor: 8, forTests: true},
+	{dir: "internal/testing/faults", floor: 8, forTests: true},
 }
 
 // testModules may be imported by tests alone.
 var testModules = []string{"go.uber.org/goleak", "github.com/google/go-cmp", "golang.org/x/net"}
 
 func TestNoRoomImportsUpwards(t *testing.T) {
-	files, err := readTree("../..")
+	files, err := readTree("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Without this a wrong folder would pass as a house without faults.
-	if _, ok := files["internal/layers/layers_test.go"]; !ok {
+	if _, ok := files["internal/testing/layers/layers_test.go"]; !ok {
 		t.Fatalf("read %d files of the tree, but not this test", len(files))
 	}
 	for _, fault := range check(files) {
@@ -168,7 +168,7 @@ func (c *checker) file(name, source string) {
 	dir := path.Dir(name)
 	in, ok := find(dir)
 	if !ok {
-		c.faults = append(c.faults, fmt.Sprintf("%s: a package that has no floor yet: add it to rooms in internal/layers/layers_test.go", dir))
+		c.faults = append(c.faults, fmt.Sprintf("%s: a package that has no floor yet: add it to rooms in internal/testing/layers/layers_test.go", dir))
 		return
 	}
 	isTest := strings.HasSuffix(name, "_test.go")
@@ -188,7 +188,7 @@ func (c *checker) file(name, source string) {
 			c.faultf(spec.Pos(), "%s uses cgo: the project builds without a C compiler", dir)
 		case strings.Contains(strings.Split(target, "/")[0], "."):
 			if !in.mayUse(target, isTest) {
-				c.faultf(spec.Pos(), "%s imports %s: not among the modules that rooms in internal/layers/layers_test.go allows there", dir, target)
+				c.faultf(spec.Pos(), "%s imports %s: not among the modules that rooms in internal/testing/layers/layers_test.go allows there", dir, target)
 			}
 		case !isTest:
 			for _, p := range in.without {
@@ -262,7 +262,7 @@ func (in room) refuses(dir, target string, isTest bool) string {
 	to, ok := find(target)
 	switch {
 	case !ok:
-		return "a package that has no floor yet: add it to rooms in internal/layers/layers_test.go"
+		return "a package that has no floor yet: add it to rooms in internal/testing/layers/layers_test.go"
 	case to.program:
 		return "programs are imported by nobody"
 	case to.forTests && !isTest && !in.forTests && !in.program:
@@ -373,7 +373,7 @@ func TestCheckFindsFaults(t *testing.T) {
 		{"a socket on the ground", "internal/proto/a.go", imports("net/url"), "does without"},
 		{"a socket in a test there", "internal/proto/a_test.go", imports("net"), ""},
 
-		{"an unknown folder", "async/ws/a.go", "package ws", "async/ws: a package that has no floor yet: add it to rooms in internal/layers/layers_test.go"},
+		{"an unknown folder", "async/ws/a.go", "package ws", "async/ws: a package that has no floor yet: add it to rooms in internal/testing/layers/layers_test.go"},
 		{"an unknown folder at the top", "a.go", "package qmp", "no floor yet"},
 		{"an unknown target", "cmd/x/a.go", our("async/ws"), "no floor yet"},
 		{"a file of no package", "scripts/a.go", "// Words.\n\n//go:build ignore\n\npackage main", ""},

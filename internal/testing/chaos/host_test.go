@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // A host is one QEMU and the clients at its monitors.

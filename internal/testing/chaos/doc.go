@@ -3,7 +3,7 @@
 // own, and the test needs Linux: elsewhere one cannot tell that a process has
 // stopped.
 //
-//	go test ./internal/chaos -rounds=200 -seed=7
+//	go test ./internal/testing/chaos -rounds=200 -seed=7
 //
 // In each round every client makes one new connection; where QEMU has died, to
 // a new QEMU. Eight goroutines at each client execute commands, in band and out

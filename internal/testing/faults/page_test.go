@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	page  = "../../docs/guarantees.md"
-	begin = "<!-- The matrix: written by the tests of internal/faults. -->\n"
+	page  = "../../../docs/guarantees.md"
+	begin = "<!-- The matrix: written by the tests of internal/testing/faults. -->\n"
 	end   = "<!-- The end of the matrix. -->\n"
 )
 

@@ -10,7 +10,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/goqmp/qmp/internal/qemutest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"go.uber.org/goleak"
 )
 
