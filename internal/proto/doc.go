@@ -2,11 +2,11 @@
 // both ends of the wire. It starts no goroutine, opens no socket and reads no
 // clock: async drives it as a client, async/qmptest as a server.
 //
-// Incoming bytes pass one JSON parser, once: [Framer] cuts and validates them
-// with jsontext. Everything behind it ([ParseMessage], [Decode]) walks bytes
-// that are already known to be one well-formed JSON object, and need not check
-// again.
+// Incoming bytes pass one JSON parser, once: [Framer] cuts the stream into
+// messages and validates them with jsontext. The functions that run later
+// ([ParseMessage], [Decode]) rely on that and do not check again.
 //
-// Outgoing text is compact, pure ASCII, and carries no line end: a byte behind
-// quit is still unread when QEMU exits, and turns its end of file into a reset.
+// Outgoing text is compact and pure ASCII, and has no line end. QEMU exits
+// without reading what follows the command quit, and a byte that it has not read
+// turns its end of file into a reset.
 package proto

@@ -12,13 +12,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// AppendObject appends the JSON of v, which must encode to an object, as the
-// wire wants it: compact, in ASCII, members in the order of the struct, of the
-// raw JSON or of the MarshalJSON method, those of a map sorted. It refuses what
-// QEMU's parser refuses or misreads: invalid UTF-8, lone surrogates, repeated
-// names, NaN and infinities. dst is returned as it was when there is an error.
+// AppendObject appends the JSON of v as it is sent: compact and in ASCII. v must
+// encode to an object. Members keep the order of the struct, of the raw JSON, or
+// of the MarshalJSON method; those of a map are sorted.
 //
-// What else QEMU refuses is checked with the whole message, by [CheckSend].
+// It refuses what QEMU's parser refuses or misreads: invalid UTF-8, lone
+// surrogates, repeated names, NaN and infinities. With an error dst is returned
+// unchanged. [CheckSend] checks the whole message for what else QEMU refuses.
 func AppendObject(dst []byte, v any) ([]byte, error) {
 	var text []byte
 	var err error
@@ -39,9 +39,9 @@ func AppendObject(dst []byte, v any) ([]byte, error) {
 	return appendASCII(dst, text), nil
 }
 
-// encoding is how values of callers are encoded: maps sorted, and the standard
-// library's json.Number, which a decoder with UseNumber leaves behind, as the
-// number that it is.
+// encoding says how the values of callers are encoded. Maps are sorted. A
+// json.Number of the standard library, as a decoder with UseNumber makes it,
+// is written as the number that it holds.
 var encoding = json.JoinOptions(
 	json.Deterministic(true),
 	json.WithMarshalers(json.MarshalFunc(func(n stdjson.Number) ([]byte, error) { return []byte(n), nil })),
@@ -50,7 +50,7 @@ var encoding = json.JoinOptions(
 // EncodeValue writes v to enc as [AppendObject] would.
 func EncodeValue(enc *jsontext.Encoder, v any) error { return json.MarshalEncode(enc, v, encoding) }
 
-// compact checks raw strictly and takes its white space out.
+// compact checks raw strictly and removes its white space.
 func compact(raw []byte) ([]byte, error) {
 	return jsontext.AppendFormat(nil, raw,
 		jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
@@ -72,8 +72,8 @@ func kindName(text []byte) string {
 	return "nothing"
 }
 
-// appendASCII appends valid JSON with everything outside printable ASCII, which
-// can only stand inside strings, as \u escapes.
+// appendASCII appends the valid JSON text. Characters outside printable ASCII,
+// which can only be inside strings, become \u escapes.
 func appendASCII(dst, text []byte) []byte {
 	const hex = "0123456789abcdef"
 	unit := func(dst []byte, u uint16) []byte {
@@ -98,8 +98,9 @@ func appendASCII(dst, text []byte) []byte {
 	}
 }
 
-// ValidText reports whether s reaches QEMU and comes back as it is: it is valid
-// UTF-8 and has none of Unicode's noncharacters, which QEMU's parser refuses.
+// ValidText reports whether QEMU can read s and send it back unchanged. It must
+// be valid UTF-8 without any of Unicode's noncharacters, which QEMU's parser
+// refuses.
 func ValidText(s string) bool {
 	if !utf8.ValidString(s) {
 		return false
@@ -132,8 +133,8 @@ func AppendText(dst []byte, s string) []byte {
 }
 
 // AppendCommand appends a command: {"execute": name, "arguments": args,
-// "id": id}, or exec-oob for execute. args is what AppendObject made; an empty
-// one leaves the member out, as the zero ID leaves out the id.
+// "id": id}, or exec-oob in place of execute. args is what AppendObject made.
+// Empty args leave the member arguments out, and the zero ID leaves the id out.
 func AppendCommand(dst []byte, name string, oob bool, args []byte, id ID) []byte {
 	if oob {
 		dst = append(dst, `{"exec-oob":`...)
@@ -149,13 +150,13 @@ func AppendCommand(dst []byte, name string, oob bool, args []byte, id ID) []byte
 }
 
 // AppendWithID appends the object obj, which AppendObject made, with the id as
-// one more member behind the others. obj has no member id of its own.
+// its last member. obj must not have a member id already.
 func AppendWithID(dst, obj []byte, id ID) []byte {
 	dst = append(dst, obj[:len(obj)-1]...)
 	return appendEnd(dst, id, len(obj) > len("{}"))
 }
 
-// appendEnd closes an object, behind an id unless that is NoID.
+// appendEnd appends the id, unless it is NoID, and closes the object.
 func appendEnd(dst []byte, id ID, comma bool) []byte {
 	if id.Kind != NoID {
 		if comma {
@@ -167,8 +168,8 @@ func appendEnd(dst []byte, id ID, comma bool) []byte {
 	return append(dst, '}')
 }
 
-// What QEMU's parser refuses in a message that is good JSON. It answers each
-// with an error that carries no id.
+// What QEMU's parser refuses although it is valid JSON. QEMU answers each with an
+// error without an id.
 var (
 	// ErrDepth says that a message nests deeper than MaxSendDepth.
 	ErrDepth = errors.New("nested too deeply")
@@ -180,7 +181,7 @@ var (
 )
 
 // CheckSend checks msg, one message encoded by this package, for what QEMU's
-// parser refuses although it is good JSON. It returns ErrDepth, ErrTokens,
+// parser refuses although it is valid JSON. It returns ErrDepth, ErrTokens,
 // ErrNoncharacter, or nil.
 func CheckSend(msg []byte) error {
 	depth, tokens := 0, 0
@@ -249,7 +250,8 @@ func hex4(b []byte) (r rune) {
 	return r
 }
 
-// The encoders below are for servers.
+// The encoders below are for servers (QMP specification, "Server Responses" and
+// "Asynchronous events").
 
 // AppendReturn appends a success reply. result and rawID are JSON; an empty
 // result is {}, an empty rawID leaves the id out.

@@ -454,8 +454,8 @@ func TestCheckSend(t *testing.T) {
 		{"deep again", `{"a":` + nested(MaxSendDepth-1) + `,"b":` + nested(MaxSendDepth-1) + `,"c":[]}`, nil},
 		{"much too deep", nested(MaxDepth), ErrDepth},
 		{"brackets in strings", `{"` + strings.Repeat("{[", 2000) + `":"` + strings.Repeat("[", 2000) + `"}`, nil},
-		{"brackets behind backslashes", `{"a\\":"\\\"` + strings.Repeat("[", 2000) + `\\","b":"\"` + strings.Repeat("{", 2000) + `"}`, nil},
-		{"deep behind backslashes", `{"a\\":"\\\"]]]]}}}}\\","b":` + nested(MaxSendDepth) + `}`, ErrDepth},
+		{"brackets after backslashes", `{"a\\":"\\\"` + strings.Repeat("[", 2000) + `\\","b":"\"` + strings.Repeat("{", 2000) + `"}`, nil},
+		{"deep, after backslashes", `{"a\\":"\\\"]]]]}}}}\\","b":` + nested(MaxSendDepth) + `}`, ErrDepth},
 		{"literals", `{"a":[true,false,null,-1.5e+5,""]}`, nil},
 
 		{"tokens", array((MaxSendTokens - 6) / 2), nil},
@@ -471,7 +471,7 @@ func TestCheckSend(t *testing.T) {
 		{"U+FDEF", `{"a":"x\ufdefx"}`, ErrNoncharacter},
 		{"U+1FFFE", `{"a":"\ud83f\udffe"}`, ErrNoncharacter},
 		{"U+10FFFF", `{"a":"\uDBFF\uDFFF"}`, ErrNoncharacter},
-		{"behind a pair", `{"a":"\ud83d\ude00\uffff"}`, ErrNoncharacter},
+		{"after a pair", `{"a":"\ud83d\ude00\uffff"}`, ErrNoncharacter},
 		{"escaped backslash", `{"a":"\\uffff","\\\\uffff":"\\\\\\uffff"}`, nil},
 		{"lone surrogate at the end", `{"a":"\ud83f"}`, nil}, // refused elsewhere
 	} {

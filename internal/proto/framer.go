@@ -46,15 +46,15 @@ type Fault int
 
 // The faults.
 const (
-	NotJSON   Fault = iota // no JSON value
-	NotObject              // JSON, but no object
+	NotJSON   Fault = iota // not a JSON value
+	NotObject              // JSON, but not an object
 	TooLarge               // more bytes than the limit
 	TooDeep                // more levels than the limit
 	Truncated              // the stream ended inside the message
 	BadNumber              // a number too long to convert
 )
 
-// A FrameError says why bytes are no message.
+// A FrameError says why bytes are not a message.
 type FrameError struct {
 	Fault   Fault
 	Limit   int    // the bound crossed, for TooLarge, TooDeep and BadNumber
@@ -87,8 +87,8 @@ func (e *FrameError) Error() string {
 
 func (e *FrameError) Unwrap() error { return e.Err }
 
-// errMaxDepth is how jsontext says that its bound is crossed. It keeps that
-// error to itself, so it is asked for it once, when first needed.
+// errMaxDepth returns the error with which jsontext reports too many levels.
+// jsontext does not export it, so it is provoked once, when first needed.
 var errMaxDepth = sync.OnceValue(func() error {
 	dec := jsontext.NewDecoder(strings.NewReader(strings.Repeat("[", MaxDepth+1)))
 	_, err := dec.ReadValue()
@@ -112,8 +112,8 @@ type Framer struct {
 
 // NewFramer returns a Framer that reads from r. max is the largest message in
 // bytes; 0 means DefaultMaxMessage, a negative number no limit. beforeRead,
-// unless nil, is called when everything received has been given out, but for
-// the beginning of a message, and the Framer is about to wait for more.
+// unless nil, is called before the Framer reads from r. By then it has returned
+// every whole message that it received.
 func NewFramer(r io.Reader, max int, beforeRead func()) *Framer {
 	if max == 0 {
 		max = DefaultMaxMessage
@@ -129,9 +129,9 @@ func (f *Framer) reset() {
 }
 
 // Next returns the next message, one JSON object without white space around
-// it. It is valid until the next call. The error is io.EOF when the stream ends
-// between messages, a *FrameError for bytes that are no message, and otherwise
-// the reader's own. An error is final.
+// it. The bytes are valid until the next call. The error is io.EOF when the stream
+// ends between messages, a *FrameError for bytes that are not a message, and
+// otherwise the reader's own. Every later call returns the same error.
 func (f *Framer) Next() ([]byte, error) {
 	if f.err != nil {
 		return nil, f.err
@@ -150,16 +150,16 @@ func (f *Framer) next() ([]byte, error) {
 	f.start = f.dec.InputOffset() + int64(len(unread)-len(rest))
 	f.src.left = f.src.max - len(rest)
 	if len(rest) == 0 {
-		// The wait for a message is here, not in the decoder, so that blank
-		// space counts for no message and fills no buffer.
+		// Wait for a message here, not in the decoder: white space between
+		// messages must not count as part of one, nor fill a buffer.
 		var err error
 		if rest, err = f.src.first(); err != nil {
 			return nil, err
 		}
 	}
 
-	// What is wrong with the first byte is said at once: the rest may be long
-	// in coming.
+	// Report a wrong first byte immediately: the rest of such a value may
+	// come late, or never.
 	switch c := rest[0]; {
 	case c == '[' || c == '"' || c == '-' || '0' <= c && c <= '9':
 		return nil, &FrameError{Fault: NotObject, Excerpt: excerpt(rest)}
@@ -183,8 +183,8 @@ func (f *Framer) next() ([]byte, error) {
 
 var errDelim = errors.New("a comma or colon at start of value")
 
-// explain turns an error of the decoder into one of ours. What the reader said
-// counts for more than what the decoder made of it.
+// explain turns an error of the decoder into one of this package. An error of
+// the reader is the cause, whatever the decoder makes of it.
 func (f *Framer) explain(err error) error {
 	switch f.src.err {
 	case nil:
@@ -200,8 +200,8 @@ func (f *Framer) explain(err error) error {
 		if syntax.Err == errMaxDepth() {
 			return &FrameError{Fault: TooDeep, Limit: MaxDepth, Excerpt: f.excerpt(), Err: syntax.Err}
 		}
-		// The decoder counts from where it began to read, and its path repeats
-		// names of any length.
+		// The decoder counts offsets from its own beginning, not from the
+		// message's. Its path holds member names, which can be very long.
 		short := &jsontext.SyntacticError{ByteOffset: syntax.ByteOffset - f.start, Err: syntax.Err}
 		if len(syntax.JSONPointer) <= excerptLen {
 			short.JSONPointer = syntax.JSONPointer
@@ -238,16 +238,16 @@ type source struct {
 	max        int // no limit if negative
 	beforeRead func()
 
-	buf     []byte // what was read, of which
-	off     int    // so much has been given out
-	left    int    // bytes that the current message may still take
-	pending error  // came with bytes: to be said once they are given out
-	err     error  // has been said
+	buf     []byte // bytes that were read
+	off     int    // how many of buf have been passed on
+	left    int    // how many more bytes the current message may have
+	pending error  // came together with bytes: returned after they are passed on
+	err     error  // the error that was returned
 }
 
-// Read gives bytes of the current message, and of those behind it, to the
-// decoder. Short reads come out of buf; a long one, for a large message, goes
-// to the reader itself.
+// Read passes bytes of the current message, and of later ones, to the decoder.
+// Short reads are served from buf. A long one, for a large message, reads from
+// the reader directly.
 func (s *source) Read(p []byte) (int, error) {
 	if s.max > 0 && len(p) > s.left {
 		if s.left <= 0 {
@@ -258,7 +258,7 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	if s.off == len(s.buf) {
 		if len(p) >= readSize {
-			s.buf, s.off = s.buf[:0], 0 // unread must not find older bytes there
+			s.buf, s.off = s.buf[:0], 0 // so that unread does not find older bytes there
 			n, err := s.fetch(p)
 			s.left -= n
 			return n, err
@@ -273,8 +273,8 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// first waits for the first byte of a message, skipping blank space, and
-// returns what there is from there on, without giving it out.
+// first skips white space, waits for the first byte of a message, and returns
+// the bytes that are there. It does not count them as passed on.
 func (s *source) first() ([]byte, error) {
 	for {
 		s.off = skipSpace(s.buf, s.off)
@@ -287,7 +287,7 @@ func (s *source) first() ([]byte, error) {
 	}
 }
 
-// fill reads into buf, all of which must have been given out.
+// fill reads into buf. All bytes in it must have been passed on.
 func (s *source) fill() error {
 	if cap(s.buf) != readSize {
 		s.buf = make([]byte, 0, readSize)
@@ -297,7 +297,7 @@ func (s *source) fill() error {
 	return err
 }
 
-// unread takes back b, the last bytes that were given out.
+// unread takes back b, the last bytes that were passed on.
 func (s *source) unread(b []byte) {
 	if len(b) <= s.off {
 		s.off -= len(b) // they are still there

@@ -129,8 +129,8 @@ func TestFramer(t *testing.T) {
 		{name: "cut off at once", in: `{`, err: fault(Truncated)},
 		{name: "cut off in a string", in: `{"a":"x\`, err: fault(Truncated)},
 		{name: "cut off in a rune", in: "{\"a\":\"\xe2\x82", err: fault(Truncated)},
-		{name: "cut off behind a number", in: `{"a":1`, err: fault(Truncated)},
-		{name: "cut off behind a comma", in: `{"a":1, `, err: fault(Truncated)},
+		{name: "cut off after a number", in: `{"a":1`, err: fault(Truncated)},
+		{name: "cut off after a comma", in: `{"a":1, `, err: fault(Truncated)},
 		{name: "cut off in a literal", in: `{"a":nul`, err: fault(Truncated)},
 		{name: "cut off in a literal alone", in: `nul`, err: fault(Truncated)},
 		{name: "cut off when large", in: long[:len(long)-1], err: fault(Truncated)},
@@ -156,7 +156,7 @@ func TestFramer(t *testing.T) {
 		{name: "not an object: null", in: "null", err: fault(NotObject)},
 		{name: "not an object: true", in: " true", err: fault(NotObject)},
 		{name: "not an object: false", in: "false\n", err: fault(NotObject)},
-		{name: "not an object behind a large one", in: long + " []", want: []string{long}, err: fault(NotObject)},
+		{name: "not an object after a large one", in: long + " []", want: []string{long}, err: fault(NotObject)},
 		{name: "word", in: "nonsense\n", err: fault(NotJSON)},
 		{name: "SSH", in: "SSH-2.0-OpenSSH\r\n", err: fault(NotJSON)},
 		{name: "BOM", in: "\ufeff{}", err: fault(NotJSON)},
@@ -267,7 +267,8 @@ func (r *repeat) Read(p []byte) (int, error) {
 
 var errReadOn = errors.New("read on instead of saying what is wrong")
 
-// TestFramerSaysAtOnce has a reader behind which another read would block.
+// TestFramerSaysAtOnce: the first byte is enough for the error. Another read would
+// block.
 func TestFramerSaysAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		in    string
@@ -420,7 +421,7 @@ func TestFramerBeforeRead(t *testing.T) {
 					return // to check each of so many takes too long
 				}
 				if whole, _ := frames(NewFramer(bytes.NewReader(received), 0, nil)); len(whole) != given {
-					t.Errorf("behind %d bytes: %d of %d messages given out", len(received), given, len(whole))
+					t.Errorf("after %d bytes: %d of %d messages returned", len(received), given, len(whole))
 				}
 			})
 			for {
@@ -489,14 +490,14 @@ func TestFramerMemory(t *testing.T) {
 		}
 	})
 	t.Run("a large buffer is given back", func(t *testing.T) {
-		for _, behind := range []string{`{}{}`, sized(1 << 20)[:1<<19]} {
-			f := NewFramer(io.MultiReader(strings.NewReader(sized(1<<20)+behind), iotest.ErrReader(errReadOn)), 0, nil)
+		for _, rest := range []string{`{}{}`, sized(1 << 20)[:1<<19]} {
+			f := NewFramer(io.MultiReader(strings.NewReader(sized(1<<20)+rest), iotest.ErrReader(errReadOn)), 0, nil)
 			msg, err := f.Next()
 			if err != nil {
 				t.Fatal(err)
 			}
 			large := weak.Make(&msg[0])
-			if behind == `{}{}` {
+			if rest == `{}{}` {
 				msg, err = f.Next()
 				if string(msg) != "{}" {
 					t.Fatal(string(msg), err)
@@ -547,7 +548,7 @@ func TestFramerLinear(t *testing.T) {
 		"deep":         `{"a":[` + strings.Repeat(nested(MaxDepth-2)+",", n/(6*MaxDepth)) + `1]}`,
 		"tiny":         strings.Repeat(`{}`, n/2),
 		"medium":       strings.Repeat(sized(keepMessage+1), 16),
-		"blank behind": `{}` + strings.Repeat(" ", n) + `{}`,
+		"blank space after it": `{}` + strings.Repeat(" ", n) + `{}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -638,7 +639,7 @@ func TestFrameError(t *testing.T) {
 		_, err := frames(NewFramer(strings.NewReader(before+`{"a":{"b":NaN}}`), 0, nil))
 		const want = `not JSON (jsontext: invalid character 'N' at start of value within "/a/b" after offset 10): "{\"a\":{\"b\":NaN}}"`
 		if err == nil || err.Error() != want {
-			t.Errorf("behind %d bytes:\n got %v\nwant %s", len(before), err, want)
+			t.Errorf("after %d bytes:\n got %v\nwant %s", len(before), err, want)
 		}
 	}
 	_, err := frames(NewFramer(strings.NewReader(`{"a":"`+strings.Repeat("x", 1000)), 0, nil))

@@ -2,9 +2,9 @@ package proto
 
 import "slices"
 
-// Mask returns a copy of msg, validated JSON, without white space, in which the
-// values of all members of the given names, at any depth, are replaced by
-// "***".
+// Mask returns a copy of msg, which must be validated JSON, for a log. White
+// space is removed. The value of each member with one of the given names, at any
+// depth, is replaced by "***".
 func Mask(msg []byte, names []string) []byte {
 	dst := make([]byte, 0, len(msg))
 	for i := skipSpace(msg, 0); i < len(msg); i = skipSpace(msg, i) {

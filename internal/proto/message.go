@@ -14,7 +14,7 @@ const (
 	NoID     IDKind = iota
 	NumberID        // an integer from 0 to 2^64-1, written plainly
 	TextID          // a string
-	OtherID         // any other JSON value, which no client of ours sends
+	OtherID         // any other JSON value, which this library never sends
 )
 
 // An ID names a command and its reply. It is comparable.
@@ -48,8 +48,8 @@ func parseID(value []byte) ID {
 	case value[0] == '"':
 		return TextualID(unquote(value))
 	}
-	// A number of any length may come; what is too long for 64 bits need not be
-	// copied to be refused.
+	// A peer may send a number of any length. One that is too long for 64 bits
+	// is refused without a copy.
 	if len(value) <= maxUint64Len {
 		if n, err := strconv.ParseUint(string(value), 10, 64); err == nil {
 			return Number(n)
@@ -60,8 +60,8 @@ func parseID(value []byte) ID {
 
 const (
 	maxUint64Len = len("18446744073709551615")
-	// maxSeconds is the last second of the year 9999, behind which a time.Time
-	// can no longer be written as JSON.
+	// maxSeconds is the last second of the year 9999. A later time.Time cannot
+	// be written as JSON.
 	maxSeconds = 253402300799
 )
 
@@ -145,7 +145,7 @@ func ParseError(value []byte) (class, desc string, ok bool) {
 }
 
 // ParseTimestamp returns the time in an event's timestamp member. It is the
-// zero time where that is missing, malformed, behind the year 9999, or says
+// zero time where that is missing, malformed, after the year 9999, or says
 // that the server could not tell (QEMU then sends -1).
 func ParseTimestamp(value []byte) time.Time {
 	sec, usec := int64(-1), int64(-1)
@@ -164,7 +164,7 @@ func ParseTimestamp(value []byte) time.Time {
 	return time.Unix(sec, usec*1000)
 }
 
-// parseCount returns the integer value, or -1 if it is none or too large.
+// parseCount returns the integer value, or -1 if it is not an integer or too large.
 func parseCount(value []byte) int64 {
 	if len(value) <= maxUint64Len {
 		if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
@@ -174,16 +174,17 @@ func parseCount(value []byte) int64 {
 	return -1
 }
 
-// A Command is one object from a client, cut up likewise.
+// A Command is one object from a client, cut into its members (QMP
+// specification, "Issuing Commands").
 type Command struct {
 	Raw       []byte
-	Name      string // of execute or exec-oob, "" if that is no string
+	Name      string // of execute or exec-oob, "" if that is not a string
 	HasName   bool   // execute or exec-oob is there and is a string
 	OOB       bool   // it came as exec-oob
 	Arguments []byte // nil if absent
 	ID        ID
 	RawID     []byte // nil if absent; a server echoes it as it came
-	Unknown   string // a member that the specification does not have, or ""
+	Unknown   string // a member that the specification does not know, or ""
 }
 
 // ParseCommand cuts up raw, one validated JSON object.
@@ -207,8 +208,8 @@ func ParseCommand(raw []byte) Command {
 	return c
 }
 
-// Clone returns a copy of the message that shares no bytes with m.
-// m is not parsed again.
+// Clone returns a copy of the message that shares no bytes with m, without
+// parsing it again.
 func (m Message) Clone() Message {
 	m.Raw = bytes.Clone(m.Raw)
 	m.cut()

@@ -8,8 +8,8 @@ import (
 )
 
 // The functions of this file walk JSON that a Framer, or the encoder, has
-// validated. They take an index into b and return the one behind what they
-// skipped.
+// validated. The skip functions take an index into b and return the index after
+// what they skipped.
 
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
@@ -81,13 +81,13 @@ func unquote(quoted []byte) string {
 	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return string(inner)
 	}
-	text, _ := jsontext.AppendUnquote(nil, quoted) // the error repeats what U+FFFD says
+	text, _ := jsontext.AppendUnquote(nil, quoted) // an error means that U+FFFD was put in
 	return string(text)
 }
 
-// Members calls yield for each member of the object obj, which must be
-// validated JSON, in its order, repeated names included, until yield returns
-// false. It does nothing if obj is no object.
+// Members calls yield for each member of the object obj, in order, repeated
+// names included, until yield returns false. obj must be validated JSON. If it
+// is not an object, Members does nothing.
 func Members(obj []byte, yield func(name string, value []byte) bool) {
 	spans(obj, func(name string, at span) bool { return yield(name, at.of(obj)) })
 }
@@ -112,7 +112,7 @@ func spans(obj []byte, yield func(name string, at span) bool) {
 	for i = skipSpace(obj, i+1); i < len(obj) && obj[i] == '"'; {
 		end := skipString(obj, i)
 		name := unquoteName(obj[i:end])
-		i = skipSpace(obj, skipSpace(obj, end)+1) // behind the colon
+		i = skipSpace(obj, skipSpace(obj, end)+1) // after the colon
 		end = skipValue(obj, i)
 		if !yield(name, span{i, end}) {
 			return
@@ -124,7 +124,8 @@ func spans(obj []byte, yield func(name string, at span) bool) {
 	}
 }
 
-// unquoteName is unquote that makes no garbage of the names every message has.
+// unquoteName is unquote without an allocation for the names that every message
+// has.
 func unquoteName(quoted []byte) string {
 	switch string(quoted) {
 	case `"return"`:
@@ -167,8 +168,9 @@ func IsObject(value []byte) bool { return len(value) > 0 && value[0] == '{' }
 // IsArray reports whether value, validated JSON, is an array.
 func IsArray(value []byte) bool { return len(value) > 0 && value[0] == '[' }
 
-// Elements calls yield for each element of the array arr, which must be
-// validated JSON, until yield returns false. It does nothing if arr is none.
+// Elements calls yield for each element of the array arr until yield returns
+// false. arr must be validated JSON. If it is not an array, Elements does
+// nothing.
 func Elements(arr []byte, yield func(value []byte) bool) {
 	i := skipSpace(arr, 0)
 	if i >= len(arr) || arr[i] != '[' {

@@ -101,7 +101,7 @@ func (d *decoder) number() any {
 		d.i++
 	}
 	if d.i == start {
-		d.i++ // not reached with validated bytes; keeps the walk finite
+		d.i++ // validated bytes never come here; it keeps the walk finite for others
 		return nil
 	}
 	text := d.b[start:d.i]

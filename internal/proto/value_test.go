@@ -117,7 +117,7 @@ func TestDecodeLongNumber(t *testing.T) {
 		}
 	}
 
-	// What is behind the number is still read as what it is.
+	// What follows the number is still read correctly.
 	v, err := Decode([]byte(`{"a":` + long + `,"b":2}`))
 	if want := map[string]any{"a": nil, "b": int64(2)}; err == nil || !reflect.DeepEqual(v, want) {
 		t.Errorf("got %v, %v", v, err)
