@@ -12,8 +12,8 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
-	"github.com/goqmp/qmp/internal/testing/anybytes"
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/testing/anybytes"
 )
 
 // The whole engine, fed any bytes in any pieces, with calls, a wait for events
