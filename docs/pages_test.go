@@ -5,15 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/goqmp/qmp/internal/testing/qemutest"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) {
-	finish := qemutest.OwnTempDir()
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { finish(code) }))
-}
 
 // TestPages requires every piece of Go in migrating.md to be in the examples,
 // line for line, so that it is known to compile, and mostly to run.
@@ -60,13 +52,22 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// trimmed returns text without indentation and empty lines.
-func trimmed(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			b.WriteString(line + "\n")
+func TestReadme(t *testing.T) {
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("readme_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) != 3 {
+		t.Errorf("%d blocks of Go in the README, want the three programs", len(blocks))
+	}
+	for _, b := range blocks {
+		if !strings.Contains(trimmed(string(source)), trimmed(b[1])) {
+			t.Errorf("not what runs here:\n%s", b[1])
 		}
 	}
-	return b.String()
 }

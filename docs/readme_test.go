@@ -2,21 +2,21 @@ package docs_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/compat/iotests"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"github.com/goqmp/qmp/legacy"
 )
 
-// The README's two programs are the bodies of these two functions.
+// The Go code of README.md.
 
-func inTheOldStyle(addr string) error {
+func script(addr string) error {
 	vm, err := legacy.New(addr, nil) // "/run/vm1.qmp", say
 	if err != nil {
 		return err
@@ -36,69 +36,48 @@ func inTheOldStyle(addr string) error {
 	return nil
 }
 
-func asynchronously(ctx context.Context, addr string) error {
-	c, err := async.Dial(ctx, addr, nil)
+func service(ctx context.Context, addr string) error {
+	vm, err := async.Dial(ctx, addr, nil)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	events := c.NewListener(nil, "STOP")
-	defer events.Close()
-	if _, err := c.Execute(ctx, "stop", nil); err != nil {
+	defer vm.Close()
+	stops := vm.NewListener(nil, "STOP")
+	defer stops.Close()
+	_, err = vm.Execute(ctx, "stop", nil)
+	if interrupted, ok := errors.AsType[*async.ExecInterruptedError](err); ok {
+		return fmt.Errorf("QEMU cannot have seen the command: %t: %w", interrupted.SafeToRetry(), err)
+	} else if err != nil {
 		return err
 	}
-	event, err := events.Next(ctx)
+	event, err := stops.Next(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Println(event.Name) // STOP
+	fmt.Println(event.Name, event.Timestamp) // STOP
 	return nil
 }
 
-func Example_oldStyle() {
-	vm, err := qmptest.NewServer(nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer vm.Close()
-	fmt.Println(inTheOldStyle(vm.Addr()))
-	// Output:
-	// STOP
-	// <nil>
+func TestWritten(t *testing.T) {
+	it := iotests.New(t, nil) // removes all files and ends all processes when the test ends
+	disk := it.Path("disk.img")
+	it.ImgCreate(disk, "64M")
+	vm := it.VM(nil).AddDrive(disk).Launch()
+	vm.IO("drive0", "write -P 1 0 64k", "read -P 1 0 64k")
+	it.AssertQMP(vm.QMP("query-block", nil), "return[0]/inserted/image/virtual-size", 64<<20)
 }
 
-func Example_asynchronous() {
-	vm, err := qmptest.NewServer(nil)
-	if err != nil {
-		fmt.Println(err)
-		return
+func TestScript(t *testing.T) {
+	addr := qemu(t)
+	if got := printed(t, func() error { return script(addr) }); got != "STOP\n" {
+		t.Errorf("it printed %q", got)
 	}
-	defer vm.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	fmt.Println(asynchronously(ctx, vm.Addr()))
-	// Output:
-	// STOP
-	// <nil>
 }
 
-func TestReadme(t *testing.T) {
-	page, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("readme_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(blocks) != 2 {
-		t.Errorf("%d blocks of Go in the README, want the two programs", len(blocks))
-	}
-	for _, b := range blocks {
-		if !strings.Contains(trimmed(string(source)), trimmed(b[1])) {
-			t.Errorf("not what runs here:\n%s", b[1])
-		}
+func TestService(t *testing.T) {
+	addr := qemu(t)
+	got := printed(t, func() error { return service(qemutest.Context(t), addr) })
+	if !regexp.MustCompile(`^STOP 20\d\d-\d\d-\d\d .*\n$`).MatchString(got) {
+		t.Errorf("it printed %q", got)
 	}
 }
