@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/proto"
 	"github.com/hashicorp/go-multierror"
 )
@@ -330,26 +331,8 @@ func (*TimeoutError) Is(target error) bool {
 	return target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded
 }
 
-// contextError returns what ctx ended with: one error that matches both its Err
-// and its Cause.
-func contextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || cause == err {
-		return err
-	}
-	return &endedContext{err: err, cause: cause}
-}
-
-type endedContext struct{ err, cause error }
-
-func (e *endedContext) Error() string {
-	if errors.Is(e.cause, e.err) {
-		return e.cause.Error()
-	}
-	return fmt.Sprintf("%v: %v", e.err, e.cause)
-}
-
-func (e *endedContext) Unwrap() []error { return []error{e.cause, e.err} }
+// contextError returns what ctx ended with.
+func contextError(ctx context.Context) error { return contexts.Err(ctx) }
 
 // collect puts further errors behind the root cause. A single error stays bare.
 func collect(root error, further ...error) error {

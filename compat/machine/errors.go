@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -141,15 +140,6 @@ func (e *AbnormalShutdown) Unwrap() []error {
 		}
 	}
 	return errs
-}
-
-// contextError returns what ctx ended with, so that its Err and its Cause match.
-func contextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // also puts a further error behind the first, on the same line. Either may be nil.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // An EventMatch describes events: those of a name whose whole object matches a
@@ -212,7 +213,7 @@ func (q *eventQueue) await(ctx context.Context, wanted func(*event) bool) (*even
 // notYet says what ctx ended with, and what is there in place of the event that
 // was waited for.
 func (q *eventQueue) notYet(ctx context.Context) error {
-	err := contextError(ctx)
+	err := contexts.Err(ctx)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.queue) == 0 {

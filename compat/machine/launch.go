@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 const (
@@ -82,7 +83,7 @@ func (m *Machine) Launch(ctx context.Context) error {
 func (r *run) launch(ctx context.Context) error {
 	m := r.machine
 	if ctx.Err() != nil {
-		return contextError(ctx)
+		return contexts.Err(ctx)
 	}
 	place, err := m.ensurePlace()
 	if err != nil {
@@ -218,7 +219,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, also(contextError(ctx), why)
+			return nil, also(contexts.Err(ctx), why)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // Shutdown ends the process: with the command quit, then with SIGTERM, then with
@@ -40,14 +41,14 @@ func (m *Machine) Wait(ctx context.Context) (ExitStatus, error) {
 	select {
 	case <-r.launched:
 	case <-ctx.Done():
-		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, contextError(ctx))
+		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, contexts.Err(ctx))
 	}
 	p := m.process()
 	if p == nil {
 		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, ErrNotRunning)
 	}
 	if !p.await(ctx) {
-		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, contextError(ctx))
+		return ExitStatus{}, fmt.Errorf("machine %s: wait: %w", m.opts.Name, contexts.Err(ctx))
 	}
 	return p.exit, nil
 }
@@ -81,9 +82,9 @@ func (m *Machine) stop(ctx context.Context, kill bool) error {
 	case kill:
 		s.hurry(errKill)
 	case ctx.Err() != nil:
-		s.hurry(contextError(ctx)) // before the first step, not at some time soon
+		s.hurry(contexts.Err(ctx)) // before the first step, not at some time soon
 	}
-	defer context.AfterFunc(ctx, func() { s.hurry(contextError(ctx)) })()
+	defer context.AfterFunc(ctx, func() { s.hurry(contexts.Err(ctx)) })()
 	if first {
 		s.err = r.stop(s)
 		m.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"sync"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // maxLine bounds a line from QEMU. The longest in order is the answer to a read
@@ -122,12 +124,12 @@ func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
 		return "", &InterruptedError{Command: command(line), Sent: r.sent, Err: err}
 	}
 	if ctx.Err() != nil {
-		return interrupted(contextError(ctx))
+		return interrupted(contexts.Err(ctx))
 	}
 	select {
 	case c.requests <- r:
 	case <-ctx.Done():
-		return interrupted(contextError(ctx))
+		return interrupted(contexts.Err(ctx))
 	case <-c.done:
 		return interrupted(c.cause)
 	}
@@ -135,7 +137,7 @@ func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
 	case answer := <-r.answer:
 		return answer, nil
 	case <-ctx.Done():
-		return interrupted(contextError(ctx))
+		return interrupted(contexts.Err(ctx))
 	case <-c.done:
 		select {
 		case answer := <-r.answer: // it came just before the end, so it counts

@@ -1,7 +1,6 @@
 package qtest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -77,15 +76,6 @@ type ProtocolError struct {
 
 func (e *ProtocolError) Error() string {
 	return fmt.Sprintf("qtest: received %q: %s", e.Line, e.Problem)
-}
-
-// contextError returns what ctx ended with, so that its Err and its Cause match.
-func contextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // begin returns how a line begins, for an error.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"strings"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // An IRQ is a change of an interrupt line.
@@ -101,7 +103,7 @@ func (c *Client) NextIRQ(ctx context.Context) (IRQ, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return IRQ{}, &InterruptedError{Err: contextError(ctx)}
+			return IRQ{}, &InterruptedError{Err: contexts.Err(ctx)}
 		}
 	}
 }

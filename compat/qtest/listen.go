@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // A Listener waits for a QEMU that connects.
@@ -93,7 +95,7 @@ func (l *Listener) Accept(ctx context.Context) (*Client, error) {
 	case err == nil:
 		return New(conn), nil
 	case ctx.Err() != nil:
-		err = contextError(ctx)
+		err = contexts.Err(ctx)
 	}
 	return nil, fmt.Errorf("qtest: accept at %v: %w", l.Addr(), err)
 }

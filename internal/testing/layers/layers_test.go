@@ -54,6 +54,9 @@ const (
 var rooms = []room{
 	{dir: "internal/testing/layers", floor: 0, forTests: true},
 
+	// What a context ended with.
+	{dir: "internal/contexts", floor: 0},
+
 	// Bytes, messages, values: no goroutine, no socket, no clock (of time it uses
 	// the type).
 	{dir: "internal/proto", floor: 1, modules: []string{json}, without: []string{"net", "os", "context"}},
