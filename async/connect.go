@@ -176,7 +176,7 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 		}
 		return last
 	}
-	var policy backoff.BackOff
+	var policy Backoff
 	if c.opts.Backoff != nil {
 		policy = c.opts.Backoff()
 	}

@@ -361,7 +361,7 @@ func TestE14WaitsForTheSocket_QEMU(t *testing.T) {
 	dir := qemutest.Dir(t)
 	tried := make(chan struct{}, 1)
 	c := newClient(t, &async.Options{
-		Backoff: qemutest.Backoff,
+		Backoff: async.Every(qemutest.DialEvery),
 		Dialer: func(ctx context.Context) (net.Conn, error) {
 			var d net.Dialer
 			conn, err := d.DialContext(ctx, "unix", dir+"/qmp")

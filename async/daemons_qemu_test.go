@@ -90,7 +90,7 @@ func startAgent(t *testing.T) *qemutest.Process {
 
 // agent is how a guest agent is talked to: it neither greets nor negotiates.
 func agent() *async.Options {
-	return &async.Options{SkipGreeting: true, SkipNegotiation: true, Backoff: qemutest.Backoff}
+	return &async.Options{SkipGreeting: true, SkipNegotiation: true, Backoff: async.Every(qemutest.DialEvery)}
 }
 
 func TestE12GuestAgent_QEMU(t *testing.T) {

@@ -53,11 +53,11 @@ func doubling() *backoff.ExponentialBackOff {
 
 func TestE14WaitsForTheSocket(t *testing.T) {
 	t.Parallel()
-	constant := func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) }
+	constant := async.Every(time.Second)
 	other := errors.New("the tunnel is down")
 	tests := []struct {
 		name     string
-		policy   func() backoff.BackOff
+		policy   func() async.Backoff
 		limit    time.Duration // of the context; 0 for none
 		dials    []error       // what dialling comes to, the last one for ever
 		took     time.Duration
@@ -67,15 +67,15 @@ func TestE14WaitsForTheSocket(t *testing.T) {
 		{name: "there at once", policy: constant, dials: []error{nil}},
 		{name: "constant", policy: constant, dials: []error{errNoSocket, errNoSocket, errNoServer, nil}, took: 3 * time.Second},
 		{
-			name: "exponential", policy: func() backoff.BackOff { return doubling() },
+			name: "exponential", policy: func() async.Backoff { return doubling() },
 			dials: []error{errNoSocket, errNoSocket, errNoServer, errNoServer, errNoServer, nil}, took: (1 + 2 + 4 + 8 + 8) * time.Second,
 		},
 		{
-			name: "stops after 3 retries", policy: func() backoff.BackOff { return backoff.WithMaxRetries(constant(), 3) },
+			name: "stops after 3 retries", policy: func() async.Backoff { return backoff.WithMaxRetries(constant().(backoff.BackOff), 3) },
 			dials: []error{errNoSocket, errNoSocket, errNoSocket, errNoServer}, took: 3 * time.Second, attempts: 4, errs: []error{syscall.ECONNREFUSED},
 		},
 		{
-			name: "stops after its own time", policy: func() backoff.BackOff {
+			name: "stops after its own time", policy: func() async.Backoff {
 				b := doubling()
 				b.MaxElapsedTime = 10 * time.Second
 				b.Reset()
@@ -84,7 +84,7 @@ func TestE14WaitsForTheSocket(t *testing.T) {
 			dials: []error{errNoSocket}, took: 7 * time.Second, attempts: 4, errs: []error{os.ErrNotExist},
 		},
 		{
-			name: "policy that stops at once", policy: func() backoff.BackOff { return &backoff.StopBackOff{} },
+			name: "policy that stops at once", policy: func() async.Backoff { return &backoff.StopBackOff{} },
 			dials: []error{errNoSocket}, attempts: 1, errs: []error{os.ErrNotExist},
 		},
 		{name: "no policy", dials: []error{errNoSocket}, attempts: 1, errs: []error{os.ErrNotExist}},
@@ -161,7 +161,7 @@ func TestE14LastDialErrorIsKept(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				dials := 0
 				c := newClient(t, &async.Options{
-					Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) },
+					Backoff: async.Every(time.Second),
 					Dialer: func(ctx context.Context) (net.Conn, error) {
 						if dials++; dials < 3 {
 							return nil, errNoServer
@@ -202,7 +202,7 @@ func TestE14DialThatGivesUpBeforeItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dials := 0
 		c := newClient(t, &async.Options{
-			Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) },
+			Backoff: async.Every(time.Second),
 			Dialer: func(ctx context.Context) (net.Conn, error) {
 				if dials++; dials < 3 {
 					return nil, errNoServer
@@ -226,7 +226,7 @@ func TestE14HandshakeIsNotRepeated(t *testing.T) {
 		p := memory(t, qmptest.HangUp())
 		dials := 0
 		c := newClient(t, &async.Options{
-			Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Second) },
+			Backoff: async.Every(time.Second),
 			Dialer: func(ctx context.Context) (net.Conn, error) {
 				if dials++; dials == 1 {
 					return nil, errNoSocket
@@ -248,7 +248,7 @@ func TestE14PolicyIsPerConnect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		made := 0
 		c := newClient(t, &async.Options{
-			Backoff: func() backoff.BackOff {
+			Backoff: func() async.Backoff {
 				made++
 				return backoff.WithMaxRetries(doubling(), 2)
 			},
@@ -275,7 +275,7 @@ func TestE14WaitIsCalledOff(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T) {
 				c := newClient(t, &async.Options{
-					Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Hour) },
+					Backoff: async.Every(time.Hour),
 					Dialer:  dialling(nil, errNoSocket),
 				})
 				failed := do(func() error { return c.Connect(t.Context(), "") })
@@ -332,7 +332,7 @@ func TestE14RealSocket(t *testing.T) {
 			}
 		},
 	}
-	c := newClient(t, &async.Options{Backoff: func() backoff.BackOff { return policy }})
+	c := newClient(t, &async.Options{Backoff: func() async.Backoff { return policy }})
 	wantNil(t, "Connect", c.Connect(t.Context(), path))
 	if len(*policy) != 0 {
 		t.Errorf("connected with %d steps of the policy left, want none", len(*policy))
@@ -346,12 +346,52 @@ func TestE14RealSocket(t *testing.T) {
 	}
 }
 
+// Every dials again after the same time, for as long as the context allows.
+// Exponential waits longer each time, up to its bound, and for as long.
+func TestE14OwnPolicies(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		policy   func() async.Backoff
+		low, top time.Duration // of each wait
+		grows    bool
+	}{
+		"Every":       {async.Every(3 * time.Second), 3 * time.Second, 3 * time.Second, false},
+		"Exponential": {async.Exponential(), 25 * time.Millisecond, 7500 * time.Millisecond, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				for range 2 { // each Connect begins from the start
+					var dials []time.Time
+					c := newClient(t, &async.Options{Backoff: tt.policy, Dialer: func(context.Context) (net.Conn, error) {
+						dials = append(dials, time.Now())
+						return nil, errNoSocket
+					}})
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					err := c.Connect(ctx, "")
+					cancel()
+					wantIs(t, "Connect", err, os.ErrNotExist, context.DeadlineExceeded)
+					for i := 1; i < len(dials); i++ {
+						if wait := dials[i].Sub(dials[i-1]); wait < tt.low || wait > tt.top {
+							t.Errorf("wait %d: got %v, want %v to %v", i, wait, tt.low, tt.top)
+						}
+					}
+					first, last := dials[1].Sub(dials[0]), dials[len(dials)-1].Sub(dials[len(dials)-2])
+					if grew := last >= 10*first; grew != tt.grows {
+						t.Errorf("the first wait was %v, the last %v", first, last)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A policy that is none is like no policy.
 func TestE14NilPolicyDialsOnce(t *testing.T) {
 	t.Parallel()
 	dials := 0
 	c := newClient(t, &async.Options{
-		Backoff: func() backoff.BackOff { return nil },
+		Backoff: func() async.Backoff { return nil },
 		Dialer: func(context.Context) (net.Conn, error) {
 			dials++
 			return nil, syscall.ECONNREFUSED

@@ -254,7 +254,7 @@ func TestE5ListenerOverMachines_QEMU(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
 	ctx := qemutest.Context(t)
-	c := newClient(t, &async.Options{Backoff: qemutest.Backoff})
+	c := newClient(t, &async.Options{Backoff: async.Every(qemutest.DialEvery)})
 	events := c.NewListener(nil)
 	defer events.Close()
 	states := c.WatchRunstate()

@@ -8,7 +8,6 @@ import (
 	"log"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 )
@@ -131,7 +130,7 @@ func ExampleClient_Connect_again() {
 	defer stopSecond()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	c := async.New(&async.Options{Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(50 * time.Millisecond) }})
+	c := async.New(&async.Options{Backoff: async.Every(50 * time.Millisecond)})
 	defer c.Close()
 	events := c.NewListener(nil)
 	defer events.Close()
@@ -166,7 +165,7 @@ func ExampleOptions_backoff() {
 	defer cancel()
 	c, err := async.Dial(ctx, addr, &async.Options{
 		Nickname: "vm1",
-		Backoff:  func() backoff.BackOff { return backoff.NewConstantBackOff(50 * time.Millisecond) },
+		Backoff:  async.Every(50 * time.Millisecond),
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -45,7 +45,7 @@ func dialReal(t *testing.T, addr string, opts *async.Options) *async.Client {
 		opts = &async.Options{}
 	}
 	o := *opts
-	o.Backoff = qemutest.Backoff
+	o.Backoff = async.Every(qemutest.DialEvery)
 	c := newClient(t, &o)
 	if err := c.Connect(qemutest.Context(t), addr); err != nil {
 		t.Fatal(err)

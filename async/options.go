@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -30,11 +29,11 @@ type Options struct {
 	Dialer func(ctx context.Context) (net.Conn, error)
 
 	// Backoff returns the policy by which Connect, within its context, dials
-	// again while the socket does not exist yet or nobody listens there. Any
-	// other failure is returned at once. Nil, like a nil policy, dials once. A
-	// policy is one of package github.com/cenkalti/backoff/v4, such as
-	// backoff.NewConstantBackOff(50 * time.Millisecond).
-	Backoff func() backoff.BackOff
+	// again while the socket does not exist yet or nobody listens there:
+	// Every(50*time.Millisecond), Exponential(), or any other. Each Connect calls
+	// it once, so that clients may share the Options. Any other failure is
+	// returned at once. Nil, like a nil policy, dials once.
+	Backoff func() Backoff
 
 	// MaxMessage limits one message either way, in bytes. Zero means 64 MiB;
 	// a negative number means no limit. In any case nothing of 64 MiB or more

@@ -21,7 +21,7 @@ import (
 func started(t *testing.T, addr string) *legacy.QEMUMonitorProtocol {
 	t.Helper()
 	q, err := legacy.New(addr, &legacy.Options{Sync: qmpsync.Options{
-		ConnectLimit: qemutest.Patience, Async: async.Options{Backoff: qemutest.Backoff},
+		ConnectLimit: qemutest.Patience, Async: async.Options{Backoff: async.Every(qemutest.DialEvery)},
 	}})
 	if err != nil {
 		t.Fatal(err)

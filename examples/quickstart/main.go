@@ -18,7 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/legacy"
 	qmpsync "github.com/goqmp/qmp/sync"
@@ -58,9 +57,7 @@ func drive(ctx context.Context, addr string) error {
 	vm, err := legacy.New(addr, &legacy.Options{
 		Nickname: "vm",
 		// The machine was just started: ask for its socket again until it is there.
-		Sync: qmpsync.Options{ConnectLimit: 4 * time.Second, Async: async.Options{
-			Backoff: func() backoff.BackOff { return backoff.NewConstantBackOff(20 * time.Millisecond) },
-		}},
+		Sync: qmpsync.Options{Async: async.Options{Backoff: async.Every(20 * time.Millisecond)}},
 	})
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (s scenario) start(t *testing.T) *host {
 		h.peers = append(h.peers, &peer{
 			Client: async.New(&async.Options{
 				Nickname: name,
-				Backoff:  qemutest.Backoff,
+				Backoff:  async.Every(qemutest.DialEvery),
 				OnSend:   books.sent, OnReceive: books.received,
 			}),
 			monitor: name,

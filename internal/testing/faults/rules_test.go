@@ -710,6 +710,6 @@ func (a *attempt) wasDialled(n int) {
 	}
 }
 
-func everySecond() backoff.BackOff {
+func everySecond() async.Backoff {
 	return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 3)
 }

@@ -64,7 +64,7 @@ var rooms = []room{
 	{dir: "async", floor: 2, modules: []string{backoff, json, multierror, sys}},
 	{dir: "async/qmptest", floor: 2, modules: []string{json, sys}, forTests: true},
 	// Starts real programs for integration tests.
-	{dir: "internal/testing/qemutest", floor: 1, modules: []string{backoff, sys}, forTests: true},
+	{dir: "internal/testing/qemutest", floor: 1, modules: []string{sys}, forTests: true},
 
 	// What the fuzz targets of whole clients share.
 	{dir: "internal/testing/anybytes", floor: 1, forTests: true},
@@ -83,7 +83,7 @@ var rooms = []room{
 	// A harness for tests, public like async/qmptest.
 	{dir: "compat/iotests", floor: 7, forTests: true},
 
-	{dir: "examples/*", floor: 8, program: true, modules: []string{backoff}},
+	{dir: "examples/*", floor: 8, program: true},
 	{dir: "cmd/*", floor: 8, program: true},
 	{dir: "docs", floor: 8, program: true}, // the code on the pages
 	// The matrix of what goes wrong, and what a caller sees.

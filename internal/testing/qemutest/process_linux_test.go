@@ -17,7 +17,7 @@ func TestFreezeAndThaw(t *testing.T) {
 		return conn, backoff.Retry(func() error {
 			conn, err = net.Dial("unix", vm.Path("qmp"))
 			return err
-		}, backoff.WithContext(Backoff(), Context(t)))
+		}, backoff.WithContext(backoff.NewConstantBackOff(DialEvery), Context(t)))
 	}
 	conn, err := dial()
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package qemutest starts QEMU's programs for tests that drive the real thing.
 //
 //	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on")
-//	c, err := async.Dial(ctx, vm.Path("qmp"), &async.Options{Backoff: qemutest.Backoff})
+//	c, err := async.Dial(ctx, vm.Path("qmp"), &async.Options{Backoff: async.Every(qemutest.DialEvery)})
 //
 // A program that is missing skips the test, and fails it where the environment
 // variable CI is set, so that a build server cannot pass by testing nothing.
@@ -16,8 +16,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/cenkalti/backoff/v4"
 )
 
 // The programs that tests drive.
@@ -40,10 +38,9 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Backoff is the policy by which tests wait for a program's socket, for
-// async.Options.Backoff: often, since a program is up within milliseconds, and
-// for as long as the context of the caller lets it.
-func Backoff() backoff.BackOff { return backoff.NewConstantBackOff(5 * time.Millisecond) }
+// DialEvery is how long tests wait before they dial a program's socket again:
+// not long, since a program is up within milliseconds.
+const DialEvery = 5 * time.Millisecond
 
 // Find returns the path of a program. The environment variable QMP_TEST_QEMU
 // may say which [QEMU] to use. Find ends the test, as the package comment says,
