@@ -1,0 +1,221 @@
+#!/bin/sh
+# Fetches versions of QEMU from Debian into a cache, and prints for each the folder
+# that holds its programs. Put that folder first on the PATH, and its
+# qemu-system-x86_64 into QMP_TEST_QEMU.
+#
+#	qemu-fetch.sh [VERSION...]
+#
+# VERSION is one of the table below, or "newest": what sid holds, as long as the
+# cache has no version of sid yet. Without arguments it fetches all of the table.
+#
+# Nothing is installed and root is not needed: apt works in folders of its own,
+# and the packages are only unpacked. What is in the cache is not fetched again.
+# Remove a version's folder to have a later package of it.
+#
+# The cache is $QMP_TEST_CACHE, or goqmp in the user's cache folder. The mirror is
+# the one that this machine's apt takes Debian from; QMP_TEST_MIRROR names another.
+set -eu
+export LC_ALL=C
+
+# Which of Debian's suites holds which QEMU. The newest version stands last.
+table='5.2 bullseye
+7.2 bookworm
+10.0 trixie
+11.1 sid'
+
+packages='qemu-system-x86 qemu-utils qemu-guest-agent'
+programs='qemu-system-x86_64 qemu-storage-daemon qemu-img qemu-io qemu-nbd qemu-ga'
+
+cache=${QMP_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/goqmp}/qemu
+
+say() { printf 'qemu-fetch: %s\n' "$*" >&2; }
+
+die() {
+	say "$*"
+	exit 1
+}
+
+# logged COMMAND... runs a command whose output matters only if it fails.
+logged() {
+	"$@" >"$work/log" 2>&1 || {
+		grep -E '^(E|W|Err)' "$work/log" >&2 || tail -n 20 "$work/log" >&2
+		return 1
+	}
+}
+
+# mirror prints the address of the Debian archive that this machine uses.
+mirror() {
+	if [ -n "${QMP_TEST_MIRROR:-}" ]; then
+		printf '%s\n' "$QMP_TEST_MIRROR"
+		return
+	fi
+	apt-get indextargets --no-release-info --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+		awk '$1 == "main" && $2 ~ /^(bullseye|bookworm|trixie|forky|duke|sid|stable|testing|unstable|oldstable|oldoldstable)$/ { print $3; exit }'
+}
+
+# settings writes apt's configuration for the suite into $work. The machine's own
+# stays in force (a proxy, say), but for what it says about sources, pins and hooks.
+settings() {
+	keys=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ -r "$keys" ] || keys=
+	mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/none"
+	: >"$work/status"
+	printf 'deb%s %s %s main\n' "${keys:+ [signed-by=$keys]}" "$archive" "$suite" >"$work/sources.list"
+	cat >"$work/apt.conf" <<-TEXT
+		#clear APT::Update::Pre-Invoke;
+		#clear APT::Update::Post-Invoke;
+		#clear APT::Update::Post-Invoke-Success;
+		#clear DPkg::Pre-Invoke;
+		#clear DPkg::Post-Invoke;
+		#clear DPkg::Pre-Install-Pkgs;
+		#clear APT::Default-Release;
+		Dir::Etc::sourcelist "$work/sources.list";
+		Dir::Etc::sourceparts "$work/none";
+		Dir::Etc::preferences "$work/none/preferences";
+		Dir::Etc::preferencesparts "$work/none";
+		Dir::State "$work";
+		Dir::State::status "$work/status";
+		Dir::State::extended_states "$work/extended_states";
+		Dir::Cache "$work";
+		Dir::Cache::archives "$work/archives";
+		Dir::Log "$work";
+		APT::Sandbox::User "";
+		APT::Install-Recommends "false";
+		APT::Update::Error-Mode "any";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+		Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+	TEXT
+}
+
+# unpack downloads the packages of a suite and unpacks them into $work/new/root.
+unpack() {
+	logged apt-get -q -c "$work/apt.conf" update ||
+		die "apt could not read the package lists of Debian's $suite from $archive"
+	package=$(apt-cache -c "$work/apt.conf" policy qemu-system-x86 | awk '$1 == "Candidate:" { print $2 }')
+	case $package in
+	'' | '(none)') die "Debian's $suite at $archive has no qemu-system-x86" ;;
+	esac
+	offered=$(printf '%s\n' "$package" | sed 's/^[0-9]*://; s/^\([0-9]*\.[0-9]*\).*/\1/')
+	[ "$version" != newest ] || version=$offered
+	[ "$version" = "$offered" ] ||
+		die "Debian's $suite has QEMU $offered by now, and no longer $version; 'newest' takes what it has"
+	[ ! -d "$cache/$version" ] || return 0
+	say "fetching QEMU $version ($package) from Debian's $suite into $cache"
+	# The packages are split into words on purpose.
+	# shellcheck disable=SC2086
+	logged apt-get -q -y -c "$work/apt.conf" install --download-only $packages ||
+		die "apt could not fetch QEMU $version from Debian's $suite at $archive"
+	mkdir -p "$work/new/root"
+	for file in "$work"/archives/*.deb; do
+		logged dpkg-deb --extract "$file" "$work/new/root" || die "cannot unpack ${file##*/}"
+	done
+	printf '%s\n' "$package" >"$work/new/package"
+	printf '%s\n' "$suite" >"$work/new/suite"
+}
+
+# wrap writes a script for each program into bin, which starts it with the dynamic
+# linker and the libraries of root. Neither folder is named absolutely in it.
+#
+# QEMU takes its modules and firmware from the folder "qemu-bundle" beside its
+# executable, if there is one, and else from the places in which a QEMU that is
+# installed has its own; a module of another version can make it abort. The
+# executable is the dynamic linker for a program that is started like this.
+wrap() (
+	cd "$work/new"
+	linker=$(find root -type f \( -name 'ld-linux*.so.[0-9]' -o -name 'ld-[0-9]*.so' \) | head -n 1)
+	[ -n "$linker" ] || die "found no dynamic linker in the packages of QEMU $version"
+	cp "$linker" root/usr/bin/ld.so
+	ln -s ../.. root/usr/bin/qemu-bundle
+	mkdir bin
+	libraries=
+	for folder in root/lib/*-linux-* root/usr/lib/*-linux-*; do
+		[ ! -d "$folder" ] || libraries=${libraries:+$libraries:}\$root/${folder#root/}
+	done
+	for program in $programs; do
+		file=usr/bin/$program
+		[ -x "root/$file" ] || file=usr/sbin/$program
+		[ -x "root/$file" ] || die "the packages of QEMU $version hold no $program"
+		{
+			printf '#!/bin/sh\n# QEMU %s, Debian %s\n' "$package" "$suite"
+			printf 'root=${0%%/*}/../root\n'
+			printf 'exec "$root/usr/bin/ld.so" --library-path "%s" "$root/%s"' "$libraries" "$file"
+			# QEMU 5.2 knows of no qemu-bundle, and has no modules.
+			if [ "$program" = qemu-system-x86_64 ] && ! grep -q qemu-bundle "root/$file"; then
+				printf ' -L "$root/usr/share/%s"' qemu seabios
+			fi
+			printf ' "$@"\n'
+		} >"bin/$program"
+		chmod +x "bin/$program"
+	done
+)
+
+# try checks that the programs run, are of the version that their folder will be
+# named for, and load no library of this machine's.
+try() {
+	for program in $programs; do
+		words=$("$work/new/bin/$program" --version 2>&1) || die "$program $version does not run: $words"
+		case $words in
+		*" $version".[0-9]*) ;;
+		*) die "$program of $package is not of version $version: $words" ;;
+		esac
+		libraries=$(sed '/^root=/d; s/ --library-path / --list&/; s/ -L .*//' "$work/new/bin/$program" |
+			root=$work/new/root sh) || die "cannot list the libraries of $program $version"
+		foreign=$(printf '%s\n' "$libraries" | awk -v root="$work/new/root/" '$2 == "=>" && index($3, root) != 1')
+		[ -z "$foreign" ] || die "$program $version needs libraries that its packages lack:
+$foreign"
+	done
+	# The default machine needs an accelerator, which may be a module, and firmware.
+	words=$(echo quit | "$work/new/bin/qemu-system-x86_64" -nodefaults -display none -accel tcg -monitor stdio -S 2>&1) ||
+		die "a machine of QEMU $version does not start: $words"
+}
+
+# cached prints the folder of the version in the cache, if it is there.
+cached() {
+	if [ "$version" != newest ]; then
+		[ ! -d "$cache/$version" ] || printf '%s\n' "$cache/$version"
+		return
+	fi
+	grep -lsx "$suite" "$cache"/[0-9]*/suite | sed 's,/suite$,,' | sort -V | tail -n 1
+}
+
+# fetch prints the folder of one version's programs. A version gets into the cache
+# as a whole, by a rename, or not at all; one at a time is fetched.
+fetch() {
+	version=$1
+	suite=$(printf '%s\n' "$table" | awk -v version="$version" '$1 == version || version == "newest" { suite = $2 } END { print suite }')
+	[ -n "$suite" ] || die "knows no QEMU $version; there are $(printf '%s\n' "$table" | awk '{ printf "%s, ", $1 }')and newest"
+	folder=$(cached)
+	if [ -z "$folder" ]; then
+		for tool in apt-get apt-cache dpkg-deb flock; do
+			command -v "$tool" >/dev/null || die "fetching QEMU needs Debian's apt and dpkg, and flock: this machine has no $tool"
+		done
+		mkdir -p "$cache" || die "cannot make the cache"
+		exec 9>"$cache/.lock"
+		flock 9
+		folder=$(cached) # another one may have fetched it meanwhile
+	fi
+	if [ -z "$folder" ]; then
+		archive=$(mirror)
+		[ -n "$archive" ] || die "this machine's apt names no Debian archive; QMP_TEST_MIRROR can"
+		work=$cache/.work
+		rm -rf "$work"
+		settings
+		unpack
+		folder=$cache/$version
+		if [ -d "$work/new" ]; then
+			wrap
+			try
+			mv "$work/new" "$folder"
+		fi
+		rm -rf "$work"
+	fi
+	exec 9>&-
+	printf '%s\n' "$folder/bin"
+}
+
+[ $# -gt 0 ] || set -- $(printf '%s\n' "$table" | cut -d' ' -f1)
+for wanted; do
+	fetch "$wanted"
+done
