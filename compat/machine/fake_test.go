@@ -31,8 +31,15 @@ func newFake(t testing.TB, mode string, opts machine.Options) *machine.Machine {
 	return machine.ForTest(t, exe, &opts)
 }
 
+// moreFakes are modes that do not exist on every system.
+var moreFakes = map[string]func(args []string){}
+
 // playFake plays a program that a machine has started.
 func playFake(mode string, args []string) {
+	if play := moreFakes[mode]; play != nil {
+		play(args)
+		return
+	}
 	switch mode {
 	case "exit": // at once, without a word
 		os.Exit(3)

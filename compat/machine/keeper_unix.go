@@ -19,8 +19,9 @@ const keeperScript = `trap '' HUP INT TERM; while read -r _; do :; done; rm -rf 
 // been waited for, nobody else gets the number of that group, so that the group
 // can be sent signals even when all others in it have gone.
 type keeper struct {
-	cmd  *exec.Cmd
-	pipe io.Closer
+	cmd    *exec.Cmd
+	handle *handle // nil where the system has none
+	pipe   io.Closer
 }
 
 // startKeeper starts a keeper for directories. It returns nil if it cannot,
@@ -30,6 +31,7 @@ func startKeeper(dirs ...string) *keeper {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", keeperScript, "qmp-keeper"}, dirs...)...)
 	cmd.Dir = "/" // keeps no file system busy
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	takeHandle := withHandle(cmd.SysProcAttr)
 	pipe, err := cmd.StdinPipe()
 	if err != nil {
 		return nil
@@ -37,7 +39,7 @@ func startKeeper(dirs ...string) *keeper {
 	if err := cmd.Start(); err != nil {
 		return nil
 	}
-	return &keeper{cmd: cmd, pipe: pipe}
+	return &keeper{cmd: cmd, handle: takeHandle(), pipe: pipe}
 }
 
 // group returns the number of the process group, or 0 if there is no keeper.
@@ -48,12 +50,19 @@ func (k *keeper) group() int {
 	return k.cmd.Process.Pid
 }
 
+// signal sends sig to the whole group, the keeper included. The error may be
+// errCollected: somebody has killed the keeper and somebody else has collected it.
+func (k *keeper) signal(sig syscall.Signal) error {
+	return signalGroup(k.handle, k.group(), false, sig)
+}
+
 // stop ends everything that is left in the group, and the keeper itself.
 func (k *keeper) stop() {
 	if k == nil {
 		return
 	}
-	_ = syscall.Kill(-k.group(), syscall.SIGKILL)
+	_ = k.signal(syscall.SIGKILL)
 	_ = k.pipe.Close()
-	_ = k.cmd.Wait() // "signal: killed"
+	_ = k.cmd.Wait() // "signal: killed", or somebody else has collected it
+	k.handle.close()
 }

@@ -206,7 +206,7 @@ func (m *Machine) Pid() int {
 	if p == nil || p.hasEnded() {
 		return 0
 	}
-	return p.cmd.Process.Pid
+	return p.pid
 }
 
 // Running reports whether the process runs.

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -10,17 +11,27 @@ import (
 
 // ExitStatus says how a process ended.
 type ExitStatus struct {
-	Code   int            // the exit code; -1 if a signal ended it
+	Code   int            // the exit code; -1 if a signal ended it, or if it is unknown
 	Signal syscall.Signal // the signal that ended it, or 0
 	Core   bool           // and left a core dump
+
+	// Unknown says that the process has ended and that the system does not tell
+	// how: another part of the program collected it, such as a loop around
+	// wait4(-1), or it is not a child of this program. Linux tells nevertheless
+	// since 6.15.
+	Unknown bool
 }
 
-// Success reports whether the process ended by itself with exit code 0.
+// Success reports whether the process is known to have ended by itself with exit
+// code 0.
 func (s ExitStatus) Success() bool { return s == ExitStatus{} }
 
-// String returns a text such as "exit code 1" or "signal 6 (aborted)".
+// String returns a text such as "exit code 1", "signal 6 (aborted)" or "an
+// unknown exit status".
 func (s ExitStatus) String() string {
 	switch {
+	case s.Unknown:
+		return "an unknown exit status"
 	case s.Signal == 0:
 		return fmt.Sprintf("exit code %d", s.Code)
 	case s.Core:
@@ -29,10 +40,15 @@ func (s ExitStatus) String() string {
 	return fmt.Sprintf("signal %d (%v)", int(s.Signal), s.Signal)
 }
 
+// unknownExit is the status of a process of which only the end is known.
+var unknownExit = ExitStatus{Code: -1, Unknown: true}
+
 // A process is one that was started, with everything that it starts.
 type process struct {
-	cmd    *exec.Cmd
-	keeper *keeper // leads its group; nil if it does so itself
+	pid       int
+	osProcess *os.Process
+	handle    *handle // nil where the system has none
+	keeper    *keeper // leads its group; nil if it does so itself
 
 	ended chan struct{} // closed when it has ended and was collected
 	exit  ExitStatus    // set before that
@@ -41,8 +57,9 @@ type process struct {
 // startProcess starts cmd in the keeper's group. onEnd is called when it has
 // ended.
 func startProcess(cmd *exec.Cmd, k *keeper, onEnd func()) (*process, error) {
-	p := &process{cmd: cmd, keeper: k, ended: make(chan struct{})}
+	p := &process{keeper: k, ended: make(chan struct{})}
 	cmd.SysProcAttr = processAttr(k)
+	takeHandle := withHandle(cmd.SysProcAttr)
 	started := make(chan error)
 	go func() {
 		// The kernel takes the end of the thread that started the process for the
@@ -50,13 +67,14 @@ func startProcess(cmd *exec.Cmd, k *keeper, onEnd func()) (*process, error) {
 		// must not be lent to others, one of whom might end it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
+		if err := cmd.Start(); err != nil {
+			started <- err
 			return
 		}
+		p.pid, p.osProcess, p.handle = cmd.Process.Pid, cmd.Process, takeHandle()
+		started <- nil
 		_ = cmd.Wait() // what it has to say is in ProcessState
-		p.exit = exitStatus(cmd.ProcessState)
+		p.exit = p.exitStatus(cmd.ProcessState)
 		close(p.ended)
 		onEnd()
 	}()
@@ -64,6 +82,18 @@ func startProcess(cmd *exec.Cmd, k *keeper, onEnd func()) (*process, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// exitStatus returns how the process ended, from what Wait found. Without a state
+// somebody else has collected the process.
+func (p *process) exitStatus(state *os.ProcessState) ExitStatus {
+	if state != nil {
+		return stateOf(state)
+	}
+	if status, ok := p.handle.exit(); ok {
+		return status
+	}
+	return unknownExit
 }
 
 // hasEnded reports whether the process has ended.

@@ -15,19 +15,21 @@ const canTerminate = false
 
 func shortTempDir() string { return os.TempDir() }
 
-func processAttr(*keeper) *syscall.SysProcAttr { return nil }
+func processAttr(*keeper) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
 func (p *process) terminate() error { return errors.ErrUnsupported }
 
+// kill ends the process. The handle inside os.Process keeps the process's number
+// from becoming another's.
 func (p *process) kill() error {
-	err := p.cmd.Process.Kill()
+	err := p.osProcess.Kill()
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
 	return err
 }
 
-func exitStatus(state *os.ProcessState) ExitStatus { return ExitStatus{Code: state.ExitCode()} }
+func stateOf(state *os.ProcessState) ExitStatus { return ExitStatus{Code: state.ExitCode()} }
 
 func socketPair() (net.Conn, *os.File, error) {
 	return nil, nil, fmt.Errorf("inherited sockets on this system: %w", errors.ErrUnsupported)

@@ -23,18 +23,42 @@ func processAttr(k *keeper) *syscall.SysProcAttr {
 	return attr
 }
 
-// signal sends sig to the whole group.
+// signal sends sig to the whole group. One that has gone is not an error.
 func (p *process) signal(sig syscall.Signal) error {
-	group := p.keeper.group()
-	if group == 0 {
-		if p.hasEnded() {
-			return nil // the number may be another's by now
-		}
-		group = p.cmd.Process.Pid
+	var err error
+	if p.keeper != nil {
+		err = p.keeper.signal(sig)
+	} else {
+		err = signalGroup(p.handle, p.pid, p.hasEnded(), sig)
 	}
-	err := syscall.Kill(-group, sig)
+	if errors.Is(err, errCollected) {
+		// Of the group only this process can be reached.
+		if err = p.osProcess.Signal(sig); errors.Is(err, os.ErrProcessDone) {
+			err = nil
+		}
+	}
+	return err
+}
+
+// errCollected says that the leader of a group was collected, so that its number
+// may be another's by now.
+var errCollected = errors.New("the leader of the process group was collected")
+
+// signalGroup sends sig to the process group number pgid, led by the process of
+// the handle. collected says that this program has collected the leader. A number
+// that may have become another group's is never used. A group that has gone is
+// not an error.
+func signalGroup(leader *handle, pgid int, collected bool, sig syscall.Signal) error {
+	switch err := leader.signalGroup(sig); {
+	case err == nil, errors.Is(err, syscall.ESRCH):
+		return nil
+	case collected, errors.Is(leader.signal(0), syscall.ESRCH):
+		return errCollected
+	}
+	// The leader's number is taken as long as nobody has collected it.
+	err := syscall.Kill(-pgid, sig)
 	if errors.Is(err, syscall.ESRCH) {
-		return nil // all gone
+		return nil
 	}
 	return os.NewSyscallError("kill", err)
 }
@@ -45,10 +69,17 @@ func (p *process) terminate() error { return p.signal(syscall.SIGTERM) }
 // kill ends the process.
 func (p *process) kill() error { return p.signal(syscall.SIGKILL) }
 
-func exitStatus(state *os.ProcessState) ExitStatus {
-	ws, ok := state.Sys().(syscall.WaitStatus)
-	if !ok || !ws.Signaled() {
-		return ExitStatus{Code: state.ExitCode()}
+func stateOf(state *os.ProcessState) ExitStatus {
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok {
+		return statusOf(ws)
+	}
+	return ExitStatus{Code: state.ExitCode()}
+}
+
+// statusOf reads what the system says about a process that has ended.
+func statusOf(ws syscall.WaitStatus) ExitStatus {
+	if !ws.Signaled() {
+		return ExitStatus{Code: ws.ExitStatus()}
 	}
 	return ExitStatus{Code: -1, Signal: ws.Signal(), Core: ws.CoreDump()}
 }

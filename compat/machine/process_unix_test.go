@@ -24,8 +24,8 @@ func TestProcessWithoutKeeper(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		group, err := syscall.Getpgid(cmd.Process.Pid)
-		if err != nil || group != cmd.Process.Pid {
+		group, err := syscall.Getpgid(p.pid)
+		if err != nil || group != p.pid {
 			t.Errorf("%s: it is in group %d, %v", name, group, err)
 		}
 		if err := end(p); err != nil {
@@ -41,4 +41,87 @@ func TestProcessWithoutKeeper(t *testing.T) {
 	}
 	var none *keeper
 	none.stop()
+}
+
+// Where the system does not tell how a process ended that somebody else has
+// collected, its end is all that is known, and Shutdown goes by what was asked.
+func TestUnknownExitStatus(t *testing.T) {
+	t.Parallel()
+	p := &process{}
+	if got := p.exitStatus(nil); got != unknownExit || got.Success() || got.String() != "an unknown exit status" {
+		t.Errorf("%+v, %v", got, got)
+	}
+	quitStep := []Step{{Action: quit}}
+	for _, tt := range []struct {
+		name  string
+		steps []Step
+		quit  bool
+		mode  MonitorMode
+		well  bool
+	}{
+		{name: "ended at quit", steps: quitStep, well: true},
+		{name: "had ended after quit", quit: true, well: true},
+		{name: "ended by itself"},
+		{name: "ended at SIGTERM", steps: append(quitStep, Step{Action: sigterm})},
+		{name: "ended at SIGTERM, without a monitor", steps: []Step{{Action: sigterm}}, mode: MonitorNone, well: true},
+	} {
+		r := &run{machine: New("none", &Options{Monitor: tt.mode}), process: &process{exit: unknownExit}}
+		r.quit.Store(tt.quit)
+		if got := r.endedWell(tt.steps); got != tt.well {
+			t.Errorf("%s: ended well: %v", tt.name, got)
+		}
+	}
+}
+
+// The number of a process that somebody has collected may be another's by now.
+// It gets no signal.
+func TestNoSignalForANumberThatMayBeAnothers(t *testing.T) {
+	t.Parallel()
+	bystander := exec.Command("sleep", "1000")
+	bystander.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := bystander.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = bystander.Process.Kill()
+		_ = bystander.Wait()
+	})
+	gone := exec.Command("true")
+	gone.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	takeHandle := withHandle(gone.SysProcAttr)
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	// This is what is left of it, and its number has become the bystander's.
+	h := takeHandle()
+	defer h.close()
+	ended := make(chan struct{})
+	close(ended)
+	for name, p := range map[string]*process{
+		"a process": {pid: bystander.Process.Pid, osProcess: gone.Process, handle: h, ended: ended},
+		"a keeper": {pid: gone.Process.Pid, osProcess: gone.Process, handle: h, ended: ended, keeper: &keeper{
+			cmd: &exec.Cmd{Process: bystander.Process}, handle: h,
+		}},
+		"without handles": {pid: bystander.Process.Pid, osProcess: gone.Process, ended: ended},
+	} {
+		if name == "a keeper" && h == nil {
+			continue // this system cannot tell
+		}
+		if err := p.kill(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := p.terminate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := signalGroup(nil, bystander.Process.Pid, true, syscall.SIGKILL); err != errCollected { //nolint:errorlint // exactly this
+		t.Errorf("%v", err)
+	}
+	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the bystander: %v", err)
+	}
+	var status syscall.WaitStatus
+	if pid, err := syscall.Wait4(bystander.Process.Pid, &status, syscall.WNOHANG, nil); pid != 0 || err != nil {
+		t.Errorf("the bystander has ended: %d, %v, %v", pid, err, status)
+	}
 }

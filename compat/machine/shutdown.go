@@ -19,7 +19,8 @@ import (
 // It returns nil if the process ended with exit code 0 at quit, or had done so
 // before; without a monitor, also if it ended at SIGTERM. Else it returns an
 // [*AbnormalShutdown] that says what happened. Of several callers, those that
-// join the same end get the same error. For a machine that was not launched it
+// join the same end get the same error. Where the exit status is unknown (see
+// [ExitStatus]), it is taken for 0 if the process ended after it was asked to. For a machine that was not launched it
 // does nothing but remove its directory, and one whose launch is under way it
 // calls off.
 func (m *Machine) Shutdown(ctx context.Context) error { return m.stop(ctx, false) }
@@ -189,6 +190,9 @@ func (r *run) endedWell(steps []Step) bool {
 			exit = ExitStatus{} // what was asked for
 		}
 	}
+	if exit.Unknown && (len(steps) > 0 || r.quit.Load()) {
+		exit = ExitStatus{} // it ended when it was asked to, and nothing else is known
+	}
 	return exit.Success() && (len(steps) == 0 || len(steps) == 1 && steps[0].Action == polite)
 }
 
@@ -205,6 +209,9 @@ func (r *run) collect() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := r.closeInherited()
+	if r.process != nil {
+		r.process.handle.close()
+	}
 	if r.console != nil {
 		err = also(err, r.console.Close())
 	}

@@ -1,0 +1,19 @@
+//go:build !linux
+
+package machine
+
+import "syscall"
+
+// A handle refers to one process for good. This system has nothing of that kind,
+// so every handle is nil.
+type handle struct{}
+
+func withHandle(*syscall.SysProcAttr) func() *handle { return func() *handle { return nil } }
+
+func (*handle) signal(syscall.Signal) error { return syscall.ENOSYS }
+
+func (*handle) signalGroup(syscall.Signal) error { return syscall.ENOSYS }
+
+func (*handle) exit() (ExitStatus, bool) { return ExitStatus{}, false }
+
+func (*handle) close() {}
