@@ -78,7 +78,7 @@ var rooms = []room{
 	{dir: "internal/testing/transcripts", floor: 4, modules: []string{json}, forTests: true},
 
 	{dir: "compat", floor: 5},
-	{dir: "compat/machine", floor: 6},
+	{dir: "compat/machine", floor: 6, modules: []string{sys}}, // pidfds
 	{dir: "compat/qtest", floor: 6},
 	// A harness for tests, public like async/qmptest.
 	{dir: "compat/iotests", floor: 7, forTests: true},
