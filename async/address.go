@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // An Address is where a server is, or where this side listens for one.
@@ -62,7 +64,7 @@ func ParseAddress(text string) (Address, error) {
 			return Address{"fd", strconv.FormatUint(n, 10)}, nil
 		}
 	case scheme == "vsock" && hasColon:
-		if _, _, err := splitVsock(rest); err != nil {
+		if _, _, err := socket.SplitVsock(rest); err != nil {
 			return fail("%v", err)
 		}
 		return Address{"vsock", rest}, nil
@@ -97,56 +99,7 @@ func tcpAddress(text, hostPort string) (Address, error) {
 	return Address{"tcp", hostPort}, nil
 }
 
-// splitVsock parses "cid:port".
-func splitVsock(text string) (cid, port uint32, err error) {
-	c, p, ok := strings.Cut(text, ":")
-	if !ok {
-		return 0, 0, fmt.Errorf("no port behind the context id %q", text)
-	}
-	n, err := strconv.ParseUint(c, 10, 32)
-	if err != nil {
-		return 0, 0, fmt.Errorf("context id %q is not a number of 32 bits", c)
-	}
-	m, err := strconv.ParseUint(p, 10, 32)
-	if err != nil {
-		return 0, 0, fmt.Errorf("port %q is not a number of 32 bits", p)
-	}
-	return uint32(n), uint32(m), nil
-}
-
 // dial makes one attempt to connect.
 func (a Address) dial(ctx context.Context) (net.Conn, error) {
-	switch a.Network {
-	case "fd":
-		conn, err := inherit(a, net.FileConn)
-		if err != nil {
-			return nil, fmt.Errorf("%v is not a connected socket: %w", a, err)
-		}
-		return conn, nil
-	case "vsock":
-		cid, port, err := splitVsock(a.Name)
-		if err != nil {
-			return nil, err
-		}
-		return dialVsock(ctx, cid, port)
-	case "unix":
-		if err := checkPath(a.Name); err != nil {
-			return nil, err
-		}
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, a.Network, a.Name)
-}
-
-// maxUnixPath is the longest path of a unix socket that every supported
-// platform takes, without the byte behind it: sizeof(sun_path) less one.
-const maxUnixPath = sunPathLen - 1
-
-// checkPath says that a path is too long before the system says "invalid
-// argument".
-func checkPath(path string) error {
-	if len(path) > maxUnixPath {
-		return fmt.Errorf("path of %d bytes is longer than the %d bytes that a unix socket can have on this system; use a shorter one, or a relative one", len(path), maxUnixPath)
-	}
-	return nil
+	return socket.Dial(ctx, a.Network, a.Name)
 }

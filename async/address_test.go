@@ -65,7 +65,7 @@ func TestParseAddressRefuses(t *testing.T) {
 		"fd:x":                   "file descriptor",
 		"fd:-1":                  "file descriptor",
 		"fd:4294967296":          "file descriptor",
-		"vsock:3":                "no port behind the context id",
+		"vsock:3":                "no port after the context id",
 		"vsock:x:1":              `context id "x"`,
 		"vsock:3:x":              `port "x"`,
 		"vsock:4294967296:1":     "32 bits",

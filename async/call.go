@@ -72,7 +72,7 @@ func (s *session) do(ctx context.Context, out *outgoing) (proto.Message, error) 
 		return proto.Message{}, s.interrupted(c, contextError(ctx), "")
 	}
 	if len(out.Files) > 0 {
-		if err := s.out.checkFiles(); err != nil {
+		if err := s.out.CheckFiles(); err != nil {
 			return proto.Message{}, refused(out.label(), err)
 		}
 	}

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // Connect connects to the server at addr (see [ParseAddress] for what addr may
@@ -171,7 +172,7 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 			return backoff.Permanent(last) // tells more than that this dial was broken off
 		}
 		last = err
-		if last != nil && (ctx.Err() != nil || !mayAppear(last)) {
+		if last != nil && (ctx.Err() != nil || !socket.NotReady(last)) {
 			return backoff.Permanent(last)
 		}
 		return last
@@ -194,9 +195,4 @@ func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn,
 		return nil, collect(contextError(ctx))
 	}
 	return nil, last
-}
-
-// mayAppear reports whether err says that nobody listens there yet.
-func mayAppear(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || isRefused(err)
 }

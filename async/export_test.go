@@ -3,6 +3,8 @@ package async
 import (
 	"os"
 	"time"
+
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // Books is what a connection keeps count of.
@@ -61,10 +63,13 @@ type RiggedSender struct {
 	Try, Send func(b []byte, files []*os.File) (int, error)
 }
 
-func (r RiggedSender) checkFiles() error                            { return nil }
-func (r RiggedSender) try(b []byte, files []*os.File) (int, error)  { return r.Try(b, files) }
-func (r RiggedSender) send(b []byte, files []*os.File) (int, error) { return r.Send(b, files) }
-func (r RiggedSender) interruptible() bool                          { return true }
+// rigged is a RiggedSender as a socket.Sender.
+type rigged struct{ r RiggedSender }
+
+func (g rigged) CheckFiles() error                            { return nil }
+func (g rigged) Try(b []byte, files []*os.File) (int, error)  { return g.r.Try(b, files) }
+func (g rigged) Send(b []byte, files []*os.File) (int, error) { return g.r.Send(b, files) }
+func (g rigged) Interruptible() bool                          { return true }
 
 // RigSender makes c's present connection write with r.
 func RigSender(c *Client, r RiggedSender) {
@@ -72,28 +77,28 @@ func RigSender(c *Client, r RiggedSender) {
 	s := c.session
 	c.mu.Unlock()
 	<-s.turn
-	s.out = r
+	s.out = rigged{r}
 	s.turn <- struct{}{}
 }
 
 // FileError is what a sender returns where err concerns the files alone. before,
 // unless nil, is called when the engine looks into it.
 func FileError(err error, before func()) error {
-	return &lateFileError{fileError{err}, before}
+	return &lateFileError{socket.FileError{Err: err}, before}
 }
 
 type lateFileError struct {
-	fileError
+	socket.FileError
 	before func()
 }
 
 func (e *lateFileError) As(target any) bool {
-	bad, ok := target.(**fileError)
+	bad, ok := target.(**socket.FileError)
 	if ok {
 		if e.before != nil {
 			e.before()
 		}
-		*bad = &e.fileError
+		*bad = &e.FileError
 	}
 	return ok
 }

@@ -23,7 +23,7 @@ func (c *Client) SendFiles(ctx context.Context, files ...*os.File) error {
 	if len(files) == 0 {
 		return refused(what, errors.New("none given"))
 	}
-	if err := s.out.checkFiles(); err != nil {
+	if err := s.out.CheckFiles(); err != nil {
 		return refused(what, err)
 	}
 	if err := s.takeTurn(ctx); err != nil {

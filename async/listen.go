@@ -2,14 +2,8 @@ package async
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"net"
-	"os"
-	"path/filepath"
-	"sync"
-	"syscall"
+
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // Listen listens for one peer at addr; [Client.Accept] takes it. The client is
@@ -38,10 +32,9 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 	c.setState(Connecting, false)
 	c.mu.Unlock()
 
-	ln, err := a.listen(ctx) // not with mu held: to look a host's name up takes its time
+	ln, err := socket.Listen(ctx, a.Network, a.Name) // not with mu held: to look a host's name up takes its time
 	if err == nil {
-		ln.label = addr
-		err = c.adoptListener(ln, at)
+		err = c.adoptListener(&listenSocket{ln, addr}, at)
 	}
 	if err != nil {
 		e.Err = err
@@ -84,15 +77,7 @@ func (c *Client) Accept(ctx context.Context) error {
 	ctx, a := c.begin(ctx)
 	c.mu.Unlock()
 
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(closed)
-		ln.Close()
-	})
-	conn, err := ln.Accept()
-	if !stop() {
-		<-closed
-	}
+	conn, err := ln.Accept(ctx)
 	c.mu.Lock()
 	stopErr := c.stopListening()
 	c.mu.Unlock()
@@ -119,179 +104,8 @@ func (c *Client) stopListening() error {
 	return ln.Close()
 }
 
-// listenSocket is a listening socket, and the file that belongs to it.
+// listenSocket is a listening socket, and its address as the caller gave it.
 type listenSocket struct {
-	net.Listener
-	label string      // the address as the caller gave it
-	path  string      // of a unix socket; "" otherwise
-	file  fs.FileInfo // what stands at path
-	once  sync.Once   // Close
-}
-
-// Addr returns where the socket listens; of a unix socket the name it was moved
-// to.
-func (l *listenSocket) Addr() net.Addr {
-	if l.path != "" {
-		return &net.UnixAddr{Net: "unix", Name: l.path}
-	}
-	return l.Listener.Addr()
-}
-
-// Close closes the socket and removes its file, unless another has taken its
-// place. It may be called again, and then waits for the first call.
-func (l *listenSocket) Close() (err error) {
-	l.once.Do(func() {
-		// The file goes first: while somebody listens, nobody replaces it.
-		if now, statErr := os.Lstat(l.path); l.path != "" && statErr == nil && os.SameFile(now, l.file) {
-			err = os.Remove(l.path)
-		}
-		err = collect(l.Listener.Close(), err)
-	})
-	return err
-}
-
-func (a Address) listen(ctx context.Context) (*listenSocket, error) {
-	switch {
-	case a.Network == "vsock":
-		return nil, errors.New("listening on vsock is not supported; connect, or hand an accepted connection to Attach")
-	case a.Network == "fd":
-		ln, err := inherit(a, net.FileListener)
-		if err != nil {
-			return nil, fmt.Errorf("%v is not a listening socket: %w", a, err)
-		}
-		if u, ok := ln.(*net.UnixListener); ok {
-			u.SetUnlinkOnClose(false) // whoever made it removes it
-		}
-		return &listenSocket{Listener: ln}, nil
-	case a.Network == "unix" && a.Name[0] != '@':
-		return listenUnix(ctx, a.Name)
-	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, a.Network, a.Name)
-	if err != nil {
-		return nil, err
-	}
-	return &listenSocket{Listener: ln}, nil
-}
-
-// listenUnix binds in a fresh directory that only the owner can enter, takes
-// everybody else's rights off the socket there, and then moves it into place.
-func listenUnix(ctx context.Context, path string) (l *listenSocket, err error) {
-	if err := checkPath(path); err != nil {
-		return nil, err
-	}
-	unlock, err := removeStale(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".q") // mode 0700
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		removeErr := os.RemoveAll(dir)
-		if removeErr != nil && l != nil {
-			removeErr = collect(removeErr, l.Close())
-			l = nil
-		}
-		err = collect(err, removeErr)
-	}()
-	ln, err := bindIn(dir, "s")
-	if err != nil {
-		return nil, err
-	}
-	ln.SetUnlinkOnClose(false)
-	made := filepath.Join(dir, "s")
-	var file fs.FileInfo
-	if err = os.Chmod(made, 0o600); err == nil {
-		if file, err = os.Lstat(made); err == nil {
-			err = moveNew(made, path)
-		}
-	}
-	if err != nil {
-		ln.Close()
-		return nil, err
-	}
-	return &listenSocket{Listener: ln, path: path, file: file}, nil
-}
-
-// removeStale makes room at path: a socket at which nobody listens goes, and
-// anything else that stands there is an error. Until unlock is called no other
-// Listen removes anything in that folder: it might be the socket that is to take
-// the stale one's place.
-func removeStale(ctx context.Context, path string) (unlock func(), err error) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return func() {}, nil
-	}
-	unlock, err = lockDir(ctx, filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	stale, err := checkStale(path)
-	if err == nil && stale != nil {
-		err = removeFile(path, stale)
-	}
-	if err != nil {
-		unlock()
-		return nil, err
-	}
-	return unlock, nil
-}
-
-// checkStale returns the stale socket at path, nil if there is nothing, or why
-// what stands there cannot be removed.
-func checkStale(path string) (fs.FileInfo, error) {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%w: the file there is no socket, and is left alone", inUse(path))
-	}
-	err = probe(path)
-	if err == nil {
-		return nil, fmt.Errorf("%w: somebody listens there", inUse(path))
-	}
-	if !isRefused(err) && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", inUse(path), err)
-	}
-	return info, nil
-}
-
-// inUse is the system's own error for a path where something stands.
-func inUse(path string) error {
-	return &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Net: "unix", Name: path}, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
-}
-
-// removeFile removes the file that was seen at path, and no other one: it is
-// moved aside first, so that what has come into its place since goes back.
-func removeFile(path string, seen fs.FileInfo) (err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".q")
-	if err != nil {
-		return err
-	}
-	defer func() { err = collect(err, os.Remove(dir)) }()
-	aside := filepath.Join(dir, "s")
-	if err := os.Rename(path, aside); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // somebody else was quicker
-		}
-		return err
-	}
-	now, err := os.Lstat(aside)
-	if err != nil {
-		return err
-	}
-	// A new file may get the number of one that has just gone.
-	if os.SameFile(now, seen) && now.Mode() == seen.Mode() && now.ModTime().Equal(seen.ModTime()) {
-		return os.Remove(aside)
-	}
-	if err := moveNew(aside, path); err != nil {
-		return fmt.Errorf("%w: what was there has been moved to %s: %w", inUse(path), aside, err)
-	}
-	return fmt.Errorf("%w: the file there has only just come, and is left alone", inUse(path))
+	*socket.Listener
+	label string
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // readOnLimit is how long a session whose write failed reads on, for the
@@ -28,7 +29,7 @@ const readOnLimit = time.Second
 type session struct {
 	client *Client
 	conn   net.Conn
-	out    sender
+	out    socket.Sender
 	log    *slog.Logger
 
 	firstID uint64 // the engine's ids of this session begin here
@@ -117,7 +118,7 @@ func newSession(c *Client, conn net.Conn, bare bool) *session {
 	s := &session{
 		client: c,
 		conn:   conn,
-		out:    newSender(conn),
+		out:    socket.NewSender(conn),
 		log:    c.logger(),
 
 		firstID: c.lastID.Load() + 1,
@@ -219,7 +220,7 @@ func (s *session) readEnded(err error) {
 		}
 	}
 	s.mu.Lock()
-	if s.quit && isReset(cause) {
+	if s.quit && socket.IsReset(cause) {
 		cause = io.EOF
 	}
 	s.mu.Unlock()

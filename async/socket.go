@@ -27,5 +27,5 @@ func (c *Client) SyscallConn() (syscall.RawConn, error) {
 // client is connected, over a unix socket, on a system that passes them.
 func (c *Client) CanSendFiles() bool {
 	s, err := c.running("send file descriptors")
-	return err == nil && s.out.checkFiles() == nil
+	return err == nil && s.out.CheckFiles() == nil
 }

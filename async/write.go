@@ -2,45 +2,11 @@ package async
 
 import (
 	"errors"
-	"io"
-	"net"
 	"os"
 	"time"
+
+	"github.com/goqmp/qmp/internal/socket"
 )
-
-// A sender writes to a connection. Only the holder of session.turn calls try
-// and send.
-type sender interface {
-	// checkFiles says why descriptors cannot be sent, or nil.
-	checkFiles() error
-	// try sends as much of b as goes without waiting, with the descriptors of
-	// files alongside its first byte.
-	try(b []byte, files []*os.File) (int, error)
-	// send is try that waits until at least one byte went.
-	send(b []byte, files []*os.File) (int, error)
-	// interruptible reports whether a send that has not sent anything can be
-	// broken off by a write deadline, leaving the connection as it was. If not,
-	// a send that was begun counts as sent.
-	interruptible() bool
-}
-
-// plainSender writes to a connection that is known by its interface only: TLS,
-// say, is broken for good by a write that is broken off. So no write is.
-type plainSender struct{ conn net.Conn }
-
-var errNoFiles = errors.New("sending file descriptors needs a unix socket")
-
-func (plainSender) checkFiles() error                   { return errNoFiles }
-func (plainSender) try([]byte, []*os.File) (int, error) { return 0, nil }
-func (plainSender) interruptible() bool                 { return false }
-
-func (p plainSender) send(b []byte, _ []*os.File) (int, error) {
-	n, err := p.conn.Write(b)
-	if n < len(b) && err == nil {
-		err = io.ErrShortWrite // a Conn that breaks the rules must not keep us busy
-	}
-	return n, err
-}
 
 // write sends wbuf for c. The caller holds the turn, and write passes it on.
 // It does not wait for the peer: what does not go at once is finished by a
@@ -51,7 +17,7 @@ func (s *session) write(c *call) {
 		s.giveTurn()
 		return
 	}
-	n, err := s.out.try(s.wbuf, c.cmd.Files)
+	n, err := s.out.Try(s.wbuf, c.cmd.Files)
 	if err == nil && n < len(s.wbuf) {
 		s.handOver(c, n)
 		return
@@ -62,7 +28,7 @@ func (s *session) write(c *call) {
 
 // handOver leaves the rest of wbuf, and the turn, to a goroutine.
 func (s *session) handOver(c *call, n int) {
-	decided := n > 0 || !s.out.interruptible()
+	decided := n > 0 || !s.out.Interruptible()
 	if decided {
 		s.decide(c, true)
 	}
@@ -93,7 +59,7 @@ func (s *session) finish(c *call, n int, decided bool) {
 		if n == 0 {
 			files = c.cmd.Files
 		}
-		sent, err := s.out.send(s.wbuf[n:], files)
+		sent, err := s.out.Send(s.wbuf[n:], files)
 		n += sent
 		if !decided {
 			decided = true
@@ -120,7 +86,7 @@ func (s *session) wrote(c *call, err error) {
 // writeError deals with a failed write. What is wrong with c's files concerns
 // only c; any other error, the connection.
 func (s *session) writeError(c *call, err error) {
-	var bad *fileError
+	var bad *socket.FileError
 	if !errors.As(err, &bad) {
 		s.writeFailed(err)
 		return
@@ -130,12 +96,6 @@ func (s *session) writeError(c *call, err error) {
 	s.mu.Unlock()
 	c.end(answer{err: refused(c.cmd.label(), bad)})
 }
-
-// fileError says that a descriptor cannot be sent. Nothing was.
-type fileError struct{ err error }
-
-func (e *fileError) Error() string { return "file descriptors: " + e.err.Error() }
-func (e *fileError) Unwrap() error { return e.err }
 
 // withdraw takes c back if no byte of it is on the wire; a message that was
 // begun is left to be finished. c has been given to write.

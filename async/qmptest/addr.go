@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // The networks that a Server or a script can be reached over.
@@ -78,4 +80,18 @@ func dialAddr(ctx context.Context, addr string) (net.Conn, error) {
 	var d net.Dialer
 	network, address := splitAddr(addr)
 	return d.DialContext(ctx, network, address)
+}
+
+// socketPair returns the two ends of an open pair of unix sockets.
+func socketPair() (client, server net.Conn, err error) {
+	client, theirs, err := socket.Pair()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer theirs.Close() // the connection has a copy
+	if server, err = net.FileConn(theirs); err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return client, server, nil
 }

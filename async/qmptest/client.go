@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // queueLength is how many in-band commands QEMU lets wait behind the one being
@@ -138,7 +139,7 @@ func (c *client) execute() {
 		}
 		if c.gone {
 			for _, req := range c.queue {
-				closeFDs(req.fds)
+				socket.CloseFDs(req.fds)
 			}
 			c.queue = nil
 			c.mu.Unlock()
@@ -173,7 +174,7 @@ func (c *client) run(req request) {
 	} else {
 		result, err = c.dispatch(cmd)
 	}
-	closeFDs(cmd.fds)
+	socket.CloseFDs(cmd.fds)
 	reply, encodeErr := c.reply(cmd, result, err)
 	if encodeErr != nil {
 		reply, _ = c.srv.encode(appendErrorReply(GenericError, "qmptest: the result of the handler: "+encodeErr.Error(), cmd.ID))

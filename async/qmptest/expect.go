@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // Expect waits for a message and requires it to execute the command name, not
@@ -128,7 +129,7 @@ func ExpectFDs(n int, data string) Step {
 			}
 			a := r.arrivals[0]
 			r.arrivals = r.arrivals[1:]
-			closeFDs(a.fds)
+			socket.CloseFDs(a.fds)
 			if len(a.fds) != n || string(a.data) != data {
 				return fmt.Errorf("want %d file descriptors with %q, got %d with %q", n, data, len(a.fds), shorten(a.data))
 			}

@@ -8,10 +8,10 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // A Peer is the server's end of a script, as a step made by Do sees it. It is
@@ -160,7 +160,7 @@ func (s *Peer) Next() (Message, error) {
 	if err != nil {
 		return Message{}, s.explain(err)
 	}
-	closeFDs(fds)
+	socket.CloseFDs(fds)
 	m := newMessage(s.index, raw, len(fds))
 	s.got = append(s.got, &got{Message: m})
 	s.p.rec.add(m)
@@ -181,8 +181,7 @@ func (s *Peer) explain(err error) error {
 
 // isGone reports whether err says that the client has ended the connection.
 func isGone(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		isGoneHere(err)
+	return errors.Is(err, io.EOF) || socket.IsGone(err)
 }
 
 // Last returns a message that came over the latest connection: the last one

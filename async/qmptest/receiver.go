@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 const whitespace = " \t\r\n"
@@ -37,7 +38,7 @@ func (r *receiver) fill() error {
 	const chunk = 4 << 10
 	r.buf = slices.Grow(r.buf, chunk)
 	start := len(r.buf)
-	n, fds, err := readWithFDs(r.conn, r.buf[start:cap(r.buf)])
+	n, fds, err := socket.Read(r.conn, r.buf[start:cap(r.buf)])
 	r.buf = r.buf[:start+n]
 	if len(fds) > 0 {
 		r.arrivals = append(r.arrivals, arrival{
@@ -85,7 +86,7 @@ func (r *receiver) skipValue() error {
 	if err := dec.SkipValue(); err != nil {
 		return err
 	}
-	closeFDs(r.consume(int(dec.InputOffset())))
+	socket.CloseFDs(r.consume(int(dec.InputOffset())))
 	return nil
 }
 
@@ -120,6 +121,6 @@ func (r *receiver) consume(n int) []int {
 
 // discard drops everything received so far.
 func (r *receiver) discard() {
-	closeFDs(r.consume(len(r.buf)))
+	socket.CloseFDs(r.consume(len(r.buf)))
 	r.given = 0
 }

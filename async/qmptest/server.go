@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // closeLimit bounds how long Close waits for handlers.
@@ -61,7 +63,7 @@ type Command struct {
 // the caller's to close; those that nobody takes are closed when the handler
 // returns. A second call returns none.
 func (c *Command) TakeFiles() []*os.File {
-	files := newFiles(c.fds)
+	files := socket.Files(c.fds)
 	c.fds = nil
 	return files
 }

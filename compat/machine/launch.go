@@ -13,6 +13,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 const (
@@ -166,7 +167,7 @@ func (r *run) start(place *place, onEnd func()) error {
 // openConsole makes the console's socket. The process's end is to become its
 // descriptor number.
 func (r *run) openConsole() error {
-	conn, theirs, err := socketPair()
+	conn, theirs, err := socket.Pair()
 	if err != nil {
 		return err
 	}

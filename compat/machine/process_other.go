@@ -4,8 +4,6 @@ package machine
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"syscall"
 )
@@ -30,7 +28,3 @@ func (p *process) kill() error {
 }
 
 func stateOf(state *os.ProcessState) ExitStatus { return ExitStatus{Code: state.ExitCode()} }
-
-func socketPair() (net.Conn, *os.File, error) {
-	return nil, nil, fmt.Errorf("inherited sockets on this system: %w", errors.ErrUnsupported)
-}

@@ -4,7 +4,6 @@ package machine
 
 import (
 	"errors"
-	"net"
 	"os"
 	"syscall"
 )
@@ -82,25 +81,4 @@ func statusOf(ws syscall.WaitStatus) ExitStatus {
 		return ExitStatus{Code: ws.ExitStatus()}
 	}
 	return ExitStatus{Code: -1, Signal: ws.Signal(), Core: ws.CoreDump()}
-}
-
-// socketPair returns a connection, and its other end for a process to inherit.
-func socketPair() (net.Conn, *os.File, error) {
-	syscall.ForkLock.RLock() // nobody is to inherit these by accident
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console")
-	defer ours.Close() // FileConn has its own
-	conn, err := net.FileConn(ours)
-	if err != nil {
-		return nil, nil, also(err, theirs.Close())
-	}
-	return conn, theirs, nil
 }

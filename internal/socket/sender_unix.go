@@ -1,21 +1,21 @@
 //go:build unix
 
-package async
+package socket
 
 import (
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// newSender knows the connections of the net package by their very type: one
-// that embeds them may have a Write of its own, which must not be bypassed.
-func newSender(conn net.Conn) sender {
+// NewSender returns what writes to conn. It knows the connections of package net
+// by their very type: one that embeds them may have a Write of its own, which
+// must not be bypassed.
+func NewSender(conn net.Conn) Sender {
 	var raw syscall.RawConn
 	var err error
 	isUnix := false
@@ -40,16 +40,16 @@ type socketSender struct {
 	unix bool
 }
 
-func (s *socketSender) interruptible() bool { return true }
+func (s *socketSender) Interruptible() bool { return true }
 
-func (s *socketSender) checkFiles() error {
+func (s *socketSender) CheckFiles() error {
 	if !s.unix {
 		return errNoFiles
 	}
 	return nil
 }
 
-func (s *socketSender) try(b []byte, files []*os.File) (int, error) {
+func (s *socketSender) Try(b []byte, files []*os.File) (int, error) {
 	var n int
 	var err error
 	ctlErr := s.raw.Write(func(fd uintptr) bool {
@@ -62,7 +62,7 @@ func (s *socketSender) try(b []byte, files []*os.File) (int, error) {
 	return n, writeError(ctlErr, err)
 }
 
-func (s *socketSender) send(b []byte, files []*os.File) (int, error) {
+func (s *socketSender) Send(b []byte, files []*os.File) (int, error) {
 	var n int
 	var err error
 	ctlErr := s.raw.Write(func(fd uintptr) bool {
@@ -93,17 +93,17 @@ func sendmsg(fd int, b []byte, files []*os.File) (n int, err error) {
 		return sendmsgFDs(fd, b, nil)
 	}
 	if len(files) > maxFiles {
-		return 0, &fileError{fmt.Errorf("%d of them, more than the %d that a message can carry", len(files), maxFiles)}
+		return 0, &FileError{fmt.Errorf("%d of them, more than the %d that a message can carry", len(files), maxFiles)}
 	}
 	filesErr := withDescriptors(files, nil, func(fds []int) {
 		n, err = sendmsgFDs(fd, b, unix.UnixRights(fds...))
 	})
 	if filesErr != nil {
-		return 0, &fileError{filesErr}
+		return 0, &FileError{filesErr}
 	}
 	switch err {
 	case unix.EBADF, unix.EINVAL, unix.ETOOMANYREFS:
-		return 0, &fileError{os.NewSyscallError("sendmsg", err)} // the socket itself is open: its lock is held
+		return 0, &FileError{os.NewSyscallError("sendmsg", err)} // the socket itself is open: its lock is held
 	}
 	return n, err
 }
@@ -140,43 +140,4 @@ func withDescriptors(files []*os.File, fds []int, f func([]int)) error {
 		return fmt.Errorf("descriptor of %s: %w: %w", files[0].Name(), unix.EBADF, os.ErrClosed)
 	}
 	return inner
-}
-
-// inherit makes a connection or a listener of the inherited descriptor a, which
-// is taken over only if that works.
-func inherit[T any](a Address, use func(*os.File) (T, error)) (T, error) {
-	var none T
-	fd, err := strconv.Atoi(a.Name)
-	if err != nil {
-		return none, err
-	}
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return none, os.NewSyscallError("fcntl", err)
-	}
-	f := os.NewFile(uintptr(dup), a.String())
-	defer f.Close() // use has made a descriptor of its own
-	v, err := use(f)
-	if err != nil {
-		return none, err
-	}
-	return v, os.NewSyscallError("close", unix.Close(fd))
-}
-
-func isReset(err error) bool   { return errors.Is(err, unix.ECONNRESET) }
-func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
-
-// probe reports, with a nil error, that somebody has a stream socket open at path.
-// It asks with a datagram socket: a connection would be the one that a listening
-// client accepts.
-func probe(path string) error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: path})
-	switch {
-	case err == nil:
-		conn.Close()
-		return os.NewSyscallError("connect", unix.EPROTOTYPE) // a datagram socket
-	case errors.Is(err, unix.EPROTOTYPE):
-		return nil
-	}
-	return err
 }

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package async
+package socket
 
 import (
 	"net"

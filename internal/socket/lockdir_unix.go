@@ -1,6 +1,6 @@
 //go:build unix
 
-package async
+package socket
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // lockDir keeps other processes that use it, and other callers in this one, out
@@ -34,7 +36,7 @@ func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
 			d.Close()
-			return nil, fmt.Errorf("waiting for the lock of %s, which somebody holds: %w", dir, contextError(ctx))
+			return nil, fmt.Errorf("waiting for the lock of %s, which somebody holds: %w", dir, contexts.Err(ctx))
 		}
 	}
 }

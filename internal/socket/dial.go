@@ -1,0 +1,65 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// Dial makes one attempt to connect to name on a network: "unix" with a path or
+// @name, "tcp" with host:port, "vsock" with cid:port, or "fd" with the number of
+// an inherited descriptor.
+func Dial(ctx context.Context, network, name string) (net.Conn, error) {
+	switch network {
+	case "fd":
+		conn, err := inherit(name, net.FileConn)
+		if err != nil {
+			return nil, fmt.Errorf("fd:%s is not a connected socket: %w", name, err)
+		}
+		return conn, nil
+	case "vsock":
+		cid, port, err := SplitVsock(name)
+		if err != nil {
+			return nil, err
+		}
+		return dialVsock(ctx, cid, port)
+	case "unix":
+		if err := checkPath(name); err != nil {
+			return nil, err
+		}
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, name)
+}
+
+// SplitVsock parses "cid:port".
+func SplitVsock(text string) (cid, port uint32, err error) {
+	c, p, ok := strings.Cut(text, ":")
+	if !ok {
+		return 0, 0, fmt.Errorf("no port after the context id %q", text)
+	}
+	n, err := strconv.ParseUint(c, 10, 32)
+	if err != nil {
+		return 0, 0, fmt.Errorf("context id %q is not a number of 32 bits", c)
+	}
+	m, err := strconv.ParseUint(p, 10, 32)
+	if err != nil {
+		return 0, 0, fmt.Errorf("port %q is not a number of 32 bits", p)
+	}
+	return uint32(n), uint32(m), nil
+}
+
+// maxUnixPath is the longest path of a unix socket that this system takes,
+// without the zero byte at its end: sizeof(sun_path) less one.
+const maxUnixPath = sunPathLen - 1
+
+// checkPath says that a path is too long before the system says "invalid
+// argument".
+func checkPath(path string) error {
+	if len(path) > maxUnixPath {
+		return fmt.Errorf("path of %d bytes is longer than the %d bytes that a unix socket can have on this system; use a shorter one, or a relative one", len(path), maxUnixPath)
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+//go:build unix
+
+package socket
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// IsReset reports whether err says that the peer reset the connection.
+func IsReset(err error) bool { return errors.Is(err, unix.ECONNRESET) }
+
+func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
+func isPipe(err error) bool    { return errors.Is(err, unix.EPIPE) }
