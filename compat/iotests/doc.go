@@ -63,6 +63,7 @@
 //	vm.qmp, vm.command or vm.cmd         VM.QMP, VM.Cmd, CmdInto; refused: VM.CmdError
 //	vm.qmp(a_b=...)                      VM.QMP("...", machine.Args{"a_b": ...})
 //	vm.hmp, vm.hmp_qemu_io               VM.HMP, VM.HMPQemuIO; judged: VM.IO
+//	with use_log=True                    VM.HMPLog, VM.HMPQemuIOLog
 //	pause_drive, resume_drive            VM.PauseDrive, VM.ResumeDrive, VM.WaitPaused
 //	event_wait, events_wait              VM.EventWait, VM.EventsWait
 //	get_qmp_events                       VM.Events, VM.EventsLog
@@ -86,14 +87,16 @@
 //	qemu_img_log, img_info_log           Test.ImgLog, Test.ImgInfoLog
 //	qemu_io, qemu_io_log                 Test.QemuIO, Test.QemuIOAs, Test.QemuIOLog
 //	QemuIoInteractive                    Test.OpenQemuIO
-//	qemu_nbd, qemu_nbd_popen             Test.NBDServe, Test.NBDList
+//	qemu_nbd, qemu_nbd_popen             Test.NBDServe; Test.NBDServeLog
+//	qemu_nbd_list_log                    Test.NBDListLog; Test.NBDList
 //	log, qmp_log                         Test.Log, VM.QMPLog
 //	NNN.out                              Test.CheckGolden, with testdata/NAME.golden
 //	filter_qmp, filter_qmp_event         FilterQMP, FilterQMPEvent
 //	filter_testfiles, filter_imgfmt      Test.FilterTestFiles, Test.FilterImgFmt
 //	filter_qmp_testfiles, _imgfmt        OverStrings(it.FilterTestFiles) and so on
 //	filter_generated_node_ids            FilterGeneratedNodeIDs
-//	filter_qemu_io, filter_img_info      FilterQemuIO, Test.FilterImgInfo
+//	filter_qemu_io, filter_win32         FilterQemuIO, FilterWin32
+//	filter_img_info                      Test.FilterImgInfo
 //	dictpath, assert_qmp                 Lookup, Get, Test.AssertQMP
 //	assert_qmp_absent                    Test.AssertQMPAbsent
 //	assert_json_filename_equal           Test.AssertJSONFilename
@@ -110,6 +113,9 @@
 //   - A relative path means the test's directory, [Test].Dir. A file beside the
 //     test's source is a path of its own: take filepath.Abs.
 //   - A member of a [Dict] is sent as it is written: "node-name", not "node_name".
+//   - To log what an iotest logs, byte for byte, set [Test].Filters to nil and give
+//     each call the filters that the iotest gives. For [Test.NBDServeLog] add the
+//     option "--shared=1", which is qemu-nbd's default.
 //   - A job's options auto-finalize and auto-dismiss cannot be asked for: what was
 //     given to the job is told to [VM.RunJob] as well.
 //   - To change its graph QEMU lets requests come to their end first: with a request

@@ -6,17 +6,21 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/compat/machine"
 )
 
-// The tables in testdata/helpers.json were recorded from the Python original.
-// They bind, but for two things that are better on purpose: filters leave the
-// caller's message alone, and qmp_to_opts converts what is no text.
+// The tables in testdata/helpers*.json were recorded from the Python original.
+// They bind, except for what is better on purpose: filters leave the caller's
+// message alone, qmp_to_opts converts what is not a text, and filter_qmp_event, a
+// filter that goes over everything that is logged, passes on what is not an event
+// with a time.
 
 // A helperTable is one helper's.
 type helperTable struct {
@@ -30,20 +34,33 @@ type helperRow struct {
 	Out     jsontext.Value
 	Raises  string
 	Changed jsontext.Value `json:"input_changed_to"`
+
+	shared jsontext.Value // the table's shared values in its file
 }
 
 // helperTables returns the tables by name.
 func helperTables(t *testing.T) map[string]helperTable {
 	t.Helper()
-	text, err := os.ReadFile("testdata/helpers.json")
-	if err != nil {
-		t.Fatal(err)
+	all := make(map[string]helperTable)
+	for _, name := range []string{"helpers.json", "helpers-more.json"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct{ Tables map[string]helperTable }
+		if err := json.Unmarshal(text, &file); err != nil {
+			t.Fatal(err)
+		}
+		for table, content := range file.Tables {
+			// Each file's table has shared values of its own.
+			for i := range content.Rows {
+				content.Rows[i].shared = content.Shared.D
+			}
+			content.Rows = append(all[table].Rows, content.Rows...)
+			all[table] = content
+		}
 	}
-	var file struct{ Tables map[string]helperTable }
-	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Tables
+	return all
 }
 
 // The directories of the recordings, which exist nowhere.
@@ -83,9 +100,16 @@ var replayers = map[string]func(in any, shared any) (any, error){
 	"filter_qmp_imgfmt":      overMessage(func(text string) string { return filterImgFmt(text, recordedFormat) }),
 	"filter_qmp_virtio_scsi": overMessage(FilterVirtioSCSI),
 	"filter_nbd_exports":     overText(FilterNBDExports),
-	"filter_chown":           overText(FilterChown),
-	"flatten_qmp_object":     func(in, _ any) (any, error) { return FlattenQMP(in), nil },
-	"qmp_to_opts":            func(in, _ any) (any, error) { return QMPToOpts(in), nil },
+	"filter_virtio_scsi":     overText(FilterVirtioSCSI),
+	"filter_win32":           overText(FilterWin32),
+	"filter_qemu_io":         overText(FilterQemuIO),
+	"filter_img_info": func(in, _ any) (any, error) {
+		it := &Test{Format: recordedFormat, Dir: recordedDir, sockDir: recordedSockDir}
+		return it.FilterImgInfo(text(in, "output"), text(in, "filename")), nil
+	},
+	"filter_chown":       overText(FilterChown),
+	"flatten_qmp_object": func(in, _ any) (any, error) { return FlattenQMP(in), nil },
+	"qmp_to_opts":        func(in, _ any) (any, error) { return QMPToOpts(in), nil },
 	"ordered_qmp": func(in, _ any) (any, error) {
 		dashes := true
 		if ms, _ := members(in); len(ms) > 1 {
@@ -110,7 +134,7 @@ func TestHelperTables(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			for i, row := range table.Rows {
-				shared := decodeOrdered(t, table.Shared.D)
+				shared := decodeOrdered(t, row.shared)
 				in := decodeOrdered(t, row.In)
 				before := FormatJSON(in)
 				got, err := replay(in, shared)
@@ -128,14 +152,29 @@ func TestHelperTables(t *testing.T) {
 	}
 }
 
+// What is logged of a command is what is sent, also where two names become one.
+func TestLoggedArgsAreSent(t *testing.T) {
+	for range 50 {
+		args := machine.Args{"a_b-c": 1, "a-b_c": 2, "a_b_c": 3, "d_e": 4, "d-e": 5, "f_g": 6}
+		const want = `{"execute": "x", "arguments": {"a-b-c": 2, "d-e": 5, "f-g": 6}}`
+		if got := command("x", args); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+}
+
 // inOrder are the tables in which the order of members counts.
 var inOrder = []string{"flatten_qmp_object", "ordered_qmp"}
 
 func checkRow(t *testing.T, what, table string, row helperRow, got any, err error) {
 	t.Helper()
-	if table == "qmp_to_opts" && row.Raises == "TypeError" {
-		if got != "a=1" {
-			t.Errorf("%s: %v; a number is converted", what, got)
+	switch {
+	case table == "qmp_to_opts" && row.Raises == "TypeError":
+		// TestQMPToOptsConverts says what comes out.
+		return
+	case table == "filter_qmp_event" && (row.Raises != "" || string(row.In) == "[]"):
+		if in := unordered(decodeOrdered(t, row.In)); err != nil || !Equal(got, in) {
+			t.Errorf("%s: %s, %v; it has to be passed on", what, FormatJSON(got), err)
 		}
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
-	"strings"
 )
 
 // Img runs qemu-img, which has to succeed, and returns what it wrote.
@@ -19,11 +18,12 @@ func (it *Test) ImgResult(args ...string) Result {
 	return it.run(imgProgram, args...)
 }
 
-// ImgLog is ImgResult with the output logged.
+// ImgLog is ImgResult with the output logged, whole: a blank line follows it, since
+// the output has a line end of its own.
 func (it *Test) ImgLog(args ...string) Result {
 	it.Helper()
 	result := it.ImgResult(args...)
-	it.Log(strings.TrimRight(result.Output, "\n"), OverStrings(FilterImgCreate))
+	it.Log(result.Output, OverStrings(it.FilterTestFiles))
 	return result
 }
 
@@ -67,11 +67,16 @@ func (it *Test) ImgInfo(path string, options ...string) Dict {
 }
 
 // ImgInfoLog logs what qemu-img info tells of an image, without what differs from
-// host to host ([Test.FilterImgInfo]).
+// run to run ([Test.FilterImgInfo]). The image is in the test's format unless the
+// options say otherwise.
 func (it *Test) ImgInfoLog(path string, options ...string) {
 	it.Helper()
-	output := it.Img(append(append([]string{"info"}, options...), path)...)
-	it.Log(it.FilterImgInfo(strings.TrimRight(output, "\n")))
+	args := []string{"info"}
+	if !slices.Contains(options, "-f") && !slices.Contains(options, "--image-opts") {
+		args = append(args, "-f", it.Format)
+	}
+	output := it.Img(append(append(args, options...), path)...)
+	it.Log(it.FilterImgInfo(output, path))
 }
 
 // A MapEntry is a part of an image whose data come from one place.

@@ -49,8 +49,9 @@ type RunJobOptions struct {
 	// all: set it for one of them.
 	ManualFinalize, ManualDismiss bool
 
-	// BeforeFinalize is called when the job is pending, ahead of job-finalize:
-	// the last moment at which it can be cancelled. It needs ManualFinalize.
+	// BeforeFinalize is called when the job is pending, before job-finalize or
+	// the job-cancel of Cancel: the last moment at which the job can be cancelled.
+	// It needs ManualFinalize.
 	BeforeFinalize func()
 
 	// BeforeComplete is called when the job is ready, ahead of job-complete.
@@ -71,8 +72,13 @@ type RunJobOptions struct {
 	Interval time.Duration
 
 	// Quiet logs nothing. Otherwise the commands that RunJob executes, the
-	// job's own BLOCK_JOB events and its failure are logged.
+	// job's own BLOCK_JOB events and its failure are logged. The failure is
+	// logged where the job can still be asked for it: one that dismisses itself
+	// tells it in its last event.
 	Quiet bool
+
+	// Filters go over what is logged, before those of [Test.Filters].
+	Filters []Filter
 }
 
 // A JobResult is what became of a job.
@@ -245,24 +251,27 @@ func (r *jobRun) enter(status string) {
 	r.vm.it.Helper()
 	switch status {
 	case "aborting":
-		r.askForError()
+		if why := r.askForError(); why != "" && !r.opts.Quiet {
+			r.vm.it.Log("Job failed: "+why, r.opts.Filters...)
+		}
 	case "ready":
 		if f := r.opts.BeforeComplete; f != nil {
 			f()
 		}
 		r.command("job-complete")
 	case "pending":
-		switch {
-		case !r.opts.ManualFinalize:
-		case r.opts.Cancel:
+		if !r.opts.ManualFinalize {
+			return
+		}
+		if f := r.opts.BeforeFinalize; f != nil {
+			f()
+		}
+		if r.opts.Cancel {
 			r.command("job-cancel")
 			r.result.Cancelled = true
-		default:
-			if f := r.opts.BeforeFinalize; f != nil {
-				f()
-			}
-			r.command("job-finalize")
+			return
 		}
+		r.command("job-finalize")
 	case "concluded":
 		if r.opts.ManualDismiss {
 			r.askForError()
@@ -272,30 +281,28 @@ func (r *jobRun) enter(status string) {
 		if r.result.OK() && r.opts.Progress != nil {
 			r.opts.Progress(r.result.Last)
 		}
-		if r.result.Error != "" && !r.opts.Quiet {
-			r.vm.it.Log("Job failed: " + r.result.Error)
-		}
 	}
 }
 
-// askForError notes why the job failed. A job that dismisses itself may be gone,
-// and has told in its last event.
-func (r *jobRun) askForError() {
+// askForError notes why the job failed, and returns it. A job that dismisses itself
+// may be gone, and tells it in its last event.
+func (r *jobRun) askForError() string {
 	r.vm.it.Helper()
 	job, exists := r.vm.Job(r.id)
 	if !exists {
-		return
+		return ""
 	}
 	r.result.Last = job
 	if job.Error != "" && !r.result.Cancelled && !r.opts.Cancel {
 		r.result.Error = job.Error
 	}
+	return job.Error
 }
 
 // blockJob notes one of the older events.
 func (r *jobRun) blockJob(event Dict) {
 	if !r.opts.Quiet {
-		r.vm.it.Log(event)
+		r.vm.it.Log(event, append([]Filter{FilterQMPEvent}, r.opts.Filters...)...)
 	}
 	r.result.Events = append(r.result.Events, event)
 	switch event["event"] {
@@ -326,5 +333,5 @@ func (r *jobRun) command(cmd string) {
 		r.vm.QMP(cmd, args)
 		return
 	}
-	r.vm.QMPLog(cmd, args)
+	r.vm.QMPLog(cmd, args, r.opts.Filters...)
 }

@@ -203,8 +203,8 @@ func (vm *VM) AssertNoActiveBlockJobs() {
 
 // BlockdevCreate makes an image by the job blockdev-create, which is what
 // qemu-img create does, but in the VM: options are those of the driver, such as
-// Dict{"driver": "qcow2", "file": "node", "size": 1 << 30}. It logs what it does,
-// and fails the test if the job fails.
+// Dict{"driver": "qcow2", "file": "node", "size": 1 << 30}. It logs what it does
+// and a blank line at the end, and fails the test if the job fails.
 func (vm *VM) BlockdevCreate(options Dict) *JobResult {
 	vm.it.Helper()
 	return vm.BlockdevCreateJob("job0", options, nil)
@@ -224,7 +224,8 @@ func (vm *VM) BlockdevCreateJob(id string, options Dict, opts *RunJobOptions) *J
 	if run.Quiet {
 		reply = vm.QMP("blockdev-create", args)
 	} else {
-		reply = vm.QMPLog("blockdev-create", args)
+		reply = vm.QMPLog("blockdev-create", args, run.Filters...)
+		defer vm.it.Log("")
 	}
 	if why, refused := reply["error"]; refused {
 		text := fmt.Sprint(vm.it.Lookup(why, "desc"))

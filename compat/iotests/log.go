@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aymanbagabas/go-udiff"
 )
 
 // Only test programs get the flag: others have flags of their own.
@@ -23,34 +26,57 @@ func updating() bool {
 }
 
 // Log adds a text, or a message as JSON on one line, to the test's log. The
-// filters go over it first, then those of [Test.Filters].
-func (it *Test) Log(message any, filters ...Filter) { it.logAs(FormatJSON, message, filters) }
+// filters go over it first, then those of [Test.Filters]. What is neither a text, an
+// object nor a list is written as Python writes it: None, True, 5. What cannot be
+// encoded as JSON fails the test.
+func (it *Test) Log(message any, filters ...Filter) {
+	it.Helper()
+	it.logAs(FormatJSON, message, filters)
+}
 
 // LogIndent is Log with a message over several lines.
 func (it *Test) LogIndent(message any, filters ...Filter) {
+	it.Helper()
 	it.logAs(FormatJSONIndent, message, filters)
 }
 
 func (it *Test) logAs(format func(any) string, message any, filters []Filter) {
-	if n, err := normalize(message); err == nil {
-		message = n
+	it.Helper()
+	message = it.loggable(message, "")
+	for _, f := range slices.Concat(filters, it.Filters) {
+		message = it.loggable(f(message), ", which a filter has returned,")
 	}
-	for _, f := range filters {
-		message = f(message)
-	}
-	for _, f := range it.Filters {
-		message = f(message)
-	}
-	text, ok := message.(string)
-	if !ok {
-		text = format(message)
+	text := ""
+	switch m := message.(type) {
+	case string:
+		text = m
+	case nil:
+		text = "None"
+	case bool:
+		text = "False"
+		if m {
+			text = "True"
+		}
+	default:
+		text = format(m)
 	}
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	it.log = append(it.log, strings.Split(text, "\n")...)
 }
 
-// Logged returns the log so far, a line end behind each line.
+// loggable returns a message as JSON is decoded to. One that cannot be encoded
+// fails the test: Go's own notation is nothing to compare with.
+func (it *Test) loggable(message any, origin string) any {
+	it.Helper()
+	n, err := normalize(message)
+	if err != nil {
+		it.fail(fmt.Sprintf("a %T%s cannot be logged: %v", message, origin, err))
+	}
+	return n
+}
+
+// Logged returns the log so far, with a line end after each line.
 func (it *Test) Logged() string {
 	it.mu.Lock()
 	defer it.mu.Unlock()
@@ -92,7 +118,7 @@ func (it *Test) CheckGolden(name string) {
 	}
 	if wanted := strings.ReplaceAll(string(want), "\r\n", "\n"); got != wanted {
 		it.hasTold()
-		it.Errorf("the log differs from %s (-update writes it anew):\n%s", path, diff(wanted, got))
+		it.Errorf("the log differs from %s (-update writes it anew):\n%s", path, diff(path, wanted, got))
 	}
 }
 
@@ -122,37 +148,14 @@ func writeGolden(path, text string) error {
 	return err
 }
 
-// diff shows how lines differ: those that are only in want have a minus in front,
-// those that are only in got a plus.
-func diff(want, got string) string {
-	a, b := strings.Split(strings.TrimSuffix(want, "\n"), "\n"), strings.Split(strings.TrimSuffix(got, "\n"), "\n")
-	// The longest common subsequence, from the end. Logs are short.
-	common := make([][]int, len(a)+1)
-	for i := range common {
-		common[i] = make([]int, len(b)+1)
+// diff shows where a log differs from the wanted one: a unified diff, with three
+// lines around each difference.
+func diff(path, want, got string) string {
+	text := udiff.Unified(path, "the log", want, got)
+	const most = 120
+	lines := strings.SplitAfterN(text, "\n", most+1)
+	if len(lines) <= most {
+		return text
 	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
-			}
-		}
-	}
-	var out strings.Builder
-	for i, j := 0, 0; i < len(a) || j < len(b); {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			fmt.Fprintf(&out, "  %s\n", a[i])
-			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
-			fmt.Fprintf(&out, "- %s\n", a[i])
-			i++
-		default:
-			fmt.Fprintf(&out, "+ %s\n", b[j])
-			j++
-		}
-	}
-	return out.String()
+	return strings.Join(lines[:most], "") + fmt.Sprintf("... and %d more lines\n", strings.Count(lines[most], "\n"))
 }

@@ -3,6 +3,7 @@ package iotests
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestCheckGolden(t *testing.T) {
 		t.Errorf("the same: %s", text)
 	}
 	text := golden("one", "2", "three", "four")
-	if !strings.Contains(text, "  one\n- two\n+ 2\n  three\n+ four\n") {
+	if !strings.Contains(text, "@@ -1,3 +1,4 @@\n one\n-two\n+2\n three\n+four\n") {
 		t.Errorf("another log: %s", text)
 	}
 	path := filepath.Join("testdata", "it.golden")
@@ -53,6 +54,52 @@ func TestCheckGolden(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join("testdata", ".*"))
 	if len(left) > 0 || err != nil {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// A difference is shown with what is around it, not with the whole log, and a log
+// that has nothing in common with the file is not shown whole either.
+func TestGoldenDifference(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("testdata", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for i := range 1000 {
+		lines = append(lines, fmt.Sprintf("line %d", i))
+	}
+	if err := os.WriteFile(filepath.Join("testdata", "it.golden"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines[500] = "another"
+	text := golden(lines...)
+	const want = "@@ -498,7 +498,7 @@\n line 497\n line 498\n line 499\n-line 500\n+another\n line 501\n line 502\n line 503\n"
+	if !strings.Contains(text, want) || strings.Contains(text, "line 504") || strings.Contains(text, "line 496\n") {
+		t.Errorf("one line of 1000: %s", text)
+	}
+	for i := range lines {
+		lines[i] = "other " + lines[i]
+	}
+	if text := golden(lines...); strings.Count(text, "\n") > 130 || !strings.Contains(text, "more lines") {
+		t.Errorf("1000 lines of 1000: %d lines", strings.Count(text, "\n"))
+	}
+}
+
+// What cannot be compared later is not logged.
+func TestLogWhatIsNotJSON(t *testing.T) {
+	for name, log := range map[string]func(*Test){
+		"message": func(it *Test) { it.Log(make(chan int)) },
+		"inside":  func(it *Test) { it.LogIndent(Dict{"a": []any{func() {}}}) },
+		"filter":  func(it *Test) { it.Log("x", func(any) any { return make(chan int) }) },
+	} {
+		text := failureOf(func(tb TB) {
+			it := &Test{TB: tb}
+			log(it)
+			it.Errorf("it was logged: %s", it.Logged())
+		})
+		if !strings.Contains(text, "cannot be logged") {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }
 
@@ -69,6 +116,8 @@ func TestFormatJSON(t *testing.T) {
 		{"\"\\\n\r\t\x01\u00e9\U0001f600", `"\"\\\n\r\t\u0001\u00e9\ud83d\ude00"`},
 		{uint64(1) << 63, "9223372036854775808"},
 		{1e300, "1e+300"},
+		{[]any{1234567.5, 1e15, 1e16, -1e-4, 1e-5, 0.0}, "[1234567.5, 1000000000000000.0, 1e+16, -0.0001, 1e-05, 0.0]"},
+		{"\b\f\x7f", `"\b\f\u007f"`},
 		{[]s{{1}}, `[{"b": 1}]`},
 		{[]any{Dict{}, []any{}}, "[{}, []]"},
 	} {
@@ -106,9 +155,18 @@ func TestEqual(t *testing.T) {
 }
 
 func TestQMPToOptsConverts(t *testing.T) {
-	got := QMPToOpts(Dict{"a": 1, "b": true, "c": false, "d": nil, "e": []any{"x", Dict{"f": 1.5}}})
-	if want := "a=1,b=on,c=off,d=,e.0=x,e.1.f=1.5"; got != want {
-		t.Errorf("%s, want %s", got, want)
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{
+		{Dict{"a": 1, "b": true, "c": false, "d": nil, "e": []any{"x", Dict{"f": 1.5}}}, "a=1,b=on,c=off,d=,e.0=x,e.1.f=1.5"},
+		{Dict{"a": uint64(1) << 63}, "a=9223372036854775808"},
+		{5, "=5"},
+		{nil, "="},
+	} {
+		if got := QMPToOpts(tt.v); got != tt.want {
+			t.Errorf("%v: %s, want %s", tt.v, got, tt.want)
+		}
 	}
 }
 
@@ -117,12 +175,13 @@ func TestFilters(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
 		{
 			FilterQemuIO("wrote 1/1 bytes at offset 0\r\n1 B, 1 ops; 00.00 sec (1.1 GiB/sec and 5.2 ops/sec)\n"),
-			"wrote 1/1 bytes at offset 0\n1 B, 1 ops; XX:XX:XX.X (XXX YYY/sec and XXX ops/sec)\n",
+			"wrote 1/1 bytes at offset 0\n1 B, X ops; XX:XX:XX.X (XXX YYY/sec and XXX ops/sec)\n",
 		},
 		{it.FilterTestDir("/d/x /s/y"), "TEST_DIR/x SOCK_DIR/y"},
 		{
-			it.FilterImgInfo("image: x.qcow2\nfile format: qcow2\ndisk size: 1 MiB\ncluster_size: 65536\nFormat specific information:\n    compat: 1.1\nbacking file: b\nChild node '/file':\n    filename: x"),
-			"image: x.IMGFMT\nfile format: IMGFMT\nbacking file: b",
+			// QEMU 8.0 and later tell of the child nodes.
+			it.FilterImgInfo("image: x\nfile format: qcow2\nFormat specific information:\n    compat: 1.1\nChild node '/file':\n    filename: x\n    protocol: y\nChild node '/backing':\n    z\n", "x"),
+			"image: TEST_IMG\nfile format: IMGFMT\nFormat specific information:\n    compat: 1.1\n",
 		},
 		{FormatJSON(FilterSizes("disk size: 5 MiB\nx")), `"disk size: SIZE\nx"`},
 	} {

@@ -3,16 +3,25 @@ package iotests
 import "slices"
 
 // EnableMigrationEvents has the VM tell by events how a migration goes. Both
-// sides want it, before it begins.
+// sides want it, before it begins. It logs that, with the VM's name
+// ([VMOptions].Name), and the reply.
 func (vm *VM) EnableMigrationEvents() {
 	vm.it.Helper()
-	vm.SetMigrationCapability("events", true)
+	vm.it.Log("Enabling migration QMP events on " + vm.name + "...")
+	reply := vm.QMP("migrate-set-capabilities", capability("events", true))
+	vm.it.Log(reply)
+	vm.it.Lookup(reply, "return")
+}
+
+// capability is the arguments of migrate-set-capabilities for one of them.
+func capability(name string, on bool) Dict {
+	return Dict{"capabilities": []any{Dict{"capability": name, "state": on}}}
 }
 
 // SetMigrationCapability switches a capability such as "dirty-bitmaps".
 func (vm *VM) SetMigrationCapability(name string, on bool) {
 	vm.it.Helper()
-	vm.Cmd("migrate-set-capabilities", Dict{"capabilities": []any{Dict{"capability": name, "state": on}}})
+	vm.Cmd("migrate-set-capabilities", capability(name, on))
 }
 
 // Migrate begins a migration to a URI such as "unix:PATH".
@@ -21,13 +30,14 @@ func (vm *VM) Migrate(uri string) {
 	vm.Cmd("migrate", Dict{"uri": uri})
 }
 
-// WaitMigration waits for a migration's end, by its events, and reports whether it
-// succeeded. With a runstate such as "postmigrate" or "paused" it also waits until
+// WaitMigration waits for a migration's end, by its events, which it logs, and
+// reports whether it succeeded. With a runstate such as "postmigrate" or "paused" it also waits until
 // the VM is in that one.
 func (vm *VM) WaitMigration(runstate string) bool {
 	vm.it.Helper()
 	for {
 		event := vm.EventWait("MIGRATION", nil)
+		vm.it.Log(event, FilterQMPEvent)
 		switch status := Get[string](vm.it, event, "data/status"); status {
 		case "completed":
 			if runstate != "" {

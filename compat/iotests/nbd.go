@@ -13,8 +13,9 @@ type NBDServer struct {
 	Socket string // the path of its unix socket
 	URI    string // for QEMU and its tools, such as "nbd+unix:///?socket=..."
 
-	it *Test
-	m  *machine.Machine
+	it     *Test
+	m      *machine.Machine
+	logged bool // Stop is logged
 }
 
 // NBDServe serves an image in the test's format by qemu-nbd, to any number of
@@ -39,9 +40,23 @@ func (it *Test) NBDServe(path string, options ...string) *NBDServer {
 	return s
 }
 
+// NBDServeLog is NBDServe with the start of the server logged, and its end where
+// that is [NBDServer.Stop], in the words of an iotest's qemu_nbd_popen.
+func (it *Test) NBDServeLog(path string, options ...string) *NBDServer {
+	it.Helper()
+	it.Log("Start NBD server")
+	s := it.NBDServe(path, options...)
+	s.logged = true
+	return s
+}
+
 // Stop ends the server and lets go of the image.
 func (s *NBDServer) Stop() {
 	s.it.Helper()
+	if s.logged {
+		s.logged = false
+		s.it.Log("Kill NBD server")
+	}
 	if err := s.m.Shutdown(context.Background()); err != nil {
 		s.it.Errorf("%v", err)
 	}
@@ -59,4 +74,14 @@ func NBDURI(socket, export string) string {
 func (it *Test) NBDList(socket string) string {
 	it.Helper()
 	return it.mustRun(nbdProgram, "--list", "--socket="+socket).Output
+}
+
+// NBDListLog is [Test.NBDList] with the output logged, without sizes that differ
+// from version to version ([FilterNBDExports]). A blank line follows the output,
+// since that has a line end of its own.
+func (it *Test) NBDListLog(socket string) string {
+	it.Helper()
+	output := it.NBDList(socket)
+	it.Log(output, OverStrings(it.FilterTestFiles), OverStrings(FilterNBDExports))
+	return output
 }

@@ -2,6 +2,7 @@ package iotests
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -29,11 +30,20 @@ func (e *PathError) Error() string {
 // Unwrap returns why.
 func (e *PathError) Unwrap() error { return e.Err }
 
-// withIndex is a part of a path with an index behind the name.
-var withIndex = regexp.MustCompile(`^([^\[]*)\[([^\]]+)\]`)
+// withIndex is a part of a path that has an index after the name. Without a name it
+// is a name itself.
+var withIndex = regexp.MustCompile(`^([^\[]+)\[([^\]]+)\]`)
+
+// goodIndex is what Python takes for a number: blanks around it, a sign, and an
+// underscore between two digits are fine.
+var goodIndex = regexp.MustCompile(`^\s*([+-]?[0-9]+(?:_[0-9]+)*)\s*$`)
+
+// errNotAPath says that a path cannot be read, so that it does not say what is
+// asked for.
+var errNotAPath = errors.New("the index is not a number")
 
 // Lookup returns what is in a value at a path: names between slashes, each with an
-// index in brackets behind it where the member is a list, as in
+// index in brackets after it where the member is a list, as in
 // "return/nodes[0]/name" or "return[-1]/status". A negative index counts from the
 // end. The error is a [*PathError].
 func Lookup(v any, path string) (any, error) {
@@ -51,9 +61,16 @@ func Lookup(v any, path string) (any, error) {
 
 // step takes one part of a path.
 func step(v any, part string) (any, error) {
-	name, index := part, ""
+	name, indexed, i := part, false, 0
 	if m := withIndex.FindStringSubmatch(part); m != nil {
-		name, index = m[1], m[2]
+		number := goodIndex.FindStringSubmatch(m[2])
+		if number == nil {
+			return nil, fmt.Errorf("%w: %q", errNotAPath, m[2])
+		}
+		// What does not fit into an int is beyond the end of every list: Atoi
+		// returns the largest one, or the smallest.
+		i, _ = strconv.Atoi(strings.ReplaceAll(number[1], "_", ""))
+		name, indexed = m[1], true
 	}
 	ms, ok := members(v)
 	if !ok {
@@ -63,13 +80,8 @@ func step(v any, part string) (any, error) {
 	if !found {
 		return nil, fmt.Errorf("no member %q among %s", name, names(ms))
 	}
-	if index == "" {
+	if !indexed {
 		return member, nil
-	}
-	// Python's numbers: blanks around them, underscores between the digits.
-	i, err := strconv.Atoi(strings.ReplaceAll(strings.TrimSpace(index), "_", ""))
-	if err != nil {
-		return nil, fmt.Errorf("the index %q is no number", index)
 	}
 	list, ok := member.([]any)
 	if !ok {
@@ -163,11 +175,20 @@ func (it *Test) AssertQMP(v any, path string, want any) {
 	}
 }
 
-// AssertQMPAbsent fails the test if a path leads to something.
+// AssertQMPAbsent fails the test if a path leads to something. It also fails the
+// test if the path cannot be read, because an index is not a number, or if v cannot
+// be encoded: then it cannot say that nothing is there.
 func (it *Test) AssertQMPAbsent(v any, path string) {
 	it.Helper()
-	if found, err := Lookup(v, path); err == nil {
+	if _, err := normalize(v); err != nil {
+		it.fail("the value cannot be searched for "+strconv.Quote(path)+": "+err.Error(), "value", fmt.Sprintf("%T", v))
+	}
+	found, err := Lookup(v, path)
+	switch {
+	case err == nil:
 		it.fail("there is something at "+strconv.Quote(path), "got", FormatJSON(found), "in", FormatJSON(v))
+	case errors.Is(err, errNotAPath):
+		it.fail(err.Error(), "in", FormatJSON(v))
 	}
 }
 

@@ -45,11 +45,12 @@ func (it *Test) qemuIO(format, path string, commands []string) Result {
 	return it.run(ioProgram, append(args, path)...)
 }
 
-// QemuIOLog is QemuIOResult with the output logged, without what it says of time.
+// QemuIOLog is QemuIOResult with the output logged, without what it says of time. A
+// blank line follows the output, since that has a line end of its own.
 func (it *Test) QemuIOLog(path string, commands ...string) Result {
 	it.Helper()
 	result := it.QemuIOResult(path, commands...)
-	it.Log(strings.TrimRight(result.Output, "\n"), OverStrings(FilterQemuIO))
+	it.Log(result.Output, OverStrings(it.FilterTestFiles), OverStrings(FilterQemuIO))
 	return result
 }
 

@@ -3,6 +3,7 @@ package iotests
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -62,7 +63,9 @@ func CmdInto[T any](vm *VM, cmd string, args any) T {
 	return Get[T](vm.it, Dict{"return": vm.Cmd(cmd, args)}, "return")
 }
 
-// QMPLog is [VM.QMP] with command and reply logged, the filters going over both.
+// QMPLog is [VM.QMP] with command and reply logged. The filters go over both. The
+// logged command always has arguments, as it has in an iotest: {} where there are
+// none.
 func (vm *VM) QMPLog(cmd string, args any, filters ...Filter) Dict {
 	vm.it.Helper()
 	return vm.qmpLog(vm.it.Log, cmd, args, filters)
@@ -76,7 +79,11 @@ func (vm *VM) QMPLogIndent(cmd string, args any, filters ...Filter) Dict {
 
 func (vm *VM) qmpLog(log func(any, ...Filter), cmd string, args any, filters []Filter) Dict {
 	vm.it.Helper()
-	log(message(cmd, args), filters...)
+	logged := message(cmd, args)
+	if len(logged) == 1 {
+		logged = append(logged, async.Member{Name: "arguments", Value: Dict{}})
+	}
+	log(logged, filters...)
 	reply := vm.QMP(cmd, args)
 	log(reply, filters...)
 	return reply
@@ -88,12 +95,25 @@ func message(cmd string, args any) async.Members {
 	m := async.Members{{Name: "execute", Value: cmd}}
 	underscores := false
 	if a, ok := args.(machine.Args); ok {
-		args, underscores = map[string]any(a), true
+		args, underscores = sentArgs(a), true
 	}
 	if args != nil {
 		m = append(m, async.Member{Name: "arguments", Value: OrderedQMP(args, underscores)})
 	}
 	return m
+}
+
+// sentArgs returns args without those that [machine.Args] does not send because
+// another one has the same name on the wire.
+func sentArgs(args machine.Args) Dict {
+	sent, taken := make(Dict, len(args)), make(map[string]bool, len(args))
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if dashed := strings.ReplaceAll(name, "_", "-"); !taken[dashed] {
+			taken[dashed] = true
+			sent[name] = args[name]
+		}
+	}
+	return sent
 }
 
 func command(cmd string, args any) string { return FormatJSON(message(cmd, args)) }
@@ -105,6 +125,17 @@ func (vm *VM) HMP(line string) string {
 		vm.fail("a storage daemon has no human monitor", "command", line)
 	}
 	return CmdInto[string](vm, "human-monitor-command", Dict{"command-line": line})
+}
+
+// HMPLog is HMP with the command human-monitor-command and its reply logged, as by
+// [VM.QMPLog].
+func (vm *VM) HMPLog(line string, filters ...Filter) string {
+	vm.it.Helper()
+	if vm.daemon {
+		vm.fail("a storage daemon has no human monitor", "command", line)
+	}
+	reply := vm.QMPLog("human-monitor-command", Dict{"command-line": line}, filters...)
+	return Get[string](vm.it, reply, "return")
 }
 
 // HMPQemuIO executes a command of qemu-io, such as "write 0 64k", inside the VM,
@@ -125,11 +156,23 @@ func (vm *VM) HMPQemuIODevice(device, command string) string {
 	return vm.HMPQemuIO("-d "+device, command)
 }
 
+// HMPQemuIOLog is HMPQemuIO with the command human-monitor-command and its reply
+// logged, as by [VM.QMPLog]. What qemu-io writes is not logged: it goes to the
+// process's standard output.
+func (vm *VM) HMPQemuIOLog(drive, command string, filters ...Filter) string {
+	vm.it.Helper()
+	refusal := vm.HMPLog(qemuIOLine(drive, command), filters...)
+	return strings.ReplaceAll(refusal, "\r\n", "\n") + vm.newOutput()
+}
+
+// qemuIOLine is the line of the human monitor for a command of qemu-io.
+func qemuIOLine(target, command string) string { return "qemu-io " + target + ` "` + command + `"` }
+
 // qemuIO returns why QEMU did not even begin with a command, or "", and what the
 // command wrote, which goes to the process's standard output.
 func (vm *VM) qemuIO(target, command string) (refusal, output string) {
 	vm.it.Helper()
-	refusal = vm.HMP("qemu-io " + target + ` "` + command + `"`)
+	refusal = vm.HMP(qemuIOLine(target, command))
 	return strings.ReplaceAll(refusal, "\r\n", "\n"), vm.newOutput()
 }
 

@@ -3,6 +3,7 @@ package iotests
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -130,14 +131,23 @@ func writeJSON(b *strings.Builder, v any, newline string) {
 	case nil:
 		b.WriteString("null")
 	case float64:
-		text := strconv.FormatFloat(v, 'g', -1, 64)
-		if !strings.ContainsAny(text, ".en") { // neither a point, an exponent, nor inf or nan
-			text += ".0"
-		}
-		b.WriteString(text)
+		b.WriteString(formatFloat(v))
 	default:
 		fmt.Fprint(b, v)
 	}
+}
+
+// formatFloat returns the shortest text that means v, in the form that Python
+// gives it: with an exponent below 1e-4 and from 1e16 on, else with a point.
+func formatFloat(v float64) string {
+	if size := math.Abs(v); size != 0 && (size < 1e-4 || size >= 1e16) {
+		return strconv.FormatFloat(v, 'e', -1, 64)
+	}
+	text := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(text, ".") && !math.IsNaN(v) {
+		text += ".0"
+	}
+	return text
 }
 
 // writeAll writes what an object or a list has between its brackets.
@@ -168,6 +178,10 @@ func writeText(b *strings.Builder, text string) {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
+		case r == '\b':
+			b.WriteString(`\b`)
+		case r == '\f':
+			b.WriteString(`\f`)
 		case r == '\n':
 			b.WriteString(`\n`)
 		case r == '\r':
@@ -186,39 +200,56 @@ func writeText(b *strings.Builder, text string) {
 	b.WriteByte('"')
 }
 
+// An object collects members as a Python dict does: each name is there once, at
+// the place where it came first, with the value that came last.
+type object struct {
+	members async.Members
+	at      map[string]int // the index of each name in members
+}
+
+func newObject(size int) *object {
+	return &object{members: make(async.Members, 0, size), at: make(map[string]int, size)}
+}
+
+func (o *object) set(name string, value any) {
+	if i, ok := o.at[name]; ok {
+		o.members[i].Value = value
+		return
+	}
+	o.at[name] = len(o.members)
+	o.members = append(o.members, async.Member{Name: name, Value: value})
+}
+
 // FlattenQMP makes one level of a value of many: members get their whole path as
 // a name, parts separated by dots, and lists count from 0. Objects and lists that
-// are empty leave nothing.
+// are empty leave nothing. Where two members get the same name, the value of the
+// later one is kept, at the place of the earlier one.
 func FlattenQMP(v any) async.Members {
 	n, err := normalize(v)
 	if err != nil {
 		n = fmt.Sprint(v)
 	}
-	flat := async.Members{}
-	flatten(n, "", &flat)
-	return flat
+	flat := newObject(0)
+	flatten(n, "", flat)
+	return flat.members
 }
 
-func flatten(v any, path string, flat *async.Members) {
-	below := func(name string) string {
-		if path == "" {
-			return name
-		}
-		return path + "." + name
-	}
+// flatten adds v to flat. prefix is the path to v with a dot at its end, or "" at
+// the top.
+func flatten(v any, prefix string, flat *object) {
 	if ms, ok := members(v); ok {
 		for _, m := range ms {
-			flatten(m.Value, below(m.Name), flat)
+			flatten(m.Value, prefix+m.Name+".", flat)
 		}
 		return
 	}
 	if list, ok := v.([]any); ok {
 		for i, member := range list {
-			flatten(member, below(strconv.Itoa(i)), flat)
+			flatten(member, prefix+strconv.Itoa(i)+".", flat)
 		}
 		return
 	}
-	*flat = append(*flat, async.Member{Name: path, Value: v})
+	flat.set(strings.TrimSuffix(prefix, "."), v)
 }
 
 // QMPToOpts returns a value as the text of an option on the command line:
@@ -250,7 +281,8 @@ func QMPToOpts(v any) string {
 // and underscores in their names turned into dashes. That goes for objects in
 // lists, too, but not for objects in objects, whose names may be somebody else's,
 // such as the properties of a device. Without dashes the names of v itself stay as
-// well.
+// well. Where two names become one, such as a_b and a-b, the value of the one that
+// is sorted last is kept.
 func OrderedQMP(v any, dashes bool) any {
 	n, err := normalize(v)
 	if err != nil {
@@ -273,11 +305,12 @@ func ordered(v any, dashes bool) any {
 	}
 	// By the names as they were: a golden file depends on it.
 	ms = slices.SortedStableFunc(slices.Values(ms), func(a, b async.Member) int { return strings.Compare(a.Name, b.Name) })
-	for i, m := range ms {
+	out := newObject(len(ms))
+	for _, m := range ms {
 		if dashes {
 			m.Name = strings.ReplaceAll(m.Name, "_", "-")
 		}
-		ms[i] = async.Member{Name: m.Name, Value: ordered(m.Value, false)}
+		out.set(m.Name, ordered(m.Value, false))
 	}
-	return async.Members(ms)
+	return out.members
 }

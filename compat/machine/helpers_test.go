@@ -288,6 +288,17 @@ func TestTableQMPArgs(t *testing.T) {
 	}
 }
 
+// Of names that become one, the same is sent every time, and one with dashes wins.
+func TestArgsThatBecomeOne(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		got := Args{"a_b-c": 1, "a-b_c": 2, "a_b_c": 3, "d_e": 4, "d-e": 5, "_": 6, "": 7}.converted()
+		if want := map[string]any{"a-b-c": 2, "d-e": 5, "-": 6, "": 7}; !sameJSON(t, got, want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	}
+}
+
 func TestEventThatCannotBeDecoded(t *testing.T) {
 	t.Parallel()
 	raw := json.RawMessage(`{"event": "LONG", "data": ` + string(bytes.Repeat([]byte("9"), 5000)) + `}`)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/goqmp/qmp/async"
@@ -13,8 +15,9 @@ import (
 
 // Args are arguments in the way of iotests, where a name stands for one with
 // dashes: node_name is sent as node-name. That holds for the names of the
-// arguments themselves, not for those inside their values. A name that is there
-// with dashes already wins.
+// arguments themselves, not for those inside their values. Of several names that
+// become one, the one that is sorted first is sent, which is the one with dashes if
+// it is there.
 //
 // Arguments of any other type are sent as they are.
 type Args map[string]any
@@ -22,14 +25,11 @@ type Args map[string]any
 // converted returns the arguments as they are sent.
 func (a Args) converted() map[string]any {
 	m := make(map[string]any, len(a))
-	for name, value := range a {
-		if dashed := strings.ReplaceAll(name, "_", "-"); dashed != name {
-			if _, taken := a[dashed]; taken {
-				continue
-			}
-			name = dashed
+	for _, name := range slices.Sorted(maps.Keys(a)) { // a dash sorts before an underscore
+		dashed := strings.ReplaceAll(name, "_", "-")
+		if _, taken := m[dashed]; !taken {
+			m[dashed] = a[name]
 		}
-		m[name] = value
 	}
 	return m
 }

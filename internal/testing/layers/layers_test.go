@@ -47,6 +47,7 @@ const (
 	json       = "github.com/go-json-experiment/json"
 	multierror = "github.com/hashicorp/go-multierror"
 	sys        = "golang.org/x/sys"
+	udiff      = "github.com/aymanbagabas/go-udiff"
 )
 
 // rooms is the plan of the house, from the ground up. Whoever adds a package
@@ -84,7 +85,7 @@ var rooms = []room{
 	{dir: "compat/machine", floor: 6, modules: []string{sys}}, // pidfds
 	{dir: "compat/qtest", floor: 6},
 	// A harness for tests, public like async/qmptest.
-	{dir: "compat/iotests", floor: 7, forTests: true},
+	{dir: "compat/iotests", floor: 7, modules: []string{udiff}, forTests: true},
 
 	{dir: "examples/*", floor: 8, program: true},
 	{dir: "cmd/*", floor: 8, program: true},
