@@ -32,7 +32,7 @@ demo: ## drive a virtual machine: QEMU's where it is installed, else a simulated
 	$(GO) run ./examples/quickstart
 
 .PHONY: test
-test: qemu ## run every test under the race detector, against a real QEMU
+test: qemu guest ## run every test under the race detector, against a real QEMU
 	$(GO) test -race -shuffle=on -timeout=20m ./...
 
 .PHONY: unit
@@ -47,7 +47,7 @@ conformance: ## replay the recordings of Python's qmp module, and show by area w
 # each, are faster than one with both. This one also measures what the detector
 # hides, such as memory.
 .PHONY: cover
-cover: qemu ## run every test without the race detector, for the coverage; fail below COVER_MIN (92) percent
+cover: qemu guest ## run every test without the race detector, for the coverage; fail below COVER_MIN (92) percent
 	$(GO) test -shuffle=on -timeout=20m -covermode=atomic -coverpkg=./... -coverprofile=coverage.out ./...
 	@scripts/cover.sh coverage.out
 
@@ -70,6 +70,10 @@ bench: ## run the benchmarks, or those matching BENCH
 .PHONY: qemu
 qemu: ## install the QEMU programs that the tests drive, where they are missing
 	@scripts/qemu.sh
+
+.PHONY: guest
+guest: qemu ## fetch the Linux that tests boot in QEMU into a cache, where it is missing
+	@scripts/guest.sh
 
 .PHONY: clean
 clean: ## remove what these commands leave behind

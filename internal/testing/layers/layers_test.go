@@ -70,6 +70,9 @@ var rooms = []room{
 	// Starts real programs for integration tests.
 	{dir: "internal/testing/qemutest", floor: 1, modules: []string{sys}, forTests: true},
 
+	// Boots a Linux guest in QEMU.
+	{dir: "internal/testing/guest", floor: 2, forTests: true},
+
 	// What the fuzz targets of whole clients share.
 	{dir: "internal/testing/anybytes", floor: 1, forTests: true},
 
