@@ -21,6 +21,9 @@ const (
 
 // listen opens a listener on network. cleanup removes what it left behind.
 func listen(network string) (ln net.Listener, addr string, cleanup func(), err error) {
+	if err := noSocketHere(); err != nil {
+		return nil, "", nil, err
+	}
 	switch network {
 	case Unix, "":
 		dir, err := tempDir()
@@ -77,6 +80,9 @@ func splitAddr(addr string) (network, address string) {
 }
 
 func dialAddr(ctx context.Context, addr string) (net.Conn, error) {
+	if err := noSocketHere(); err != nil {
+		return nil, err
+	}
 	var d net.Dialer
 	network, address := splitAddr(addr)
 	return d.DialContext(ctx, network, address)

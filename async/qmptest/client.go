@@ -74,10 +74,14 @@ func (c *client) serve() {
 		}
 	}
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer c.abort()
-	wg.Go(c.write)
-	wg.Go(c.execute)
+	for _, work := range []func(){c.write, c.execute} {
+		// The server waits for them too: a handler may end this goroutine.
+		wg.Add(1)
+		c.srv.wg.Go(func() {
+			defer wg.Done()
+			work()
+		})
+	}
 	if !c.srv.opts.NoGreeting {
 		var capabilities []string
 		if !c.srv.opts.NoOOB {
@@ -86,6 +90,8 @@ func (c *client) serve() {
 		c.say(appendGreeting(c.srv.opts.Version, capabilities))
 	}
 	c.read()
+	c.abort()
+	wg.Wait() // not deferred: a handler that panics is to end the program at once
 }
 
 // read runs on serve's goroutine.
@@ -121,6 +127,10 @@ func (c *client) read() {
 func (c *client) enqueue(req request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.gone {
+		socket.CloseFDs(req.fds)
+		return false
+	}
 	c.queue = append(c.queue, req)
 	c.cond.Broadcast()
 	c.suspended = c.oob && len(c.queue) >= queueLength
@@ -132,16 +142,13 @@ func (c *client) enqueue(req request) bool {
 
 // execute runs in its own goroutine.
 func (c *client) execute() {
+	defer c.drop()
 	for {
 		c.mu.Lock()
 		for len(c.queue) == 0 && !c.gone {
 			c.cond.Wait()
 		}
 		if c.gone {
-			for _, req := range c.queue {
-				socket.CloseFDs(req.fds)
-			}
-			c.queue = nil
 			c.mu.Unlock()
 			return
 		}
@@ -162,6 +169,17 @@ func (c *client) execute() {
 	}
 }
 
+// drop closes the files of commands that are not executed any more. The
+// connection has ended.
+func (c *client) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, req := range c.queue {
+		socket.CloseFDs(req.fds)
+	}
+	c.queue = nil
+}
+
 // run executes one request and answers it. It is called by execute, and by read
 // for what is out of band.
 func (c *client) run(req request) {
@@ -172,7 +190,7 @@ func (c *client) run(req request) {
 		err = req.fault
 		cmd.ID = nil // QEMU does not get as far as the id
 	} else {
-		result, err = c.dispatch(cmd)
+		result, err = c.guard(cmd)
 	}
 	socket.CloseFDs(cmd.fds)
 	reply, encodeErr := c.reply(cmd, result, err)
@@ -183,6 +201,22 @@ func (c *client) run(req request) {
 	if cmd.quit {
 		c.srv.shut()
 	}
+}
+
+// guard is dispatch for a handler that may end its goroutine, as t.FailNow does:
+// the connection ends with it, so that the client does not wait for ever.
+func (c *client) guard(cmd *Command) (result any, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			socket.CloseFDs(cmd.fds)
+			c.srv.ended(cmd.Name)
+			c.abort()
+		}
+	}()
+	result, err = c.dispatch(cmd)
+	returned = true
+	return result, err
 }
 
 func (c *client) reply(cmd *Command, result any, err error) ([]byte, error) {

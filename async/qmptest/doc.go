@@ -75,8 +75,12 @@
 // # Traps
 //
 //   - In a bubble of testing/synctest use Memory: time does not advance while a
-//     goroutine waits for a real socket. Make the Server, or the script, inside
-//     the bubble.
+//     goroutine waits for a real socket. Make the Server, the script or the Pipe
+//     inside the bubble. A socket in a bubble, and what was made elsewhere, is an
+//     error that says so.
+//   - A handler, or a function given to Do or ExpectFunc, must return. One that
+//     calls t.FailNow or t.Fatal ends its goroutine: its connection or its script
+//     ends, and the test fails.
 //   - A script fails the test if the client has not hung up in the end; see
 //     ScriptOptions.MayStop. Its limit, 10 s, counts from its beginning.
 //   - A script reads only in steps that want a message, or the end. A client

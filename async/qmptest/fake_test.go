@@ -20,7 +20,8 @@ type fakeTB struct {
 	cleanups []func()
 }
 
-func (f *fakeTB) Helper() {}
+func (f *fakeTB) Helper()  {}
+func (f *fakeTB) FailNow() { runtime.Goexit() }
 
 func (f *fakeTB) Errorf(format string, args ...any) {
 	f.mu.Lock()

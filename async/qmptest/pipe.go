@@ -17,15 +17,17 @@ const DefaultPipeSize = 64 << 10
 // buffer, and waits only while that is full.
 //
 // A goroutine that waits in it is durably blocked in the sense of
-// testing/synctest, if the pipe was made inside the bubble.
+// testing/synctest. Make the pipe inside the bubble: a pipe that was made
+// elsewhere fails every call with an error that says so.
 func Pipe() (client, server *PipeConn) { return PipeSize(DefaultPipeSize) }
 
 // PipeSize is Pipe with buffers of size bytes in each direction, at least 1.
 func PipeSize(size int) (client, server *PipeConn) {
 	size = max(size, 1)
 	up, down := newLane(size), newLane(size)
-	client = &PipeConn{in: down, out: up, closed: make(chan struct{})}
-	server = &PipeConn{in: up, out: down, closed: make(chan struct{})}
+	home := here()
+	client = &PipeConn{home: home, in: down, out: up, closed: make(chan struct{})}
+	server = &PipeConn{home: home, in: up, out: down, closed: make(chan struct{})}
 	return client, server
 }
 
@@ -37,6 +39,7 @@ func PipeSize(size int) (client, server *PipeConn) {
 // os.ErrDeadlineExceeded, syscall.EPIPE (the other end was closed) or
 // syscall.ECONNRESET (the other end called Reset).
 type PipeConn struct {
+	home    home
 	in, out *lane // the other end has them the other way round
 
 	closed    chan struct{} // closed by end
@@ -49,6 +52,9 @@ var _ net.Conn = (*PipeConn)(nil)
 
 // Read reads what is buffered, up to len(p) bytes, and waits while nothing is.
 func (c *PipeConn) Read(p []byte) (int, error) {
+	if err := c.home.quickCheck("this Pipe"); err != nil {
+		return 0, c.opError("read", err)
+	}
 	for {
 		expired := c.readLimit.wait()
 		if err := c.unusable(expired); err != nil {
@@ -72,6 +78,9 @@ func (c *PipeConn) Read(p []byte) (int, error) {
 // Write writes all of p, waiting while the buffer is full. When it cannot, it
 // returns how many bytes got through.
 func (c *PipeConn) Write(p []byte) (int, error) {
+	if err := c.home.quickCheck("this Pipe"); err != nil {
+		return 0, c.opError("write", err)
+	}
 	// The turn keeps concurrent writes apart. It is a channel and not a mutex,
 	// so that waiting for it ends with the deadline.
 	for {
@@ -120,6 +129,9 @@ func (c *PipeConn) Close() error { return c.end(io.EOF, syscall.EPIPE) }
 func (c *PipeConn) Reset() error { return c.end(syscall.ECONNRESET, syscall.ECONNRESET) }
 
 func (c *PipeConn) end(readerGets, writerGets error) error {
+	if err := c.home.quickCheck("this Pipe"); err != nil && c.home != "" {
+		return c.opError("close", err) // the runtime does not let it be closed from there
+	}
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
 		err = nil
@@ -138,6 +150,9 @@ func (c *PipeConn) end(readerGets, writerGets error) error {
 // CloseWrite ends the direction towards the other end, which reads io.EOF
 // behind what is buffered. Reading goes on.
 func (c *PipeConn) CloseWrite() error {
+	if err := c.home.quickCheck("this Pipe"); err != nil && c.home != "" {
+		return c.opError("close", err)
+	}
 	select {
 	case <-c.closed:
 		return c.opError("close", net.ErrClosed)
@@ -206,6 +221,9 @@ func (c *PipeConn) SetReadDeadline(t time.Time) error { return c.setLimit(&c.rea
 func (c *PipeConn) SetWriteDeadline(t time.Time) error { return c.setLimit(&c.writeLimit, t) }
 
 func (c *PipeConn) setLimit(l *limit, t time.Time) error {
+	if err := c.home.quickCheck("this Pipe"); err != nil {
+		return c.opError("set", err)
+	}
 	if !l.set(t) {
 		return c.opError("set", net.ErrClosed)
 	}

@@ -64,6 +64,13 @@ func (r *record) add(m Message) {
 	}
 }
 
+// sofar returns the messages so far.
+func (r *record) sofar() []Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clip(r.msgs)
+}
+
 // all returns the messages so far, and a channel that the next one closes.
 func (r *record) all() ([]Message, <-chan struct{}) {
 	r.mu.Lock()

@@ -3,9 +3,7 @@ package qmptest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -62,6 +60,7 @@ type ScriptOptions struct {
 // A Player plays a script. Its methods may be called by any goroutine.
 type Player struct {
 	t        testing.TB
+	home     home
 	opts     ScriptOptions
 	steps    []Step
 	limit    time.Duration
@@ -133,7 +132,7 @@ func ScriptDial(t testing.TB, addr string, steps ...Step) *Player {
 func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	t.Helper()
 	p := &Player{
-		t: t, steps: steps,
+		t: t, home: here(), steps: steps,
 		testOver: make(chan struct{}), done: make(chan struct{}),
 		cleanup: func() {},
 	}
@@ -157,13 +156,18 @@ func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 // defaultLimit is longer where time is virtual: a test of a 15 s timeout must
 // not run into a limit that is meant for a client that hangs.
 func defaultLimit() time.Duration {
-	if time.Now().Year() == 2000 { // when every synctest bubble begins
+	if inBubble() {
 		return time.Hour
 	}
 	return DefaultLimit
 }
 
 func (p *Player) open() (err error) {
+	if p.opts.DialTo != "" || p.opts.Network != Memory {
+		if err := noSocketHere(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case p.opts.DialTo != "":
 		p.addr = p.opts.DialTo
@@ -180,15 +184,35 @@ func (p *Player) open() (err error) {
 }
 
 // Addr returns where the script listens, or DialTo: a path, or host:port. It is
-// empty for Memory and SocketPair.
-func (p *Player) Addr() string { return p.addr }
+// empty for Memory and SocketPair. In a bubble of testing/synctest, where a real
+// socket cannot be used, it fails the test.
+func (p *Player) Addr() string {
+	if p.addr != "" {
+		p.t.Helper()
+		refuseSocket(p.t)
+	}
+	return p.addr
+}
 
-// Conn returns the client's end of a SocketPair, and nil for other networks.
-func (p *Player) Conn() net.Conn { return p.client }
+// Conn returns the client's end of a SocketPair, and nil for other networks. In
+// a bubble of testing/synctest a SocketPair fails the test.
+func (p *Player) Conn() net.Conn {
+	if p.client != nil {
+		p.t.Helper()
+		refuseSocket(p.t)
+	}
+	return p.client
+}
 
 // Dial connects to the script. For Memory that is a new Pipe whose other end
-// the next Accept takes; for others it dials Addr.
+// the next Accept takes; for others it dials Addr. In a bubble of
+// testing/synctest it ends the script with an error, unless Play was called in
+// that bubble.
 func (p *Player) Dial(ctx context.Context) (net.Conn, error) {
+	if err := p.home.check("the script"); err != nil {
+		p.misused(err)
+		return nil, err
+	}
 	if p.opts.Network != Memory || p.opts.DialTo != "" {
 		return dialAddr(ctx, p.addr)
 	}
@@ -215,13 +239,16 @@ func (p *Player) Dial(ctx context.Context) (net.Conn, error) {
 
 // Received returns what clients have sent so far, as far as steps have read it.
 func (p *Player) Received() []Message {
-	msgs, _ := p.rec.all()
-	return msgs
+	return p.rec.sofar()
 }
 
 // AwaitReceived waits until done, given all messages so far, returns true, and
 // returns them; or until ctx or the script has ended.
 func (p *Player) AwaitReceived(ctx context.Context, done func([]Message) bool) ([]Message, error) {
+	if err := p.home.check("the script"); err != nil {
+		p.misused(err)
+		return nil, err
+	}
 	ctx, cancel := withDone(ctx, p.done)
 	defer cancel()
 	return p.rec.await(ctx, done)
@@ -247,6 +274,10 @@ func withDone(ctx context.Context, done <-chan struct{}) (context.Context, conte
 
 // Mark sets a mark that an AwaitMark step may wait for. A mark stays set.
 func (p *Player) Mark(name string) {
+	if err := p.home.check("the script"); err != nil {
+		p.misused(err)
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.marks.set(name)
@@ -256,6 +287,10 @@ func (p *Player) Mark(name string) {
 // if the script ends without that; so it is for the test's own goroutine.
 func (p *Player) AwaitMark(name string) {
 	p.t.Helper()
+	if err := p.home.check("the script"); err != nil {
+		p.misused(err)
+		p.t.FailNow()
+	}
 	set := p.mark(name)
 	select {
 	case <-set:
@@ -277,6 +312,10 @@ func (p *Player) mark(name string) <-chan struct{} {
 
 // Wait waits for the script's end and returns why it failed, or nil.
 func (p *Player) Wait() error {
+	if err := p.home.check("the script"); err != nil {
+		p.misused(err)
+		return err
+	}
 	<-p.done
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -289,87 +328,6 @@ func (p *Player) Step() (at, of int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.at, len(p.steps)
-}
-
-// play runs in its own goroutine, which owns the Peer.
-func (p *Player) play() {
-	defer close(p.done)
-	defer p.stop()
-	peer := &Peer{p: p}
-	defer peer.forget()
-	for i := range p.steps {
-		p.mu.Lock()
-		p.at = i
-		p.mu.Unlock()
-		if err := p.steps[i].play(peer); err != nil {
-			p.fail(i, err)
-			return
-		}
-	}
-	p.mu.Lock()
-	p.at = len(p.steps)
-	p.mu.Unlock()
-}
-
-func (p *Player) fail(i int, err error) {
-	step := p.steps[i]
-	if isTimeout(err) {
-		err = fmt.Errorf("the script's limit of %v is over while waiting for %s: %w", p.limit, step.waits, err)
-	}
-	err = fmt.Errorf("qmptest: script step %d of %d, %s: %w", i, len(p.steps), step.name, err)
-	p.mu.Lock()
-	broken := p.broken || p.opts.MayStop && isTimeout(err)
-	if !broken {
-		p.failure = err
-	}
-	p.mu.Unlock()
-	if !broken {
-		p.t.Errorf("%v", err)
-	}
-}
-
-func isTimeout(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// stop ends everything that play could wait for, except functions given to Do.
-func (p *Player) stop() {
-	p.mu.Lock()
-	conns := append(p.conns, p.waiting...)
-	p.conns, p.waiting, p.stopped = nil, nil, true
-	p.mu.Unlock()
-	p.cancel()
-	if p.ln != nil {
-		p.ln.Close()
-	}
-	for _, c := range conns {
-		c.Close()
-	}
-}
-
-// finish runs when the test is over.
-func (p *Player) finish() {
-	close(p.testOver)
-	// A test that has failed need not wait for what will not come any more.
-	if p.opts.MayStop || p.t.Failed() {
-		p.mu.Lock()
-		p.broken = true
-		p.mu.Unlock()
-		p.stop()
-	}
-	grace := time.NewTimer(time.Until(p.deadline) + 5*time.Second)
-	defer grace.Stop()
-	select {
-	case <-p.done:
-	case <-grace.C:
-		p.stop()
-		at, of := p.Step()
-		p.t.Errorf("qmptest: script step %d of %d, %s: it does not return", at, of, p.steps[at].name)
-	}
-	if p.client != nil {
-		p.client.Close() // it may never have been used
-	}
-	p.cleanup()
 }
 
 // marks are names that are set or not. The zero value has none set.

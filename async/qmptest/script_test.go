@@ -379,10 +379,14 @@ func TestStepThatDoesNotReturn(t *testing.T) {
 		stuck := make(chan struct{})
 		Play(tb, &ScriptOptions{Network: Memory}, Do("hang", func(*Peer) error {
 			<-stuck
-			return nil
+			return errors.New("too late for the test")
 		}))
 		got := tb.end()
 		close(stuck)
+		synctest.Wait()
+		if again := strings.Join(tb.errors, "\n"); again != got {
+			t.Errorf("behind the test's end it failed once more: %s", again)
+		}
 		if want := `qmptest: script step 0 of 2, Do("hang"): it does not return`; !strings.HasPrefix(got, want) {
 			t.Errorf("got %s", got)
 		}

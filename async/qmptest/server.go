@@ -23,6 +23,8 @@ const closeLimit = 10 * time.Second
 // any goroutine, handlers included, except that a handler must not call Close.
 type Server struct {
 	opts Options
+	home home
+	t    testing.TB // of Start, else nil
 
 	ln      net.Listener // nil for Memory
 	addr    string
@@ -39,6 +41,7 @@ type Server struct {
 	running  bool      // the simulated machine is
 	begun    bool      // it has ever been running
 	over     bool      // the machine has ended: no more clients, and done is closed
+	failed   []error   // handlers that did not return
 }
 
 // A handler is a command that the machine knows.
@@ -100,8 +103,10 @@ func genericf(format string, args ...any) *Error {
 }
 
 // NewServer starts a machine; opts may be nil. Close ends it.
-func NewServer(opts *Options) (*Server, error) {
-	s := &Server{cleanup: func() {}, done: make(chan struct{})}
+func NewServer(opts *Options) (*Server, error) { return newServer(nil, opts) }
+
+func newServer(t testing.TB, opts *Options) (*Server, error) {
+	s := &Server{home: here(), t: t, cleanup: func() {}, done: make(chan struct{})}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -125,11 +130,11 @@ func NewServer(opts *Options) (*Server, error) {
 }
 
 // Start is NewServer for a test: a failure to start fails the test, and the
-// server is closed when the test is over, which fails it if a handler does not
-// return.
+// server is closed when the test is over, which fails it if a handler has not
+// returned.
 func Start(t testing.TB, opts *Options) *Server {
 	t.Helper()
-	s, err := NewServer(opts)
+	s, err := newServer(t, opts)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -142,8 +147,14 @@ func Start(t testing.TB, opts *Options) *Server {
 }
 
 // Addr returns where the server listens: a path, or host:port. It is empty for
-// Memory.
-func (s *Server) Addr() string { return s.addr }
+// Memory. In a bubble of testing/synctest, where a real socket cannot be used,
+// it fails the test of Start, and panics for a server made by NewServer.
+func (s *Server) Addr() string {
+	if s.addr != "" {
+		refuseSocket(s.t)
+	}
+	return s.addr
+}
 
 // Done returns a channel that is closed when the machine has ended, by quit or
 // by Close.
@@ -151,8 +162,12 @@ func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Close ends the machine and its connections, and waits until nothing of them
 // is left. It may be called any number of times. The contexts of handlers end;
-// a handler that does not return within 10 s is an error.
+// a handler that does not return within 10 s is an error, and so is one that
+// ended its goroutine, as t.FailNow does, instead of returning.
 func (s *Server) Close() error {
+	if err := s.home.check("the Server"); err != nil && s.home != "" {
+		return err // the runtime does not let it be closed from there
+	}
 	for _, c := range s.shut() {
 		c.abort()
 	}
@@ -169,7 +184,9 @@ func (s *Server) Close() error {
 		return fmt.Errorf("qmptest: a handler has not returned %v after its context ended%s", closeLimit, s.busy())
 	}
 	s.cleanup()
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.failed...)
 }
 
 // shut ends the machine, any number of times, and returns the clients that are
@@ -233,6 +250,9 @@ func (s *Server) handle(name string, h *handler) {
 // is sent later. data is encoded by encoding/json, to an object; nil leaves it
 // out.
 func (s *Server) Emit(name string, data any) error {
+	if err := s.home.check("the Server"); err != nil {
+		return err
+	}
 	var text []byte
 	if data != nil {
 		var err error
@@ -259,20 +279,26 @@ func (s *Server) Emit(name string, data any) error {
 // Received returns what clients have sent so far, in the order in which it was
 // read.
 func (s *Server) Received() []Message {
-	msgs, _ := s.rec.all()
-	return msgs
+	return s.rec.sofar()
 }
 
 // AwaitReceived waits until done, given all messages so far, returns true, and
 // returns them; or until ctx or the server has ended.
 func (s *Server) AwaitReceived(ctx context.Context, done func([]Message) bool) ([]Message, error) {
+	if err := s.home.check("the Server"); err != nil {
+		return nil, err
+	}
 	ctx, cancel := withDone(ctx, s.done)
 	defer cancel()
 	return s.rec.await(ctx, done)
 }
 
-// Dial returns a new in-memory connection to the server, a Pipe.
+// Dial returns a new in-memory connection to the server, a Pipe. In a bubble of
+// testing/synctest it is an error, unless the server was made in that bubble.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
+	if err := s.home.check("the Server"); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -290,6 +316,9 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 // DialOut connects to a client that listens at addr, as QEMU does with
 // server=off, and serves it. It tries once.
 func (s *Server) DialOut(ctx context.Context, addr string) error {
+	if err := s.home.check("the Server"); err != nil {
+		return err
+	}
 	conn, err := dialAddr(ctx, addr)
 	if err != nil {
 		return err
@@ -327,6 +356,26 @@ func (s *Server) serve(conn net.Conn) bool {
 	s.wg.Go(c.serve)
 	s.mu.Unlock()
 	return true
+}
+
+// ended notes that the handler of a command has ended its goroutine.
+func (s *Server) ended(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = append(s.failed, fmt.Errorf("qmptest: the handler of %s has ended its goroutine, as t.FailNow and t.Fatal do: call t.Error in a handler, and return an error", name))
+}
+
+// refuseSocket ends the caller in a bubble, where t may be nil.
+func refuseSocket(t testing.TB) {
+	err := noSocketHere()
+	if err == nil {
+		return
+	}
+	if t == nil {
+		panic(err)
+	}
+	t.Helper()
+	t.Fatalf("%v", err)
 }
 
 func (s *Server) forget(c *client) {
