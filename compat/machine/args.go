@@ -18,9 +18,9 @@ const (
 func Escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }
 
 // commandLine returns the whole command line: the wrapper, the binary, the
-// machine's own options, and the caller's args, which thus have the last word.
-// files is how many files the process inherits already.
-func (r *run) commandLine(args []string, files int) ([]string, error) {
+// machine's own options, and the caller's args, which thus have the last word. It
+// opens the sockets that the options name.
+func (r *run) commandLine(args []string) ([]string, error) {
 	for _, arg := range args {
 		if arg == "-daemonize" || arg == "--daemonize" {
 			return nil, fmt.Errorf("the option %s would put the process out of this machine's sight: leave it away", arg)
@@ -32,31 +32,49 @@ func (r *run) commandLine(args []string, files int) ([]string, error) {
 		line = append(line, "-display", "none", "-vga", "none")
 	}
 	if opts.Monitor != MonitorNone {
-		line = append(line, r.monitorArgs()...)
+		monitor, err := r.monitorArgs()
+		if err != nil {
+			return nil, fmt.Errorf("monitor: %w", err)
+		}
+		line = append(line, monitor...)
 	}
-	console, err := r.consoleArgs(files)
+	console, err := r.consoleArgs()
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	return slices.Concat(line, console, args), nil
 }
 
-// monitorArgs returns the options for the monitor.
-func (r *run) monitorArgs() []string {
-	chardev := "socket,id=" + monitorID + ",path=" + Escape(r.monitor)
-	if r.machine.opts.Monitor == MonitorDial {
+// monitorArgs returns the options for the monitor. All versions of QEMU from 5.2 to
+// 11.1 take -qmp with a character device, without a warning. 11.1 warns of -mon,
+// and what it advises (-object monitor-qmp) is unknown to the others: to ask the
+// binary for it would take a quarter of a second for each binary, and could not
+// reach one that exists only where the wrapper goes. The storage daemon has
+// kept --monitor.
+func (r *run) monitorArgs() ([]string, error) {
+	chardev := "socket,id=" + monitorID
+	switch r.machine.opts.Monitor {
+	case MonitorInherit:
+		fd, err := r.openMonitor()
+		if err != nil {
+			return nil, err
+		}
+		chardev += fmt.Sprintf(",fd=%d", fd)
+	case MonitorDial:
 		// QEMU waits for us there before it goes on. With wait=off QEMU 7.2 now
 		// and then leaves a client that comes while it starts without an answer.
-		chardev += ",server=on,wait=on"
+		chardev += ",path=" + Escape(r.monitor) + ",server=on,wait=on"
+	default:
+		chardev += ",path=" + Escape(r.monitor)
 	}
 	if r.machine.opts.StorageDaemon {
-		return []string{"--chardev", chardev, "--monitor", "chardev=" + monitorID}
+		return []string{"--chardev", chardev, "--monitor", "chardev=" + monitorID}, nil
 	}
-	return []string{"-chardev", chardev, "-mon", "chardev=" + monitorID + ",mode=control"}
+	return []string{"-chardev", chardev, "-qmp", "chardev:" + monitorID}, nil
 }
 
 // consoleArgs returns the options for the first serial port.
-func (r *run) consoleArgs(files int) ([]string, error) {
+func (r *run) consoleArgs() ([]string, error) {
 	opts := &r.machine.opts
 	chardev := "null,id=" + consoleID
 	switch {
@@ -65,10 +83,11 @@ func (r *run) consoleArgs(files int) ([]string, error) {
 	case opts.StorageDaemon:
 		return nil, errors.New("a storage daemon has no serial port")
 	case opts.Console:
-		if err := r.openConsole(); err != nil {
+		fd, err := r.openConsole()
+		if err != nil {
 			return nil, err
 		}
-		chardev = fmt.Sprintf("socket,id=%s,fd=%d", consoleID, firstFile+files)
+		chardev = fmt.Sprintf("socket,id=%s,fd=%d", consoleID, fd)
 	}
 	if opts.ConsoleFile != "" {
 		chardev += ",logappend=on,logfile=" + Escape(opts.ConsoleFile)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,13 +72,13 @@ func playFake(mode string, args []string) {
 			os.Exit(99)
 		}
 	case "garbage":
-		conn, err := net.Dial("unix", monitorPath(args))
+		conn, err := openMonitor(args)
 		check(err)
 		_, err = io.WriteString(conn, "BIOS 1.0\n")
 		check(err)
 		select {}
 	case "hangup": // before it has greeted, and stays
-		conn, err := net.Dial("unix", monitorPath(args))
+		conn, err := openMonitor(args)
 		check(err)
 		check(conn.Close())
 		select {}
@@ -146,17 +147,30 @@ func playQMP(mode string, args []string) {
 	}
 }
 
-// openMonitor connects to the machine, or waits until it connects.
+// openMonitor opens the monitor in the way that the command line asks for.
 func openMonitor(args []string) (net.Conn, error) {
-	path, listen := monitorAddr(args)
-	if !listen {
-		return net.Dial("unix", path)
+	for _, arg := range args {
+		where, ok := strings.CutPrefix(arg, "socket,id=machine-monitor,")
+		if !ok {
+			continue
+		}
+		if fd, ok := strings.CutPrefix(where, "fd="); ok {
+			n, err := strconv.Atoi(fd)
+			check(err)
+			f := os.NewFile(uintptr(n), "monitor")
+			defer f.Close()
+			return net.FileConn(f)
+		}
+		path, listen := strings.CutSuffix(strings.TrimPrefix(where, "path="), ",server=on,wait=on")
+		path = strings.ReplaceAll(path, ",,", ",")
+		if !listen {
+			return net.Dial("unix", path)
+		}
+		l, err := net.Listen("unix", path)
+		check(err)
+		return l.Accept()
 	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	return l.Accept()
+	return nil, fmt.Errorf("no monitor among %q", args)
 }
 
 // serve connects a client to the server, and returns when all has been said.
@@ -169,25 +183,6 @@ func serve(s *qmptest.Server, client net.Conn) {
 	}()
 	_, _ = io.Copy(client, server)
 	client.Close()
-}
-
-// monitorAddr finds the monitor's socket on a command line.
-func monitorAddr(args []string) (path string, listen bool) {
-	for _, arg := range args {
-		rest, ok := strings.CutPrefix(arg, "socket,id=machine-monitor,path=")
-		if !ok {
-			continue
-		}
-		rest, listen = strings.CutSuffix(rest, ",server=on,wait=on")
-		return strings.ReplaceAll(rest, ",,", ","), listen
-	}
-	check(fmt.Errorf("no monitor among %q", args))
-	return "", false
-}
-
-func monitorPath(args []string) string {
-	path, _ := monitorAddr(args)
-	return path
 }
 
 // die ends this process by a signal that it cannot withstand.

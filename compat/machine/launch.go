@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,8 +41,10 @@ type run struct {
 	process  *process  // nil until it was started
 	stopping *stopping // how it is being stopped, if it is
 
-	inherited *os.File // the process's end of console, until it was started; of Launch only
-	failed    bool     // set before launched is closed
+	files       []*os.File // what the process inherits; of Launch only
+	theirs      []*os.File // those of files that are the process's ends of sockets, until it was started; of Launch only
+	monitorConn net.Conn   // the monitor's socket with MonitorInherit; set by Launch
+	failed      bool       // set before launched is closed
 }
 
 // Launch starts the process and returns when its monitor answers. It fails as
@@ -100,7 +103,14 @@ func (r *run) launch(ctx context.Context) error {
 	}
 	ctx, ended := context.WithCancelCause(ctx)
 	defer ended(nil)
-	if err := r.start(place, func() { ended(errEndedEarly) }); err != nil {
+	if err := r.start(place, func() {
+		if r.monitorConn != nil {
+			// A helper of the process's, or its wrapper's, may have inherited the
+			// other end and keep it open.
+			endReading(r.monitorConn)
+		}
+		ended(errEndedEarly)
+	}); err != nil {
 		return err
 	}
 	if err := r.connect(ctx); err != nil {
@@ -134,10 +144,11 @@ func (r *run) start(place *place, onEnd func()) error {
 	}
 	m.mu.Lock()
 	r.log = log
-	args, files := m.args[:len(m.args):len(m.args)], m.files[:len(m.files):len(m.files)]
+	args := slices.Clone(m.args)
+	r.files = slices.Clone(m.files)
 	m.mu.Unlock()
 
-	argv, err := r.commandLine(args, len(files))
+	argv, err := r.commandLine(args)
 	if err != nil {
 		return err
 	}
@@ -150,10 +161,7 @@ func (r *run) start(place *place, onEnd func()) error {
 	cmd.Dir = m.opts.Dir
 	cmd.Env = append(os.Environ(), m.opts.Env...)
 	cmd.Stdout, cmd.Stderr = log.file, log.file
-	cmd.ExtraFiles = files
-	if r.inherited != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, r.inherited)
-	}
+	cmd.ExtraFiles = r.files
 	process, err := startProcess(cmd, place.keeper, onEnd)
 	if err != nil {
 		return err
@@ -161,30 +169,47 @@ func (r *run) start(place *place, onEnd func()) error {
 	m.mu.Lock()
 	r.process = process
 	m.mu.Unlock()
-	return r.closeInherited() // the end of file on the console is to come with the process's end
+	return r.closeTheirs() // so that the end of file comes with the process's end
 }
 
-// openConsole makes the console's socket. The process's end is to become its
-// descriptor number.
-func (r *run) openConsole() error {
-	conn, theirs, err := socket.Pair()
+// openMonitor makes the monitor's socket, and returns the number of the process's
+// end there.
+func (r *run) openMonitor() (fd int, err error) {
+	r.monitorConn, fd, err = r.openSocket()
+	return fd, err
+}
+
+// openConsole makes the console's socket, and returns the number of the process's
+// end there.
+func (r *run) openConsole() (int, error) {
+	conn, fd, err := r.openSocket()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	r.inherited = theirs
 	r.machine.mu.Lock()
 	r.console = conn
 	r.machine.mu.Unlock()
-	return nil
+	return fd, nil
 }
 
-func (r *run) closeInherited() error {
-	if r.inherited == nil {
-		return nil
+// openSocket makes a socket between this program and the process, and returns the
+// number that the process's end has there.
+func (r *run) openSocket() (net.Conn, int, error) {
+	conn, theirs, err := socket.Pair()
+	if err != nil {
+		return nil, 0, err
 	}
-	f := r.inherited
-	r.inherited = nil
-	return f.Close()
+	r.files, r.theirs = append(r.files, theirs), append(r.theirs, theirs)
+	return conn, firstFile + len(r.files) - 1, nil
+}
+
+// closeTheirs closes the process's ends of the sockets.
+func (r *run) closeTheirs() (err error) {
+	for _, f := range r.theirs {
+		err = also(err, f.Close())
+	}
+	r.theirs = nil
+	return err
 }
 
 // connect makes the connection to the monitor.
@@ -193,6 +218,8 @@ func (r *run) connect(ctx context.Context) error {
 	switch r.machine.opts.Monitor {
 	case MonitorNone:
 		return nil
+	case MonitorInherit:
+		return client.Attach(ctx, r.monitorConn)
 	case MonitorAccept:
 		return client.Accept(ctx)
 	}

@@ -25,9 +25,13 @@ import (
 
 var killed = machine.ExitStatus{Code: -1, Signal: syscall.SIGKILL}
 
+var monitorModes = map[string]machine.MonitorMode{
+	"inherit": machine.MonitorInherit, "accept": machine.MonitorAccept, "dial": machine.MonitorDial,
+}
+
 func TestLaunchAndShutdown(t *testing.T) {
 	t.Parallel()
-	for name, mode := range map[string]machine.MonitorMode{"accept": machine.MonitorAccept, "dial": machine.MonitorDial} {
+	for name, mode := range monitorModes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
@@ -108,7 +112,7 @@ func TestLaunchFailures(t *testing.T) {
 		{name: "no directory", mode: "qmp", opts: machine.Options{TempDir: dir + "/none"}, err: fs.ErrNotExist, words: []string{dir}},
 		{name: "no log file", mode: "qmp", opts: machine.Options{LogFile: dir}, err: syscall.EISDIR},
 	} {
-		for how, monitor := range map[string]machine.MonitorMode{"accept": machine.MonitorAccept, "dial": machine.MonitorDial} {
+		for how, monitor := range monitorModes {
 			if monitor == machine.MonitorDial && (tt.mode == "garbage" || tt.mode == "hangup") {
 				continue
 			}

@@ -44,6 +44,12 @@ func New(binary string, opts *Options) *Machine {
 	}
 	m := &Machine{binary: binary, opts: *opts, args: slices.Clone(opts.Args)}
 	m.opts.Wrapper, m.opts.Env = slices.Clone(opts.Wrapper), slices.Clone(opts.Env)
+	if m.opts.Monitor == MonitorDefault {
+		m.opts.Monitor = MonitorAccept
+		if canInherit {
+			m.opts.Monitor = MonitorInherit
+		}
+	}
 	if m.opts.Name == "" {
 		m.opts.Name = fmt.Sprintf("%s-%d", filepath.Base(binary), made.Add(1))
 	}

@@ -11,10 +11,19 @@ import (
 type MonitorMode int
 
 const (
-	// MonitorAccept has the process connect to this program, which listens.
-	MonitorAccept MonitorMode = iota
-	// MonitorDial has the process listen, and this program connect to it as
-	// soon as it does.
+	// MonitorDefault is MonitorInherit where the system can pass a socket on to a
+	// process, and MonitorAccept where it cannot (Windows).
+	MonitorDefault MonitorMode = iota
+	// MonitorInherit gives the process one end of a connected socket pair. No
+	// path is involved. So it works for a process that runs as another user, in
+	// a chroot or in another mount namespace, and nobody else can connect. A
+	// wrapper must leave the descriptor open; sudo closes it by default.
+	MonitorInherit
+	// MonitorAccept has the process connect to this program, which listens in
+	// the machine's directory.
+	MonitorAccept
+	// MonitorDial has the process listen in the machine's directory, and this
+	// program connect to it as soon as it does.
 	MonitorDial
 	// MonitorNone gives the process no monitor: Launch returns when it has been
 	// started, and Shutdown begins with SIGTERM.
@@ -62,7 +71,7 @@ type Options struct {
 	// qemu-storage-daemon, not those of qemu-system-*.
 	StorageDaemon bool
 
-	// Monitor says who connects to whom. The default is MonitorAccept.
+	// Monitor says who connects to whom. The default is MonitorDefault.
 	Monitor MonitorMode
 
 	// Console connects the first serial port to this program: see

@@ -4,12 +4,18 @@ package machine
 
 import (
 	"errors"
+	"net"
 	"os"
 	"syscall"
 )
 
 // canTerminate says that a process cannot be asked by signal to end.
 const canTerminate = false
+
+// canInherit says that a process cannot be given an open socket.
+const canInherit = false
+
+func endReading(net.Conn) {}
 
 func shortTempDir() string { return os.TempDir() }
 

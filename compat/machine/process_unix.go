@@ -11,6 +11,9 @@ import (
 // canTerminate says that a process can be asked by signal to end.
 const canTerminate = true
 
+// canInherit says that a process can be given an open socket.
+const canInherit = true
+
 // shortTempDir is a directory for sockets with a short name.
 func shortTempDir() string { return "/tmp" }
 

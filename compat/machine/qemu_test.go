@@ -72,7 +72,8 @@ func (g *guest) print(text string) {
 func TestQEMU(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]machine.Options{
-		"accept":  {},
+		"default": {},
+		"accept":  {Monitor: machine.MonitorAccept},
 		"dial":    {Monitor: machine.MonitorDial},
 		"no oob":  {QMP: &async.Options{NoOOB: true}},
 		"wrapper": {Wrapper: []string{"sh", "-c", `"$@"; exit $?`, "sh"}},
@@ -106,7 +107,7 @@ func TestStorageDaemon(t *testing.T) {
 	t.Parallel()
 	ctx := qemutest.Context(t)
 	qsd := qemutest.Find(t, qemutest.StorageDaemon)
-	for _, mode := range []machine.MonitorMode{machine.MonitorAccept, machine.MonitorDial} {
+	for _, mode := range monitorModes {
 		m := machine.ForTest(t, qsd, &machine.Options{
 			StorageDaemon: true, Monitor: mode,
 			Args: []string{"--blockdev", "null-co,node-name=n0,size=1048576"},

@@ -208,7 +208,10 @@ func (r *run) collect() error {
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	err := r.closeInherited()
+	err := r.closeTheirs()
+	if r.monitorConn != nil {
+		_ = r.monitorConn.Close() // the client has done so, unless it never got it
+	}
 	if r.process != nil {
 		r.process.handle.close()
 	}
