@@ -61,7 +61,7 @@ func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	return newReply(out.Name, m), nil
+	return newReply(out, m), nil
 }
 
 // do takes a command the whole way: through the gates, onto the wire, and back

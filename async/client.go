@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -166,21 +165,4 @@ func (c *Client) value(ctx context.Context, cmd Command) (json.RawMessage, error
 		return nil, err
 	}
 	return reply.Value()
-}
-
-// Call is [Client.Execute] with the value decoded into a T by the rules of
-// json/v2: names are case-sensitive, unknown members are ignored.
-func Call[T any](ctx context.Context, c *Client, cmd string, args any) (T, error) {
-	var v T
-	reply, err := c.Do(ctx, Command{Name: cmd, Args: args})
-	if err != nil {
-		return v, err
-	}
-	err = reply.Decode(&v)
-	return v, err
-}
-
-// decode is how this package decodes JSON that has been validated already.
-func decode(raw []byte, v any) error {
-	return jsonv2.Unmarshal(raw, v, lenient)
 }

@@ -2,18 +2,12 @@ package async
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/internal/proto"
 )
-
-// lenient is for JSON from the peer: what the framer let through, the decoder
-// takes as well.
-var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // A Command is everything that a command can carry.
 type Command struct {
@@ -165,53 +159,4 @@ func (out *outgoing) forget() { out.Args, out.Object, out.json = nil, nil, nil }
 
 func refused(cmd string, err error) error {
 	return &MessageError{Reason: Refused, Command: cmd, Err: err}
-}
-
-// A Reply is a server's answer to a command, a success or an error. Its bytes
-// were validated when they arrived.
-type Reply struct {
-	command string
-	raw     json.RawMessage
-	result  json.RawMessage // part of raw; nil if absent
-	failure json.RawMessage // part of raw; nil if absent
-}
-
-func newReply(command string, m proto.Message) Reply {
-	return Reply{command: command, raw: m.Raw, result: m.Return, failure: m.Error}
-}
-
-// Raw returns the whole object, as it came, id included.
-func (r Reply) Raw() json.RawMessage { return r.raw }
-
-// Err returns the error reply as an [*ExecuteError], a malformed reply as a
-// [*BadReplyError], and nil for a success.
-func (r Reply) Err() error {
-	if r.failure == nil && r.result != nil {
-		return nil
-	}
-	if class, desc, ok := proto.ParseError(r.failure); ok {
-		return &ExecuteError{Command: r.command, Class: class, Desc: desc, Reply: r}
-	}
-	return &BadReplyError{Command: r.command, Reply: r}
-}
-
-// Value returns the value of the return member, or Err.
-func (r Reply) Value() (json.RawMessage, error) {
-	if err := r.Err(); err != nil {
-		return nil, err
-	}
-	return r.result, nil
-}
-
-// Decode stores the value of the return member in v, by the rules of [Call],
-// or returns Err. What does not fit v is an error that names the command.
-func (r Reply) Decode(v any) error {
-	result, err := r.Value()
-	if err != nil {
-		return err
-	}
-	if err := decode(result, v); err != nil {
-		return fmt.Errorf("qmp: %s: reply does not fit a %T: %w", r.command, v, err)
-	}
-	return nil
 }

@@ -106,15 +106,15 @@ func TestExecuteError(t *testing.T) {
 	wantState(t, c, async.Running)
 }
 
-// Call decodes by json/v2's rules: names are case-sensitive, unknown members are
-// ignored.
+// Call matches names without regard to case, dashes and underscores, and ignores
+// unknown members.
 func TestCallDecodes(t *testing.T) {
 	t.Parallel()
 	type status struct {
-		Status  string `json:"status"`
-		Running bool   `json:"running"`
+		Status  string
+		Running bool `json:"is_running"`
 	}
-	p := memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`{"Status":"wrong","status":"right","new":{"a":[]},"running":true}`),
+	p := memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`{"status":"right","new":{"a":[]},"is-running":true}`),
 		qmptest.Expect("x"), qmptest.Return(`{"status":7}`))...)
 	c := dial(t, p, nil)
 	if v, err := async.Call[status](t.Context(), c, "x", nil); err != nil || v != (status{"right", true}) {

@@ -50,7 +50,7 @@ func TestE3StorageDaemon_QEMU(t *testing.T) {
 		}
 		var ch change
 		if err := ev.Decode(&ch); err != nil || ch.ID != "j" {
-			t.Fatalf("event %s: %v", ev.Raw, err)
+			t.Fatalf("event %s: %v", ev.Raw(), err)
 		}
 		states = append(states, ch.Status)
 	}

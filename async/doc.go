@@ -74,8 +74,8 @@
 //     [ListenerOptions].Limit.
 //   - The context given to [Client.Connect] bounds connecting, and nothing
 //     behind it.
-//   - [Call] and [Reply.Decode] match names exactly: a field Major without a tag
-//     does not take the member "major".
+//   - [Call] and [Reply.Decode] match names without regard to case, '-' and '_',
+//     and say nothing of a field that no member matches: it keeps its zero value.
 //   - A command whose context ended may still be executed, unless
 //     [ExecInterruptedError.SafeToRetry] says that it cannot have been sent.
 package async

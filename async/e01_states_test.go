@@ -647,7 +647,7 @@ func TestE1GreetingOutlivesItsConnection(t *testing.T) {
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	g := c.Greeting()
 	want := async.Version{Major: 9, Minor: 1, Micro: 2, Package: "Debian 1:9.1.2"}
-	if g == nil || g.Version != want || !slices.Equal(g.Capabilities, []string{"oob"}) || !strings.Contains(string(g.Raw), "QMP") {
+	if g == nil || g.Version != want || !slices.Equal(g.Capabilities, []string{"oob"}) || !strings.Contains(string(g.Raw()), "QMP") {
 		t.Errorf("Greeting: got %+v, want version %+v and capabilities [oob]", g, want)
 	}
 }

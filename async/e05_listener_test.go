@@ -510,8 +510,8 @@ func TestE5EventsCarryEverything(t *testing.T) {
 		t.Fatalf("got %v and error %v, want two events", names(events), err)
 	}
 	ev := events[0]
-	if ev.Name != "BLOCK_JOB_READY" || string(ev.Raw) != raw || !ev.Timestamp.Equal(time.Unix(1700000000, 250e6)) {
-		t.Errorf("got %q, %v, %s", ev.Name, ev.Timestamp, ev.Raw)
+	if ev.Name != "BLOCK_JOB_READY" || string(ev.Raw()) != raw || !ev.Timestamp.Equal(time.Unix(1700000000, 250e6)) {
+		t.Errorf("got %q, %v, %s", ev.Name, ev.Timestamp, ev.Raw())
 	}
 	var data struct {
 		Device string `json:"device"`

@@ -127,7 +127,7 @@ func TestE9ThousandConnections(t *testing.T) {
 		got := <-call
 		wantValue(t, "x", got.value, got.err, fmt.Sprint(i))
 		if ev, ok, err := listeners[i].TryNext(); !ok || err != nil || string(ev.Data) != fmt.Sprint(i) {
-			t.Errorf("connection %d: got event %s, %v and error %v", i, ev.Raw, ok, err)
+			t.Errorf("connection %d: got event %s, %v and error %v", i, ev.Raw(), ok, err)
 		}
 	}
 	measure("used")

@@ -160,14 +160,14 @@ func TestE16OnReceiveReplaces(t *testing.T) {
 		if v := c.Greeting().Version; v.Major != 9 || v.Minor != 1 || v.Micro != 2 {
 			t.Errorf("greeting: got version %v, want that of the replacement, 9.1.2", v)
 		}
-		if raw := string(c.Greeting().Raw); !strings.HasPrefix(raw, "{") || !strings.HasSuffix(raw, "}") {
+		if raw := string(c.Greeting().Raw()); !strings.HasPrefix(raw, "{") || !strings.HasSuffix(raw, "}") {
 			t.Errorf("greeting: got raw message %q, want an object without white space around it", raw)
 		}
 		l := c.NewListener(nil)
 		execute(t, c, "x", `"hook"`)
 		ev, ok, err := l.TryNext()
-		if !ok || err != nil || ev.Name != "B" || string(ev.Data) != `{"n": 1}` || string(ev.Raw) != `{"event": "B", "data": {"n": 1}}` {
-			t.Errorf("event: got %+v (%s), %v, %v, want B with its data", ev, ev.Raw, ok, err)
+		if !ok || err != nil || ev.Name != "B" || string(ev.Data) != `{"n": 1}` || string(ev.Raw()) != `{"event": "B", "data": {"n": 1}}` {
+			t.Errorf("event: got %+v (%s), %v, %v, want B with its data", ev, ev.Raw(), ok, err)
 		}
 	})
 }
@@ -277,7 +277,7 @@ func TestE16CloseFromHooksAndFilters(t *testing.T) {
 					OnReceive: func(m json.RawMessage) json.RawMessage { return end("OnReceive", m) },
 				})
 				l := c.NewListener(&async.ListenerOptions{Filter: func(ev async.Event) bool {
-					end("filter", ev.Raw)
+					end("filter", ev.Raw())
 					return true
 				}})
 				defer l.Close()

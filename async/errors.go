@@ -241,6 +241,7 @@ const (
 	Truncated = "cut off"
 	BadNumber = "number too long"
 	Refused   = "refused before sending"
+	NotEvent  = "not an event" // of [ParseEvent] only
 )
 
 // A MessageError says that bytes, received or about to be sent, are no message:

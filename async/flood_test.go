@@ -89,7 +89,7 @@ func number(t *testing.T, ev async.Event) int {
 	t.Helper()
 	n, err := strconv.Atoi(string(ev.Data))
 	if err != nil {
-		t.Errorf("got event %s, which was not sent", ev.Raw)
+		t.Errorf("got event %s, which was not sent", ev.Raw())
 	}
 	return n
 }
@@ -189,7 +189,7 @@ func TestE5FloodIntoAnUnboundedListener(t *testing.T) {
 	for i := range commands * burst {
 		ev, ok, err := l.TryNext()
 		if !ok || err != nil || number(t, ev) != i {
-			t.Fatalf("event %d: got %s, %v and error %v", i, ev.Raw, ok, err)
+			t.Fatalf("event %d: got %s, %v and error %v", i, ev.Raw(), ok, err)
 		}
 	}
 	if _, ok, err := l.TryNext(); ok || err != nil {
@@ -278,8 +278,8 @@ func TestE9DepthOfEvents(t *testing.T) {
 				if levels <= 10_000 {
 					wantNil(t, when, err)
 					ev, ok, err := l.TryNext()
-					if !ok || err != nil || string(ev.Raw) != event {
-						t.Errorf("got an event of %d bytes, %v and error %v, want it as it was sent", len(ev.Raw), ok, err)
+					if !ok || err != nil || string(ev.Raw()) != event {
+						t.Errorf("got an event of %d bytes, %v and error %v, want it as it was sent", len(ev.Raw()), ok, err)
 					}
 					return
 				}

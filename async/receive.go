@@ -51,8 +51,8 @@ func (s *session) event(m proto.Message) {
 		if !l.hears(name) {
 			continue
 		}
-		if ev.Raw == nil {
-			ev = newEvent(name, m) // one copy, shared by all
+		if ev.raw == nil {
+			ev = newEvent(m) // one copy, shared by all
 		}
 		l.put(ev)
 	}
@@ -172,7 +172,22 @@ func (s *session) drop(m proto.Message, why string) {
 type Greeting struct {
 	Capabilities []string // such as "oob"
 	Version      Version
-	Raw          json.RawMessage // the whole object, as it came
+
+	raw json.RawMessage
+}
+
+// Raw returns the whole object, as it came.
+func (g *Greeting) Raw() json.RawMessage { return g.raw }
+
+// Object returns the whole greeting as a map. The values have the types that [Call]
+// has for an any. The error is a [*MessageError] if a number has more than 4,300
+// digits. The map is the caller's own.
+func (g *Greeting) Object() (map[string]any, error) {
+	m, err := decodeObject(g.raw)
+	if err != nil {
+		return nil, fmt.Errorf("qmp: greeting: %w", err)
+	}
+	return m, nil
 }
 
 // Version is the version in a greeting. All is zero where the server has its
@@ -212,7 +227,7 @@ func newGreeting(m proto.Message) (*Greeting, error) {
 	case !proto.IsArray(capabilities):
 		return nil, errors.New("member capabilities of QMP is not an array")
 	}
-	g := &Greeting{Raw: m.Raw}
+	g := &Greeting{raw: m.Raw}
 	proto.Elements(capabilities, func(value []byte) bool {
 		if name, ok := proto.Text(value); ok {
 			g.Capabilities = append(g.Capabilities, name)

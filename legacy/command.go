@@ -2,11 +2,11 @@ package legacy
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/proto"
+	qmpsync "github.com/goqmp/qmp/sync"
 )
 
 // Cmd executes a command and returns the whole reply. An error reply is data
@@ -29,7 +29,7 @@ func (q *QEMUMonitorProtocol) Cmd(name string, args any, id ...string) (map[stri
 	if err := checkID(cmd.ID); err != nil {
 		return nil, err
 	}
-	return q.reply(cmd, cmd.ID != "")
+	return q.reply(cmd)
 }
 
 // CmdObj sends obj as it is, and returns the whole reply like
@@ -41,7 +41,6 @@ func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 		obj = json.RawMessage("null") // which is refused, where no Object at all would be a command without a name
 	}
 	cmd := async.Command{Object: obj, TakesUnattributed: true}
-	hasID := false
 	// What does not encode is left to the engine, which says why.
 	if raw, err := proto.AppendObject(nil, obj); err == nil {
 		id := proto.ParseCommand(raw).ID
@@ -49,9 +48,8 @@ func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 			return nil, err
 		}
 		cmd.Object = json.RawMessage(raw)
-		hasID = id.Kind == proto.TextID
 	}
-	return q.reply(cmd, hasID)
+	return q.reply(cmd)
 }
 
 // Command executes a command and returns the value of the reply's return member
@@ -63,25 +61,17 @@ func (q *QEMUMonitorProtocol) Command(name string, args any) (any, error) {
 	if args == nil {
 		args = async.Members{}
 	}
-	value, err := q.sync.Execute(name, args)
-	if err != nil {
-		return nil, err
-	}
-	return decode(value)
+	return qmpsync.Call[any](q.sync, name, args)
 }
 
 // reply executes cmd and returns the whole reply, without the id that the engine
 // gave it.
-func (q *QEMUMonitorProtocol) reply(cmd async.Command, hasID bool) (map[string]any, error) {
+func (q *QEMUMonitorProtocol) reply(cmd async.Command) (map[string]any, error) {
 	reply, err := q.sync.Do(cmd)
 	if err != nil {
 		return nil, err
 	}
-	m, err := decodeObject(reply.Raw())
-	if !hasID {
-		delete(m, "id")
-	}
-	return m, err
+	return reply.Object()
 }
 
 // checkID refuses ids that the old module took for its own.
@@ -112,21 +102,4 @@ func orNone(args any) any {
 		return nil
 	}
 	return json.RawMessage(raw)
-}
-
-// decode returns the Go value of validated JSON.
-func decode(raw []byte) (any, error) {
-	v, err := proto.Decode(raw)
-	var frame *proto.FrameError
-	if errors.As(err, &frame) {
-		return nil, &async.MessageError{Reason: async.BadNumber, Limit: frame.Limit, Err: frame}
-	}
-	return v, err
-}
-
-// decodeObject is decode for what is known to be an object.
-func decodeObject(raw []byte) (map[string]any, error) {
-	v, err := decode(raw)
-	m, _ := v.(map[string]any)
-	return m, err
 }

@@ -64,7 +64,7 @@ func (q *QEMUMonitorProtocol) ClearEvents() {
 // sends one all the same, in what is a reply as well, an integer is the engine's
 // and does not show.
 func decodeEvent(ev async.Event) (map[string]any, error) {
-	m, err := decodeObject(ev.Raw)
+	m, err := ev.Object()
 	_, isSuccess := m["return"]
 	_, isError := m["error"]
 	if _, engines := m["id"].(int64); engines && (isSuccess || isError) {

@@ -159,7 +159,7 @@ func (q *QEMUMonitorProtocol) Greeting() map[string]any {
 	if g == nil {
 		return nil
 	}
-	m, _ := decodeObject(g.Raw)
+	m, _ := g.Object() // an error would be about a number of thousands of digits in it
 	return m
 }
 

@@ -105,8 +105,8 @@ func (c *Client) value(cmd async.Command) (json.RawMessage, error) {
 	return reply.Value()
 }
 
-// Call is [Client.Execute] with the value decoded into a T by the rules of
-// json/v2: names are case-sensitive, unknown members are ignored.
+// Call is [Client.Execute] with the value decoded into a T, by the rule of
+// [async.Call].
 func Call[T any](c *Client, cmd string, args any) (T, error) {
 	var v T
 	reply, err := c.Do(async.Command{Name: cmd, Args: args})

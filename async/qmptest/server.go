@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goqmp/qmp/internal/proto"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -71,13 +72,14 @@ func (c *Command) TakeFiles() []*os.File {
 	return files
 }
 
-// Decode stores the arguments in v, as json.Unmarshal does. Its error is the
-// reply that QEMU would send for arguments that do not fit.
+// Decode stores the arguments in v, a pointer, by the rule of async.Call. Without
+// arguments it leaves v alone. Its error is the reply that QEMU would send for
+// arguments that do not fit.
 func (c *Command) Decode(v any) error {
 	if c.Arguments == nil {
 		return nil
 	}
-	if err := json.Unmarshal(c.Arguments, v); err != nil {
+	if err := proto.Unmarshal(c.Arguments, v); err != nil {
 		return &Error{Class: GenericError, Desc: err.Error()}
 	}
 	return nil

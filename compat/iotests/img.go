@@ -1,9 +1,10 @@
 package iotests
 
 import (
-	"encoding/json"
 	"os"
 	"slices"
+
+	"github.com/goqmp/qmp/internal/proto"
 )
 
 // Img runs qemu-img, which has to succeed, and returns what it wrote.
@@ -35,7 +36,7 @@ func (it *Test) imgJSON(v any, ok []int, command string, args ...string) Result 
 	if !slices.Contains(ok, result.ExitCode) {
 		it.mustBeOK(imgProgram, result)
 	}
-	if err := json.Unmarshal([]byte(result.stdout), v); err != nil {
+	if err := proto.Unmarshal([]byte(result.stdout), v); err != nil {
 		it.fail("qemu-img: no JSON: "+err.Error(), "command", quote(result.Command), "output", result.Output)
 	}
 	return result
@@ -61,9 +62,9 @@ func (it *Test) ImgCreate(path, size string, options ...string) {
 // ImgInfo returns what qemu-img info tells of an image, as an object.
 func (it *Test) ImgInfo(path string, options ...string) Dict {
 	it.Helper()
-	var info json.RawMessage
+	var info Dict
 	it.imgJSON(&info, []int{0}, "info", append(options, path)...)
-	return it.decodeObject(info)
+	return info
 }
 
 // ImgInfoLog logs what qemu-img info tells of an image, without what differs from

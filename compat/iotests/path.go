@@ -1,7 +1,6 @@
 package iotests
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -126,14 +125,15 @@ func excerpt(v any) string {
 	return text
 }
 
-// Get returns what is at a path, as a T: an integer, a text, a struct with json
-// tags. It fails the test if the path leads nowhere, or to something else.
+// Get returns what is at a path, as a T: an integer, a text, a struct, filled by
+// the rule of [async.Call]. It fails the test if the path leads nowhere, or to
+// something else.
 func Get[T any](it *Test, v any, path string) T {
 	it.Helper()
 	var out T
 	found, err := Lookup(v, path)
 	if err == nil {
-		err = json.Unmarshal([]byte(FormatJSON(found)), &out)
+		err = proto.Unmarshal([]byte(FormatJSON(found)), &out)
 	}
 	if err != nil {
 		it.fail(fmt.Sprintf("%T at %q: %v", out, path, err), "in", FormatJSON(v))
@@ -201,11 +201,10 @@ func (it *Test) AssertJSONFilename(filename string, want any) {
 	if !ok {
 		it.fail("no file name with json: in front", "got", filename, "want", FormatJSON(want))
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal([]byte(text), &raw); err != nil {
-		it.fail("no JSON in the file name: "+err.Error(), "got", filename, "want", FormatJSON(want))
+	var got Dict
+	if err := proto.Unmarshal([]byte(text), &got); err != nil {
+		it.fail("no JSON object in the file name: "+err.Error(), "got", filename, "want", FormatJSON(want))
 	}
-	got := it.decodeObject(raw)
 	if !Equal(FlattenQMP(got), FlattenQMP(want)) {
 		it.fail("the file name describes another node than wanted",
 			"got", FormatJSON(FlattenQMP(got)), "want", FormatJSON(FlattenQMP(want)))
@@ -218,15 +217,4 @@ func (it *Test) AssertEqual(what string, got, want any) {
 	if !Equal(got, want) {
 		it.fail(what+": not what was wanted", "got", FormatJSON(got), "want", FormatJSON(want))
 	}
-}
-
-// decodeObject decodes an object that a tool wrote, numbers exact.
-func (it *Test) decodeObject(raw json.RawMessage) Dict {
-	it.Helper()
-	v, err := proto.Decode(raw)
-	obj, ok := v.(Dict)
-	if err != nil || !ok {
-		it.fail("no object", "got", string(raw))
-	}
-	return obj
 }

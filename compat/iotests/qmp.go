@@ -57,7 +57,7 @@ func (vm *VM) CmdError(cmd string, args any) *async.ExecuteError {
 	return refused
 }
 
-// CmdInto is Cmd with the value decoded into a T.
+// CmdInto is Cmd with the value decoded into a T, by the rule of [async.Call].
 func CmdInto[T any](vm *VM, cmd string, args any) T {
 	vm.it.Helper()
 	return Get[T](vm.it, Dict{"return": vm.Cmd(cmd, args)}, "return")

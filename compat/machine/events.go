@@ -99,7 +99,7 @@ type event struct {
 // object returns the whole event as a Go value.
 func (ev *event) object() map[string]any {
 	ev.once.Do(func() {
-		obj, err := decodeObject(ev.Raw)
+		obj, err := ev.Event.Object()
 		if err != nil {
 			// A number of thousands of digits somewhere inside. No caller can do
 			// anything about it; the name is still true.

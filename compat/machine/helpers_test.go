@@ -99,11 +99,11 @@ func withEvents(t *testing.T, events ...[]json.RawMessage) *Machine {
 	m := New("none", nil)
 	m.events.reset()
 	for _, raw := range slices.Concat(events...) {
-		var ev struct{ Event string }
-		if err := json.Unmarshal(raw, &ev); err != nil {
+		ev, err := async.ParseEvent(raw)
+		if err != nil {
 			t.Fatal(err)
 		}
-		m.events.put(async.Event{Name: ev.Event, Raw: raw})
+		m.events.put(ev)
 	}
 	return m
 }

@@ -62,10 +62,11 @@ func normalize(v any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	obj, err := decodeObject(raw)
+	decoded, err := proto.Decode(raw)
 	if err != nil {
 		return nil, err
 	}
+	obj, _ := decoded.(map[string]any)
 	return keepFloats(obj["v"], v), nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/proto"
 )
 
 // Args are arguments in the way of iotests, where a name stands for one with
@@ -56,32 +55,30 @@ func convert(args any) any {
 // A process that has ended gives a [*ProcessEndedError] around what the call
 // met; no process [ErrNotRunning]. Other errors are those of [async.Client.Do].
 func (m *Machine) QMP(ctx context.Context, cmd string, args any) (map[string]any, error) {
-	reply, err := m.do(ctx, async.Command{Name: cmd, Args: convert(args), TakesUnattributed: true})
+	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesUnattributed: true})
 	if err != nil {
 		return nil, err
 	}
-	obj, err := decodeObject(reply.Raw())
+	obj, err := reply.Object()
 	if err != nil {
-		return nil, fmt.Errorf("machine %s: the reply to %s: %w", m.opts.Name, cmd, err)
+		return nil, fmt.Errorf("machine %s: %w", m.opts.Name, err)
 	}
-	delete(obj, "id") // the engine's
 	return obj, nil
 }
 
 // Command is QMP with the value of the reply's return member as its result, and
 // an error reply as an [*async.ExecuteError].
 func (m *Machine) Command(ctx context.Context, cmd string, args any) (any, error) {
-	reply, err := m.do(ctx, async.Command{Name: cmd, Args: convert(args), TakesUnattributed: true})
+	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesUnattributed: true})
 	if err != nil {
 		return nil, err
 	}
-	raw, err := reply.Value()
-	if err != nil {
+	if err := reply.Err(); err != nil {
 		return nil, err
 	}
-	v, err := decode(raw)
-	if err != nil {
-		return nil, fmt.Errorf("machine %s: the reply to %s: %w", m.opts.Name, cmd, err)
+	var v any
+	if err := reply.Decode(&v); err != nil {
+		return nil, fmt.Errorf("machine %s: %w", m.opts.Name, err)
 	}
 	return v, nil
 }
@@ -90,7 +87,7 @@ func (m *Machine) Command(ctx context.Context, cmd string, args any) (any, error
 // it: the descriptor travels with the command getfd. f stays the caller's; the
 // process closes its own at closefd. Errors are those of Command.
 func (m *Machine) SendFD(ctx context.Context, f *os.File, name string) error {
-	reply, err := m.do(ctx, async.Command{Name: "getfd", Args: Args{"fdname": name}, Files: []*os.File{f}})
+	reply, err := m.Do(ctx, async.Command{Name: "getfd", Args: Args{"fdname": name}, Files: []*os.File{f}})
 	if err != nil {
 		return err
 	}
@@ -107,7 +104,7 @@ func (m *Machine) PassFD(ctx context.Context, f *os.File, opaque string) (string
 	if opaque != "" {
 		args["opaque"] = opaque
 	}
-	reply, err := m.do(ctx, async.Command{Name: "add-fd", Args: convert(args), Files: []*os.File{f}})
+	reply, err := m.Do(ctx, async.Command{Name: "add-fd", Args: args, Files: []*os.File{f}})
 	if err != nil {
 		return "", err
 	}
@@ -120,8 +117,14 @@ func (m *Machine) PassFD(ctx context.Context, f *os.File, opaque string) (string
 	return fmt.Sprintf("/dev/fdset/%d", added.Set), nil
 }
 
-// do executes cmd, and notes a quit.
-func (m *Machine) do(ctx context.Context, cmd async.Command) (async.Reply, error) {
+var _ async.Caller = (*Machine)(nil)
+
+// Do executes cmd and returns the whole reply, so that a Machine is an
+// [async.Caller]: async.Call[T](ctx, m, ...) fills a T. An error reply is not an
+// error here: [async.Reply.Err] makes one of it. cmd.Args may be [Args]. Errors are
+// those of [Machine.QMP].
+func (m *Machine) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
+	cmd.Args = convert(cmd.Args)
 	if m.opts.Monitor == MonitorNone {
 		return async.Reply{}, fmt.Errorf("machine %s: %s: %w", m.opts.Name, cmd.Name, errNoMonitor)
 	}
@@ -168,21 +171,4 @@ func (m *Machine) explain(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("machine %s: %s: the process is there, but not its monitor's connection: %w", m.opts.Name, what, err)
 	}
 	return &ProcessEndedError{Machine: m.opts.Name, Call: what, Exit: p.exit, Output: m.output(outputSize), Err: err}
-}
-
-// decode returns the Go value of validated JSON.
-func decode(raw []byte) (any, error) {
-	v, err := proto.Decode(raw)
-	var frame *proto.FrameError
-	if errors.As(err, &frame) {
-		return nil, &async.MessageError{Reason: async.BadNumber, Limit: frame.Limit, Err: frame}
-	}
-	return v, err
-}
-
-// decodeObject is decode for what is known to be an object.
-func decodeObject(raw []byte) (map[string]any, error) {
-	v, err := decode(raw)
-	obj, _ := v.(map[string]any)
-	return obj, err
 }

@@ -46,6 +46,19 @@ func TestCommands(t *testing.T) {
 	if _, err = m.QMP(ctx, "x", map[string]any{"x": math.NaN()}); err == nil {
 		t.Error("NaN is sent")
 	}
+	// A Machine is a Caller, whose arguments may be Args and whose calls fill a T.
+	type status struct {
+		Status  string
+		Running any
+	}
+	got, err := async.Call[status](ctx, m, "query-status", machine.Args{})
+	if err != nil || got != (status{"running", true}) {
+		t.Errorf("Call: %+v, %v", got, err)
+	}
+	raw, err := m.Do(ctx, async.Command{Name: "emit", Args: machine.Args{"a_b": 1, "names": []string{}}})
+	must(t, err)
+	must(t, raw.Err())
+
 	short, cancel := context.WithTimeoutCause(ctx, -1, errors.New("enough"))
 	defer cancel()
 	_, err = m.Command(short, "query-status", nil)

@@ -6,6 +6,9 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // BenchmarkNext frames a message and cuts it up. Beside it, in the same run,
@@ -116,6 +119,49 @@ func BenchmarkSend(b *testing.B) {
 				}
 				buf = AppendCommand(buf[:0], "block_resize", false, obj, Number(7))
 				if err := CheckSend(buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkUnmarshal decodes a reply. Beside it, in the same run, stands what
+// package json takes without the rule about names and exact integers.
+func BenchmarkUnmarshal(b *testing.B) {
+	row := `{"iops_rd": 0, "detect_zeroes": "off", "image": {"virtual-size": 1073741824, "filename": "/tmp/disk.img", "format": "qcow2", "actual-size": 9007199254740993, "dirty-flag": false}, "ro": false, "node-name": "disk0", "backing_file_depth": 0, "drv": "qcow2", "iops": 0, "bps_wr": 0, "write_threshold": 0, "encrypted": false, "bps": 0, "bps_rd": 0, "cache": {"no-flush": false, "direct": false, "writeback": true}, "file": "/tmp/disk.img"}`
+	raw := []byte("[" + strings.Repeat(row+", ", 19) + row + "]")
+	type node struct {
+		NodeName string `json:"node-name"`
+		File     string `json:"file"`
+		Image    struct {
+			VirtualSize int64 `json:"virtual-size"`
+			ActualSize  int64 `json:"actual-size"`
+		} `json:"image"`
+	}
+	plain := json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for _, bm := range []struct {
+		name   string
+		target func() any
+	}{
+		{"struct", func() any { return new([]node) }},
+		{"any", func() any { return new(any) }},
+		{"maps", func() any { return new([]map[string]any) }},
+	} {
+		b.Run(bm.name+"/proto", func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := Unmarshal(raw, bm.target()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(bm.name+"/json", func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := json.Unmarshal(raw, bm.target(), plain); err != nil {
 					b.Fatal(err)
 				}
 			}
