@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/proto"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -70,19 +69,6 @@ func (c *Command) TakeFiles() []*os.File {
 	files := socket.Files(c.fds)
 	c.fds = nil
 	return files
-}
-
-// Decode stores the arguments in v, a pointer, by the rule of async.Call. Without
-// arguments it leaves v alone. Its error is the reply that QEMU would send for
-// arguments that do not fit.
-func (c *Command) Decode(v any) error {
-	if c.Arguments == nil {
-		return nil
-	}
-	if err := proto.Unmarshal(c.Arguments, v); err != nil {
-		return &Error{Class: GenericError, Desc: err.Error()}
-	}
-	return nil
 }
 
 // The classes of errors that the machine itself uses.

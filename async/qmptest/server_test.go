@@ -193,6 +193,10 @@ func TestHandle(t *testing.T) {
 		}
 		return args.A + args.B, nil
 	})
+	s.Handle("nested", func(_ context.Context, cmd *Command) (any, error) {
+		var args struct{ List []struct{ AFlag *bool } }
+		return nil, cmd.Decode(&args)
+	})
 	s.Handle("event", func(_ context.Context, cmd *Command) (any, error) {
 		return nil, cmd.Server.Emit("FROM_HANDLER", map[string]any{"é": 1})
 	})
@@ -208,7 +212,9 @@ func TestHandle(t *testing.T) {
 	for _, e := range []exchange{
 		{`{"execute":"add","arguments":{"a":2,"b":3},"id":1}`, []string{`{"return": 5, "id": 1}`}},
 		{`{"execute":"add"}`, []string{`{"return": 0}`}},
-		{`{"execute":"add","arguments":{"a":"x"}}`, []string{`{"error": {"class": "GenericError", "desc": "json: cannot unmarshal string into Go struct field .A of type int"}}`}},
+		{`{"execute":"nested","arguments":{"list":[{"a-flag":true},{"a-flag":1}]}}`, []string{`{"error": {"class": "GenericError", "desc": "Invalid parameter type for 'list[1].a-flag', expected: boolean"}}`}},
+		{`{"execute":"nested","arguments":{"list":{}}}`, []string{`{"error": {"class": "GenericError", "desc": "Invalid parameter type for 'list', expected: array"}}`}},
+		{`{"execute":"add","arguments":{"a":"x"}}`, []string{`{"error": {"class": "GenericError", "desc": "Invalid parameter type for 'a', expected: integer"}}`}},
 		{`{"execute":"event","id":2}`, []string{`{"timestamp": T, "event": "FROM_HANDLER", "data": {"\u00E9": 1}}`, `{"return": {}, "id": 2}`}},
 		{`{"execute":"not-active","id":3}`, []string{`{"id": 3, "error": {"class": "DeviceNotActive", "desc": "it sleeps"}}`}},
 		{`{"execute":"fail"}`, []string{`{"error": {"class": "GenericError", "desc": "on fire"}}`}},
