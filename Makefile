@@ -52,7 +52,7 @@ cover: qemu guest ## run every test without the race detector, for the coverage;
 	@scripts/cover.sh coverage.out
 
 .PHONY: lint
-lint: ## check format, vet, staticcheck, layers, module files and other systems' builds
+lint: ## check format, vet, staticcheck, layers, exported API, module files and other systems' builds
 	@scripts/lint.sh
 
 .PHONY: fuzz

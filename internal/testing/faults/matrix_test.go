@@ -95,7 +95,7 @@ func TestMatrix(t *testing.T) {
 	if t.Failed() || missing(rows) {
 		return // the page keeps what the last whole run has seen
 	}
-	holdPage(t, rows)
+	holdPage(t, page, rows, *update)
 }
 
 // descriptors counts those that this process has open, where the system lists

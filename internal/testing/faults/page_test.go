@@ -1,7 +1,10 @@
 package faults
 
 import (
+	"flag"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -12,8 +15,11 @@ const (
 	end   = "<!-- The end of the matrix. -->\n"
 )
 
-// holdPage compares the page's matrix with what the run has seen.
-func holdPage(t *testing.T, rows []*row) {
+var update = flag.Bool("update", false, "write the table of docs/guarantees.md from what this run sees")
+
+// holdPage compares the page's matrix with what the run has seen. With update it
+// writes the matrix instead.
+func holdPage(t testing.TB, page string, rows []*row, update bool) {
 	t.Helper()
 	b, err := os.ReadFile(page)
 	if err != nil {
@@ -25,11 +31,68 @@ func holdPage(t *testing.T, rows []*row) {
 		t.Fatalf("%s has no place for the matrix, which is between these lines:\n%s%s", page, begin, end)
 	}
 	want := before + begin + "\n" + table(rows) + "\n" + end + after
-	if string(b) == want {
-		return
+	switch {
+	case string(b) == want:
+	case update:
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("the table in docs/guarantees.md is not what this run has seen:\n%sIf that is meant: go test ./internal/testing/faults -update", changed(string(b), want))
 	}
-	if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+}
+
+// changed returns the lines that only one of two pages has.
+func changed(before, after string) string {
+	var b strings.Builder
+	for line := range strings.Lines(before) {
+		if !strings.Contains(after, line) {
+			b.WriteString("- " + line)
+		}
+	}
+	for line := range strings.Lines(after) {
+		if !strings.Contains(before, line) {
+			b.WriteString("+ " + line)
+		}
+	}
+	return b.String()
+}
+
+// recorder stands for a test, and keeps what it fails with.
+type recorder struct {
+	testing.TB // what is not overridden below
+	failure    string
+}
+
+func (r *recorder) Helper()                           {}
+func (r *recorder) Errorf(format string, args ...any) { r.failure += fmt.Sprintf(format, args...) }
+
+// A run changes the page only where it is told to.
+func TestPageIsWrittenByUpdateOnly(t *testing.T) {
+	rows := []*row{{fault: &fault{rule: "E1", what: "a fault"}}}
+	before := "above\n" + begin + "\nold\n" + end + "below\n"
+	path := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Error("the matrix in docs/guarantees.md was not what this run has seen, and has been written anew: look at the difference, and commit it")
+	r := &recorder{TB: t}
+	holdPage(r, path, rows, false)
+	b, err := os.ReadFile(path)
+	if string(b) != before || err != nil {
+		t.Errorf("the page has been changed to %q, %v", b, err)
+	}
+	if !strings.Contains(r.failure, "- old\n") || !strings.Contains(r.failure, "+ | E1 | a fault |") || !strings.HasSuffix(r.failure, " -update") {
+		t.Errorf("the test fails with %q", r.failure)
+	}
+
+	r.failure = ""
+	holdPage(r, path, rows, true)
+	holdPage(r, path, rows, false)
+	b, err = os.ReadFile(path)
+	if text := string(b); !strings.HasPrefix(text, "above\n") || !strings.HasSuffix(text, "below\n") || strings.Contains(text, "old") || err != nil {
+		t.Errorf("the page has been changed to %q, %v", b, err)
+	}
+	if r.failure != "" {
+		t.Errorf("the test fails with %q", r.failure)
+	}
 }

@@ -54,6 +54,8 @@ const (
 // adds it here; whoever adds a module says why in the commit.
 var rooms = []room{
 	{dir: "internal/testing/layers", floor: 0, forTests: true},
+	{dir: "internal/testing/api", floor: 0, forTests: true},
+	{dir: ".", floor: 0},
 
 	// What a context ended with.
 	{dir: "internal/contexts", floor: 0},
