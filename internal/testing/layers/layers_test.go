@@ -54,7 +54,9 @@ const (
 // adds it here; whoever adds a module says why in the commit.
 var rooms = []room{
 	{dir: "internal/testing/layers", floor: 0, forTests: true},
+	// The exported names of each package.
 	{dir: "internal/testing/api", floor: 0, forTests: true},
+	// Maps the packages in its comment, and imports none.
 	{dir: ".", floor: 0},
 
 	// What a context ended with.
@@ -387,7 +389,8 @@ func TestCheckFindsFaults(t *testing.T) {
 		{"a socket in a test there", "internal/proto/a_test.go", imports("net"), ""},
 
 		{"an unknown folder", "async/ws/a.go", "package ws", "async/ws: a package that has no floor yet: add it to rooms in internal/testing/layers/layers_test.go"},
-		{"an unknown folder at the top", "a.go", "package qmp", "no floor yet"},
+		{"an unknown folder at the top", "ws/a.go", "package ws", "no floor yet"},
+		{"the map imports a package", "doc.go", our("legacy"), ". imports legacy: that is upwards"},
 		{"an unknown target", "cmd/x/a.go", our("async/ws"), "no floor yet"},
 		{"a file of no package", "scripts/a.go", "// Words.\n\n//go:build ignore\n\npackage main", ""},
 		{"such words too late", "scripts/a.go", "package main\n\n//go:build ignore\n", "no floor yet"},
