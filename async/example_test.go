@@ -12,9 +12,11 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// machine starts the simulated machine that the examples talk to. Against a
-// real one, the address is what stands in QEMU's -qmp option.
-func machine() (addr string, stop func()) {
+// machine starts the machine that an example talks to: a simulated one, or QEMU
+// where a test says so. Its address is what stands in QEMU's -qmp option.
+var machine = simulated
+
+func simulated() (addr string, stop func()) {
 	s, err := qmptest.NewServer(nil)
 	if err != nil {
 		log.Fatal(err)
@@ -118,42 +120,6 @@ func ExampleEventListener_All() {
 	// SHUTDOWN
 	// ended: EOF
 	// true IDLE
-}
-
-// A service follows a machine through its deaths with one client and one listener,
-// connection after connection. Events that come early in the next one are in the
-// queue by the time it is read.
-func ExampleClient_Connect_again() {
-	first, stopFirst := machine()
-	defer stopFirst()
-	second, stopSecond := machine()
-	defer stopSecond()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c := async.New(&async.Options{Backoff: async.Every(50 * time.Millisecond)})
-	defer c.Close()
-	events := c.NewListener(nil)
-	defer events.Close()
-	for _, addr := range []string{first, second} { // a service has one, and no end
-		if err := c.Connect(ctx, addr); err != nil {
-			log.Fatal(err) // or wait a while, and try again
-		}
-		if _, err := c.Execute(ctx, "quit", nil); err != nil { // stands for the machine's death
-			log.Fatal(err)
-		}
-		for ev, err := range events.All(ctx) {
-			if err != nil {
-				break // the connection has ended, or ctx
-			}
-			fmt.Println(ev.Name)
-		}
-		fmt.Println("ended:", c.Disconnect(ctx)) // and the client is idle again
-	}
-	// Output:
-	// SHUTDOWN
-	// ended: EOF
-	// SHUTDOWN
-	// ended: EOF
 }
 
 // A machine that was just started may not listen yet: Backoff says how to wait

@@ -13,9 +13,11 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// machine starts the simulated machine that the examples talk to. Against a real
-// one, the address is what stands in QEMU's -qmp option.
-func machine() (addr string, stop func()) {
+// machine starts the machine that an example talks to: a simulated one, or QEMU
+// where a test says so. Its address is what stands in QEMU's -qmp option.
+var machine = simulated
+
+func simulated() (addr string, stop func()) {
 	s, err := qmptest.NewServer(nil)
 	if err != nil {
 		log.Fatal(err)

@@ -68,14 +68,14 @@ func TestWritten(t *testing.T) {
 }
 
 func TestScript(t *testing.T) {
-	addr := qemu(t)
+	addr := qemutest.Monitor(t)
 	if got := printed(t, func() error { return script(addr) }); got != "STOP\n" {
 		t.Errorf("it printed %q", got)
 	}
 }
 
 func TestService(t *testing.T) {
-	addr := qemu(t)
+	addr := qemutest.Monitor(t)
 	got := printed(t, func() error { return service(qemutest.Context(t), addr) })
 	if !regexp.MustCompile(`^STOP 20\d\d-\d\d-\d\d .*\n$`).MatchString(got) {
 		t.Errorf("it printed %q", got)

@@ -14,9 +14,11 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// machine starts the simulated machine that the examples talk to. Against a real
-// one, the address is what stands in QEMU's -qmp option.
-func machine() (addr string, stop func()) {
+// machine starts the machine that an example talks to: a simulated one, or QEMU
+// where a test says so. Its address is what stands in QEMU's -qmp option.
+var machine = simulated
+
+func simulated() (addr string, stop func()) {
 	s, err := qmptest.NewServer(&qmptest.Options{Name: "vm1"})
 	if err != nil {
 		log.Fatal(err)

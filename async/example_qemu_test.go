@@ -1,0 +1,21 @@
+package async_test
+
+import (
+	"testing"
+
+	"github.com/goqmp/qmp/internal/testing/qemutest"
+)
+
+// The examples print with a real QEMU what they say.
+func TestExamples_QEMU(t *testing.T) {
+	defer func(usual func() (string, func())) { machine = usual }(machine)
+	machine = func() (string, func()) { return qemutest.Monitor(t), func() {} }
+	qemutest.Examples(t, map[string]func(){
+		"Example":                     Example,
+		"ExampleCall":                 ExampleCall,
+		"ExampleClient_Execute":       ExampleClient_Execute,
+		"ExampleClient_Connect_again": ExampleClient_Connect_again,
+		"ExampleEventListener_All":    ExampleEventListener_All,
+		"ExampleOptions_backoff":      ExampleOptions_backoff,
+	}, nil)
+}

@@ -1,0 +1,17 @@
+package compat_test
+
+import (
+	"testing"
+
+	"github.com/goqmp/qmp/internal/testing/qemutest"
+)
+
+// The examples print with a real QEMU what they say.
+func TestExamples_QEMU(t *testing.T) {
+	defer func(usual func() (string, func())) { machine = usual }(machine)
+	machine = func() (string, func()) { return qemutest.Monitor(t), func() {} }
+	qemutest.Examples(t, map[string]func(){
+		"Example":           Example,
+		"Example_migration": Example_migration,
+	}, nil)
+}
