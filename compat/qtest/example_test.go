@@ -11,8 +11,11 @@ import (
 	"github.com/goqmp/qmp/compat/qtest"
 )
 
-// pretend plays QEMU for the examples.
-func pretend() net.Conn {
+// pretend returns what an example talks to: something that plays QEMU, or QEMU
+// where a test says so.
+var pretend = pretended
+
+func pretended() net.Conn {
 	conn, qemu := net.Pipe()
 	answers := map[string]string{
 		"irq_intercept_in ioapic": "OK",
