@@ -67,7 +67,10 @@
 //     that is pending then ends with an [ExecInterruptedError], and one that
 //     comes later with a [StateError], whose Cause says why: handle both.
 //   - [EventListener.Next] and [EventListener.All] do not wait for the next
-//     connection. Range over All again behind the next Connect.
+//     connection. Range over All again after the next Connect. A listener that
+//     was not read to its end still has the notice that the last connection has
+//     ended: make one for each connection, as the example of Connect does, before
+//     Connect. An [OverflowError] is not the end.
 //   - QEMU serves one client at a time on a monitor and lets a second one
 //     connect and wait: a greeting that does not come is a client elsewhere.
 //   - An unbounded listener that nobody reads keeps everything. Close it, or set

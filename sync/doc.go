@@ -60,4 +60,7 @@
 //     collected the cause. Behind a quit that was answered, that is io.EOF.
 //   - WaitEvent throws away the events in front of the one it returns. Where two
 //     goroutines wait for different events, give each a listener.
+//   - After a connection that ended by itself, WaitEvent on the next one first
+//     returns why the last one ended, unless that was read. A listener for each
+//     connection, as in the example of Connect, does not have it.
 package qmpsync
