@@ -27,27 +27,9 @@ type Client struct {
 	lastID atomic.Uint64
 
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
-	state    Runstate
+	stage    *stage     // what the client is doing; written by move alone
 	watchers map[*RunstateWatcher]struct{}
-	attempt  *attempt              // Connect, Listen or Accept under way; nil otherwise
-	listener *listenSocket         // between Listen and the peer's arrival; nil otherwise
-	session  *session              // from Running until its end was collected; nil otherwise
-	unasked  *ExecInterruptedError // how the session ended by itself, until that is collected; nil otherwise
-	ending   *ending               // the Disconnect under way; nil otherwise
-	greeting *Greeting             // of the newest session
-}
-
-// attempt is a Connect, a Listen or an Accept under way.
-type attempt struct {
-	cancel    context.CancelCauseFunc
-	done      chan struct{} // closed when it has come to its end, one way or the other
-	calledOff bool          // by Disconnect: whatever it comes to, the client goes to Idle; guarded by Client.mu
-}
-
-// ending is a Disconnect under way, which others join.
-type ending struct {
-	done chan struct{} // closed when the client is Idle
-	err  error         // set before
+	greeting *Greeting // of the newest session
 }
 
 // New returns a client. nil suits a QEMU monitor. The options are copied.
@@ -76,9 +58,7 @@ func (c *Client) name() string { return c.opts.Nickname }
 // Runstate returns the client's state at this moment. To follow it without
 // missing a change, see [Client.WatchRunstate].
 func (c *Client) Runstate() Runstate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state
+	return c.now().state()
 }
 
 // Greeting returns the server's greeting in the present connection, or in the
@@ -94,25 +74,10 @@ func (c *Client) Greeting() *Greeting {
 // peer's arrival, with the port that the system chose for port 0. It is nil at
 // other times.
 func (c *Client) ListenAddr() net.Addr {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.listener == nil {
-		return nil
+	if at := c.now(); at != nil && at.socket != nil {
+		return at.socket.Addr()
 	}
-	return c.listener.Addr()
-}
-
-// setState makes a transition. orderly says that this side asked for the end.
-// mu is held.
-func (c *Client) setState(to Runstate, orderly bool) {
-	t := Transition{From: c.state, To: to}
-	c.state = to
-	for w := range c.watchers {
-		w.put(t)
-	}
-	for _, l := range c.loadListeners() {
-		l.stateChanged(to, orderly)
-	}
+	return nil
 }
 
 func (c *Client) loadListeners() []*EventListener {
@@ -126,17 +91,17 @@ func (c *Client) storeListeners(ls []*EventListener) { c.listeners.Store(&ls) }
 
 // running returns the session, or the error for a call named op that needs one.
 func (c *Client) running(op string) (*session, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state != Running {
-		return nil, c.stateError(op, Running)
+	at := c.now()
+	if at.what() != running {
+		return nil, c.stateError(op, at, Running)
 	}
-	return c.session, nil
+	return at.session, nil
 }
 
-// stateError is for mu held.
-func (c *Client) stateError(op string, required Runstate) error {
-	return &StateError{Op: op, State: c.state, Required: required, Client: c.name(), Cause: c.unasked.cause()}
+// stateError is the error for a call that found the client at a stage, and needs
+// another state.
+func (c *Client) stateError(op string, at *stage, required Runstate) error {
+	return &StateError{Op: op, State: at.state(), Required: required, Client: c.name(), Cause: at.cause()}
 }
 
 // Execute executes a command and returns the value of the reply's return

@@ -3,7 +3,6 @@ package async
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"time"
 
@@ -62,104 +61,46 @@ func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
 }
 
 func (c *Client) connect(ctx context.Context, addr string, dial func(context.Context) (net.Conn, error), bare bool) error {
-	e := &ConnectError{Op: "connect", Address: addr, Stage: StageConnection, Client: c.name()}
-	if ctx.Err() != nil {
-		e.Err = contextError(ctx)
-		return e
+	a := &attempt{client: c, op: "connect", addr: addr}
+	if err := a.begin(ctx, idle, dialing); err != nil {
+		return err
 	}
-	c.mu.Lock()
-	if c.state != Idle {
-		defer c.mu.Unlock()
-		return c.stateError("connect", Idle)
-	}
-	ctx, a := c.begin(ctx)
-	c.setState(Connecting, false)
-	c.mu.Unlock()
-
-	conn, err := c.dial(ctx, dial, &e.Attempts)
+	conn, err := a.dial(dial)
 	if err != nil {
-		e.Err = err
-		return c.failed(a, e)
+		return a.fail(err)
 	}
-	return c.establish(ctx, a, conn, e, bare)
+	if err := a.advance(&stage{doing: handshaking}); err != nil {
+		conn.Close()
+		return a.fail(err)
+	}
+	return a.establish(conn, bare)
 }
 
-// begin notes an attempt, so that Disconnect can end it. mu is held.
-func (c *Client) begin(ctx context.Context) (context.Context, *attempt) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	c.attempt = &attempt{cancel: cancel, done: make(chan struct{})}
-	return ctx, c.attempt
-}
-
-// establish makes a session over conn and ends the attempt either way.
-func (c *Client) establish(ctx context.Context, a *attempt, conn net.Conn, e *ConnectError, bare bool) error {
-	e.Stage = StageSession
-	s := newSession(c, conn, bare)
-	g, err := s.handshake(ctx)
+// establish makes a session over conn, and ends the attempt either way. The client
+// is handshaking.
+func (a *attempt) establish(conn net.Conn, bare bool) error {
+	a.reached = StageSession
+	s := newSession(a.client, conn, bare)
+	err := s.handshake(a.ctx)
 	if err == nil {
-		err = c.adopt(s, a, g)
+		err = a.advance(&stage{doing: running, session: s})
 	}
 	if err != nil {
 		s.end(err, nil)
 		s.wg.Wait()
-		e.Err = err
-		return c.failed(a, e)
+		return a.fail(err)
 	}
 	s.log.Debug("qmp: connected")
 	return nil
 }
 
-// adopt makes s the client's session, unless the attempt has been called off
-// or s has ended meanwhile.
-func (c *Client) adopt(s *session, a *attempt, g *Greeting) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a.calledOff {
-		return ErrClosed
-	}
-	s.mu.Lock()
-	ended := s.ended
-	s.mu.Unlock()
-	if ended {
-		return s.whyHandshakeEnded()
-	}
-	c.session, c.greeting = s, g
-	c.setState(Running, false)
-	c.endAttempt(a)
-	return nil
-}
-
-// failed rolls an attempt back to Idle.
-func (c *Client) failed(a *attempt, err error) error {
-	c.mu.Lock()
-	level := slog.LevelError
-	if a.calledOff {
-		level = slog.LevelInfo
-	}
-	c.mu.Unlock()
-	c.logger().Log(context.Background(), level, "qmp: no connection", "error", err)
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.setState(Disconnecting, a.calledOff)
-	c.setState(Idle, a.calledOff)
-	c.endAttempt(a)
-	return err
-}
-
-// endAttempt lets go of the attempt. mu is held.
-func (c *Client) endAttempt(a *attempt) {
-	a.cancel(nil)
-	c.attempt = nil
-	close(a.done)
-}
-
 // dial dials, again and again if the policy says so.
-func (c *Client) dial(ctx context.Context, dial func(context.Context) (net.Conn, error), attempts *int) (net.Conn, error) {
+func (a *attempt) dial(dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	c, ctx := a.client, a.ctx
 	var conn net.Conn
 	var last error
 	once := func() error {
-		*attempts++
+		a.dials++
 		var err error
 		conn, err = dial(ctx)
 		if conn == nil && err == nil {

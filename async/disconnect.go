@@ -30,70 +30,68 @@ func (c *Client) Close() error {
 }
 
 func (c *Client) disconnect(ctx context.Context, hard bool) error {
-	c.mu.Lock()
-	switch {
-	case c.ending != nil:
-		e, s := c.ending, c.session
-		c.mu.Unlock()
-		return c.join(ctx, e, s, hard)
-	case c.attempt != nil:
-		a := c.attempt
-		a.calledOff = true
-		c.mu.Unlock()
-		a.cancel(ErrClosed)
-		<-a.done
-		return nil
-	case c.listener != nil:
-		defer c.mu.Unlock()
-		err := c.stopListening()
-		c.setState(Disconnecting, true)
-		c.setState(Idle, true)
-		return err
-	case c.session == nil:
-		c.mu.Unlock()
-		return nil
+	for {
+		at := c.now()
+		switch at.what() {
+		case idle:
+			return nil
+		case closing:
+			return at.join(ctx, hard)
+		}
+		end := at.newClosing(at.doing != lost)
+		if c.move(at, end) {
+			return c.finish(ctx, at, end, hard)
+		}
+		// The client has just moved by itself: look again.
 	}
-	s := c.session
-	e := &ending{done: make(chan struct{})}
-	c.ending = e
-	orderly := c.state == Running
-	if orderly {
-		c.setState(Disconnecting, true)
-	}
-	c.mu.Unlock()
+}
 
-	s.stopSending()
-	s.endOrderly(ctx, hard)
-	s.wg.Wait()
-
-	s.mu.Lock()
-	e.err = s.report
-	quit := s.quit
-	s.mu.Unlock()
-	if orderly {
-		c.logEnd(e.err, quit)
+// finish ends what the client was at, and moves it from end to idle.
+func (c *Client) finish(ctx context.Context, at, end *stage, hard bool) error {
+	switch at.doing {
+	case listening:
+		end.err = at.socket.Close()
+	case running, lost:
+		end.err = at.session.close(ctx, hard)
+		if at.doing == running {
+			c.logEnd(end.err, at.session)
+		}
+	default: // an attempt, which moves to idle when it has given up
+		at.cancel(ErrClosed)
+		<-end.left
+		return nil
 	}
-	c.mu.Lock()
-	c.session, c.ending, c.unasked = nil, nil, nil
-	c.setState(Idle, orderly)
-	c.mu.Unlock()
-	close(e.done)
-	return e.err
+	c.move(end, nil)
+	return end.err
 }
 
 // join waits for an end that somebody else is busy with, and hurries it where
-// this caller is in more of a hurry.
-func (c *Client) join(ctx context.Context, e *ending, s *session, hard bool) error {
+// this caller is in more of a hurry. s is closing.
+func (s *stage) join(ctx context.Context, hard bool) error {
+	if s.session == nil {
+		<-s.left
+		return s.err
+	}
 	if !hard {
 		select {
-		case <-e.done:
-			return e.err
+		case <-s.left:
+			return s.err
 		case <-ctx.Done():
 		}
 	}
+	s.session.endOrderly(ctx, hard)
+	<-s.left
+	return s.err
+}
+
+// close ends s, and returns why it ended when nothing of it is left.
+func (s *session) close(ctx context.Context, hard bool) error {
+	s.stopSending()
 	s.endOrderly(ctx, hard)
-	<-e.done
-	return e.err
+	s.wg.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.report
 }
 
 // endOrderly ends s when the message being written is finished, or at once if
@@ -131,26 +129,24 @@ func (s *session) endOrderly(ctx context.Context, hard bool) {
 
 // sessionEnded learns from s that it has ended.
 func (c *Client) sessionEnded(s *session) {
-	c.mu.Lock()
-	if c.session != s || c.state != Running {
-		c.mu.Unlock()
+	at := c.now()
+	if at.what() != running || at.session != s {
 		return // a failed handshake, or an end that was asked for
 	}
 	s.mu.Lock()
-	cause, quit := s.report, s.quit
+	cause := s.report
 	s.mu.Unlock()
-	c.unasked = &ExecInterruptedError{Client: c.name(), Err: cause}
-	for _, l := range c.loadListeners() {
-		l.connectionEnded(c.unasked)
+	if c.move(at, &stage{doing: lost, session: s, lost: &ExecInterruptedError{Client: c.name(), Err: cause}}) {
+		c.logEnd(cause, s)
 	}
-	c.setState(Disconnecting, false)
-	c.mu.Unlock()
-	c.logEnd(cause, quit)
 }
 
-// logEnd logs the end of a session, once. That the peer hangs up behind the
+// logEnd logs the end of s, once. That the peer hangs up behind the
 // reply to quit is in order.
-func (c *Client) logEnd(err error, quit bool) {
+func (c *Client) logEnd(err error, s *session) {
+	s.mu.Lock()
+	quit := s.quit
+	s.mu.Unlock()
 	switch {
 	case err == nil, quit && errors.Is(err, io.EOF):
 		c.logger().Info("qmp: disconnected")

@@ -1,7 +1,10 @@
 package async
 
 import (
+	"fmt"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/goqmp/qmp/internal/socket"
@@ -20,9 +23,7 @@ type Books struct {
 // reply may come before the engine knows that its command has gone out. It
 // reports false if there is no connection, or if the right to write is lost.
 func AwaitTurn(c *Client, patience time.Duration) bool {
-	c.mu.Lock()
-	s := c.session
-	c.mu.Unlock()
+	s := sessionOf(c)
 	if s == nil {
 		return false
 	}
@@ -39,9 +40,7 @@ func AwaitTurn(c *Client, patience time.Duration) bool {
 
 // ReadBooks returns the books of c's present connection.
 func ReadBooks(c *Client) (b Books, ok bool) {
-	c.mu.Lock()
-	s := c.session
-	c.mu.Unlock()
+	s := sessionOf(c)
 	if s == nil {
 		return Books{}, false
 	}
@@ -73,9 +72,7 @@ func (g rigged) Interruptible() bool                          { return true }
 
 // RigSender makes c's present connection write with r.
 func RigSender(c *Client, r RiggedSender) {
-	c.mu.Lock()
-	s := c.session
-	c.mu.Unlock()
+	s := sessionOf(c)
 	<-s.turn
 	s.out = rigged{r}
 	s.turn <- struct{}{}
@@ -101,4 +98,74 @@ func (e *lateFileError) As(target any) bool {
 		*bad = &e.FileError
 	}
 	return ok
+}
+
+func sessionOf(c *Client) *session {
+	at := c.now()
+	if at == nil {
+		return nil
+	}
+	return at.session
+}
+
+// The moves of clients, each as "from>to", as the tests made them. A move that is
+// not in the table ends the test run.
+var recorded sync.Map // of *Client to *[]string, whose Client.mu guards it
+
+func init() {
+	checkMove = func(c *Client, from, to activity) {
+		if !slices.Contains(activities[from].next, to) {
+			panic(fmt.Sprintf("a client moves from %v to %v, which is not in the table", from, to))
+		}
+		if moves, ok := recorded.Load(c); ok {
+			moves := moves.(*[]string)
+			*moves = append(*moves, fmt.Sprintf("%v>%v", from, to))
+		}
+	}
+}
+
+// RecordMoves notes the moves of c from now on. read returns them.
+func RecordMoves(c *Client) (read func() []string) {
+	moves := new([]string)
+	recorded.Store(c, moves)
+	return func() []string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		recorded.Delete(c)
+		return slices.Clone(*moves)
+	}
+}
+
+// LegalMoves returns the table of moves: of activities, and of the states that go
+// with them.
+func LegalMoves() (moves []string, transitions []Transition) {
+	for from, a := range activities {
+		for _, to := range a.next {
+			moves = append(moves, fmt.Sprintf("%v>%v", activity(from), to))
+			t := Transition{From: a.state, To: activities[to].state}
+			if t.From != t.To && !slices.Contains(transitions, t) {
+				transitions = append(transitions, t)
+			}
+		}
+	}
+	return moves, transitions
+}
+
+// RigSocket makes beforeClose part of each Close of the socket at which c listens.
+func RigSocket(c *Client, beforeClose func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rigged := *c.stage
+	rigged.socket = riggedSocket{rigged.socket, beforeClose}
+	c.stage = &rigged
+}
+
+type riggedSocket struct {
+	listeningSocket
+	before func()
+}
+
+func (s riggedSocket) Close() error {
+	s.before()
+	return s.listeningSocket.Close()
 }

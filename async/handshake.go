@@ -7,9 +7,9 @@ import (
 )
 
 // handshake waits for the greeting and negotiates capabilities (QMP
-// specification, "Capabilities Negotiation"), bounded by ctx. It returns the
-// greeting, nil if that is skipped. The caller ends the session on an error.
-func (s *session) handshake(ctx context.Context) (*Greeting, error) {
+// specification, "Capabilities Negotiation"), bounded by ctx. It keeps the
+// greeting in s. The caller ends the session on an error.
+func (s *session) handshake(ctx context.Context) error {
 	defer s.hasAsked()
 	opts := &s.client.opts
 	var g *Greeting
@@ -17,15 +17,15 @@ func (s *session) handshake(ctx context.Context) (*Greeting, error) {
 		select {
 		case g = <-s.greeted:
 		case <-ctx.Done():
-			return nil, &GreetingError{Err: fmt.Errorf("%w (is another client connected? QEMU serves one at a time and lets others wait)", contextError(ctx))}
+			return &GreetingError{Err: fmt.Errorf("%w (is another client connected? QEMU serves one at a time and lets others wait)", contextError(ctx))}
 		case <-s.done:
-			return nil, s.whyHandshakeEnded()
+			return s.whyHandshakeEnded()
 		}
 	}
 	if !s.skipNegotiation {
 		oob := g != nil && !opts.NoOOB && slices.Contains(g.Capabilities, "oob")
 		if err := s.negotiate(ctx, oob); err != nil {
-			return nil, err
+			return err
 		}
 		s.mu.Lock()
 		s.oob = oob
@@ -34,9 +34,10 @@ func (s *session) handshake(ctx context.Context) (*Greeting, error) {
 	// What came in the same packet behind the handshake may have ended it already.
 	select {
 	case <-s.done:
-		return nil, s.whyHandshakeEnded()
+		return s.whyHandshakeEnded()
 	default:
-		return g, nil
+		s.greeting = g
+		return nil
 	}
 }
 

@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"net"
 
 	"github.com/goqmp/qmp/internal/socket"
 )
@@ -14,44 +15,21 @@ import (
 // between. A stale socket is replaced; any other file, and a socket at which
 // somebody listens, is an error.
 func (c *Client) Listen(ctx context.Context, addr string) error {
-	a, err := ParseAddress(addr)
+	where, err := ParseAddress(addr)
 	if err != nil {
 		return err
 	}
-	e := &ConnectError{Op: "listen", Address: addr, Stage: StageConnection, Client: c.name()}
-	if ctx.Err() != nil {
-		e.Err = contextError(ctx)
-		return e
+	a := &attempt{client: c, op: "listen", addr: addr}
+	if err := a.begin(ctx, idle, binding); err != nil {
+		return err
 	}
-	c.mu.Lock()
-	if c.state != Idle {
-		defer c.mu.Unlock()
-		return c.stateError("listen", Idle)
-	}
-	ctx, at := c.begin(ctx)
-	c.setState(Connecting, false)
-	c.mu.Unlock()
-
-	ln, err := socket.Listen(ctx, a.Network, a.Name) // not with mu held: to look a host's name up takes its time
-	if err == nil {
-		err = c.adoptListener(&listenSocket{ln, addr}, at)
-	}
+	ln, err := socket.Listen(a.ctx, where.Network, where.Name)
 	if err != nil {
-		e.Err = err
-		return c.failed(at, e)
+		return a.fail(err)
 	}
-	return nil
-}
-
-// adoptListener makes ln the client's, unless the attempt has been called off.
-func (c *Client) adoptListener(ln *listenSocket, a *attempt) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a.calledOff {
-		return collect(ErrClosed, ln.Close())
+	if err := a.advance(&stage{doing: listening, socket: ln}); err != nil {
+		return a.fail(collect(err, ln.Close()))
 	}
-	c.listener = ln
-	c.endAttempt(a)
 	return nil
 }
 
@@ -61,51 +39,33 @@ func (c *Client) adoptListener(ln *listenSocket, a *attempt) error {
 // [*ConnectError], and the client is idle and no longer listens, except that a
 // ctx which has already ended changes nothing.
 func (c *Client) Accept(ctx context.Context) error {
-	e := &ConnectError{Op: "accept", Stage: StageConnection, Client: c.name()}
-	c.mu.Lock()
-	ln := c.listener
-	if ln == nil || c.attempt != nil {
-		defer c.mu.Unlock()
-		return c.stateError("accept", Connecting)
+	a := &attempt{client: c, op: "accept"}
+	if err := a.begin(ctx, listening, accepting); err != nil {
+		return err
 	}
-	e.Address = ln.label
-	if ctx.Err() != nil {
-		defer c.mu.Unlock()
-		e.Err = contextError(ctx)
-		return e
-	}
-	ctx, a := c.begin(ctx)
-	c.mu.Unlock()
-
-	conn, err := ln.Accept(ctx)
-	c.mu.Lock()
-	stopErr := c.stopListening()
-	c.mu.Unlock()
+	ln := a.at.socket
+	conn, err := ln.Accept(a.ctx)
 	if err == nil {
-		err = stopErr
+		err = a.advance(&stage{doing: handshaking})
 	}
-	if ctx.Err() != nil {
-		err = contextError(ctx)
+	if closeErr := ln.Close(); err == nil {
+		err = closeErr
+	}
+	if a.ctx.Err() != nil {
+		err = contextError(a.ctx)
 	}
 	if err != nil {
 		if conn != nil {
 			conn.Close()
 		}
-		e.Err = err
-		return c.failed(a, e)
+		return a.fail(err)
 	}
-	return c.establish(ctx, a, conn, e, false)
+	return a.establish(conn, false)
 }
 
-// stopListening closes and removes the listening socket. mu is held.
-func (c *Client) stopListening() error {
-	ln := c.listener
-	c.listener = nil
-	return ln.Close()
-}
-
-// listenSocket is a listening socket, and its address as the caller gave it.
-type listenSocket struct {
-	*socket.Listener
-	label string
+// A listeningSocket is a [socket.Listener], or what a test puts in its place.
+type listeningSocket interface {
+	Accept(ctx context.Context) (net.Conn, error)
+	Addr() net.Addr
+	Close() error // and removes the socket's file; may be called again
 }

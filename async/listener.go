@@ -73,7 +73,7 @@ func (c *Client) NewListener(opts *ListenerOptions, names ...string) *EventListe
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.state, l.cause = c.state, c.unasked.cause()
+	l.state, l.cause = c.stage.state(), c.stage.cause()
 	c.storeListeners(append(slices.Clone(c.loadListeners()), l))
 	return l
 }

@@ -32,7 +32,8 @@ type session struct {
 	out    socket.Sender
 	log    *slog.Logger
 
-	firstID uint64 // the engine's ids of this session begin here
+	firstID  uint64    // the engine's ids of this session begin here
+	greeting *Greeting // nil if it was skipped; of handshake until the client is running, not written after
 
 	skipGreeting, skipNegotiation bool // as Options has them, or both for ConnectUnnegotiated
 
@@ -264,6 +265,12 @@ func (s *session) end(cause error, beforeDone func()) {
 		beforeDone()
 	}
 	close(s.done)
+}
+
+func (s *session) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
 }
 
 // whyEnded returns the cause for those who wait. done is closed.

@@ -1,0 +1,229 @@
+// Tests of rule E1: the table of moves, and that no move waits for I/O.
+package async_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// Each legal move is made by one of these scenarios, and no other one is made:
+// in any test a move that is not in the table panics.
+func TestE1TheTableOfMoves(t *testing.T) {
+	t.Parallel()
+	scenarios := []struct {
+		name   string
+		moves  string         // the activities, one after another
+		script []qmptest.Step // of the server; nil dials for ever
+		run    func(t *testing.T, c *async.Client)
+	}{
+		{"connect and disconnect", "idle dialing handshaking running closing idle", connected(""), func(t *testing.T, c *async.Client) {
+			connect(t, c)
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		}},
+		{"no connection", "idle dialing closing idle", nil, func(t *testing.T, c *async.Client) {
+			ctx, cancel := context.WithCancel(t.Context())
+			w := c.WatchRunstate()
+			dialing := do(func() error { return c.Connect(ctx, "nobody") })
+			awaitState(t, w, async.Connecting)
+			cancel()
+			wantIs(t, "Connect", <-dialing, context.Canceled)
+		}},
+		{"no handshake", "idle dialing handshaking closing idle", nil, func(t *testing.T, c *async.Client) {
+			client, server := qmptest.Pipe()
+			server.Close()
+			wantIs(t, "Attach", c.Attach(t.Context(), client), io.EOF)
+		}},
+		{"lost", "idle dialing handshaking running lost closing idle", connected("", qmptest.Expect("hang-up"), qmptest.HangUp()), func(t *testing.T, c *async.Client) {
+			w := c.WatchRunstate()
+			connect(t, c)
+			_, err := c.Execute(t.Context(), "hang-up", nil)
+			wantIs(t, "Execute", err, io.EOF)
+			awaitState(t, w, async.Disconnecting)
+			wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF)
+		}},
+		{"no listening socket", "idle binding closing idle", nil, func(t *testing.T, c *async.Client) {
+			wantAs[*async.ConnectError](t, "Listen", c.Listen(t.Context(), filepath.Join(t.TempDir(), "no", "s")))
+		}},
+		{"listen and close", "idle binding listening closing idle", nil, func(t *testing.T, c *async.Client) {
+			wantNil(t, "Listen", c.Listen(t.Context(), socketPath(t)))
+			wantNil(t, "Close", c.Close())
+		}},
+		{"nobody comes", "idle binding listening accepting closing idle", nil, func(t *testing.T, c *async.Client) {
+			wantNil(t, "Listen", c.Listen(t.Context(), socketPath(t)))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			for c.Runstate() != async.Idle { // a context that ends before Accept changes nothing
+				wantIs(t, "Accept", c.Accept(ctx), context.DeadlineExceeded)
+				ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+			}
+		}},
+		{"a peer comes", "idle binding listening accepting handshaking running closing idle", nil, func(t *testing.T, c *async.Client) {
+			path := socketPath(t)
+			wantNil(t, "Listen", c.Listen(t.Context(), path))
+			play(t, qmptest.ScriptOptions{DialTo: path}, connected("")...)
+			wantNil(t, "Accept", c.Accept(t.Context()))
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		}},
+	}
+	legal, _ := async.LegalMoves()
+	made := make(map[string]bool)
+	for _, tt := range scenarios {
+		activities := strings.Fields(tt.moves)
+		for i := 1; i < len(activities); i++ {
+			made[activities[i-1]+">"+activities[i]] = true
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, &async.Options{Dialer: func(ctx context.Context) (net.Conn, error) {
+				if tt.script == nil {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return memory(t, tt.script...).Dial(ctx)
+			}})
+			moves := async.RecordMoves(c)
+			tt.run(t, c)
+			var want []string
+			for i := 1; i < len(activities); i++ {
+				want = append(want, activities[i-1]+">"+activities[i])
+			}
+			if got := moves(); !slices.Equal(got, want) {
+				t.Errorf("moves:\n got %v\nwant %v", got, want)
+			}
+		})
+	}
+	for _, move := range legal {
+		if !made[move] {
+			t.Errorf("no scenario makes the move %s", move)
+		}
+	}
+}
+
+// The table says what the documentation of Runstate draws.
+func TestE1TheTableIsWhatRunstateSays(t *testing.T) {
+	t.Parallel()
+	_, got := async.LegalMoves()
+	want := []async.Transition{
+		{From: async.Idle, To: async.Connecting},
+		{From: async.Connecting, To: async.Running},
+		{From: async.Connecting, To: async.Disconnecting},
+		{From: async.Running, To: async.Disconnecting},
+		{From: async.Disconnecting, To: async.Idle},
+	}
+	if len(got) != len(want) {
+		t.Errorf("transitions: got %v, want %v", got, want)
+	}
+	for _, tr := range want {
+		if !slices.Contains(got, tr) {
+			t.Errorf("the table has no transition from %v to %v", tr.From, tr.To)
+		}
+	}
+}
+
+// While a file or a socket is being opened or closed, however long that takes,
+// all calls that ask about the client return.
+func TestE1NoMoveWaitsForIO(t *testing.T) {
+	t.Parallel()
+	// ask makes those calls, in the middle of what is under test.
+	ask := func(t *testing.T, c *async.Client) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.Runstate()
+			c.ListenAddr()
+			c.Greeting()
+			c.CanSendFiles()
+			c.WatchRunstate().Close()
+			c.NewListener(nil).Close()
+			c.Execute(context.Background(), "query-status", nil)
+			c.Connect(context.Background(), "elsewhere")
+			c.Accept(context.Background())
+		}()
+		select {
+		case <-done:
+		case <-time.After(patience):
+			t.Error("a call waits for what is being opened or closed")
+		}
+	}
+	listen := func(t *testing.T, c *async.Client) string {
+		path := socketPath(t)
+		if err := c.Listen(t.Context(), path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	t.Run("Dialer", func(t *testing.T) {
+		t.Parallel()
+		var c *async.Client
+		c = newClient(t, &async.Options{Dialer: func(context.Context) (net.Conn, error) {
+			ask(t, c)
+			return nil, errors.New("no")
+		}})
+		c.Connect(t.Context(), "")
+	})
+	for name, end := range map[string]func(*async.Client) error{
+		"Disconnect": func(c *async.Client) error { return c.Disconnect(context.Background()) },
+		"Close":      (*async.Client).Close,
+	} {
+		t.Run("listening socket, "+name, func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, nil)
+			listen(t, c)
+			asked := 0
+			async.RigSocket(c, func() { asked++; ask(t, c) })
+			wantNil(t, name, end(c))
+			if asked == 0 {
+				t.Error("the socket has not been closed")
+			}
+		})
+		t.Run("connection, "+name, func(t *testing.T) {
+			t.Parallel()
+			p := memory(t, connected("")...)
+			var c *async.Client
+			asked := false
+			c = dial(t, p, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
+				return &rigged{Conn: conn, close: func() error {
+					asked = true
+					ask(t, c)
+					return nil
+				}}
+			})})
+			wantNil(t, name, end(c))
+			if !asked {
+				t.Error("the connection has not been closed")
+			}
+		})
+	}
+	t.Run("listening socket, peer comes", func(t *testing.T) {
+		t.Parallel()
+		c := newClient(t, nil)
+		path := listen(t, c)
+		async.RigSocket(c, func() { ask(t, c) })
+		play(t, qmptest.ScriptOptions{DialTo: path}, connected("", qmptest.ExpectEOF())...)
+		wantNil(t, "Accept", c.Accept(t.Context()))
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	})
+	t.Run("listening socket, nobody comes", func(t *testing.T) {
+		t.Parallel()
+		c := newClient(t, nil)
+		listen(t, c)
+		async.RigSocket(c, func() { ask(t, c) })
+		ctx, cancel := context.WithCancel(t.Context())
+		accepting := do(func() error { return c.Accept(ctx) })
+		cancel()
+		if err := <-accepting; !errors.Is(err, context.Canceled) {
+			t.Errorf("Accept: got %v", err)
+		}
+	})
+}
