@@ -278,6 +278,29 @@ func TestE5WaitingInEachState(t *testing.T) {
 	})
 }
 
+// A wait whose context ends says what was waited for, and matches both errors of
+// the context.
+func TestE5EndedWaitNamesItsEvents(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := newClient(t, &async.Options{Nickname: "vm7", Dialer: memory(t, connected("", qmptest.ExpectEOF())...).Dial})
+		connect(t, c)
+		why := errors.New("the operator gave up")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
+		defer cancel()
+		for want, l := range map[string]*async.EventListener{
+			"qmp vm7: no A or B came: ": c.NewListener(nil, "B", "A"),
+			"qmp vm7: no event came: ":  c.NewListener(nil),
+		} {
+			_, err := l.Next(ctx)
+			wantAs[*async.EventWaitError](t, want, err)
+			wantIs(t, want, err, why, context.DeadlineExceeded)
+			wantText(t, want, err, want, why.Error())
+		}
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	})
+}
+
 // While the client listens, too, Next waits.
 func TestE5WaitingWhileListening(t *testing.T) {
 	t.Parallel()

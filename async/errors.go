@@ -315,11 +315,15 @@ func (e *OverflowError) Error() string {
 // above put it as the cause of the contexts that they make. It matches both
 // os.ErrDeadlineExceeded and context.DeadlineExceeded.
 type TimeoutError struct {
-	Op    string // what took too long
-	Limit time.Duration
+	Op     string // what took too long
+	Limit  time.Duration
+	Option string // what sets the limit, such as "qmpsync.Options.CommandLimit"; "" where it was an argument of the call
 }
 
 func (e *TimeoutError) Error() string {
+	if e.Option != "" {
+		return fmt.Sprintf("%s: time limit of %v reached (%s)", e.Op, e.Limit, e.Option)
+	}
 	return fmt.Sprintf("%s: time limit of %v reached", e.Op, e.Limit)
 }
 

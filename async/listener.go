@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -101,6 +102,9 @@ func (l *EventListener) hears(name string) bool {
 	return ok
 }
 
+// wanted returns the names that the listener was made for, sorted.
+func (l *EventListener) wanted() []string { return slices.Sorted(maps.Keys(l.names)) }
+
 // put queues ev, unless the filter is against it, and returns at once.
 //
 // Lower half: runs on the reader.
@@ -195,8 +199,8 @@ func (l *EventListener) take() (ev Event, ok bool, err error) {
 }
 
 // Next returns the oldest unread event, and waits for one. The error is one of
-// the two notices of [EventListener]; what ctx ended with; with nothing unread,
-// a [*StateError] at once while the client is neither connected nor connecting;
+// the two notices of [EventListener]; an [*EventWaitError] around what ctx ended
+// with; with nothing unread, a [*StateError] at once while the client is neither connected nor connecting;
 // or [ErrClosed] when the wait was ended by an orderly disconnect or by Close.
 func (l *EventListener) Next(ctx context.Context) (Event, error) {
 	var epoch uint64
@@ -222,7 +226,7 @@ func (l *EventListener) Next(ctx context.Context) (Event, error) {
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return Event{}, contextError(ctx)
+			return Event{}, &EventWaitError{Names: l.wanted(), Client: l.client.name(), Err: contextError(ctx)}
 		}
 	}
 }

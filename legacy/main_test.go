@@ -3,6 +3,7 @@ package legacy_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"testing"
 
@@ -39,8 +40,12 @@ func scripted(t *testing.T, opts *legacy.Options, steps ...qmptest.Step) *legacy
 	if opts == nil {
 		opts = &legacy.Options{}
 	}
-	o := *opts
-	o.Sync.Async.Dialer = qmptest.ScriptMemory(t, steps...)
+	return dialing(t, *opts, qmptest.ScriptMemory(t, steps...))
+}
+
+func dialing(t *testing.T, o legacy.Options, dial func(context.Context) (net.Conn, error)) *legacy.QEMUMonitorProtocol {
+	t.Helper()
+	o.Sync.Async.Dialer = dial
 	q, err := legacy.New("script", &o)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/goqmp/qmp/async"
 	qmpsync "github.com/goqmp/qmp/sync"
@@ -40,6 +41,8 @@ type QEMUMonitorProtocol struct {
 	sync *qmpsync.Client
 	addr string
 	conn *openConn // of Options; nil without
+
+	sendLimit time.Duration // of SendFDSCM; not positive for none
 }
 
 // New returns an object for the server at addr: a path, or host:port (see
@@ -69,6 +72,9 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	}
 	q := Wrap(qmpsync.New(&below))
 	q.addr, q.conn = addr, conn
+	if below.CommandLimit != 0 {
+		q.sendLimit = below.CommandLimit
+	}
 	if opts.Server {
 		if err := q.sync.Listen(addr); err != nil {
 			return nil, err
@@ -112,7 +118,9 @@ func (o *openConn) close() error {
 // Wrap returns an object over c, with the same connection, state, time limit and
 // queue of events. Both may be used at the same time. It knows no address: to
 // connect it again, call Sync().Connect.
-func Wrap(c *qmpsync.Client) *QEMUMonitorProtocol { return &QEMUMonitorProtocol{sync: c} }
+func Wrap(c *qmpsync.Client) *QEMUMonitorProtocol {
+	return &QEMUMonitorProtocol{sync: c, sendLimit: qmpsync.DefaultCommandLimit}
+}
 
 // Sync returns the client of the floor below, for its calls over the same
 // connection. It shares the queue of events: an event goes to whoever reads it
@@ -164,8 +172,9 @@ func (q *QEMUMonitorProtocol) Greeting() map[string]any {
 }
 
 // SetTimeout limits each Cmd, CmdObj and Command from now on, over reconnects
-// too. [Forever], as at the start, is no limit; with [NoWait] or For(0) they fail
-// at once and send nothing.
+// too, in place of Sync.CommandLimit, which is 6 hours if nothing else is said.
+// [Forever] is no limit; with [NoWait] or For(0) they fail at once and send
+// nothing.
 func (q *QEMUMonitorProtocol) SetTimeout(wait Wait) { q.sync.SetTimeout(wait.limit()) }
 
 // Close ends the connection, or the listening. Where the connection has already
@@ -186,13 +195,22 @@ func (q *QEMUMonitorProtocol) Close() error {
 // the command that takes it, such as getfd. f stays the caller's. That needs a
 // connection over a unix socket, or the error is an [*async.MessageError]; so it
 // is for a file that is not open, and matches syscall.EBADF then. The connection
-// stays usable behind both.
+// stays usable after both. A peer that does not read is waited for no longer than
+// Sync.CommandLimit, and then the error is an [*async.ExecInterruptedError] around
+// an [*async.TimeoutError]. SetTimeout does not count here.
 //
 // Where two commands with descriptors may be under way, use Files of
 // [async.Command] instead, with Sync().Do: they travel with their own command.
 func (q *QEMUMonitorProtocol) SendFDSCM(f *os.File) error {
-	// Not within SetTimeout, which limits commands.
-	return q.sync.Async().SendFiles(context.Background(), f)
+	ctx := context.Background()
+	if q.sendLimit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, q.sendLimit, &async.TimeoutError{
+			Op: "send a file descriptor", Limit: q.sendLimit, Option: "qmpsync.Options.CommandLimit",
+		})
+		defer cancel()
+	}
+	return q.sync.Async().SendFiles(ctx, f)
 }
 
 // IsSCMAvailable reports whether SendFDSCM can work: the object is connected,

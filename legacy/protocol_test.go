@@ -1,6 +1,7 @@
 package legacy_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -282,6 +283,65 @@ func TestSendFDSCM(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantNoError(t, raw.Control(func(uintptr) {}))
+}
+
+// A peer that does not read holds SendFDSCM up no longer than CommandLimit.
+func TestSendFDSCMIsLimited(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	f := openNull(t)
+	q, err := legacy.New("", &legacy.Options{
+		Conn: qmptest.ScriptConn(t, handshake(qmptest.StopReading())...),
+		Sync: qmpsync.Options{CommandLimit: limit, CloseLimit: limit},
+	})
+	wantNoError(t, err)
+	connect(t, q)
+	defer q.Close()
+	q.SetTimeout(legacy.Forever) // does not count
+	for range 1 << 20 {          // until the socket is full
+		if err = q.SendFDSCM(f); err != nil {
+			break
+		}
+	}
+	late := wantError[*async.TimeoutError](t, err)
+	if late.Limit != limit || late.Option != "qmpsync.Options.CommandLimit" || !wantError[*async.ExecInterruptedError](t, err).SafeToRetry() {
+		t.Errorf("%v: want the limit of %v, and that nothing was sent", err, limit)
+	}
+}
+
+// A command has a limit unless SetTimeout says otherwise.
+func TestCommandLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})
+		server.Handle("silent", func(ctx context.Context, _ *qmptest.Command) (any, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		q := dialing(t, legacy.Options{}, server.Dial)
+		connect(t, q)
+		calls := map[string]func() error{
+			"Cmd":     func() error { _, err := q.Cmd("silent", nil); return err },
+			"CmdObj":  func() error { _, err := q.CmdObj(object{"execute": "silent"}); return err },
+			"Command": func() error { _, err := q.Command("silent", nil); return err },
+		}
+		for name, call := range calls {
+			start := time.Now()
+			err := call()
+			if late := wantError[*async.TimeoutError](t, err); late.Limit != 6*time.Hour || time.Since(start) != 6*time.Hour {
+				t.Errorf("%s: %v after %v, want 6 hours", name, err, time.Since(start))
+			}
+			if !wantError[*async.ExecInterruptedError](t, err).Sent || !strings.Contains(err.Error(), "CommandLimit") {
+				t.Errorf("%s: %v: want that it was sent, and the option", name, err)
+			}
+		}
+		// Forever is what somebody asked for.
+		q.SetTimeout(legacy.Forever)
+		const long = 1000 * time.Hour
+		start := time.Now()
+		time.AfterFunc(long, func() { q.Close() })
+		if _, err := q.Cmd("silent", nil); !errors.Is(err, async.ErrClosed) || time.Since(start) != long {
+			t.Errorf("Forever: %v after %v, want the Close after %v", err, time.Since(start), long)
+		}
+	})
 }
 
 func TestSendFDSCMOverTCP(t *testing.T) {

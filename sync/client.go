@@ -16,7 +16,7 @@ type Client struct {
 	async   *async.Client
 	opts    Options
 	events  *EventListener
-	timeout atomic.Int64 // a time.Duration, of SetTimeout
+	timeout atomic.Pointer[timeLimit] // of commands
 }
 
 // New returns a client that is not connected yet. nil suits a QEMU monitor. The
@@ -46,6 +46,8 @@ func Wrap(c *async.Client, opts *Options) *Client {
 	}
 	w := &Client{async: c, opts: *opts}
 	w.events = w.NewListener(opts.listener())
+	commands := opts.commandLimit()
+	w.timeout.Store(&commands)
 	return w
 }
 
@@ -61,17 +63,17 @@ func (c *Client) Runstate() async.Runstate { return c.async.Runstate() }
 // skipped.
 func (c *Client) Greeting() *async.Greeting { return c.async.Greeting() }
 
-// SetTimeout sets the time limit of each command from now on: 0, as at the
-// start, is none, and a negative one has already expired, so that commands fail
-// at once and nothing is sent. Calls under way keep theirs.
-func (c *Client) SetTimeout(d time.Duration) { c.timeout.Store(int64(d)) }
+// SetTimeout sets the time limit of each command from now on, in place of
+// Options.CommandLimit: 0 is none, and a negative one has already expired, so that
+// commands fail at once and nothing is sent. Calls under way keep theirs.
+func (c *Client) SetTimeout(d time.Duration) { c.timeout.Store(&timeLimit{d, "SetTimeout"}) }
 
 // Do executes a command with everything that it can carry and returns the whole
 // reply. An error reply is no error here: [async.Reply.Err] makes one of it.
 // All other errors are those of [Client.Execute], and an
 // [*async.InvalidIDError] for an unusable id.
 func (c *Client) Do(cmd async.Command) (async.Reply, error) {
-	ctx, cancel := within("command", time.Duration(c.timeout.Load()))
+	ctx, cancel := within("command", *c.timeout.Load())
 	defer cancel()
 	return c.async.Do(ctx, cmd)
 }
@@ -120,7 +122,7 @@ func Call[T any](c *Client, cmd string, args any) (T, error) {
 // SendFiles sends file descriptors at once, ahead of the command that will use
 // them; see [async.Client.SendFiles]. The limit is that of commands.
 func (c *Client) SendFiles(files ...*os.File) error {
-	ctx, cancel := within("send file descriptors", time.Duration(c.timeout.Load()))
+	ctx, cancel := within("send file descriptors", *c.timeout.Load())
 	defer cancel()
 	return c.async.SendFiles(ctx, files...)
 }

@@ -11,7 +11,7 @@ import (
 // [*async.StateError]; any other failure is an [*async.ConnectError], or an
 // [*async.AddressError], and leaves it idle.
 func (c *Client) Connect(addr string) error {
-	ctx, cancel := within("connect", limit(c.opts.ConnectLimit, DefaultConnectLimit))
+	ctx, cancel := within("connect", c.opts.connectLimit())
 	defer cancel()
 	return c.async.Connect(ctx, addr)
 }
@@ -19,7 +19,7 @@ func (c *Client) Connect(addr string) error {
 // ConnectUnnegotiated is Connect without the handshake: it returns as soon as
 // the connection is there. That holds for this one connection.
 func (c *Client) ConnectUnnegotiated(addr string) error {
-	ctx, cancel := within("connect", limit(c.opts.ConnectLimit, DefaultConnectLimit))
+	ctx, cancel := within("connect", c.opts.connectLimit())
 	defer cancel()
 	return c.async.ConnectUnnegotiated(ctx, addr)
 }
@@ -28,7 +28,7 @@ func (c *Client) ConnectUnnegotiated(addr string) error {
 // conn over, and closes it, also if Attach fails for another reason than the
 // client's state.
 func (c *Client) Attach(conn net.Conn) error {
-	ctx, cancel := within("connect", limit(c.opts.ConnectLimit, DefaultConnectLimit))
+	ctx, cancel := within("connect", c.opts.connectLimit())
 	defer cancel()
 	return c.async.Attach(ctx, conn)
 }
@@ -37,7 +37,7 @@ func (c *Client) Attach(conn net.Conn) error {
 // must be idle, or the error is an [*async.StateError]; it is connecting
 // afterwards. A unix socket is made so that only its owner can connect.
 func (c *Client) Listen(addr string) error {
-	ctx, cancel := within("listen", limit(c.opts.ConnectLimit, DefaultConnectLimit))
+	ctx, cancel := within("listen", c.opts.connectLimit())
 	defer cancel()
 	return c.async.Listen(ctx, addr)
 }
@@ -48,7 +48,7 @@ func (c *Client) Listen(addr string) error {
 // other failure is an [*async.ConnectError], and the client is idle and no
 // longer listens, except that a negative timeout changes nothing.
 func (c *Client) Accept(timeout time.Duration) error {
-	ctx, cancel := within("accept", timeout)
+	ctx, cancel := within("accept", timeLimit{d: timeout})
 	defer cancel()
 	return c.async.Accept(ctx)
 }
@@ -61,7 +61,7 @@ func (c *Client) Accept(timeout time.Duration) error {
 // client is idle afterwards. An orderly end is nil. While the client is
 // connecting or listening, Disconnect calls that off.
 func (c *Client) Disconnect() error {
-	ctx, cancel := within("disconnect", limit(c.opts.CloseLimit, DefaultCloseLimit))
+	ctx, cancel := within("disconnect", c.opts.closeLimit())
 	defer cancel()
 	return c.async.Disconnect(ctx)
 }

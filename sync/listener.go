@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/goqmp/qmp/async"
@@ -33,11 +34,11 @@ func (l *EventListener) Async() *async.EventListener { return l.listener }
 // Next returns the oldest unread event, and waits for one no longer than
 // timeout: 0 is no limit, and a negative one has already expired, whatever is
 // unread. The error is one of the two notices of [EventListener]; an
-// [*async.TimeoutError]; with nothing unread, an [*async.StateError] at once
+// [*async.EventWaitError] around an [*async.TimeoutError]; with nothing unread, an [*async.StateError] at once
 // while the client is neither connected nor connecting; or [async.ErrClosed]
 // when the wait was ended by an orderly Disconnect or by Close.
 func (l *EventListener) Next(timeout time.Duration) (async.Event, error) {
-	ctx, cancel := within("wait for an event", timeout)
+	ctx, cancel := within("wait for an event", timeLimit{d: timeout})
 	defer cancel()
 	if timeout < 0 { // the engine would look at the queue first
 		return async.Event{}, context.Cause(ctx)
@@ -84,38 +85,62 @@ func (c *Client) Events() *EventListener { return c.events }
 // causes the event.
 //
 // Errors are those of [EventListener.Next]: the end of the connection, unless it
-// was read before, is the error at its place in the queue. Events dropped for
-// Options.EventLimit are passed over without a word.
+// was read before, is the error at its place in the queue. An
+// [*async.EventWaitError] is around them where the time limit was reached, other
+// events were read, or events had been dropped for Options.EventLimit: it says how
+// many of these there were, and names the last.
 func (c *Client) WaitEvent(timeout time.Duration, names ...string) (async.Event, error) {
-	return c.WaitEventFunc(timeout, func(ev async.Event) bool {
-		for _, name := range names {
-			if ev.Name == name {
-				return true
-			}
-		}
-		return len(names) == 0
+	return c.waitEvent(timeout, names, func(ev async.Event) bool {
+		return len(names) == 0 || slices.Contains(names, ev.Name)
 	})
 }
 
 // WaitEventFunc is [Client.WaitEvent] for an event for which match returns true.
 // match is called by the caller's goroutine and may do what it likes.
 func (c *Client) WaitEventFunc(timeout time.Duration, match func(async.Event) bool) (async.Event, error) {
-	ctx, cancel := within("wait for an event", timeout)
+	return c.waitEvent(timeout, nil, match)
+}
+
+// lastEvents is how many of the events that it has passed over an error of a wait
+// names.
+const lastEvents = 8
+
+func (c *Client) waitEvent(timeout time.Duration, names []string, match func(async.Event) bool) (async.Event, error) {
+	ctx, cancel := within("wait for an event", timeLimit{d: timeout})
 	defer cancel()
-	if timeout < 0 {
-		return async.Event{}, context.Cause(ctx)
+	story := &async.EventWaitError{Client: c.opts.Async.Nickname}
+	fail := func(err error) (async.Event, error) {
+		story.Names, story.Err = slices.Clone(names), err
+		return async.Event{}, story
+	}
+	if timeout < 0 { // the engine would look at the queue first
+		return fail(context.Cause(ctx))
 	}
 	for {
 		ev, err := c.events.listener.Next(ctx)
 		var dropped *async.OverflowError
+		var ended *async.EventWaitError
 		switch {
 		case errors.As(err, &dropped):
-		case err != nil:
+			story.Dropped += dropped.Lost
+			continue
+		case errors.As(err, &ended):
+			story.Client = ended.Client
+			return fail(ended.Err)
+		case err != nil && story.Passed == 0 && story.Dropped == 0:
 			return async.Event{}, err
+		case err != nil:
+			return fail(err)
 		case match(ev):
 			return ev, nil
-		case ctx.Err() != nil: // Next would go on with what has been queued meanwhile
-			return async.Event{}, context.Cause(ctx)
+		}
+		story.Passed++
+		if len(story.Last) == lastEvents {
+			story.Last = story.Last[1:]
+		}
+		story.Last = append(story.Last, ev.Name)
+		if ctx.Err() != nil { // Next would go on with what has been queued meanwhile
+			return fail(context.Cause(ctx))
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (m *Machine) Launch(ctx context.Context) error {
 	defer callOff(nil)
 	if limit := orDefault(m.opts.LaunchTimeout, DefaultLaunchTimeout); limit > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: "launch", Limit: limit})
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: "launch", Limit: limit, Option: "machine.Options.LaunchTimeout"})
 		defer cancel()
 	}
 	m.mu.Lock()

@@ -1,0 +1,41 @@
+package async
+
+import (
+	"fmt"
+	"strings"
+)
+
+// An EventWaitError says that a wait for an event ended without it, and what is
+// known of the events meanwhile. It unwraps to Err.
+type EventWaitError struct {
+	Names   []string // what was waited for; none means any event, or one that a function decides on
+	Client  string   // the client's nickname, or ""
+	Passed  int      // how many other events the wait has read, and thrown away
+	Last    []string // the names of the last few of these, oldest first
+	Dropped int      // how many events the queue had dropped unread, because it was full
+	Err     error    // what the context ended with, or why the connection ended
+}
+
+// Error says all of that on one line.
+func (e *EventWaitError) Error() string {
+	var b strings.Builder
+	b.WriteString(prefix(e.Client))
+	switch {
+	case len(e.Names) > 0:
+		fmt.Fprintf(&b, "no %s came", strings.Join(e.Names, " or "))
+	case e.Passed > 0:
+		b.WriteString("no event came that was wanted")
+	default:
+		b.WriteString("no event came")
+	}
+	fmt.Fprintf(&b, ": %v", e.Err)
+	if e.Passed > 0 {
+		fmt.Fprintf(&b, "; other events came: %d, the last of them %s", e.Passed, strings.Join(e.Last, ", "))
+	}
+	if e.Dropped > 0 {
+		fmt.Fprintf(&b, "; events dropped unread, because the queue was full: %d, what was waited for may be one of them (raise the queue's limit, or read it earlier)", e.Dropped)
+	}
+	return b.String()
+}
+
+func (e *EventWaitError) Unwrap() error { return e.Err }
