@@ -308,34 +308,3 @@ func TestEventThatCannotBeDecoded(t *testing.T) {
 		t.Errorf("%v, %v", ev, err)
 	}
 }
-
-func TestEndOfALongLog(t *testing.T) {
-	t.Parallel()
-	log, err := openLog(t.TempDir() + "/log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := log.file.Write(bytes.Repeat([]byte("0123456789"), keptLog/5)); err != nil {
-		t.Fatal(err)
-	}
-	if got := log.tail(1 << 40); len(got) != 2*keptLog/10*10 {
-		t.Errorf("%d bytes while it is open", len(got))
-	}
-	if got := log.tail(3); got != "789" {
-		t.Errorf("%q", got)
-	}
-	for range 2 {
-		if err := log.close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if got := log.tail(1 << 40); len(got) != keptLog {
-		t.Errorf("%d bytes are kept", len(got))
-	}
-	if got := log.tail(3); got != "789" {
-		t.Errorf("%q", got)
-	}
-	if got := (&VMLaunchFailure{Output: string(bytes.Repeat([]byte("x\n"), 5000)), Err: err}).Error(); len(got) > 3*(2<<10) {
-		t.Errorf("the error has %d bytes", len(got))
-	}
-}

@@ -134,11 +134,9 @@ func (r *run) launch(ctx context.Context) error {
 // start builds the command line and starts the process.
 func (r *run) start(place *place, onEnd func()) error {
 	m := r.machine
-	path := m.opts.LogFile
-	if path == "" {
-		path = filepath.Join(place.dir, "log")
-	}
-	log, err := openLog(path)
+	log, err := openLog(m.opts.LogFile, orDefault(m.opts.LogLimit, DefaultLogLimit), func(err error) {
+		m.logger().Error("machine: the log's file", "file", m.opts.LogFile, "error", err)
+	})
 	if err != nil {
 		return err
 	}
@@ -160,9 +158,10 @@ func (r *run) start(place *place, onEnd func()) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = m.opts.Dir
 	cmd.Env = append(os.Environ(), m.opts.Env...)
-	cmd.Stdout, cmd.Stderr = log.file, log.file
+	cmd.Stdout, cmd.Stderr = log.theirs, log.theirs
 	cmd.ExtraFiles = r.files
-	process, err := startProcess(cmd, place.keeper, onEnd)
+	process, err := startProcess(cmd, place.keeper, log.settle, onEnd)
+	log.started()
 	if err != nil {
 		return err
 	}

@@ -1,78 +1,146 @@
 package machine
 
 import (
-	"io"
+	"errors"
 	"os"
 	"sync"
+	"time"
 )
 
 const (
 	// outputSize is how much of the output errors hold.
 	outputSize = 8 << 10
-	// keptLog is how much of the log is kept when its file goes.
-	keptLog = 1 << 20
+	// minLogLimit is the least that a log holds.
+	minLogLimit = 4 << 10
 )
 
-// An outputLog is what a process writes to stdout and stderr, in a file that
-// both share, so that it is in order and nobody has to read along.
+// An outputLog takes what a process writes to stdout and stderr, from a pipe that
+// both share, so that it stays in order. A goroutine reads all the time and never
+// waits for anybody else, so the process does not wait either, whatever it writes.
+//
+// The process could write to a file directly. But then nothing could bound the
+// file: to replace a part of a file loses what the process writes meanwhile, and
+// there is no moment at which it is known to be silent. The price of the pipe is
+// that what is in it is lost when this program ends suddenly. By then the process
+// is being killed as well.
 type outputLog struct {
-	file *os.File
-	from int64 // where this process's part begins
+	pipe    *os.File      // what the process writes is read here
+	theirs  *os.File      // the process's end, until it was started; of Launch only
+	file    *logFile      // Options.LogFile; of the reader only; nil without
+	settled chan struct{} // closed once all that the process wrote before its end was taken
+	done    chan struct{} // closed when the reader has ended
 
-	mu   sync.Mutex // guards the fields below
-	kept []byte     // of a closed log
-	done bool       // the file is closed
+	mu   sync.Mutex // guards text
+	text logText
 }
 
-// openLog opens the log at path, behind what is there.
-func openLog(path string) (*outputLog, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
+// openLog opens a log that holds limit bytes, and a copy of it at path unless that
+// is empty. failed is told why the copy ends early.
+func openLog(path string, limit int, failed func(error)) (*outputLog, error) {
+	if limit >= 0 {
+		limit = max(limit, minLogLimit)
 	}
-	from, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, also(err, f.Close())
+	l := &outputLog{text: logText{limit: limit}, settled: make(chan struct{}), done: make(chan struct{})}
+	var err error
+	if path != "" {
+		if l.file, err = openLogFile(path, limit, failed); err != nil {
+			return nil, err
+		}
 	}
-	return &outputLog{file: f, from: from}, nil
+	if l.pipe, l.theirs, err = os.Pipe(); err != nil {
+		return nil, also(err, l.file.close())
+	}
+	go l.read()
+	return l, nil
 }
 
-// tail returns the last bytes of the log, at most so many.
-func (l *outputLog) tail(most int64) string {
+// started says that the process has its end of the pipe, or never will.
+func (l *outputLog) started() {
+	if l.theirs != nil {
+		_ = l.theirs.Close() // nothing was written there
+		l.theirs = nil
+	}
+}
+
+// read takes everything, until all who can write have ended or close is called.
+func (l *outputLog) read() {
+	settle := sync.OnceFunc(func() { close(l.settled) })
+	defer close(l.done)
+	defer settle()
+	defer func() { _ = l.file.close() }() // a failed write was told
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := l.pipe.Read(buf)
+		l.take(buf[:n])
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			// The process has ended. What else it has started may go on writing.
+			_ = l.pipe.SetReadDeadline(time.Time{})
+			for left := maxPipe; left > 0; left -= n {
+				if n = readNow(l.pipe, buf); n <= 0 {
+					break
+				}
+				l.take(buf[:n])
+			}
+			settle()
+		case err != nil:
+			return
+		}
+	}
+}
+
+// take adds b to the log. It runs on the reader only.
+func (l *outputLog) take(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	l.mu.Lock()
+	l.text.write(b)
+	l.mu.Unlock()
+	l.file.write(b, func(dst []byte, most int) []byte {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.text.render(dst, most)
+	})
+}
+
+// settle returns when all that a process has written that has ended is in the log.
+func (l *outputLog) settle() {
+	if err := l.pipe.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		// This system cannot interrupt a read. The end of file comes, unless
+		// somebody else has the process's end of the pipe.
+		late := time.NewTimer(endGrace)
+		defer late.Stop()
+		select {
+		case <-l.done:
+		case <-late.C:
+		}
+		return
+	}
+	<-l.settled
+}
+
+// tail returns the end of the log, at most so many bytes.
+func (l *outputLog) tail(most int) string {
 	if l == nil {
 		return ""
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.done {
-		return string(l.kept[max(0, int64(len(l.kept))-most):])
-	}
-	return string(l.read(most))
+	text := l.text.render(nil, -1)
+	l.mu.Unlock()
+	return string(text[max(0, len(text)-most):])
 }
 
-// read reads the end of the file. mu is held. What cannot be read is left out:
-// the log is for people, who have a worse problem when they look at it.
-func (l *outputLog) read(most int64) []byte {
-	info, err := l.file.Stat()
-	if err != nil {
-		return nil
-	}
-	from := max(l.from, info.Size()-most) // most is positive, so this does not overflow
-	text := make([]byte, max(0, info.Size()-from))
-	n, _ := l.file.ReadAt(text, from)
-	return text[:n]
-}
-
-// close keeps the end of the log and closes the file.
+// close ends reading. What was read stays.
 func (l *outputLog) close() error {
 	if l == nil {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.done {
+	l.started()
+	err := l.pipe.Close()
+	<-l.done
+	if errors.Is(err, os.ErrClosed) {
 		return nil
 	}
-	l.kept, l.done = l.read(keptLog), true
-	return l.file.Close()
+	return err
 }

@@ -177,12 +177,12 @@ func (m *Machine) Args() []string {
 }
 
 // Log returns what the process has written to its standard output and error, in
-// the present launch or the last one: all of it while it is there, and the last
-// MiB when the machine has been shut down.
-func (m *Machine) Log() string { return m.output(math.MaxInt64) }
+// the present launch or the last one. A log that is longer than Options.LogLimit
+// has lost its middle: a line in its place says how many bytes are missing.
+func (m *Machine) Log() string { return m.output(math.MaxInt) }
 
 // output returns the end of that, at most so many bytes.
-func (m *Machine) output(most int64) string {
+func (m *Machine) output(most int) string {
 	m.mu.Lock()
 	var log *outputLog
 	if r := m.latest(); r != nil {

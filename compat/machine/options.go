@@ -83,9 +83,16 @@ type Options struct {
 	ConsoleFile string
 
 	// LogFile takes what the process writes to its standard output and error,
-	// at its end, and stays when the machine goes. Without it, the log is a
-	// file in the machine's directory. See [Machine.Log].
+	// after what is there already, and stays when the machine goes. Without it,
+	// the log is in memory only: see [Machine.Log]. One file is for one machine
+	// at a time.
 	LogFile string
+
+	// LogLimit limits the log, in bytes: what Log returns, and how much LogFile
+	// grows in one launch. A longer log keeps its beginning (a quarter) and its
+	// end, with a line in between that says how many bytes are missing. Zero
+	// means DefaultLogLimit; a negative number means no limit.
+	LogLimit int
 
 	// QMP configures the monitor's client. Its Nickname and Logger default to
 	// Name and Logger. Its Dialer and Backoff are not used.
@@ -106,8 +113,11 @@ type Options struct {
 	QuitTimeout, TerminateTimeout, KillTimeout time.Duration
 }
 
+// DefaultLogLimit is the default of Options.LogLimit, in bytes.
+const DefaultLogLimit = 1 << 20
+
 // orDefault returns d, or the default where d is zero.
-func orDefault(d, byDefault time.Duration) time.Duration {
+func orDefault[T int | time.Duration](d, byDefault T) T {
 	if d == 0 {
 		return byDefault
 	}

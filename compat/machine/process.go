@@ -54,9 +54,9 @@ type process struct {
 	exit  ExitStatus    // set before that
 }
 
-// startProcess starts cmd in the keeper's group. onEnd is called when it has
-// ended.
-func startProcess(cmd *exec.Cmd, k *keeper, onEnd func()) (*process, error) {
+// startProcess starts cmd in the keeper's group. When it has ended, settle is called
+// before anybody is told, and onEnd after that.
+func startProcess(cmd *exec.Cmd, k *keeper, settle, onEnd func()) (*process, error) {
 	p := &process{keeper: k, ended: make(chan struct{})}
 	cmd.SysProcAttr = processAttr(k)
 	takeHandle := withHandle(cmd.SysProcAttr)
@@ -75,6 +75,7 @@ func startProcess(cmd *exec.Cmd, k *keeper, onEnd func()) (*process, error) {
 		started <- nil
 		_ = cmd.Wait() // what it has to say is in ProcessState
 		p.exit = p.exitStatus(cmd.ProcessState)
+		settle()
 		close(p.ended)
 		onEnd()
 	}()

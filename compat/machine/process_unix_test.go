@@ -20,7 +20,7 @@ func TestProcessWithoutKeeper(t *testing.T) {
 		cmd := exec.Command(exe)
 		cmd.Env = append(os.Environ(), "QMP_MACHINE_FAKE=silent")
 		ended := make(chan struct{})
-		p, err := startProcess(cmd, nil, func() { close(ended) })
+		p, err := startProcess(cmd, nil, func() {}, func() { close(ended) })
 		if err != nil {
 			t.Fatal(err)
 		}
