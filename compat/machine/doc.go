@@ -16,6 +16,9 @@
 //	fmt.Println(status)
 //	return m.Shutdown(ctx)
 //
+// Shutdown is a power failure for the guest. [Machine.PowerDown] presses its power
+// button first and waits until it has shut down.
+//
 // In a test, [ForTest] takes the place of New and sees to the end.
 //
 // # Who may call what

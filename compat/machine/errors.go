@@ -24,6 +24,12 @@ var (
 // errNoMonitor says that a call needs a monitor.
 var errNoMonitor = errors.New("the machine has no monitor (Options.Monitor)")
 
+// errNoGuest says that a call needs a guest.
+var errNoGuest = errors.New("a storage daemon has no guest")
+
+// errShutdown is why a PowerDown does not wait for the guest any longer.
+var errShutdown = errors.New("hurried by Shutdown")
+
 // errKill is why a Shutdown is hurried.
 var errKill = errors.New("hurried by Kill")
 
@@ -80,15 +86,9 @@ func (e *ProcessEndedError) Error() string {
 // Unwrap returns Err.
 func (e *ProcessEndedError) Unwrap() error { return e.Err }
 
-// A Step is one thing that Shutdown did to end the process.
-type Step struct {
-	Action string        // "quit", "SIGTERM" or "SIGKILL"
-	Took   time.Duration // how long the process was given, or took to end
-	Err    error         // why the step itself failed; nil if it did not
-}
-
 // An AbnormalShutdown says that a process did not end as it should: it had to be
-// forced, or ended by a signal or with another exit code than 0. Nothing of the
+// forced, or ended by a signal or with an exit code that does not mean success.
+// Nothing of the
 // machine is left, unless Exit is nil.
 type AbnormalShutdown struct {
 	Machine string

@@ -118,6 +118,7 @@ type eventQueue struct {
 	queue   []*event
 	last    uint64        // how many events there were
 	ended   error         // why no more will come; nil while a machine runs
+	fate    guestFate     // what the events tell of the guest
 	changed chan struct{} // closed at the next change; nil while nobody waits
 }
 
@@ -125,7 +126,7 @@ type eventQueue struct {
 func (q *eventQueue) reset() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.queue, q.ended = nil, nil
+	q.queue, q.ended, q.fate = nil, nil, guestFate{}
 }
 
 // put adds an event. It runs inside the engine and returns at once.
@@ -133,6 +134,7 @@ func (q *eventQueue) put(ev async.Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.last++
+	q.fate.note(ev)
 	q.queue = append(q.queue, &event{Event: ev, seq: q.last})
 	q.wake()
 }

@@ -125,11 +125,14 @@ func playQMP(mode string, args []string) {
 		leave = make(chan struct{})
 		s.Handle("leave", func(context.Context, *qmptest.Command) (any, error) { close(leave); return nil, nil })
 	default:
-		fmt.Fprintln(os.Stderr, "fake: no mode", mode)
-		os.Exit(98)
+		if !playGuest(s, mode) {
+			fmt.Fprintln(os.Stderr, "fake: no mode", mode)
+			os.Exit(98)
+		}
 	}
 	conn, err := openMonitor(args)
 	check(err)
+	conn = endsAfterReply{conn}
 	served := make(chan struct{})
 	go func() {
 		serve(s, conn)

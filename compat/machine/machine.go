@@ -44,6 +44,7 @@ func New(binary string, opts *Options) *Machine {
 	}
 	m := &Machine{binary: binary, opts: *opts, args: slices.Clone(opts.Args)}
 	m.opts.Wrapper, m.opts.Env = slices.Clone(opts.Wrapper), slices.Clone(opts.Env)
+	m.opts.ExitCodes = slices.Clone(opts.ExitCodes)
 	if m.opts.Monitor == MonitorDefault {
 		m.opts.Monitor = MonitorAccept
 		if canInherit {

@@ -33,6 +33,8 @@ const (
 // The defaults of the limits in [Options].
 const (
 	DefaultLaunchTimeout    = time.Minute
+	DefaultPowerDownTimeout = 3 * time.Minute
+	DefaultPowerDownEvery   = 10 * time.Second
 	DefaultQuitTimeout      = 10 * time.Second
 	DefaultTerminateTimeout = 5 * time.Second
 	DefaultKillTimeout      = 5 * time.Second
@@ -105,6 +107,21 @@ type Options struct {
 	// LaunchTimeout limits Launch, besides its context. Zero means
 	// DefaultLaunchTimeout; a negative number means no limit.
 	LaunchTimeout time.Duration
+
+	// ExitCodes are exit codes besides 0 that mean success to Shutdown, PowerDown
+	// and ForTest: 33, say, for a guest that writes 16 to isa-debug-exit. A guest
+	// that writes n there ends QEMU with code 2n+1.
+	ExitCodes []int
+
+	// PowerDownTimeout is how long PowerDown waits for the guest to shut down. A
+	// Linux guest gives a service that hangs 90 s. Zero means
+	// DefaultPowerDownTimeout; a negative number skips the step.
+	PowerDownTimeout time.Duration
+
+	// PowerDownEvery is how often PowerDown presses the power button until the
+	// guest has shut down. Zero means DefaultPowerDownEvery; a negative number
+	// presses it once.
+	PowerDownEvery time.Duration
 
 	// QuitTimeout, TerminateTimeout and KillTimeout are how long Shutdown gives
 	// the process to end after quit, SIGTERM and SIGKILL. Zero means the

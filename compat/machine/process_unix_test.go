@@ -51,7 +51,7 @@ func TestUnknownExitStatus(t *testing.T) {
 	if got := p.exitStatus(nil); got != unknownExit || got.Success() || got.String() != "an unknown exit status" {
 		t.Errorf("%+v, %v", got, got)
 	}
-	quitStep := []Step{{Action: quit}}
+	quitStep := []Step{{Action: ActionQuit}}
 	for _, tt := range []struct {
 		name  string
 		steps []Step
@@ -62,8 +62,8 @@ func TestUnknownExitStatus(t *testing.T) {
 		{name: "ended at quit", steps: quitStep, well: true},
 		{name: "had ended after quit", quit: true, well: true},
 		{name: "ended by itself"},
-		{name: "ended at SIGTERM", steps: append(quitStep, Step{Action: sigterm})},
-		{name: "ended at SIGTERM, without a monitor", steps: []Step{{Action: sigterm}}, mode: MonitorNone, well: true},
+		{name: "ended at SIGTERM", steps: append(quitStep, Step{Action: ActionTerminate})},
+		{name: "ended at SIGTERM, without a monitor", steps: []Step{{Action: ActionTerminate}}, mode: MonitorNone, well: true},
 	} {
 		r := &run{machine: New("none", &Options{Monitor: tt.mode}), process: &process{exit: unknownExit}}
 		r.quit.Store(tt.quit)

@@ -158,10 +158,38 @@ func TestQEMUThatIsTerminated(t *testing.T) {
 	t.Parallel()
 	m := newQEMU(t, machine.Options{QuitTimeout: -1})
 	must(t, m.Launch(qemutest.Context(t)))
-	err := m.Shutdown(context.Background())
-	var abnormal *machine.AbnormalShutdown
-	if !errors.As(err, &abnormal) || len(abnormal.Steps) != 1 || !abnormal.Exit.Success() || !strings.Contains(abnormal.Output, "terminating on signal 15") {
-		t.Errorf("%v", err)
+	must(t, m.Shutdown(context.Background())) // QEMU takes SIGTERM for a quit
+	status, _ := m.ExitStatus()
+	if !status.Success() || !strings.Contains(m.Log(), "terminating on signal 15") {
+		t.Errorf("%v: %s", status, m.Log())
+	}
+}
+
+// A guest that says by isa-debug-exit that its tests have passed: it writes 16, and
+// QEMU ends with 2*16+1.
+func TestIsaDebugExit(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		codes []int
+		value int
+		well  bool
+	}{
+		{[]int{33}, 16, true},
+		{[]int{33}, 17, false},
+		{nil, 16, false},
+	} {
+		ctx := qemutest.Context(t)
+		m, connect := newPC(t, machine.Options{ExitCodes: tt.codes, Args: []string{"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"}})
+		must(t, m.Launch(ctx))
+		_, err := fmt.Fprintf(connect().conn, "outb 0xf4 %d\n", tt.value) // QEMU ends without an answer
+		must(t, err)
+		status, err := m.Wait(ctx)
+		is(t, status.Code, 2*tt.value+1, err)
+		err = m.Shutdown(ctx)
+		var abnormal *machine.AbnormalShutdown
+		if tt.well != (err == nil) || err != nil && !errors.As(err, &abnormal) {
+			t.Errorf("%v, %d: %v", tt.codes, tt.value, err)
+		}
 	}
 }
 

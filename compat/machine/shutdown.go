@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
-	"time"
 
-	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
@@ -16,19 +13,30 @@ import (
 // to SIGKILL; it always completes. Afterwards nothing of the machine is left, and
 // it may be launched again.
 //
-// It returns nil if the process ended with exit code 0 at quit, or had done so
-// before; without a monitor, also if it ended at SIGTERM. Else it returns an
-// [*AbnormalShutdown] that says what happened. Of several callers, those that
-// join the same end get the same error. Where the exit status is unknown (see
-// [ExitStatus]), it is taken for 0 if the process ended after it was asked to. For a machine that was not launched it
-// does nothing but remove its directory, and one whose launch is under way it
-// calls off.
-func (m *Machine) Shutdown(ctx context.Context) error { return m.stop(ctx, false) }
+// It returns nil if the process ended at quit with an exit code that means success
+// (0, and those of Options.ExitCodes), or had done so before. The same holds for
+// SIGTERM if that is the first step: without a monitor, with a connection that this
+// program has closed, or where Options.QuitTimeout skips quit. Else it returns an
+// [*AbnormalShutdown] that says what happened. Where the exit status is unknown (see
+// [ExitStatus]), it is taken for success if the process ended after it was asked to.
+//
+// Of several callers, those that join the same end get the same error. A
+// [Machine.PowerDown] under way goes on to quit. A machine that was not launched
+// loses its directory, and a launch that is under way is called off.
+//
+// For the guest, quit is like a power failure. PowerDown asks the guest first.
+func (m *Machine) Shutdown(ctx context.Context) error {
+	_, err := m.stop(ctx, bySteps)
+	return err
+}
 
 // Kill ends the process at once, with SIGKILL, and cleans up as Shutdown does. A
-// Shutdown under way is hurried. The error is an [*AbnormalShutdown] if the
+// Shutdown or PowerDown under way is hurried. The error is an [*AbnormalShutdown] if the
 // process did not end within Options.KillTimeout.
-func (m *Machine) Kill() error { return m.stop(context.Background(), true) }
+func (m *Machine) Kill() error {
+	_, err := m.stop(context.Background(), byKill)
+	return err
+}
 
 // Wait waits until the process ends, and returns how. It ends nothing and cleans
 // nothing up. The error is [ErrNotRunning], or what ctx ended with.
@@ -54,40 +62,60 @@ func (m *Machine) Wait(ctx context.Context) (ExitStatus, error) {
 	return p.exit, nil
 }
 
+// A way says how a process is to be stopped.
+type way int
+
+const (
+	byGuest way = iota // PowerDown: the guest is asked first
+	bySteps            // Shutdown
+	byKill             // Kill
+)
+
 // A stopping is one end of a process, under way. Several callers may share it.
 type stopping struct {
-	kill   bool                    // it was Kill that began
+	way    way                     // that of the caller who began
 	urgent context.Context         // when it has ended: straight to SIGKILL
 	hurry  context.CancelCauseFunc // ends urgent
+	gentle context.Context         // when it has ended: no more patience with the guest
+	goOn   context.CancelCauseFunc // ends gentle
 
 	done chan struct{} // closed at the end
+	stop Stop          // set before that
 	err  error         // set before that
 }
 
-func (m *Machine) stop(ctx context.Context, kill bool) error {
+func newStopping(how way) *stopping {
+	s := &stopping{way: how, done: make(chan struct{})}
+	s.urgent, s.hurry = context.WithCancelCause(context.Background())
+	s.gentle, s.goOn = context.WithCancelCause(s.urgent)
+	return s
+}
+
+func (m *Machine) stop(ctx context.Context, how way) (Stop, error) {
 	m.mu.Lock()
 	r := m.run
 	if r == nil {
 		defer m.mu.Unlock()
-		return m.removePlace()
+		return Stop{}, m.removePlace()
 	}
 	s, first := r.stopping, r.stopping == nil
 	if first {
-		s = &stopping{kill: kill, done: make(chan struct{})}
-		s.urgent, s.hurry = context.WithCancelCause(context.Background())
+		s = newStopping(how)
 		r.stopping = s
 	}
 	m.mu.Unlock()
 
 	switch {
-	case kill:
+	case how == byKill:
 		s.hurry(errKill)
 	case ctx.Err() != nil:
 		s.hurry(contexts.Err(ctx)) // before the first step, not at some time soon
+	case how == bySteps:
+		s.goOn(errShutdown)
 	}
 	defer context.AfterFunc(ctx, func() { s.hurry(contexts.Err(ctx)) })()
 	if first {
-		s.err = r.stop(s)
+		s.stop, s.err = r.stop(s)
 		m.mu.Lock()
 		r.stopping = nil // if the process is still there, it can be tried again
 		m.mu.Unlock()
@@ -95,105 +123,42 @@ func (m *Machine) stop(ctx context.Context, kill bool) error {
 	}
 	<-s.done
 	var abnormal *AbnormalShutdown
-	if kill && errors.As(s.err, &abnormal) && abnormal.Exit != nil {
-		return nil // it has ended, which is all that was asked for
+	if how == byKill && errors.As(s.err, &abnormal) && abnormal.Exit != nil {
+		return s.stop, nil // it has ended, which is all that was asked for
 	}
-	return s.err
+	return s.stop, s.err
 }
 
 // stop ends the process, cleans up, and says what was not in order.
-func (r *run) stop(s *stopping) error {
+func (r *run) stop(s *stopping) (Stop, error) {
 	m := r.machine
 	defer s.hurry(nil) // lets go of urgent
 	r.callOff(ErrStopped)
 	<-r.launched
 	if r.failed {
-		return nil // the launch has cleaned up behind itself
+		return Stop{}, nil // the launch has cleaned up after itself
 	}
-	steps := r.end(s.urgent)
+	steps := r.end(s)
 	abnormal := &AbnormalShutdown{Machine: m.opts.Name, Steps: steps, Output: m.output(outputSize), Err: context.Cause(s.urgent)}
 	if !r.process.hasEnded() {
 		m.logger().Error("machine: cannot be ended", "error", abnormal)
-		return abnormal
+		return Stop{Steps: steps}, abnormal
 	}
-	abnormal.Exit = &r.process.exit
+	if s.way == byGuest {
+		m.events.awaitEnd(lastWords)
+	}
+	stop := Stop{Steps: steps, Exit: &r.process.exit, Reason: m.events.whyShutDown()}
+	abnormal.Exit = stop.Exit
 	err := r.collect()
 	switch {
-	case s.kill, r.endedWell(steps):
+	case s.way == byKill, r.endedWell(steps):
 		m.logger().Info("machine: ended", "exit", r.process.exit.String())
-		return err
+		return stop, err
 	case err != nil:
-		return also(abnormal, err)
+		return stop, also(abnormal, err)
 	}
 	m.logger().Error("machine: ended", "error", abnormal)
-	return abnormal
-}
-
-// The actions of the steps.
-const (
-	quit    = "quit"
-	sigterm = "SIGTERM"
-	sigkill = "SIGKILL"
-)
-
-// end takes one step after another until the process has ended.
-func (r *run) end(urgent context.Context) []Step {
-	opts := &r.machine.opts
-	var steps []Step
-	take := func(ctx context.Context, action string, limit time.Duration, act func(context.Context) error) {
-		if r.process.hasEnded() || ctx.Err() != nil || limit < 0 {
-			return
-		}
-		start := time.Now()
-		ctx, done := context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: action, Limit: limit})
-		defer done()
-		err := act(ctx)
-		r.process.await(ctx)
-		steps = append(steps, Step{Action: action, Took: time.Since(start), Err: err})
-	}
-	// Without a connection, because somebody has ended it, there is nothing to
-	// ask. One that has ended by itself may be the work of an end under way.
-	if opts.Monitor != MonitorNone && r.machine.client.Runstate() != async.Idle {
-		take(urgent, quit, orDefault(opts.QuitTimeout, DefaultQuitTimeout), r.askToQuit)
-	}
-	if canTerminate {
-		take(urgent, sigterm, orDefault(opts.TerminateTimeout, DefaultTerminateTimeout),
-			func(context.Context) error { return r.process.terminate() })
-	}
-	take(context.Background(), sigkill, r.killTimeout(),
-		func(context.Context) error { return r.process.kill() })
-	return steps
-}
-
-// askToQuit executes quit, unless that was done already.
-func (r *run) askToQuit(ctx context.Context) error {
-	if r.quit.Load() {
-		return nil
-	}
-	if err := r.machine.events.whyEnded(); err != nil {
-		return err
-	}
-	_, err := r.machine.client.Execute(ctx, quit, nil)
-	return err
-}
-
-func (r *run) killTimeout() time.Duration {
-	return max(0, orDefault(r.machine.opts.KillTimeout, DefaultKillTimeout))
-}
-
-// endedWell reports whether the process ended as it should.
-func (r *run) endedWell(steps []Step) bool {
-	exit, polite := r.process.exit, quit
-	if r.machine.opts.Monitor == MonitorNone {
-		polite = sigterm
-		if len(steps) > 0 && exit.Signal == syscall.SIGTERM {
-			exit = ExitStatus{} // what was asked for
-		}
-	}
-	if exit.Unknown && (len(steps) > 0 || r.quit.Load()) {
-		exit = ExitStatus{} // it ended when it was asked to, and nothing else is known
-	}
-	return exit.Success() && (len(steps) == 0 || len(steps) == 1 && steps[0].Action == polite)
+	return stop, abnormal
 }
 
 // collect removes what is left of a process that has ended.

@@ -35,7 +35,7 @@ func TestShutdownOfUnwillingProcesses(t *testing.T) {
 		{mode: "deaf", steps: "quit SIGTERM SIGKILL", exit: killed, words: []string{"SIGKILL: it ended", "signal 9 (killed)"}},
 		{mode: "mute", steps: "quit SIGTERM", exit: machine.ExitStatus{Code: -1, Signal: syscall.SIGTERM}, words: []string{"quit: interrupted after it was sent", "time limit of 150ms"}},
 		{mode: "deaf", opts: machine.Options{QuitTimeout: -1, TerminateTimeout: -1}, steps: "SIGKILL", exit: killed},
-		{mode: "qmp", opts: machine.Options{QuitTimeout: -1}, steps: "SIGTERM", exit: machine.ExitStatus{Code: -1, Signal: syscall.SIGTERM}},
+		{mode: "qmp", opts: machine.Options{QuitTimeout: -1, TerminateTimeout: -1}, steps: "SIGKILL", exit: killed},
 		{mode: "stolid", opts: machine.Options{Monitor: machine.MonitorNone}, steps: "SIGTERM SIGKILL", exit: killed, words: []string{"output: here"}},
 	} {
 		t.Run(tt.mode+" "+tt.steps, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestShutdownOfUnwillingProcesses(t *testing.T) {
 			}
 			var steps []string
 			for _, step := range abnormal.Steps {
-				steps = append(steps, step.Action)
+				steps = append(steps, string(step.Action))
 			}
 			is(t, strings.Join(steps, " "), tt.steps, nil)
 			is(t, *abnormal.Exit, tt.exit, nil)
@@ -235,8 +235,56 @@ func TestMonitorThatIsClosed(t *testing.T) {
 	if _, err := m.NextEvent(ctx); err == nil || !strings.Contains(err.Error(), "not its monitor") {
 		t.Errorf("an event: %v", err)
 	}
-	if err := m.Shutdown(ctx); !errors.As(err, &abnormal) || len(abnormal.Steps) != 1 {
-		t.Errorf("%v", err)
+	must(t, m.Shutdown(ctx))
+	status, _ := m.ExitStatus()
+	is(t, status.Signal, syscall.SIGTERM, nil)
+}
+
+// SIGTERM is in order where it is the first thing that the process is asked to do.
+func TestSIGTERMAsTheFirstStep(t *testing.T) {
+	t.Parallel()
+	m := newFake(t, "qmp", machine.Options{QuitTimeout: -1})
+	must(t, m.Launch(t.Context()))
+	must(t, m.Shutdown(t.Context()))
+	status, _ := m.ExitStatus()
+	is(t, status.Signal, syscall.SIGTERM, nil)
+}
+
+// An exit code can be named that means success.
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, tt := range []struct {
+		codes []int
+		ends  bool // by itself
+		well  bool
+	}{
+		{[]int{33, 7}, false, true},
+		{[]int{7}, true, true},
+		{[]int{33}, false, false},
+		{[]int{-1, 0}, true, false},
+	} {
+		m := newFake(t, "exit7", machine.Options{ExitCodes: tt.codes})
+		must(t, m.Launch(ctx))
+		if tt.ends {
+			_, err := m.Command(ctx, "quit", nil)
+			must(t, err)
+			status, err := m.Wait(ctx)
+			is(t, status.Code, 7, err)
+		}
+		err := m.Shutdown(ctx)
+		var abnormal *machine.AbnormalShutdown
+		if tt.well != (err == nil) || err != nil && !errors.As(err, &abnormal) {
+			t.Errorf("%v: %v", tt.codes, err)
+		}
+	}
+	// A signal has no exit code.
+	m := newFake(t, "qmp", machine.Options{ExitCodes: []int{-1, 0, 137}})
+	must(t, m.Launch(ctx))
+	_, _ = m.QMP(ctx, "crash", nil)
+	var abnormal *machine.AbnormalShutdown
+	if err := m.Shutdown(ctx); !errors.As(err, &abnormal) {
+		t.Errorf("a crash: %v", err)
 	}
 }
 

@@ -1,0 +1,99 @@
+package machine
+
+import (
+	"context"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+)
+
+// An Action is one way to end a process.
+type Action string
+
+// The actions, from the most polite to the hardest.
+const (
+	ActionPowerDown Action = "system_powerdown" // presses the guest's power button; of PowerDown only
+	ActionQuit      Action = "quit"
+	ActionTerminate Action = "SIGTERM"
+	ActionKill      Action = "SIGKILL"
+)
+
+// quit is the command.
+const quit = string(ActionQuit)
+
+// A Step is one thing that was done to end the process.
+type Step struct {
+	Action Action
+	Took   time.Duration // how long the process was given, or took to end
+	Err    error         // why the step itself failed; nil if it did not
+}
+
+// end takes one step after another until the process has ended.
+func (r *run) end(s *stopping) []Step {
+	opts := &r.machine.opts
+	var steps []Step
+	// act does the action. It reports whether the process may be expected to end.
+	take := func(ctx context.Context, action Action, limit time.Duration, act func(context.Context) (bool, error)) {
+		if r.process.hasEnded() || ctx.Err() != nil || limit < 0 {
+			return
+		}
+		start := time.Now()
+		ctx, done := context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: string(action), Limit: limit})
+		defer done()
+		wait, err := act(ctx)
+		if wait {
+			r.process.await(ctx)
+		}
+		steps = append(steps, Step{Action: action, Took: time.Since(start), Err: err})
+	}
+	if s.way == byGuest {
+		take(s.gentle, ActionPowerDown, orDefault(opts.PowerDownTimeout, DefaultPowerDownTimeout), r.powerDown)
+	}
+	// Without a connection, because somebody has ended it, there is nothing to
+	// ask. One that has ended by itself may be the work of an end under way.
+	if opts.Monitor != MonitorNone && r.machine.client.Runstate() != async.Idle {
+		take(s.urgent, ActionQuit, orDefault(opts.QuitTimeout, DefaultQuitTimeout),
+			func(ctx context.Context) (bool, error) { return true, r.askToQuit(ctx) })
+	}
+	if canTerminate {
+		take(s.urgent, ActionTerminate, orDefault(opts.TerminateTimeout, DefaultTerminateTimeout),
+			func(context.Context) (bool, error) { return true, r.process.terminate() })
+	}
+	take(context.Background(), ActionKill, r.killTimeout(),
+		func(context.Context) (bool, error) { return true, r.process.kill() })
+	return steps
+}
+
+// askToQuit executes quit, unless that was done already.
+func (r *run) askToQuit(ctx context.Context) error {
+	if r.quit.Load() {
+		return nil
+	}
+	if err := r.machine.events.whyEnded(); err != nil {
+		return err
+	}
+	_, err := r.machine.client.Execute(ctx, quit, nil)
+	return err
+}
+
+func (r *run) killTimeout() time.Duration {
+	return max(0, orDefault(r.machine.opts.KillTimeout, DefaultKillTimeout))
+}
+
+// endedWell reports whether the process ended as it should: by itself, or at the
+// first step after the guest was asked.
+func (r *run) endedWell(steps []Step) bool {
+	exit := r.process.exit
+	asked := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Action == ActionPowerDown })
+	switch {
+	case len(asked) > 1, len(asked) == 1 && asked[0].Action == ActionKill:
+		return false
+	case len(asked) == 1 && asked[0].Action == ActionTerminate && exit.Signal == syscall.SIGTERM:
+		return true // a program that does not handle the signal, and ended as it was asked to
+	case exit.Unknown && (len(steps) > 0 || r.quit.Load()):
+		return true // it ended when it was asked to, and nothing else is known
+	}
+	return exit.Success() || !exit.Unknown && exit.Signal == 0 && slices.Contains(r.machine.opts.ExitCodes, exit.Code)
+}
