@@ -1,40 +1,298 @@
 package docs_test
 
 import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestPages requires every piece of Go in migrating.md to be in the examples,
-// line for line, so that it is known to compile, and mostly to run.
+// apart names the functions with code of a page that no test runs with a real
+// QEMU, and why. A test has to run them all the same.
+var apart = map[string]string{}
+
+// TestPages requires every block of Go on every page to stand, line for line, in
+// a function that a test runs with a real QEMU, or that is named in apart.
 func TestPages(t *testing.T) {
-	page, err := os.ReadFile("migrating.md")
+	code := parse(t)
+	blocks := 0
+	for name, page := range pages(t) {
+		for _, block := range regexp.MustCompile("(?ms)^[ \t]*```go\\b[^\n]*\n(.*?)^[ \t]*```").FindAllStringSubmatch(page, -1) {
+			blocks++
+			if fault := code.fault(block[1]); fault != "" {
+				t.Errorf("%s: %s:\n%s", name, fault, block[1])
+			}
+		}
+	}
+	if blocks < 35 {
+		t.Errorf("%d blocks of Go; the test does not see them any more", blocks)
+	}
+	for name := range apart {
+		if code.functions[name] == nil {
+			t.Errorf("%s is in the list of functions without a QEMU, and does not exist", name)
+		}
+	}
+}
+
+// The rule finds what it is there to find.
+func TestPagesFindsFaults(t *testing.T) {
+	code := &source{functions: make(map[string]*function)}
+	code.add(t, `package docs_test
+func inNoTest() {
+	one()
+}
+func TestSimulated(t *testing.T) {
+	simulated()
+}
+func simulated() {
+	two()
+}
+func TestReal(t *testing.T) {
+	qemutest.Monitor(t)
+	f := real
+	run(f)
+	use(onlyNamed)
+	closure()
+}
+func real() {
+	three()
+}
+func onlyNamed() {
+	four()
+}
+func closure() {
+	never := func() {
+		five()
+	}
+	use(never)
+	once := func() {
+		six()
+	}
+	once()
+	run(func() {
+		seven()
+	})
+}
+func Example_compiled() {
+	qemutest.Machine(t)
+	eight()
+}
+`)
+	for block, want := range map[string]string{
+		"nine()":  "is in no function of docs/*_test.go",
+		"one()":   "no test runs inNoTest",
+		"two()":   "no test runs simulated with a real QEMU, and it is not in apart with the reason",
+		"three()": "",
+		"four()":  "no test runs onlyNamed",
+		"five()":  "it is in a function literal of closure that is never called",
+		"six()":   "",
+		"seven()": "",
+		"eight()": "no test runs Example_compiled",
+	} {
+		if got := code.fault(block); got != want {
+			t.Errorf("%s: %q, want %q", block, got, want)
+		}
+	}
+}
+
+// pages returns the text of all pages of the tree, by their path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() != ".." && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		if strings.HasSuffix(path, ".md") {
+			b, err := os.ReadFile(path)
+			found[path] = string(b)
+			return err
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	code := ""
-	for _, name := range []string{"migrating_test.go", "harness_test.go"} {
-		source, err := os.ReadFile(name)
+	return found
+}
+
+// A source is the Go code of docs/*_test.go.
+type source struct{ functions map[string]*function }
+
+// A function is one that has a name.
+type function struct {
+	text  string   // trimmed, with its first and last line
+	dead  []string // the function literals in it that are never called, likewise
+	calls []string // functions that it calls, or hands to what calls them
+	real  bool     // it starts a real QEMU
+}
+
+func parse(t *testing.T) *source {
+	t.Helper()
+	names, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := &source{functions: make(map[string]*function)}
+	for _, name := range names {
+		if name == "pages_test.go" {
+			continue
+		}
+		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		code += trimmed(string(source))
+		code.add(t, string(b))
 	}
+	return code
+}
 
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(blocks) < 30 {
-		t.Errorf("%d blocks of Go on the page; the test does not see them any more", len(blocks))
+func (s *source) add(t *testing.T, text string) {
+	t.Helper()
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, "", text, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, b := range blocks {
-		if !strings.Contains(code, trimmed(b[1])) {
-			t.Errorf("not in the examples:\n%s", b[1])
+	cut := func(n ast.Node) string {
+		return trimmed(text[set.Position(n.Pos()).Offset:set.Position(n.End()).Offset])
+	}
+	for _, decl := range file.Decls {
+		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil {
+			s.functions[f.Name.Name] = look(f, cut)
 		}
 	}
+}
 
+// look finds out what a function calls. What is given to use is not called.
+func look(f *ast.FuncDecl, cut func(ast.Node) string) *function {
+	fn := &function{text: cut(f)}
+	literals := make(map[string]*ast.FuncLit) // by the variable that holds them
+	assigned := make(map[*ast.Ident]bool)     // which is not a use
+	called := make(map[string]bool)
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if name, ok := n.Fun.(*ast.Ident); ok && name.Name == "use" {
+				return false
+			}
+		case *ast.AssignStmt:
+			for i, right := range n.Rhs {
+				literal, ok := right.(*ast.FuncLit)
+				if name, ident := n.Lhs[min(i, len(n.Lhs)-1)].(*ast.Ident); ok && ident {
+					literals[name.Name] = literal
+				}
+			}
+			for _, left := range n.Lhs {
+				if name, ok := left.(*ast.Ident); ok {
+					assigned[name] = true
+				}
+			}
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok {
+				what := x.Name + "." + n.Sel.Name
+				fn.real = fn.real || x.Name == "qemutest" || slices.Contains([]string{"iotests.New", "iotests.Each"}, what)
+			}
+		case *ast.Ident:
+			if !assigned[n] {
+				called[n.Name] = true
+			}
+		}
+		return true
+	})
+	for name, literal := range literals {
+		if !called[name] {
+			fn.dead = append(fn.dead, cut(literal))
+		}
+	}
+	fn.calls = slices.Sorted(maps.Keys(called))
+	return fn
+}
+
+// fault says what is wrong with a block of Go, or nothing.
+func (s *source) fault(block string) string {
+	block = trimmed(block)
+	var faults []string
+	for _, name := range slices.Sorted(maps.Keys(s.functions)) {
+		f := s.functions[name]
+		if !strings.Contains(f.text, block) {
+			continue
+		}
+		fault := ""
+		switch run, real := s.run(name); {
+		case slices.ContainsFunc(f.dead, func(literal string) bool { return strings.Contains(literal, block) }):
+			fault = fmt.Sprintf("it is in a function literal of %s that is never called", name)
+		case !run:
+			fault = "no test runs " + name
+		case !real && apart[name] == "":
+			fault = fmt.Sprintf("no test runs %s with a real QEMU, and it is not in apart with the reason", name)
+		}
+		if fault == "" {
+			return ""
+		}
+		faults = append(faults, fault)
+	}
+	if len(faults) == 0 {
+		return "is in no function of docs/*_test.go"
+	}
+	return faults[0]
+}
+
+// run reports whether a test runs a function, and whether one does so that starts
+// a real QEMU.
+func (s *source) run(name string) (run, real bool) {
+	for test := range s.functions {
+		if !strings.HasPrefix(test, "Test") {
+			continue
+		}
+		reached := make(map[string]bool)
+		s.reach(test, reached)
+		if !reached[name] {
+			continue
+		}
+		run = true
+		for f := range reached {
+			real = real || s.functions[f].real
+		}
+	}
+	return run, real
+}
+
+func (s *source) reach(name string, reached map[string]bool) {
+	f := s.functions[name]
+	if f == nil || reached[name] {
+		return
+	}
+	reached[name] = true
+	for _, called := range f.calls {
+		s.reach(called, reached)
+	}
+}
+
+// TestTables requires every call in the tables of migrating.md to be in code that
+// compiles.
+func TestTables(t *testing.T) {
+	code := ""
+	for _, name := range []string{"calls_test.go", "harness_test.go"} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code += string(b)
+	}
 	cells, twins := 0, false // in a table of calls and their twins
-	for line := range strings.Lines(string(page)) {
+	for line := range strings.Lines(pages(t)["../docs/migrating.md"]) {
 		twins = line == "| Python | Go |\n" || twins && strings.HasPrefix(line, "|")
 		row := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
 		if !twins || len(row) != 2 {
@@ -43,31 +301,11 @@ func TestPages(t *testing.T) {
 		for _, piece := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
 			cells++
 			if !strings.Contains(code, piece[1]) {
-				t.Errorf("not in the examples: %s", piece[1])
+				t.Errorf("not in code that compiles: %s", piece[1])
 			}
 		}
 	}
 	if cells < 200 {
 		t.Errorf("%d calls in the page's tables; the test does not see them any more", cells)
-	}
-}
-
-func TestReadme(t *testing.T) {
-	page, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("readme_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(blocks) != 3 {
-		t.Errorf("%d blocks of Go in the README, want the three programs", len(blocks))
-	}
-	for _, b := range blocks {
-		if !strings.Contains(trimmed(string(source)), trimmed(b[1])) {
-			t.Errorf("not what runs here:\n%s", b[1])
-		}
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// Monitor starts a [Machine] and returns the path of its monitor. QEMU inherits a
-// socket that listens already, so that a client that does not wait for the socket
-// can connect at once.
+// Monitor starts a [Machine] and returns the path of its monitor, which is in
+// QEMU's working directory. QEMU inherits a socket that listens already, so that a
+// client that does not wait for the socket can connect at once.
 func Monitor(t testing.TB, args ...string) (addr string) {
 	t.Helper()
 	Find(t, QEMU)
-	addr = filepath.Join(Dir(t), "qmp")
+	dir := Dir(t)
+	addr = filepath.Join(dir, "qmp")
 	ln, err := net.Listen("unix", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +32,7 @@ func Monitor(t testing.TB, args ...string) (addr string) {
 			"-nodefaults", "-machine", "none", "-display", "none",
 			"-chardev", "socket,id=qmp,fd=3,server=on,wait=on", "-mon", "chardev=qmp,mode=control",
 		}, args...),
+		Dir:   dir,
 		Files: []*os.File{f},
 	})
 	return addr
