@@ -52,8 +52,10 @@ func TestE11QuitAHundredTimes_QEMU(t *testing.T) {
 					t.Parallel()
 					// Without oob QEMU reads nothing while it executes a command: a
 					// byte too much would be unread when it exits.
-					vm, c := begin[i%2](t, &async.Options{NoOOB: i%4 < 2})
-					quitReal(t, vm, c)
+					opts := &async.Options{NoOOB: i%4 < 2}
+					w := watchWire(opts)
+					vm, c := begin[i%2](t, opts)
+					quitReal(t, vm, c, w)
 				})
 			}
 		})
@@ -121,7 +123,7 @@ func acceptReal(t *testing.T, addr string, opts *async.Options) (*qemutest.Proce
 	return vm, c
 }
 
-func quitReal(t *testing.T, vm *qemutest.Process, c *async.Client) {
+func quitReal(t *testing.T, vm *qemutest.Process, c *async.Client, w *wire) {
 	t.Helper()
 	events := c.NewListener(nil)
 	defer events.Close()
@@ -129,8 +131,14 @@ func quitReal(t *testing.T, vm *qemutest.Process, c *async.Client) {
 	value, err := c.Execute(ctx, "quit", nil)
 	wantValue(t, "quit", value, err, "{}")
 	ev, ok, err := events.TryNext()
-	if !ok || err != nil || ev.Name != "SHUTDOWN" || !strings.Contains(string(ev.Data), "host-qmp-quit") {
-		t.Errorf("behind quit: got event %s %s (%v), error %v; want SHUTDOWN", ev.Name, ev.Data, ok, err)
+	switch {
+	case !ok && w.precededReply("SHUTDOWN"):
+		t.Error("SHUTDOWN came before the reply to quit, and is not in the queue after it")
+	case !ok: // QEMU 5.2 sends it after the reply
+		ev, err = events.Next(ctx)
+	}
+	if err != nil || ev.Name != "SHUTDOWN" || !strings.Contains(string(ev.Data), "host-qmp-quit") {
+		t.Errorf("after quit: got event %s %s, error %v; want SHUTDOWN", ev.Name, ev.Data, err)
 	}
 	ev, err = events.Next(ctx) // waits for the hang-up, and gives its cause
 	wantInterrupted(t, "wait for events", err, false, io.EOF)
@@ -191,8 +199,8 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	if opts.NoOOB {
 		start(ctx, c, async.Command{Name: "last"})
 		w.await(t, 12) // so the others have been written
-	} else if _, err := c.ExecuteOOB(ctx, "query-yank", nil); err != nil { // likewise
-		t.Error(err)
+	} else {
+		wantOOB(t, c, "so the others have been written")
 	}
 	type next struct {
 		ev  async.Event

@@ -202,16 +202,12 @@ func TestE15AbandonedCommandKeepsItsFile_QEMU(t *testing.T) {
 	abandonCtx, abandon := context.WithCancel(ctx)
 	first := start(abandonCtx, c, async.Command{Name: "add-fd", Args: arguments{"fdset-id": 0}, Files: files[:1]})
 	w.await(t, 2)
-	if _, err := c.ExecuteOOB(ctx, "query-yank", nil); err != nil { // so the other has been written
-		t.Error(err)
-	}
+	wantOOB(t, c, "so the other has been written")
 	abandon()
 	wantInterrupted(t, "the first add-fd", await(t, "the first add-fd", first).err, true)
 
 	second := start(ctx, c, async.Command{Name: "add-fd", Args: arguments{"fdset-id": 1}, Files: files[1:]})
-	if _, err := c.ExecuteOOB(ctx, "query-yank", nil); err != nil {
-		t.Error(err)
-	}
+	wantOOB(t, c, "while a command with a file waits for its turn")
 	wantPending(t, "the second add-fd", second)
 	if got := w.commands(); len(got) != 4 {
 		t.Errorf("sent %v, want nothing more with a file", got)

@@ -85,6 +85,17 @@ func wantAlive(t *testing.T, c *async.Client) {
 	wantToken(t, err, token)
 }
 
+// wantOOB checks that QEMU answers an out-of-band command. Every version allows
+// migrate-pause out of band, and refuses it where no migration can be paused;
+// query-yank, which would succeed, came with QEMU 6.0.
+func wantOOB(t *testing.T, c *async.Client, when string) {
+	t.Helper()
+	_, err := c.ExecuteOOB(qemutest.Context(t), "migrate-pause", nil)
+	if e := wantAs[*async.ExecuteError](t, "out of band, "+when, err); e.Class != "GenericError" {
+		t.Errorf("out of band, %s: %v, want QEMU's refusal", when, err)
+	}
+}
+
 // wantToken checks that err is QEMU's answer to an unknown command of that name.
 func wantToken(t *testing.T, err error, token string) {
 	t.Helper()
@@ -172,6 +183,20 @@ func (w *wire) messages() []string {
 // starting may have events in front of them.
 func (w *wire) replies() []string {
 	return slices.DeleteFunc(w.messages(), func(msg string) bool { return strings.Contains(msg, `"event": `) })
+}
+
+// precededReply reports whether an event of that name came before the last reply.
+func (w *wire) precededReply(event string) bool {
+	came, before := false, false
+	for _, msg := range w.messages() {
+		switch {
+		case strings.Contains(msg, `"event": "`+event+`"`):
+			came = true
+		case !strings.Contains(msg, `"event": `):
+			before = came
+		}
+	}
+	return before
 }
 
 // await waits until n commands were sent since the handshake. What another call

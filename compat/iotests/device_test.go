@@ -98,7 +98,7 @@ func TestThrottling(t *testing.T) {
 		it.AssertQMP(vm.Cmd("qom-get", dict{"path": "/objects/group0", "property": "limits"}), "bps-write", 0)
 		vm.IO("slow-disk0", "write -P 2 0 4M", "read -P 2 0 4M")
 		refused := vm.CmdError("object-del", dict{"id": "group0"})
-		if !strings.Contains(refused.Desc, "in use") {
+		if !strings.Contains(refused.Desc, "'group0'") || !strings.Contains(refused.Desc, "delete") {
 			it.Errorf("the refusal: %v", refused)
 		}
 		vm.Cmd("blockdev-del", dict{"node-name": "slow-disk0"})

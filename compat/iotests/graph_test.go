@@ -45,10 +45,12 @@ func TestReopen(t *testing.T) {
 			dict{"driver": "qcow2", "node-name": "top", "backing": "other", "file": "top-file"},
 		}})
 		it.AssertEqual("the refusal", refused.Desc, "Block node is read-only")
+		// It is a command of its own: where QEMU 10.0 reopens a node together with its
+		// child, it never lets the node's requests go on.
 		vm.Cmd("blockdev-reopen", dict{"options": []any{
 			dict{"driver": "file", "node-name": "top-file", "filename": top, "read-only": false},
-			dict{"driver": "qcow2", "node-name": "top", "backing": nil, "file": "top-file"},
 		}})
+		reopen(dict{"backing": nil})
 		vm.AssertBlockPath("top", "backing", "")
 		vm.IO("top", "read -P 0 0 1M", "write -P 3 0 64k")
 

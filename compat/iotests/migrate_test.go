@@ -33,6 +33,10 @@ func TestMigrationWithBitmap(t *testing.T) {
 		}
 		destination.WaitForRunstate("prelaunch", "paused")
 
+		// Until it runs, the disk may still belong to the source: QEMU 10 aborts on a
+		// write before that.
+		destination.Cmd("cont", nil)
+		destination.WaitForRunstate("running")
 		it.AssertEqual("the bitmap that has come", destination.GetBitmap("disk", "since"), before)
 		destination.IO("disk", "read -P 5 1M 1M", "write -P 6 4M 64k")
 		destination.AssertBitmapCount("disk", "since", 1<<20+128<<10)

@@ -140,7 +140,8 @@ func TestInterruptsOfQEMU(t *testing.T) {
 	is(t, len(q.IRQs()), 0, nil)
 
 	var refused *qtest.CommandError
-	if err := q.InterceptOut(ctx, "/machine/unattached"); !errors.As(err, &refused) || refused.Status != "FAIL" || refused.Command != "irq_intercept_out" {
+	// A path that is not a device's makes QEMU abort: 7.2 of Debian alone answers it.
+	if err := q.InterceptOut(ctx, "i8042"); !errors.As(err, &refused) || refused.Status != "FAIL" || refused.Command != "irq_intercept_out" {
 		t.Errorf("a second device: %v", err)
 	}
 	if err := q.InterceptIn(ctx, "nonesuch"); !errors.As(err, &refused) || refused.Message != "Unknown device" {
