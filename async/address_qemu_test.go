@@ -216,7 +216,7 @@ func TestE1ListenLeavesOtherFilesAlone(t *testing.T) {
 			err = c.Listen(t.Context(), p)
 			wantAs[*async.ConnectError](t, "Listen", err)
 			wantIs(t, "Listen", err, syscall.EADDRINUSE)
-			wantText(t, "Listen", err, "no socket")
+			wantText(t, "Listen", err, "not a socket")
 			wantState(t, c, async.Idle)
 			after, err := os.Lstat(p)
 			if err != nil || !os.SameFile(before, after) || !before.ModTime().Equal(after.ModTime()) {

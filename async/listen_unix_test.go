@@ -134,17 +134,17 @@ func TestListenWhereSomethingStands(t *testing.T) {
 			if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, false, "no socket"},
+		}, false, "not a socket"},
 		{"a directory", func(t *testing.T, path string) {
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, false, "no socket"},
+		}, false, "not a socket"},
 		{"a link to nowhere", func(t *testing.T, path string) {
 			if err := os.Symlink("nowhere", path); err != nil {
 				t.Fatal(err)
 			}
-		}, false, "no socket"},
+		}, false, "not a socket"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -233,7 +233,7 @@ func TestListenDoesNotReplaceWhatComesMeanwhile(t *testing.T) {
 		case err == nil:
 			came++
 			wantAs[*async.ConnectError](t, "Listen", listenErr)
-			wantIs(t, "Listen", listenErr, fs.ErrExist)
+			wantIs(t, "Listen", listenErr, fs.ErrExist, syscall.EADDRINUSE)
 			wantState(t, c, async.Idle)
 			if text, err := os.ReadFile(path); string(text) != "precious" || err != nil {
 				t.Errorf("the file that came meanwhile: got %q and error %v", text, err)
@@ -359,8 +359,8 @@ func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
 	t.Logf("the file came %v", came)
 }
 
-// A folder that somebody keeps locked is waited for, and no longer than the
-// context says.
+// A lock that somebody holds on the folder, which every user can who may read
+// it, holds nobody up: the stale socket is replaced without one.
 func TestListenInALockedFolder(t *testing.T) {
 	t.Parallel()
 	path := staleSocket(t)
@@ -371,17 +371,9 @@ func TestListenInALockedFolder(t *testing.T) {
 	defer dir.Close()
 	wantNil(t, "flock", unix.Flock(int(dir.Fd()), unix.LOCK_EX))
 	c := newClient(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // for a Listen that waits
 	defer cancel()
-	err = c.Listen(ctx, path)
-	wantAs[*async.ConnectError](t, "Listen", err)
-	wantIs(t, "Listen", err, context.DeadlineExceeded)
-	wantText(t, "Listen", err, "lock", filepath.Dir(path))
-	wantState(t, c, async.Idle)
-
-	listening := do(func() error { return c.Listen(t.Context(), path) })
-	wantNil(t, "flock", unix.Flock(int(dir.Fd()), unix.LOCK_UN))
-	wantNil(t, "Listen", <-listening)
+	wantNil(t, "Listen", c.Listen(ctx, path))
 	accepts(t, c, "unix", path)
 }
 

@@ -14,11 +14,7 @@ import (
 func Dial(ctx context.Context, network, name string) (net.Conn, error) {
 	switch network {
 	case "fd":
-		conn, err := inherit(name, net.FileConn)
-		if err != nil {
-			return nil, fmt.Errorf("fd:%s is not a connected socket: %w", name, err)
-		}
-		return conn, nil
+		return dialFD(name)
 	case "vsock":
 		cid, port, err := SplitVsock(name)
 		if err != nil {
@@ -31,7 +27,14 @@ func Dial(ctx context.Context, network, name string) (net.Conn, error) {
 		}
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, network, name)
+	conn, err := d.DialContext(ctx, network, name)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := conn.(*net.UnixConn); ok {
+		return &unixConn{UnixConn: u, local: u.LocalAddr(), remote: unixAddr(name)}, nil
+	}
+	return conn, nil
 }
 
 // SplitVsock parses "cid:port".

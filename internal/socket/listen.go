@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/goqmp/qmp/internal/contexts"
 )
@@ -17,8 +18,8 @@ import (
 // may be called concurrently.
 type Listener struct {
 	listener net.Listener
-	path     string      // of a unix socket with a file; "" otherwise
-	file     fs.FileInfo // the file at path
+	addr     net.Addr    // where the caller asked for a unix socket; nil for what the system says
+	file     *socketFile // the file that goes with the listener; nil if there is none
 
 	closeOnce sync.Once
 	closeErr  error // set within closeOnce
@@ -26,25 +27,24 @@ type Listener struct {
 
 // Listen listens at name on a network: "unix" with a path or @name, "tcp" with
 // host:port, or "fd" with the number of an inherited descriptor that listens.
-// It returns when ctx ends; the listener does not depend on ctx.
+// The listener does not depend on ctx, which bounds this call only.
 //
 // A unix socket is made so that only its owner can connect, from its first
 // moment. A stale socket, at which nobody listens, is replaced. Any other file
-// is left alone, and the error matches syscall.EADDRINUSE.
+// is left alone, and the error matches syscall.EADDRINUSE and fs.ErrExist.
 func Listen(ctx context.Context, network, name string) (*Listener, error) {
+	if err := contexts.Err(ctx); err != nil {
+		return nil, err
+	}
 	switch {
 	case network == "vsock":
-		return nil, errors.New("listening on vsock is not supported; connect, or hand an accepted connection to Attach")
+		return nil, errors.New("listening on vsock is not supported; connect, or hand over an accepted connection")
 	case network == "fd":
-		ln, err := inherit(name, net.FileListener)
-		if err != nil {
-			return nil, fmt.Errorf("fd:%s is not a listening socket: %w", name, err)
-		}
-		if u, ok := ln.(*net.UnixListener); ok {
-			u.SetUnlinkOnClose(false) // whoever made it removes it
-		}
-		return &Listener{listener: ln}, nil
+		return listenFD(name)
 	case network == "unix" && !strings.HasPrefix(name, "@"):
+		if err := checkPath(name); err != nil {
+			return nil, err
+		}
 		return listenUnix(ctx, name)
 	}
 	var lc net.ListenConfig
@@ -58,8 +58,8 @@ func Listen(ctx context.Context, network, name string) (*Listener, error) {
 // Addr returns where the socket listens, with the port that the system chose
 // for port 0.
 func (l *Listener) Addr() net.Addr {
-	if l.path != "" {
-		return &net.UnixAddr{Net: "unix", Name: l.path}
+	if l.addr != nil {
+		return l.addr
 	}
 	return l.listener.Addr()
 }
@@ -80,7 +80,13 @@ func (l *Listener) Accept(ctx context.Context) (net.Conn, error) {
 		}
 		return nil, contexts.Err(ctx)
 	}
-	return conn, err
+	if err != nil {
+		return nil, named(err, nil, l.Addr())
+	}
+	if u, ok := conn.(*net.UnixConn); ok && l.addr != nil {
+		return &unixConn{UnixConn: u, local: l.addr, remote: u.RemoteAddr()}, nil
+	}
+	return conn, nil
 }
 
 // Close stops listening and removes the socket's file, unless another file has
@@ -89,16 +95,44 @@ func (l *Listener) Accept(ctx context.Context) (net.Conn, error) {
 func (l *Listener) Close() error {
 	l.closeOnce.Do(func() {
 		// The file goes first: while somebody listens, nobody replaces it.
-		var err error
-		if l.path != "" {
-			if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.file) {
-				err = os.Remove(l.path)
-			}
-		}
-		l.closeErr = also(l.listener.Close(), err)
+		l.closeErr = also(l.file.remove(), named(l.listener.Close(), nil, l.Addr()))
 	})
 	return l.closeErr
 }
+
+// An inUseError says that something stands where a socket is to be made.
+type inUseError struct {
+	path string
+	why  string
+	err  error // more about it, or nil
+}
+
+// errInUse is what the system itself says of such a path.
+var errInUse = os.NewSyscallError("bind", syscall.EADDRINUSE)
+
+func (e *inUseError) Error() string {
+	text := fmt.Sprintf("listen unix %s: %v: %s", e.path, errInUse, e.why)
+	if e.err != nil {
+		text += ": " + e.err.Error()
+	}
+	return text
+}
+
+func (e *inUseError) Unwrap() []error { return []error{errInUse, e.err} }
+
+// Is reports true for fs.ErrExist: something is there.
+func (e *inUseError) Is(target error) bool { return target == fs.ErrExist }
+
+// listenError puts the system's error for a call that made a socket at path into
+// the form that package net gives its own.
+func listenError(path, call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &net.OpError{Op: "listen", Net: "unix", Addr: unixAddr(path), Err: os.NewSyscallError(call, err)}
+}
+
+func unixAddr(name string) *net.UnixAddr { return &net.UnixAddr{Net: "unix", Name: name} }
 
 // also returns err with another one that came after it.
 func also(err, another error) error {

@@ -14,7 +14,7 @@ import (
 // a unix socket. They are closed on exec, and the caller's, also where err is not
 // nil.
 func Read(conn net.Conn, p []byte) (n int, fds []int, err error) {
-	uc, ok := conn.(*net.UnixConn)
+	uc, ok := asUnix(conn)
 	if !ok {
 		n, err = conn.Read(p)
 		return n, nil, err

@@ -19,10 +19,15 @@ func NewSender(conn net.Conn) Sender {
 	var raw syscall.RawConn
 	var err error
 	isUnix := false
+	name := func(err error) error { return err }
 	switch c := conn.(type) {
 	case *net.UnixConn:
 		raw, err = c.SyscallConn()
 		isUnix = true
+	case *unixConn:
+		raw, err = c.SyscallConn()
+		isUnix = true
+		name = c.named
 	case *net.TCPConn:
 		raw, err = c.SyscallConn()
 	default:
@@ -31,13 +36,14 @@ func NewSender(conn net.Conn) Sender {
 	if err != nil {
 		return plainSender{conn}
 	}
-	return &socketSender{raw: raw, unix: isUnix}
+	return &socketSender{raw: raw, unix: isUnix, named: name}
 }
 
 // socketSender writes to a socket of the system.
 type socketSender struct {
-	raw  syscall.RawConn
-	unix bool
+	raw   syscall.RawConn
+	unix  bool
+	named func(error) error // puts the connection's addresses into an error
 }
 
 func (s *socketSender) Interruptible() bool { return true }
@@ -59,7 +65,7 @@ func (s *socketSender) Try(b []byte, files []*os.File) (int, error) {
 	if errors.Is(err, unix.EAGAIN) {
 		err = nil
 	}
-	return n, writeError(ctlErr, err)
+	return n, writeError(s.named(ctlErr), err)
 }
 
 func (s *socketSender) Send(b []byte, files []*os.File) (int, error) {
@@ -69,7 +75,7 @@ func (s *socketSender) Send(b []byte, files []*os.File) (int, error) {
 		n, err = sendmsg(int(fd), b, files)
 		return !errors.Is(err, unix.EAGAIN)
 	})
-	return n, writeError(ctlErr, err)
+	return n, writeError(s.named(ctlErr), err)
 }
 
 func writeError(ctlErr, err error) error {

@@ -1,0 +1,357 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// leaveStale leaves a socket at path at which nobody listens.
+func leaveStale(t testing.TB, path string) {
+	t.Helper()
+	ln, err := net.ListenUnix("unix", unixAddr(path))
+	must(t, err)
+	ln.SetUnlinkOnClose(false)
+	must(t, ln.Close())
+}
+
+// patience returns a context that ends long after every call of these tests.
+func patience(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// isEmpty checks what is in a folder: nothing but what is named.
+func isEmpty(t testing.TB, dir string, but ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if strings.Join(names, " ") != strings.Join(but, " ") {
+		t.Errorf("in %s are %q, want %q", dir, names, but)
+	}
+}
+
+// keepListening listens and stops, until enough says so.
+func keepListening(t testing.TB, path string, enough func(round int) bool) (fine int) {
+	t.Helper()
+	for round := 0; !enough(round); round++ {
+		l, err := Listen(patience(t), "unix", path)
+		if err != nil {
+			continue // the folder's owner can have that
+		}
+		fine++
+		_ = l.Close()
+	}
+	return fine
+}
+
+// In a folder of another user, who puts traps in the place of the folder in which
+// the socket is made, no file elsewhere is touched.
+func TestFolderOfAnotherIsATrap(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, nobody, 0o755)
+	target := filepath.Join(dir, "target")
+	must(t, os.WriteFile(target, []byte("precious"), 0o644))
+	must(t, os.Chmod(target, 0o644))
+	r := startRival(t, nobody, "trap", dir)
+	fine := keepListening(t, filepath.Join(dir, "qmp"), func(round int) bool {
+		info, err := os.Stat(target)
+		must(t, err)
+		if info.Mode().Perm() != 0o644 || info.Size() != 8 {
+			t.Fatalf("round %d: the file has mode %v and %d bytes, want -rw-r--r-- and 8", round, info.Mode(), info.Size())
+		}
+		return round == 600
+	})
+	traps := r.stop(t)
+	if n, _ := strconv.Atoi(traps); n == 0 {
+		t.Errorf("the neighbour set %s traps", traps)
+	}
+	t.Logf("the neighbour set %s traps; %d of 600 listened", traps, fine)
+}
+
+// Nor does a folder lose what is in it that the other user has put in the place
+// of the one in which the socket was made.
+func TestFolderOfAnotherEmptiesNothing(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, nobody, 0o755)
+	sibling := filepath.Join(dir, "sibling")
+	must(t, os.Mkdir(sibling, 0o700))
+	must(t, os.WriteFile(filepath.Join(sibling, "precious"), nil, 0o600))
+	must(t, os.Mkdir(filepath.Join(sibling, "folder"), 0o700))
+	held, err := os.Open(sibling)
+	must(t, err)
+	defer held.Close()
+	info, err := held.Stat()
+	must(t, err)
+	r := startRival(t, nobody, "exchange", dir, strconv.FormatUint(info.Sys().(*syscall.Stat_t).Ino, 10))
+	fine := keepListening(t, filepath.Join(dir, "qmp"), func(round int) bool {
+		_, err := held.Seek(0, io.SeekStart)
+		must(t, err)
+		names, err := held.Readdirnames(-1)
+		if len(names) != 2 {
+			t.Fatalf("round %d: in the sibling are %q (%v), want two", round, names, err)
+		}
+		return round == 600
+	})
+	times := r.stop(t)
+	if n, _ := strconv.Atoi(times); n == 0 {
+		t.Errorf("the neighbour exchanged %s", times)
+	}
+	t.Logf("the neighbour exchanged %s times; %d of 600 listened", times, fine)
+}
+
+// In a shared folder with the sticky bit other users can do nothing: not connect,
+// not enter, not remove, not replace.
+func TestSharedFolder(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, os.Getuid(), 0o777|fs.ModeSticky)
+	path := filepath.Join(dir, "qmp")
+	r := startRival(t, nobody, "meddle", dir)
+	for range 500 {
+		l, err := Listen(patience(t), "unix", path)
+		must(t, err)
+		must(t, connectTo(path))
+		must(t, l.Close())
+	}
+	worked := r.stop(t)
+	if !strings.HasPrefix(worked, "0 of ") || worked == "0 of 0" {
+		t.Errorf("what the neighbour tried worked %s times, want 0 of many", worked)
+	}
+	t.Logf("what the neighbour tried worked %s times", worked)
+	isEmpty(t, dir)
+}
+
+// A stale socket of another user in such a folder cannot be replaced, and the
+// error says so.
+func TestStaleSocketOfAnother(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, os.Getuid(), 0o777|fs.ModeSticky)
+	path := filepath.Join(dir, "qmp")
+	leaveStale(t, path)
+	must(t, os.Chmod(path, 0o777))
+	r := startRival(t, nobody, "listen", path)
+	_, err := io.WriteString(r.stdin, "\n")
+	must(t, err)
+	if got := r.line(t); !strings.Contains(got, "belongs to another user") || !strings.Contains(got, "address already in use") {
+		t.Errorf("another user: %s", got)
+	}
+	isEmpty(t, dir, "qmp")
+}
+
+// A lock that any other user holds on the folder holds nobody up.
+func TestFolderThatAnotherLocks(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, os.Getuid(), 0o755)
+	path := filepath.Join(dir, "qmp")
+	leaveStale(t, path)
+	r := startRival(t, nobody, "lock", dir)
+	if got := r.line(t); got != "locked: <nil>" {
+		t.Fatal(got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	l, err := Listen(ctx, "unix", path)
+	must(t, err)
+	must(t, l.Close())
+	isEmpty(t, dir)
+}
+
+// listenAtOnce has several listen at one path at once, and returns the one that
+// does.
+func listenAtOnce(t *testing.T, path string, rivals int) *Listener {
+	t.Helper()
+	ls, errs := make([]*Listener, rivals), make([]error, rivals)
+	begin := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range rivals {
+		wg.Go(func() {
+			<-begin
+			ls[i], errs[i] = Listen(t.Context(), "unix", path)
+		})
+	}
+	close(begin)
+	wg.Wait()
+	var winner *Listener
+	for i, l := range ls {
+		switch {
+		case l == nil && !errors.Is(errs[i], syscall.EADDRINUSE):
+			t.Errorf("one that does not listen: got error %v, want %v", errs[i], syscall.EADDRINUSE)
+		case l != nil && winner != nil:
+			t.Fatalf("two of %d listen at one path", rivals)
+		case l != nil:
+			winner = l
+		}
+	}
+	if winner == nil {
+		t.Fatalf("none of %d listens: %v", rivals, errs)
+	}
+	return winner
+}
+
+// Of many that listen at one path at once one does, whether there was nothing or
+// a stale socket, and it is the one that can be connected to.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, rivals := range []int{2, 3, 10} {
+		for _, stale := range []bool{false, true} {
+			dir := openDir(t, os.Getuid(), 0o700)
+			path := filepath.Join(dir, "qmp")
+			for range 100 {
+				if stale {
+					leaveStale(t, path)
+				}
+				l := listenAtOnce(t, path, rivals)
+				conn, err := net.Dial("unix", path)
+				must(t, err)
+				peer, err := l.Accept(patience(t))
+				must(t, err)
+				conn.Close()
+				peer.Close()
+				must(t, l.Close())
+				isEmpty(t, dir)
+			}
+		}
+	}
+}
+
+// So it is among several programs.
+func TestManyProgramsAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, os.Getuid(), 0o700)
+	path := filepath.Join(dir, "qmp")
+	for range 5 {
+		leaveStale(t, path)
+		var rivals []*rival
+		for range 4 {
+			rivals = append(rivals, startRival(t, uint32(os.Getuid()), "listen", path))
+		}
+		for _, r := range rivals {
+			_, err := io.WriteString(r.stdin, "\n")
+			must(t, err)
+		}
+		listen := 0
+		for _, r := range rivals {
+			if line := r.line(t); line == "listens: <nil>" {
+				listen++
+			} else if !strings.Contains(line, "in use") {
+				t.Error(line)
+			}
+		}
+		if listen != 1 {
+			t.Errorf("%d of 4 programs listen at one path", listen)
+		}
+		must(t, connectTo(path))
+		for _, r := range rivals {
+			r.stdin.Close()
+			must(t, r.cmd.Wait())
+		}
+		isEmpty(t, dir)
+	}
+}
+
+// The socket's mode is right whatever the umask, and never wider. (Not parallel:
+// the umask is the whole process's.)
+func TestModeFromTheStart(t *testing.T) {
+	for _, mask := range []int{0, 0o022, 0o077, 0o777} {
+		if mask == 0o777 && os.Getuid() != 0 {
+			continue // its own folder is closed to it then
+		}
+		dir := openDir(t, os.Getuid(), 0o700)
+		path := filepath.Join(dir, "qmp")
+		old := syscall.Umask(mask)
+		l, err := Listen(t.Context(), "unix", path)
+		syscall.Umask(old)
+		must(t, err)
+		info, err := os.Lstat(path)
+		must(t, err)
+		if info.Mode() != 0o600|fs.ModeSocket {
+			t.Errorf("umask %03o: the socket has mode %v, want Srw-------", mask, info.Mode())
+		}
+		must(t, l.Close())
+	}
+}
+
+// A listener works in the folder that it found, whatever takes that folder's
+// place; and it holds no descriptor after Close.
+func TestFolderThatMoves(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, os.Getuid(), 0o700)
+	in, moved := filepath.Join(dir, "in"), filepath.Join(dir, "moved")
+	must(t, os.Mkdir(in, 0o700))
+	l, err := Listen(t.Context(), "unix", filepath.Join(in, "qmp"))
+	must(t, err)
+	must(t, os.Rename(in, moved))
+	must(t, os.Mkdir(in, 0o700))
+	must(t, os.WriteFile(filepath.Join(in, "qmp"), nil, 0o600))
+	must(t, connectTo(filepath.Join(moved, "qmp")))
+	must(t, l.Close())
+	isEmpty(t, moved)
+	isEmpty(t, in, "qmp")
+}
+
+// Where the system, or the file system, cannot exchange two names, a stale
+// socket is taken out first, and what turns out not to be stale goes back.
+func TestTakeAway(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, os.Getuid(), 0o700)
+	path := filepath.Join(dir, "qmp")
+	parent, err := openFolder(unix.AT_FDCWD, dir)
+	must(t, err)
+	defer parent.Close()
+	file := &socketFile{dir: parent, base: "qmp"}
+	try := func() (*workshop, error) {
+		w, err := newWorkshop(parent, path)
+		must(t, err)
+		err = w.takeAway(file, path)
+		return w, err
+	}
+	w, err := try()
+	must(t, err) // nothing is there
+	must(t, w.remove())
+
+	leaveStale(t, path)
+	w, err = try()
+	must(t, err)
+	must(t, w.remove())
+	isEmpty(t, dir)
+
+	must(t, os.WriteFile(path, []byte("precious"), 0o600))
+	w, err = try()
+	if !errors.Is(err, syscall.EADDRINUSE) || !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "only just come") {
+		t.Errorf("a file: %v", err)
+	}
+	must(t, w.remove())
+	isEmpty(t, dir, "qmp")
+}
+
+// The owner alone can connect from the first moment that there is anything.
+func TestOthersCannotConnect(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t, os.Getuid(), 0o755)
+	path := filepath.Join(dir, "qmp")
+	l, err := Listen(t.Context(), "unix", path)
+	must(t, err)
+	defer l.Close()
+	r := startRival(t, nobody, "connect", path)
+	if got := r.line(t); got != unix.EACCES.Error() {
+		t.Errorf("another user connects: got %q, want %q", got, unix.EACCES)
+	}
+	must(t, connectTo(path))
+}
