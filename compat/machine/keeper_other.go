@@ -5,6 +5,6 @@ package machine
 // A keeper is for systems with process groups and a shell.
 type keeper struct{}
 
-func startKeeper(...string) *keeper { return nil }
+func startKeeper(...*privateDir) *keeper { return nil }
 
 func (*keeper) stop() {}

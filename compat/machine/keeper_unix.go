@@ -12,7 +12,20 @@ import (
 // nobody writes to and whose other end only this program has: it ends when this
 // program does, in whatever way. Then the directories go, and the process group
 // with all that is in it, the keeper included.
-const keeperScript = `trap '' HUP INT TERM; while read -r _; do :; done; rm -rf -- "$@"; kill -s KILL 0`
+//
+// The directories are its descriptors from 3, in the order of its arguments, and
+// are emptied by those: somebody who owns the parent may have put something else
+// in their place. By name only a directory that is empty goes. Where there is no
+// /proc, the names are all there is.
+const keeperScript = `trap '' HUP INT TERM
+while read -r _; do :; done
+n=3
+for dir do
+	(if cd "/proc/self/fd/$n" || cd -- "$dir"; then rm -rf -- ./* ./.[!.]* ./..?*; fi)
+	rmdir -- "$dir"
+	n=$((n + 1))
+done
+kill -s KILL 0`
 
 // A keeper is a process that outlives this program by a moment and cleans up
 // behind it. It leads the process group of the machine. As long as it has not
@@ -27,8 +40,16 @@ type keeper struct {
 // startKeeper starts a keeper for directories. It returns nil if it cannot,
 // having no shell: that leaves the machine without protection against this
 // program's sudden end, but for what the kernel offers.
-func startKeeper(dirs ...string) *keeper {
-	cmd := exec.Command("/bin/sh", append([]string{"-c", keeperScript, "qmp-keeper"}, dirs...)...)
+func startKeeper(dirs ...*privateDir) *keeper {
+	cmd := exec.Command("/bin/sh", "-c", keeperScript, "qmp-keeper")
+	for _, d := range dirs {
+		f := d.open()
+		if f == nil {
+			return nil
+		}
+		defer f.Close() // the keeper has its own
+		cmd.Args, cmd.ExtraFiles = append(cmd.Args, d.path), append(cmd.ExtraFiles, f)
+	}
 	cmd.Dir = "/" // keeps no file system busy
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	takeHandle := withHandle(cmd.SysProcAttr)

@@ -93,7 +93,7 @@ func (r *run) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.monitor = filepath.Join(place.sockets, "monitor")
+	r.monitor = filepath.Join(place.sockets.path, "monitor")
 	m.events.reset()
 	r.listener = m.events.listen(m.client)
 	if m.opts.Monitor == MonitorAccept {

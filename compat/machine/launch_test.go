@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -253,18 +254,34 @@ func TestPaths(t *testing.T) {
 				t.Errorf("%s: after Shutdown, the directory of sockets: %v", name, err)
 			}
 		}
-		// Without a launch, too, and nobody else's directory is taken.
+		// Without a launch, too. A directory of somebody else's is not taken, and
+		// does not keep the machine from its next launch.
 		dir, err := m.Dir()
 		must(t, err)
+		path, err := m.SocketPath("x")
+		must(t, err)
+		m.AddArgs("file="+dir+"/disk", "path="+machine.Escape(path)+",a=b", dir, "another="+dir+"x")
 		must(t, m.Shutdown(t.Context()))
 		must(t, os.Mkdir(dir, 0o755))
-		if _, err := m.Dir(); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("%s: somebody else's directory: %v", name, err)
+		if parent := filepath.Dir(path); parent != dir {
+			must(t, os.WriteFile(parent, nil, 0o600))
+			t.Cleanup(func() { os.Remove(parent) })
 		}
-		if _, err := m.SocketPath("x"); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("%s: somebody else's directory: %v", name, err)
+		must(t, m.Launch(t.Context()))
+		newDir, err := m.Dir()
+		must(t, err)
+		newPath, err := m.SocketPath("x")
+		must(t, err)
+		if newDir == dir || newPath == path || filepath.Dir(newDir) != parent {
+			t.Errorf("%s: directories %s, %s; sockets %s, %s", name, dir, newDir, path, newPath)
 		}
-		must(t, os.Remove(dir))
+		args := m.Args()
+		want := []string{"file=" + newDir + "/disk", "path=" + machine.Escape(newPath) + ",a=b", newDir, "another=" + dir + "x"}
+		if got := args[len(args)-4:]; !slices.Equal(got, want) {
+			t.Errorf("%s: command line %q, want %q", name, got, want)
+		}
+		must(t, m.Shutdown(t.Context()))
+		must(t, os.Remove(dir)) // it is there, and empty
 	}
 }
 

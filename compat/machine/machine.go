@@ -23,10 +23,12 @@ type Machine struct {
 	client *async.Client
 	events eventQueue
 
-	mu     sync.Mutex // guards the fields below; held while place is made or removed, so that nobody meets half of it
+	placing chan struct{} // holds one token: the right to make or remove place
+
+	mu     sync.Mutex // guards the fields below; held briefly, never while a file or socket is used
 	args   []string
 	files  []*os.File // those that the process inherits; the first is its descriptor 3
-	place  *place     // nil while there is none
+	place  *place     // nil while there is none, or one is being made or removed; written by who has the token
 	before *place     // the one before it, for its names
 	run    *run       // from Launch to the end of Shutdown or Kill
 	last   *run       // the one before, for those who ask how it was
@@ -42,7 +44,7 @@ func New(binary string, opts *Options) *Machine {
 	if opts == nil {
 		opts = &Options{}
 	}
-	m := &Machine{binary: binary, opts: *opts, args: slices.Clone(opts.Args)}
+	m := &Machine{binary: binary, opts: *opts, args: slices.Clone(opts.Args), placing: make(chan struct{}, 1)}
 	m.opts.Wrapper, m.opts.Env = slices.Clone(opts.Wrapper), slices.Clone(opts.Env)
 	m.opts.ExitCodes = slices.Clone(opts.ExitCodes)
 	if m.opts.Monitor == MonitorDefault {
@@ -110,13 +112,14 @@ func (m *Machine) AddFD(f *os.File, fdset int, opaque string) {
 
 // Dir returns the machine's directory, which nobody else can enter, and makes it
 // if it is not there yet. It goes at the end of Shutdown or Kill. Its name is the
-// same for all launches.
+// same for all launches, unless somebody else has taken that name in between: then
+// it has a new one, which replaces the old one in what was given to AddArgs.
 func (m *Machine) Dir() (string, error) {
 	p, err := m.ensurePlace()
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", m.opts.Name, err)
 	}
-	return p.dir, nil
+	return p.dir.path, nil
 }
 
 // SocketPath returns a path for a unix socket, in the machine's directory, or in
@@ -127,35 +130,56 @@ func (m *Machine) SocketPath(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("machine %s: %w", m.opts.Name, err)
 	}
-	return filepath.Join(p.sockets, name), nil
+	return filepath.Join(p.sockets.path, name), nil
 }
 
 // ensurePlace returns the place, and makes it if there is none.
 func (m *Machine) ensurePlace() (*place, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.place != nil {
-		return m.place, nil
+	p := m.place
+	m.mu.Unlock()
+	if p != nil {
+		return p, nil
 	}
-	p, err := newPlace(m.opts.TempDir, m.before)
+	m.placing <- struct{}{}
+	defer func() { <-m.placing }()
+	m.mu.Lock()
+	p, before := m.place, m.before
+	m.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := newPlace(m.opts.TempDir, before)
 	if err != nil {
 		return nil, err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.moved(before, m.args)
 	m.place, m.before = p, p
 	return p, nil
 }
 
-// removePlace removes the place, if there is one. mu is held.
-func (m *Machine) removePlace() error {
-	if m.place == nil {
-		return nil
+// removePlace removes the place, if there is one and the machine's run is still r.
+// ok is false if it is not.
+func (m *Machine) removePlace(r *run) (ok bool, err error) {
+	m.placing <- struct{}{}
+	defer func() { <-m.placing }()
+	m.mu.Lock()
+	if m.run != r {
+		m.mu.Unlock()
+		return false, nil
 	}
 	p := m.place
 	m.place = nil
-	if err := p.remove(); err != nil {
-		return fmt.Errorf("machine %s: %w", m.opts.Name, err)
+	m.mu.Unlock()
+	if p == nil {
+		return true, nil
 	}
-	return nil
+	if err := p.remove(); err != nil {
+		return true, fmt.Errorf("machine %s: %w", m.opts.Name, err)
+	}
+	return true, nil
 }
 
 // latest returns the present run, or the last one, or nil. mu is held.

@@ -3,6 +3,7 @@ package machine
 import (
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // maxSocketDir is how long the directory of the sockets may be: the address of a
@@ -10,48 +11,103 @@ import (
 // that.
 const maxSocketDir = 64
 
+// dirPattern is what the names of directories are made of.
+const dirPattern = "qmp-"
+
 // A place is where a machine lives: a directory, perhaps one more for sockets,
 // and the keeper that removes them should this program end without doing so.
 type place struct {
-	dir     string
-	sockets string  // short; mostly the same as dir
-	keeper  *keeper // nil where there is none
+	dir     *privateDir
+	sockets *privateDir // has a short name; mostly the same as dir
+	keeper  *keeper     // nil where there is none
 }
 
 // newPlace makes the directories in parent, with mode 0700. before, unless nil,
-// is the machine's place of an earlier launch, whose names are used again: they
-// may be on its command line.
-func newPlace(parent string, before *place) (_ *place, err error) {
+// is the machine's place of an earlier launch, whose names are used again if
+// nobody else has taken them: they may be on its command line.
+func newPlace(parent string, before *place) (*place, error) {
 	if parent == "" {
 		parent = os.TempDir()
 	}
 	// A relative path would change its meaning for a process that goes elsewhere.
-	if parent, err = filepath.Abs(parent); err != nil {
+	parent, err := filepath.Abs(parent)
+	if err != nil {
 		return nil, err
 	}
 	p := &place{}
 	if before != nil {
-		*p = place{dir: before.dir, sockets: before.sockets}
-		err = os.Mkdir(p.dir, 0o700)
+		p.dir, err = makeDirAgain(before.dir.path, dirPattern)
 	} else {
-		p.dir, err = os.MkdirTemp(parent, "qmp-")
+		p.dir, err = makeDir(parent, dirPattern)
 	}
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case before != nil && p.sockets != p.dir:
-		err = os.Mkdir(p.sockets, 0o700)
-	case before == nil && len(p.dir) > maxSocketDir:
-		p.sockets, err = os.MkdirTemp(shortTempDir(), "qmp-")
-	case before == nil:
+	case len(p.dir.path) <= maxSocketDir:
 		p.sockets = p.dir
+	case before != nil && before.sockets != before.dir:
+		p.sockets, err = makeDirAgain(before.sockets.path, dirPattern)
+	default:
+		p.sockets, err = makeDir(shortTempDir(), dirPattern)
 	}
 	if err != nil {
-		return nil, also(err, os.RemoveAll(p.dir))
+		return nil, also(err, p.dir.remove())
 	}
-	p.keeper = startKeeper(p.dir, p.sockets)
+	p.keeper = startKeeper(p.dirs()...)
 	return p, nil
+}
+
+func (p *place) dirs() []*privateDir {
+	if p.sockets == p.dir {
+		return []*privateDir{p.dir}
+	}
+	return []*privateDir{p.dir, p.sockets}
+}
+
+// remove removes everything, processes of the keeper's group that are still there
+// included.
+func (p *place) remove() (err error) {
+	p.keeper.stop()
+	for _, d := range p.dirs() {
+		err = also(err, d.remove())
+	}
+	return err
+}
+
+// moved replaces the paths of the place before in args by those of p.
+func (p *place) moved(before *place, args []string) {
+	if before == nil {
+		return
+	}
+	for i := range args {
+		for _, path := range [][2]string{{before.dir.path, p.dir.path}, {before.sockets.path, p.sockets.path}} {
+			args[i] = replacePath(args[i], path[0], path[1])
+			args[i] = replacePath(args[i], Escape(path[0]), Escape(path[1]))
+		}
+	}
+}
+
+// replacePath replaces old in arg, where it is a whole path or the beginning of
+// one.
+func replacePath(arg, old, path string) string {
+	if old == path {
+		return arg
+	}
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(arg, old)
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if after == "" || strings.IndexByte("/,:", after[0]) >= 0 {
+			b.WriteString(path)
+		} else {
+			b.WriteString(old)
+		}
+		arg = after
+	}
 }
 
 // TempDir makes a directory that only its owner can enter, and that goes even if
@@ -66,23 +122,13 @@ func TempDir(parent, pattern string) (dir string, remove func() error, err error
 	if parent, err = filepath.Abs(parent); err != nil {
 		return "", nil, err
 	}
-	if dir, err = os.MkdirTemp(parent, pattern); err != nil {
+	d, err := makeDir(parent, pattern)
+	if err != nil {
 		return "", nil, err
 	}
-	k := startKeeper(dir)
-	return dir, func() error {
+	k := startKeeper(d)
+	return d.path, func() error {
 		k.stop()
-		return os.RemoveAll(dir)
+		return d.remove()
 	}, nil
-}
-
-// remove removes everything, processes of the keeper's group that are still there
-// included.
-func (p *place) remove() error {
-	p.keeper.stop()
-	err := os.RemoveAll(p.dir)
-	if p.sockets != p.dir {
-		err = also(err, os.RemoveAll(p.sockets))
-	}
-	return err
 }

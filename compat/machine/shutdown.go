@@ -93,11 +93,14 @@ func newStopping(how way) *stopping {
 
 func (m *Machine) stop(ctx context.Context, how way) (Stop, error) {
 	m.mu.Lock()
-	r := m.run
-	if r == nil {
-		defer m.mu.Unlock()
-		return Stop{}, m.removePlace()
+	for m.run == nil {
+		m.mu.Unlock()
+		if ok, err := m.removePlace(nil); ok {
+			return Stop{}, err
+		}
+		m.mu.Lock() // a launch has begun meanwhile
 	}
+	r := m.run
 	s, first := r.stopping, r.stopping == nil
 	if first {
 		s = newStopping(how)
@@ -171,8 +174,6 @@ func (r *run) collect() error {
 	}
 	m.events.end(ErrNotRunning)
 
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	err := r.closeTheirs()
 	if r.monitorConn != nil {
 		_ = r.monitorConn.Close() // the client has done so, unless it never got it
@@ -183,7 +184,10 @@ func (r *run) collect() error {
 	if r.console != nil {
 		err = also(err, r.console.Close())
 	}
-	err = also(also(err, r.log.close()), m.removePlace())
+	err = also(err, r.log.close())
+	_, placeErr := m.removePlace(r)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.run, m.last = nil, r
-	return err
+	return also(err, placeErr)
 }

@@ -1,0 +1,129 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A privateDir is a directory that this program has made, and that only its owner
+// can enter. It is held open: where another user owns the parent, that user can
+// put something else in its place, which is not to be emptied or removed.
+type privateDir struct {
+	path string
+	root *os.Root
+}
+
+// makeDir makes a directory with a new name, as [os.MkdirTemp] does.
+func makeDir(parent, pattern string) (*privateDir, error) {
+	path, err := os.MkdirTemp(parent, pattern)
+	if err != nil {
+		return nil, err
+	}
+	return openNewDir(path)
+}
+
+// makeDirAgain makes a directory by its former name, or with a new one in the same
+// parent if somebody else has taken that name.
+func makeDirAgain(path, pattern string) (*privateDir, error) {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return makeDir(filepath.Dir(path), pattern)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return openNewDir(path)
+}
+
+// openNewDir opens a directory that was just made.
+func openNewDir(path string) (*privateDir, error) {
+	d, err := openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.names()
+	if err == nil && len(names) > 0 {
+		err = d.replaced()
+	}
+	if err != nil {
+		return nil, also(err, d.root.Close())
+	}
+	return d, nil
+}
+
+// openDir opens a directory that is this user's and nobody else's.
+func openDir(path string) (*privateDir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &privateDir{path: path, root: root}
+	info, err := root.Stat(".")
+	switch {
+	case err != nil:
+	case !d.isAt(path), !isPrivate(info):
+		err = d.replaced()
+	default:
+		return d, nil
+	}
+	return nil, also(err, root.Close())
+}
+
+// isAt reports whether path is this directory, and not a link to it.
+func (d *privateDir) isAt(path string) bool {
+	there, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	here, err := d.root.Stat(".")
+	return err == nil && os.SameFile(here, there)
+}
+
+func (d *privateDir) replaced() error {
+	return fmt.Errorf("%s: somebody has put something else in the place of this program's directory: choose a parent directory that is this user's, or one like /tmp (Options.TempDir)", d.path)
+}
+
+func (d *privateDir) names() ([]string, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// open returns the directory as a file, for another process; nil if it cannot.
+func (d *privateDir) open() *os.File {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// remove removes what is in the directory, and the directory if it is still by
+// its name. It follows no links.
+func (d *privateDir) remove() error {
+	names, err := d.names()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // somebody has removed it already
+	}
+	for _, name := range names {
+		err = also(err, d.root.RemoveAll(name))
+	}
+	there := d.isAt(d.path)
+	err = also(err, d.root.Close())
+	if !there {
+		if _, statErr := os.Lstat(d.path); errors.Is(statErr, fs.ErrNotExist) {
+			return err
+		}
+		return also(err, d.replaced())
+	}
+	return also(err, removeEmptyDir(d.path))
+}
+
+// close lets go of the directory, which stays.
+func (d *privateDir) close() { _ = d.root.Close() }
