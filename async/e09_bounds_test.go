@@ -70,12 +70,12 @@ func TestE9ReceivedSize(t *testing.T) {
 		{name: "over a large limit", max: 1 << 20, size: 1<<20 + 1, tooLarge: true},
 		{name: "1 MiB by default", size: 1 << 20},
 		{name: "no limit", max: -1, size: 1 << 20},
-		{name: "64 MiB by default", size: 64 << 20, skipInShort: true},
-		{name: "a byte more", size: 64<<20 + 1, tooLarge: true, skipInShort: true},
+		{name: "80 MiB by default", size: 80 << 20, skipInShort: true},
+		{name: "a byte more", size: 80<<20 + 1, tooLarge: true, skipInShort: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.skipInShort && testing.Short() {
-				t.Skip("it takes 64 MiB")
+				t.Skip("it takes 80 MiB")
 			}
 			t.Parallel()
 			c := newClient(t, &async.Options{SkipGreeting: true, SkipNegotiation: true, MaxMessage: tt.max})
@@ -89,7 +89,7 @@ func TestE9ReceivedSize(t *testing.T) {
 			}
 			limit := tt.max
 			if limit == 0 {
-				limit = 64 << 20
+				limit = 80 << 20
 			}
 			e := wantAs[*async.MessageError](t, "x", err)
 			if e.Reason != async.TooLarge || e.Limit != limit || e.Command != "" {

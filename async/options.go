@@ -35,9 +35,11 @@ type Options struct {
 	// returned at once. Nil, like a nil policy, dials once.
 	Backoff func() Backoff
 
-	// MaxMessage limits one message either way, in bytes. Zero means 64 MiB;
-	// a negative number means no limit. In any case nothing of 64 MiB or more
-	// is sent, since QEMU does not read it.
+	// MaxMessage limits one message either way, in bytes. Zero means 80 MiB,
+	// which takes the largest reply that QEMU's programs bound themselves, a
+	// guest-file-read of 48 MiB. What has no bound there, such as ringbuf-read of
+	// a large buffer, may need more. A negative number means no limit. In any case
+	// nothing of 64 MiB or more is sent, since QEMU does not read it.
 	MaxMessage int
 
 	// SkipGreeting does not wait for a greeting, as the guest agent needs. A

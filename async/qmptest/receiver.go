@@ -19,7 +19,7 @@ const whitespace = " \t\r\n"
 // stops asking is a peer that does not read. It is for one goroutine.
 type receiver struct {
 	conn net.Conn
-	max  int // the largest message, as proto.NewFramer takes it
+	max  int // the largest message; 0 is QEMU's own bound, a negative number none
 
 	buf      []byte    // received and not yet consumed
 	given    int       // how much of buf the framer at work has seen
@@ -72,7 +72,11 @@ func (r *receiver) next() ([]byte, []int, error) {
 	// A framer for each message: it never holds bytes that belong to the next
 	// one, and a deadline that passes spoils nothing.
 	r.given = 0
-	msg, err := proto.NewFramer(r, r.max, nil).Next()
+	limit := r.max
+	if limit == 0 {
+		limit = proto.MaxSend
+	}
+	msg, err := proto.NewFramer(r, limit, nil).Next()
 	if err != nil {
 		return nil, nil, err
 	}

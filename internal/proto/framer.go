@@ -14,14 +14,16 @@ import (
 // Bounds of one message, either way.
 const (
 	// DefaultMaxMessage is the largest message, in bytes, where nothing else
-	// is configured.
-	DefaultMaxMessage = 64 << 20
+	// is configured. QEMU's own programs bound one reply by a number that is near
+	// it: guest-file-read gives at most 48 MiB, which are 64 MiB in base64, and the
+	// rest of the message on top. (guest-exec-status gives twice 16 MiB at most.)
+	DefaultMaxMessage = 80 << 20
 	// MaxDepth is how deeply an incoming message may nest, the outer object
 	// included. It is jsontext's own bound.
 	MaxDepth = 10_000
-	// MaxSend is the largest message, in bytes, that QEMU reads: at
-	// DefaultMaxMessage its parser gives up.
-	MaxSend = DefaultMaxMessage - 1
+	// MaxSend is the largest message, in bytes, that QEMU reads: its parser gives
+	// up at 64 MiB.
+	MaxSend = 64<<20 - 1
 	// MaxSendDepth is how deeply an outgoing message may nest, the outer
 	// object included. QEMU's parser gives up above 1,024.
 	MaxSendDepth = 1_000

@@ -567,9 +567,9 @@ func TestFramerLinear(t *testing.T) {
 	}
 }
 
-// TestLargeStringOfBackslashes is one string of 64 MiB.
+// TestLargeStringOfBackslashes is one string of nearly 64 MiB.
 func TestLargeStringOfBackslashes(t *testing.T) {
-	size := DefaultMaxMessage
+	size := MaxSend
 	if testing.Short() || raceEnabled {
 		size >>= 4
 	}

@@ -38,7 +38,7 @@ type Exception struct {
 const (
 	ruleReading    = "this library reads all the time, so an idle object knows at once of events and of the peer's death"
 	ruleLineEnds   = "blank lines, several-line objects and objects without a line end are accepted"
-	ruleLimit      = "64 MiB for a message, an option; beyond it a MessageError that names limit and option"
+	ruleLimit      = "80 MiB for a message, an option; beyond it a MessageError that names limit and option"
 	ruleLate       = "the late reply of a timed-out cmd() is dropped by id"
 	ruleUnknownID  = "a list or object as reply id is an unknown id like any other: dropped"
 	ruleNoSession  = "waiting for an event without a session is a StateError at once; after its death what is queued comes first, then the cause, at once"
