@@ -62,7 +62,7 @@
 //	QemuStorageDaemon                    Test.QSD
 //	vm.qmp, vm.command or vm.cmd         VM.QMP, VM.Cmd, CmdInto; refused: VM.CmdError
 //	vm.qmp(a_b=...)                      VM.QMP("...", machine.Args{"a_b": ...})
-//	vm.hmp, vm.hmp_qemu_io               VM.HMP, VM.HMPQemuIO; judged: VM.IO
+//	vm.hmp, vm.hmp_qemu_io               VM.HMP, VM.HMPQemuIO; judged: VM.HMPCmd, VM.IO
 //	with use_log=True                    VM.HMPLog, VM.HMPQemuIOLog
 //	pause_drive, resume_drive            VM.PauseDrive, VM.ResumeDrive, VM.WaitPaused
 //	event_wait, events_wait              VM.EventWait, VM.EventsWait

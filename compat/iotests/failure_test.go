@@ -128,8 +128,13 @@ func TestFailuresTellTheTools(t *testing.T) {
 			[]string{"vm1: wait for BLOCK_JOB_READY: the process has ended with exit code 0", "waited for: BLOCK_JOB_READY"},
 		},
 		"human monitor": {func(it *iotests.Test) { it.QSD(nil).Launch().HMP("info block") }, []string{"a storage daemon has no human monitor"}},
-		"node":          {func(it *iotests.Test) { it.VM(nil).Launch().NodeInfo("nosuch") }, []string{"no node nosuch"}},
-		"bitmap":        {func(it *iotests.Test) { it.VM(nil).Launch().GetBitmap("a", "b") }, []string{"no bitmap b on a"}},
+		"human monitor's error": {
+			func(it *iotests.Test) { it.VM(nil).Launch().HMPCmd("drive_del nosuch") },
+			[]string{"human monitor: drive_del: Device 'nosuch' not found", "command: drive_del nosuch"},
+		},
+		"no human monitor": {func(it *iotests.Test) { it.QSD(nil).Launch().HMPCmd("info block") }, []string{"a storage daemon has no human monitor"}},
+		"node":             {func(it *iotests.Test) { it.VM(nil).Launch().NodeInfo("nosuch") }, []string{"no node nosuch"}},
+		"bitmap":           {func(it *iotests.Test) { it.VM(nil).Launch().GetBitmap("a", "b") }, []string{"no bitmap b on a"}},
 		"block path": {
 			func(it *iotests.Test) {
 				it.ImgCreate(it.Path("a"), "1M")

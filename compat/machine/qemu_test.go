@@ -301,6 +301,24 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
+func TestHumanMonitor(t *testing.T) {
+	t.Parallel()
+	ctx := qemutest.Context(t)
+	m := newQEMU(t, machine.Options{})
+	must(t, m.Launch(ctx))
+	text, err := m.HMP(ctx, "info status")
+	is(t, text, "VM status: running\n", err)
+	text, err = m.HMP(ctx, "device_del nosuch")
+	var failed *async.HMPError
+	if !errors.As(err, &failed) || failed.Command != "device_del" || !strings.Contains(text, "'nosuch' not found\n") {
+		t.Errorf("%q, %v", text, err)
+	}
+	must(t, m.Shutdown(ctx))
+	if _, err := m.HMP(ctx, "info status"); !errors.Is(err, machine.ErrNotRunning) {
+		t.Errorf("after Shutdown: %v", err)
+	}
+}
+
 func TestManyQEMUs(t *testing.T) {
 	t.Parallel()
 	ctx := qemutest.Context(t)

@@ -1,0 +1,135 @@
+package async
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// HMP executes a line of the human monitor, such as "info block", and returns what
+// it prints, with line ends of one byte, "\n". The command is human-monitor-command.
+//
+// That command succeeds whatever becomes of the line: the human monitor says in its
+// text that something has failed. HMP takes for a failure, an [*HMPError], what QEMU
+// 5.2 to 11.1 print for one:
+//
+//   - text that begins with "Error: ";
+//   - text that begins with "unknown command: ";
+//   - text that ends with the line "Try "help NAME" for more information", which is
+//     about the arguments;
+//   - text that begins with "Command 'NAME' not available ";
+//   - text of a command that prints nothing, or something that is known, when it
+//     works, and prints something else. Those are boot_set, change, commit, cpu, drive_add,
+//     drive_del, gdbserver, gpa2hpa, gpa2hva, gva2gpa, hostfwd_add, hostfwd_remove, log,
+//     logfile, mouse_set, one-insn-per-tb, sendkey, singlestep, trace-event and
+//     watchdog_action;
+//   - "Cannot access memory" at the end of a line of x and xp.
+//
+// Lines before it that begin with "warning: " do not count. The text is returned along
+// with the error.
+//
+// Nothing else can be told from success. Such failures are free text ("info snapshots"
+// without a disk), silence ("info block NAME" for a name that is not there), or are
+// printed elsewhere: qemu-io writes to QEMU's standard output. And ringbuf_read, which
+// prints what a guest wrote, fails where that begins with "Error: ". Where there is a
+// command of QMP for a purpose, its errors are exact.
+//
+// Other errors are those of [Client.Execute].
+func HMP(ctx context.Context, c Caller, line string) (string, error) {
+	args := map[string]any{"command-line": line}
+	text, err := Call[string](ctx, c, "human-monitor-command", args)
+	if err != nil {
+		return "", err
+	}
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if command := hmpCommand(line); hmpFailed(command, text) {
+		return text, &HMPError{Command: command, Text: text}
+	}
+	return text, nil
+}
+
+// An HMPError says that a line of the human monitor has failed, as [HMP] can tell.
+type HMPError struct {
+	// Command is the name of the command. Its arguments are left out, which may hold
+	// a password.
+	Command string
+
+	// Text is all that the human monitor printed, with line ends of one byte.
+	Text string
+}
+
+// Error says what the human monitor printed, on one line.
+func (e *HMPError) Error() string {
+	text := strings.TrimPrefix(strings.TrimSpace(e.Text), "Error: ")
+	return fmt.Sprintf("human monitor: %s: %s", e.Command, strings.ReplaceAll(text, "\n", "; "))
+}
+
+// hmpCommand returns the name of the command in a line: its first word, which ends at
+// a slash too ("x/4x"), or "info" with the next word.
+func hmpCommand(line string) string {
+	words := strings.FieldsFunc(line, func(r rune) bool { return r == '/' || strings.ContainsRune(" \t\n\v\f\r", r) })
+	switch {
+	case len(words) == 0:
+		return ""
+	case words[0] == "info" && len(words) > 1:
+		return words[0] + " " + words[1]
+	}
+	return words[0]
+}
+
+// hmpSuccess has, by command, the beginnings of what is printed when it has worked. A
+// command that prints nothing then has no beginnings.
+var hmpSuccess = map[string][]string{
+	"change":          nil,
+	"commit":          nil,
+	"cpu":             nil,
+	"drive_del":       nil,
+	"hostfwd_add":     nil,
+	"log":             nil,
+	"logfile":         nil,
+	"mouse_set":       nil,
+	"one-insn-per-tb": nil,
+	"sendkey":         nil,
+	"singlestep":      nil,
+	"trace-event":     nil,
+	"watchdog_action": nil,
+
+	"boot_set":  {"boot device list now set to "},
+	"drive_add": {"OK"},
+	"gdbserver": {"Waiting for gdb connection ", "Disabled gdbserver"},
+	"gpa2hpa":   {"Host physical address for "},
+	"gpa2hva":   {"Host virtual address for "},
+	"gva2gpa":   {"gpa: "},
+}
+
+// hmpFailed reports whether text is what a command prints that has failed.
+func hmpFailed(command, text string) bool {
+	for strings.HasPrefix(text, "warning: ") {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	if strings.TrimSpace(text) == "" {
+		return false
+	}
+	begins := func(prefix string) bool { return strings.HasPrefix(text, prefix) }
+	trimmed := strings.TrimSpace(text)
+	last := trimmed[strings.LastIndexByte(trimmed, '\n')+1:]
+	switch {
+	case begins("Error: "), begins("unknown command: '"),
+		begins("Command '") && strings.Contains(text, "' not available "),
+		strings.HasPrefix(last, `Try "help `) && strings.HasSuffix(last, `" for more information`):
+		return true
+	}
+	switch command {
+	case "x", "xp":
+		return strings.HasSuffix(last, ": Cannot access memory")
+	case "hostfwd_remove": // says in any case what became of the rule
+		return !strings.HasSuffix(last, " removed")
+	}
+	beginnings, known := hmpSuccess[command]
+	for _, beginning := range beginnings {
+		if begins(beginning) {
+			return false
+		}
+	}
+	return known
+}
