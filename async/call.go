@@ -8,26 +8,34 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A call is one command on its way through a session.
+// A call is one message on its way through a session, and what comes back.
 type call struct {
-	cmd   *outgoing
+	kind  kind
+	cmd   *outgoing   // written before the call is submitted
 	reply chan answer // takes the one answer: from readLoop, or from the holder of turn
 
-	// Guarded by session.mu.
-	id        proto.ID
-	since     time.Time // when it was entered as pending
-	begun     bool      // at least one byte may be on the wire
-	withdrawn bool      // its context ended before that: it is not to be sent
-	abandoned bool      // its caller is gone, its reply is to be dropped
-	windowed  bool      // it holds a place in session.window
-	exclusive bool      // it holds the place in session.descriptors
+	// decided is closed, with calls.mu held, when progress does not depend on the
+	// writer any more, and the files are not touched any more.
+	decided chan struct{}
 
-	decided chan struct{} // closed, with mu held, when begun is final and the files are not touched any more
+	// Guarded by calls.mu.
+	progress progress
+	id       proto.ID
+	since    time.Time // when it was entered as pending
 }
 
+// A kind says what answers a call.
+type kind int
+
+const (
+	command     kind = iota // the reply with its id
+	negotiation             // the reply at its place: qmp_capabilities
+	filesAlone              // nothing: it is over when it is sent
+)
+
 // newCall returns a call that has not gone anywhere yet.
-func newCall(out *outgoing) *call {
-	return &call{cmd: out, reply: make(chan answer, 1), decided: make(chan struct{})}
+func newCall(kind kind, out *outgoing) *call {
+	return &call{kind: kind, cmd: out, reply: make(chan answer, 1), decided: make(chan struct{})}
 }
 
 // end answers c, and never waits. The first answer counts: a server may answer
@@ -67,7 +75,7 @@ func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 // do takes a command the whole way: through the gates, onto the wire, and back
 // with its reply.
 func (s *session) do(ctx context.Context, out *outgoing) (proto.Message, error) {
-	c := newCall(out)
+	c := newCall(command, out)
 	if err := ctx.Err(); err != nil {
 		return proto.Message{}, s.interrupted(c, contextError(ctx), "")
 	}
@@ -79,25 +87,15 @@ func (s *session) do(ctx context.Context, out *outgoing) (proto.Message, error) 
 	if err := s.pass(ctx, c); err != nil {
 		return proto.Message{}, err
 	}
-	if err := s.takeTurn(ctx); err != nil {
-		s.leaveGates(c)
-		return proto.Message{}, s.interrupted(c, err, "waiting for its turn to be written")
-	}
-	if err := s.enter(c); err != nil {
-		s.giveTurn()
-		s.leaveGates(c)
+	if err := s.submit(ctx, c); err != nil {
 		return proto.Message{}, err
 	}
-	s.write(c)
 	return s.await(ctx, c)
 }
 
 // pass leads c through the gates that are in force for it.
 func (s *session) pass(ctx context.Context, c *call) error {
-	s.mu.Lock()
-	oob := s.oob
-	s.mu.Unlock()
-	if !oob {
+	if !s.calls.hasOOB() {
 		if c.cmd.OOB {
 			return fmt.Errorf("%s%s: %w", prefix(s.client.name()), c.cmd.label(), ErrNoOOB)
 		}
@@ -106,33 +104,25 @@ func (s *session) pass(ctx context.Context, c *call) error {
 	if len(c.cmd.Files) > 0 {
 		// Two in flight would get each other's descriptors: with oob enabled,
 		// QEMU keeps the newest that it received, not one per command.
-		if err := s.passGate(ctx, c, &s.descriptors, &c.exclusive); err != nil {
+		if err := s.passGate(ctx, c, &s.calls.descriptors); err != nil {
 			return err
 		}
 	}
 	if !c.cmd.OOB {
-		if err := s.passGate(ctx, c, &s.window, &c.windowed); err != nil {
-			s.leaveGates(c)
-			return err
-		}
+		return s.passGate(ctx, c, &s.calls.window)
 	}
 	return nil
 }
 
-func (s *session) passGate(ctx context.Context, c *call, g *gate, passed *bool) error {
-	s.mu.Lock()
-	w := g.enter(c)
-	*passed = w == nil
-	s.mu.Unlock()
+// passGate waits until c may pass g. On an error c holds no place at any gate.
+func (s *session) passGate(ctx context.Context, c *call, g *gate) error {
+	w := s.calls.enter(g, c)
 	if w == nil {
 		return nil
 	}
 	var err error
 	select {
 	case <-w.granted:
-		s.mu.Lock()
-		*passed = true
-		s.mu.Unlock()
 		return nil
 	case <-ctx.Done():
 		err = contextError(ctx)
@@ -141,71 +131,45 @@ func (s *session) passGate(ctx context.Context, c *call, g *gate, passed *bool) 
 	case <-s.done:
 		err = s.whyEnded()
 	}
-	s.mu.Lock()
-	g.forget(w)
-	note := "waiting behind other commands"
-	if oldest := s.oldest(); oldest != nil {
-		note = fmt.Sprintf("waiting behind %d unanswered commands, the oldest of them %s, for %v",
-			len(s.pending), oldest.cmd.label(), time.Since(oldest.since).Round(time.Millisecond))
-	}
-	s.mu.Unlock()
+	note := s.calls.forget(g, w)
+	s.calls.drop(c)
 	return s.interrupted(c, err, note)
 }
 
-// leaveGates gives back the places that c holds.
-func (s *session) leaveGates(c *call) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaveGatesLocked(c)
-}
-
-func (s *session) leaveGatesLocked(c *call) {
-	if c.windowed {
-		c.windowed = false
-		s.window.leave()
+// submit takes the turn, makes the message of c and writes it. It does not wait
+// for the peer. On an error nothing of c was sent, and it holds no place at any
+// gate.
+//
+// Commands, the negotiation and descriptors without a command all come this way,
+// and wait with await.
+func (s *session) submit(ctx context.Context, c *call) error {
+	if err := s.takeTurn(ctx); err != nil {
+		s.calls.drop(c)
+		return s.interrupted(c, err, "waiting for its turn to be written")
 	}
-	if c.exclusive {
-		c.exclusive = false
-		s.descriptors.leave()
+	err := s.calls.start(c)
+	if err == nil {
+		err = s.encode(c)
 	}
-	s.window.arrived(c)
-	s.descriptors.arrived(c)
-}
-
-// enter makes c pending, with its id, and encodes it into wbuf. The caller
-// holds the turn.
-func (s *session) enter(c *call) error {
-	s.mu.Lock()
-	if s.ended {
-		s.mu.Unlock()
+	if err == nil {
+		s.write(c)
+		return nil
+	}
+	s.giveTurn()
+	s.calls.drop(c)
+	if err == errEnded {
 		<-s.done
-		return s.interrupted(c, s.whyEnded(), "")
-	}
-	id := c.cmd.id
-	if id.Kind == proto.NoID {
-		id = s.client.nextID()
-	} else if _, taken := s.pending[id]; taken {
-		s.mu.Unlock()
-		return &InvalidIDError{ID: fmt.Sprintf("%q", id.Text), Reason: "belongs to a command that is still unanswered"}
-	}
-	c.id, c.since = id, time.Now()
-	s.pending[id] = c
-	s.peak = max(s.peak, len(s.pending))
-	s.window.arrived(c)
-	s.descriptors.arrived(c)
-	s.mu.Unlock()
-
-	err := s.encode(c)
-	if err != nil {
-		s.mu.Lock()
-		delete(s.pending, id)
-		s.mu.Unlock()
+		err = s.interrupted(c, s.whyEnded(), "")
 	}
 	return err
 }
 
 // encode puts the whole message into wbuf. The caller holds the turn.
 func (s *session) encode(c *call) error {
+	if c.kind == filesAlone {
+		s.wbuf = append(s.wbuf[:0], ' ')
+		return nil
+	}
 	s.wbuf = c.cmd.append(s.wbuf[:0], c.id)
 	if err := s.check(c); err != nil {
 		return err
@@ -244,7 +208,10 @@ func (s *session) check(c *call) error {
 	}
 }
 
-// await waits for the reply of c, which was handed to the writing role.
+// await waits for the answer to c, which was submitted.
+//
+// (Whoever waits here could read for itself: the answer would then come without a
+// change of goroutines. The reading role would be a token like turn.)
 func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 	if len(c.cmd.Files) > 0 {
 		defer func() { <-c.decided }() // the files are the caller's again when the call returns
@@ -253,7 +220,11 @@ func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 	case a := <-c.reply:
 		return a.message, a.err
 	case <-ctx.Done():
-		return s.cancel(ctx, c)
+		s.withdraw(c)
+		if a, answered := s.calls.giveUp(c); answered { // it came first after all
+			return a.message, a.err
+		}
+		return proto.Message{}, s.interrupted(c, contextError(ctx), "")
 	case <-s.done:
 		<-c.decided // at once, since the connection is closed: only now is it known whether c was sent
 		select {
@@ -265,60 +236,10 @@ func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 	}
 }
 
-// cancel ends c, and only c, because its context ended.
-func (s *session) cancel(ctx context.Context, c *call) (proto.Message, error) {
-	s.withdraw(c)
-	s.mu.Lock()
-	select {
-	case a := <-c.reply: // it came first after all
-		s.mu.Unlock()
-		return a.message, a.err
-	default:
-	}
-	switch {
-	case c.withdrawn:
-		s.settle(c)
-	case s.pending[c.id] != c:
-		// It is settled: its reply is about to be handed out, or it could not be
-		// sent.
-	case !s.oob && c.id.Kind == proto.NumberID && c.cmd.Name != "quit":
-		// An id of the engine's is never used again, so a late reply is
-		// recognised without the entry.
-		s.settle(c)
-		s.forsake(c)
-	default:
-		c.abandoned = true // its place in the window is taken until the server answers
-		c.cmd.forget()
-	}
-	s.mu.Unlock()
-	return proto.Message{}, s.interrupted(c, contextError(ctx), "")
-}
-
-// forsake notes that c may be answered yet, possibly without an id. mu is held.
-func (s *session) forsake(c *call) {
-	if f := &s.forsaken; c.id.Number > f.newest {
-		f.newest, f.takes = c.id.Number, c.cmd.TakesUnattributed
-	}
-	s.forsaken.count++
-}
-
-// settle ends c's time as an unanswered command. mu is held.
-func (s *session) settle(c *call) {
-	if s.pending[c.id] == c { // the id may be another's by now
-		delete(s.pending, c.id)
-		if len(s.pending) == 0 && s.peak > keepPending {
-			s.pending, s.peak = make(map[proto.ID]*call), 0 // a map does not shrink
-		}
-	}
-	s.leaveGatesLocked(c)
-}
-
 // interrupted wraps why c ended without a reply.
 func (s *session) interrupted(c *call, why error, note string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return &ExecInterruptedError{
-		Command: c.cmd.label(), Sent: c.begun && !c.withdrawn,
+		Command: c.cmd.label(), Sent: s.calls.wasSent(c),
 		Client: s.client.name(), Note: note, Err: why,
 	}
 }

@@ -80,8 +80,9 @@ func (c *Client) connect(ctx context.Context, addr string, dial func(context.Con
 // is handshaking.
 func (a *attempt) establish(conn net.Conn, bare bool) error {
 	a.reached = StageSession
-	s := newSession(a.client, conn, bare)
-	err := s.handshake(a.ctx)
+	h := newHandshake(a.client, bare)
+	s := newSession(a.client, conn, h)
+	err := s.greetAndNegotiate(a.ctx, h)
 	if err == nil {
 		err = a.advance(&stage{doing: running, session: s})
 	}

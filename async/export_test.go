@@ -44,13 +44,16 @@ func ReadBooks(c *Client) (b Books, ok bool) {
 	if s == nil {
 		return Books{}, false
 	}
+	k := s.calls
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Books{
-		Pending:      len(s.pending),
-		Window:       s.window.free,
-		Descriptors:  s.descriptors.free,
-		Waiting:      len(s.window.waiting) + len(s.descriptors.waiting),
+		Pending:      len(k.pending),
+		Window:       k.window.size - len(k.window.inside),
+		Descriptors:  k.descriptors.size - len(k.descriptors.inside),
+		Waiting:      len(k.window.waiting) + len(k.descriptors.waiting),
 		Turn:         len(s.turn) == 1,
 		TimerRunning: s.readOn != nil,
 	}, true

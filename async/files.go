@@ -19,38 +19,16 @@ func (c *Client) SendFiles(ctx context.Context, files ...*os.File) error {
 	if err != nil {
 		return err
 	}
-	cl := newCall(&outgoing{Command: Command{Name: what, Files: files}})
 	if len(files) == 0 {
 		return refused(what, errors.New("none given"))
 	}
 	if err := s.out.CheckFiles(); err != nil {
 		return refused(what, err)
 	}
-	if err := s.takeTurn(ctx); err != nil {
-		return s.interrupted(cl, err, "")
+	cl := newCall(filesAlone, &outgoing{Command: Command{Name: what, Files: files}})
+	if err := s.submit(ctx, cl); err != nil {
+		return err
 	}
-	s.wbuf = append(s.wbuf[:0], ' ')
-	s.write(cl)
-
-	select {
-	case <-cl.decided:
-	case <-ctx.Done():
-		s.withdraw(cl)
-	case <-s.done:
-		<-cl.decided // the files are the caller's again when the call returns
-	}
-	s.mu.Lock()
-	sent := cl.begun
-	s.mu.Unlock()
-	if sent {
-		return nil
-	}
-	select {
-	case a := <-cl.reply: // what is wrong with the files
-		return a.err
-	case <-ctx.Done():
-		return s.interrupted(cl, contextError(ctx), "")
-	case <-s.done:
-		return s.interrupted(cl, s.whyEnded(), "")
-	}
+	_, err = s.await(ctx, cl)
+	return err
 }

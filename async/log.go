@@ -36,7 +36,7 @@ func (s *session) logReceived(m proto.Message) {
 		return
 	}
 	msg := m.Raw
-	negotiated := s.phase == awaitNegotiation && m.Error == nil && (m.ID.Kind == proto.NoID || m.ID == proto.Number(s.firstID))
+	negotiated := s.handshake.awaitsReply() && m.Error == nil && (m.ID.Kind == proto.NoID || m.ID == proto.Number(s.handshake.firstID))
 	if m.Event == nil && !negotiated {
 		msg = s.maskReply(m)
 	}
@@ -48,11 +48,9 @@ func (s *session) logReceived(m proto.Message) {
 func (s *session) maskReply(m proto.Message) []byte {
 	names := []string{"return"}
 	if m.ID.Kind != proto.NoID {
-		s.mu.Lock()
-		if c := s.pending[m.ID]; c != nil {
-			names = secretReplies[c.cmd.Name]
+		if name, ok := s.calls.name(m.ID); ok {
+			names = secretReplies[name]
 		}
-		s.mu.Unlock()
 	}
 	if names == nil {
 		return m.Raw

@@ -30,13 +30,14 @@ func (s *session) receive(raw []byte) error {
 		s.event(m)
 		return nil
 	}
-	switch s.phase {
-	case awaitGreeting:
-		return s.receiveGreeting(m)
-	case awaitNegotiation:
-		return s.receiveNegotiation(m)
+	switch h := s.handshake; {
+	case h == nil:
+		return s.route(m)
+	case h.awaitsGreeting():
+		return s.receiveGreeting(h, m)
+	default:
+		return s.receiveNegotiation(h, m)
 	}
-	return s.route(m)
 }
 
 // event gives m to every listener that wants it.
@@ -59,33 +60,28 @@ func (s *session) event(m proto.Message) {
 }
 
 // receiveGreeting takes the first message that is no event.
-func (s *session) receiveGreeting(m proto.Message) error {
+func (s *session) receiveGreeting(h *handshake, m proto.Message) error {
 	g, err := newGreeting(m)
 	if err != nil {
 		return &GreetingError{Received: shorten(s.maskReply(m)), Err: err}
 	}
-	if s.skipNegotiation {
-		s.phase = established
-	} else {
-		s.phase = awaitNegotiation
+	h.greeting = g
+	s.ready = append(s.ready, delivery{call: h.greeted})
+	if !h.negotiates {
+		s.handshake = nil
 	}
-	s.greet = g
 	return nil
 }
 
 // receiveNegotiation takes the answer to qmp_capabilities. One command is under
 // way, so whatever is no event and no greeting is its answer: a server may
 // answer ahead of the command, without an id or with another one.
-func (s *session) receiveNegotiation(m proto.Message) error {
+func (s *session) receiveNegotiation(h *handshake, m proto.Message) error {
 	if m.QMP != nil {
 		s.drop(m, "second greeting")
 		return nil
 	}
-	// QEMU gives the answer to a command whose client has gone to the next
-	// client (seen).
-	earlier := m.ID.Kind == proto.NumberID && m.ID.Number < s.firstID
-	another := m.Error != nil && m.ID.Kind != proto.NoID && m.ID != proto.Number(s.firstID)
-	if earlier || another {
+	if !h.isReply(m) {
 		s.drop(m, "reply to another's command")
 		return nil
 	}
@@ -95,8 +91,8 @@ func (s *session) receiveNegotiation(m proto.Message) error {
 		}
 		return &NegotiationError{Err: fmt.Errorf("malformed reply: %q", shorten(s.maskReply(m)))}
 	}
-	s.phase = established
-	s.agreed = true
+	s.ready = append(s.ready, delivery{call: h.negotiation})
+	s.handshake = nil
 	return nil
 }
 
@@ -106,18 +102,12 @@ func (s *session) route(m proto.Message) error {
 	case m.QMP != nil:
 		s.drop(m, "greeting behind the handshake")
 	case m.ID.Kind != proto.NoID:
-		s.mu.Lock()
-		if n := m.ID.Number; m.ID.Kind == proto.NumberID && n >= s.forsaken.newest && n <= s.client.lastID.Load() {
-			s.forsaken = forsaken{}
-		}
-		c := s.pending[m.ID]
+		c, wanted := s.calls.answered(m.ID)
 		if c == nil {
-			s.mu.Unlock()
 			s.drop(m, "reply to no command that is waiting")
 			return nil
 		}
-		s.answer(c, m)
-		s.mu.Unlock()
+		s.deliver(c, m, wanted)
 	case m.Error != nil:
 		return s.unattributed(m)
 	default:
@@ -126,34 +116,27 @@ func (s *session) route(m proto.Message) error {
 	return nil
 }
 
-// answer settles c, and puts m on its way unless c's caller is gone. mu is held.
-func (s *session) answer(c *call, m proto.Message) {
-	s.settle(c)
+// deliver puts m on its way to the caller of c, unless that has given up.
+func (s *session) deliver(c *call, m proto.Message, wanted bool) {
 	if c.cmd.Name == "quit" && m.Return != nil {
+		s.mu.Lock()
 		s.quit = true
+		s.mu.Unlock()
 	}
-	if c.abandoned {
-		return
+	if wanted {
+		s.ready = append(s.ready, delivery{call: c, reply: m.Clone()})
 	}
-	s.ready = append(s.ready, delivery{call: c, reply: m.Clone()})
 }
 
 // unattributed deals with an error reply without an id: the server could not
 // parse some message, and cannot say which. It may be one whose caller has gone.
 func (s *session) unattributed(m proto.Message) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch f := s.forsaken; {
-	case f.count == 1 && f.takes && len(s.pending) == 0:
-		s.forsaken = forsaken{}
+	c, wanted, known := s.calls.answeredWithoutID()
+	if c != nil {
+		s.deliver(c, m, wanted)
+	}
+	if known {
 		return nil
-	case f.count == 0 && len(s.pending) == 1:
-		for _, c := range s.pending {
-			if c.cmd.TakesUnattributed && c.cmd.id.Kind == proto.NoID {
-				s.answer(c, m)
-				return nil
-			}
-		}
 	}
 	class, desc, ok := proto.ParseError(m.Error)
 	if !ok {

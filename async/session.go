@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -32,10 +31,8 @@ type session struct {
 	out    socket.Sender
 	log    *slog.Logger
 
-	firstID  uint64    // the engine's ids of this session begin here
-	greeting *Greeting // nil if it was skipped; of handshake until the client is running, not written after
-
-	skipGreeting, skipNegotiation bool // as Options has them, or both for ConnectUnnegotiated
+	greeting *Greeting // nil if it was skipped; of the goroutine that connects, and not written once the client is running
+	calls    *calls
 
 	turn    chan struct{} // holds one token: the right to write
 	closing chan struct{} // closed when a Disconnect begins: nothing new is sent
@@ -46,107 +43,48 @@ type session struct {
 	wbuf []byte
 
 	// Of readLoop only.
-	framer *proto.Framer
-	phase  phase
-	ready  []delivery // replies to hand out before the next read blocks
-	greet  *Greeting  // likewise
-	agreed bool       // likewise: the reply to qmp_capabilities
+	framer    *proto.Framer
+	handshake *handshake // nil once it is over
+	ready     []delivery // answers to hand out before the next read blocks
 
-	asked    chan struct{} // closed when qmp_capabilities is being written, or is not going to be
-	hasAsked func()        // closes asked, once
-
-	// Each takes at most one value, from readLoop, during the handshake.
-	greeted    chan *Greeting
-	negotiated chan struct{}
-
-	mu          sync.Mutex         // guards the fields below; held briefly, never across I/O
-	pending     map[proto.ID]*call // written, or being written, and unanswered; nil once ended
-	peak        int                // how many pending has had at once, since it was made
-	forsaken    forsaken           // given up, and not in pending any more
-	oob         bool               // the capability is enabled; set before Running
-	window      gate               // in-band commands; in force with oob only
-	descriptors gate               // commands with descriptors; in force with oob only
-	closingOnce bool               // closing is closed
-	quit        bool               // a quit was answered: a reset behind that is an end of file
+	mu          sync.Mutex // guards the fields below; held briefly, never across I/O
+	closingOnce bool       // closing is closed
+	quit        bool       // a quit was answered: a reset after that is an end of file
 	ended       bool
 	cause       error       // why it ended, for those who wait; set once, by end
 	report      error       // what Disconnect returns about it; nil for an orderly end
 	writeErr    error       // the first failed write
-	readOn      *time.Timer // bounds the reading on behind it
+	readOn      *time.Timer // bounds the reading on after it
 }
 
-// phase says what a message from the server can be.
-type phase int
-
-const (
-	awaitGreeting phase = iota
-	awaitNegotiation
-	established
-)
-
-// forsaken is what is known of the commands that were given up behind their
-// first byte and may be unanswered yet, though they are not pending any more:
-// those without oob, where answers come in the order of the commands. It takes no
-// room for each, since a server that does not answer may be asked for ever.
-type forsaken struct {
-	newest uint64 // its id; 0 if all are answered
-	count  int    // how many were given up since all were
-	takes  bool   // the newest one takes an error without an id
-}
-
-// delivery is a reply on its way to its caller.
+// delivery is an answer on its way to its caller.
 type delivery struct {
 	call  *call
 	reply proto.Message
 }
 
-// inBandWindow is how many in-band commands may be unanswered where out-of-band
-// execution is enabled. QEMU stops reading the monitor when its queue of eight
-// is full, and with it what should overtake (QEMU, "QMP out-of-band").
-const inBandWindow = 8
-
-// What a session keeps of its buffers for the next message: bytes to write,
-// replies that came at once, and commands that were unanswered at once.
+// What a session keeps of its buffers for the next message: bytes to write, and
+// replies that came at once.
 const (
 	keepWritten = 4 << 10
 	keepReady   = 32
-	keepPending = 64
 )
 
-// newSession takes conn over and starts reading. bare leaves the whole handshake
-// out.
-func newSession(c *Client, conn net.Conn, bare bool) *session {
+// newSession takes conn over and starts reading. h is the handshake to expect, or
+// nil.
+func newSession(c *Client, conn net.Conn, h *handshake) *session {
 	s := &session{
-		client: c,
-		conn:   conn,
-		out:    socket.NewSender(conn),
-		log:    c.logger(),
-
-		firstID: c.lastID.Load() + 1,
-
-		skipGreeting:    bare || c.opts.SkipGreeting,
-		skipNegotiation: bare || c.opts.SkipNegotiation,
-
-		turn:        make(chan struct{}, 1),
-		closing:     make(chan struct{}),
-		done:        make(chan struct{}),
-		greeted:     make(chan *Greeting, 1),
-		negotiated:  make(chan struct{}, 1),
-		asked:       make(chan struct{}),
-		pending:     make(map[proto.ID]*call),
-		window:      gate{free: inBandWindow},
-		descriptors: gate{free: 1},
+		client:    c,
+		conn:      conn,
+		out:       socket.NewSender(conn),
+		log:       c.logger(),
+		calls:     newCalls(&c.lastID),
+		handshake: h,
+		turn:      make(chan struct{}, 1),
+		closing:   make(chan struct{}),
+		done:      make(chan struct{}),
 	}
 	s.turn <- struct{}{}
-	s.hasAsked = sync.OnceFunc(func() { close(s.asked) })
-	switch {
-	case !s.skipGreeting:
-		s.phase = awaitGreeting
-	case !s.skipNegotiation:
-		s.phase = awaitNegotiation
-	default:
-		s.phase = established
-	}
 	s.framer = proto.NewFramer(conn, c.opts.maxMessage(), s.flush)
 	s.wg.Go(s.readLoop)
 	return s
@@ -166,9 +104,9 @@ func (s *session) readLoop() {
 	}
 }
 
-// flush hands out the replies that the last read brought. Doing that only when
+// flush hands out the answers that the last read brought. Doing that only when
 // there is nothing more to look at gives a caller, in its very next call, the
-// knowledge of what came in the same packet behind its reply.
+// knowledge of what came in the same packet after its reply.
 //
 // Lower half: runs on readLoop.
 func (s *session) flush() {
@@ -180,25 +118,17 @@ func (s *session) flush() {
 	if cap(s.ready) > keepReady {
 		s.ready = nil // an idle connection is small
 	}
-	if s.greet != nil {
-		s.greeted <- s.greet
-		s.greet = nil
-	}
-	if s.agreed {
-		s.negotiated <- struct{}{}
-		s.agreed = false
-	}
 }
 
 // readEnded ends the session with what the reader met.
 //
 // Lower half: runs on readLoop.
 func (s *session) readEnded(err error) {
-	if err == io.EOF && s.phase == awaitNegotiation {
+	if err == io.EOF && s.handshake.awaitsReply() {
 		// A server that has only shut down its direction is still answered: its
 		// greeting asks for that. The handshake is about to, or gives up by itself.
 		s.flush()
-		<-s.asked
+		<-s.handshake.asked
 		select {
 		case <-s.turn: // what was asked is written
 			s.giveTurn()
@@ -209,12 +139,13 @@ func (s *session) readEnded(err error) {
 	cause := messageError(err)
 	var broken ProtocolError
 	if errors.As(cause, &broken) {
-		switch s.phase {
-		case awaitGreeting:
+		switch {
+		case s.handshake == nil:
+		case s.handshake.awaitsGreeting():
 			if _, ok := cause.(*GreetingError); !ok {
 				cause = &GreetingError{Err: cause}
 			}
-		case awaitNegotiation:
+		default:
 			if _, ok := cause.(*NegotiationError); !ok {
 				cause = &NegotiationError{Err: cause}
 			}
@@ -241,7 +172,7 @@ func (s *session) end(cause error, beforeDone func()) {
 		return
 	}
 	s.ended = true
-	s.pending = nil
+	s.calls.end()
 	s.cause = collect(cause, s.writeErr)
 	s.report = s.cause
 	if cause == ErrClosed {
@@ -347,78 +278,4 @@ func (s *session) giveTurn() {
 		s.wbuf = nil // an idle connection is small
 	}
 	s.turn <- struct{}{}
-}
-
-// oldest returns the command that has been unanswered longest. mu is held.
-func (s *session) oldest() *call {
-	var oldest *call
-	for _, c := range s.pending {
-		if oldest == nil || c.since.Before(oldest.since) {
-			oldest = c
-		}
-	}
-	return oldest
-}
-
-// gate lets a number of commands through and makes the others wait in order. Of
-// those who had to wait, one is let through only when the one before it has its
-// turn to write: so they also go onto the wire in that order. session.mu guards
-// it.
-type gate struct {
-	free     int
-	waiting  []*waiter
-	admitted *call // had to wait, was let through, and does not have its turn yet
-}
-
-type waiter struct {
-	call    *call
-	granted chan struct{} // closed when it may pass
-}
-
-// enter returns nil if c may pass at once, and otherwise its place in the queue.
-func (g *gate) enter(c *call) *waiter {
-	if g.free > 0 && g.admitted == nil { // so nobody waits
-		g.free--
-		return nil
-	}
-	w := &waiter{call: c, granted: make(chan struct{})}
-	g.waiting = append(g.waiting, w)
-	return w
-}
-
-// leave gives a place back.
-func (g *gate) leave() {
-	g.free++
-	g.admit()
-}
-
-// admit lets the next one through if it may pass now.
-func (g *gate) admit() {
-	if g.free == 0 || g.admitted != nil || len(g.waiting) == 0 {
-		return
-	}
-	w := g.waiting[0]
-	g.waiting[0] = nil // let go of what it wanted to send
-	g.waiting = g.waiting[1:]
-	g.free--
-	g.admitted = w.call
-	close(w.granted)
-}
-
-// arrived says that c has its turn, or has given up.
-func (g *gate) arrived(c *call) {
-	if g.admitted == c {
-		g.admitted = nil
-		g.admit()
-	}
-}
-
-// forget takes w out of the queue, or its place back.
-func (g *gate) forget(w *waiter) {
-	if i := slices.Index(g.waiting, w); i >= 0 {
-		g.waiting = slices.Delete(g.waiting, i, i+1)
-		return
-	}
-	g.leave()
-	g.arrived(w.call)
 }

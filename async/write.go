@@ -91,41 +91,19 @@ func (s *session) writeError(c *call, err error) {
 		s.writeFailed(err)
 		return
 	}
-	s.mu.Lock()
-	s.settle(c)
-	s.mu.Unlock()
+	s.calls.drop(c)
 	c.end(answer{err: refused(c.cmd.label(), bad)})
 }
 
 // withdraw takes c back if no byte of it is on the wire; a message that was
 // begun is left to be finished. c has been given to write.
 func (s *session) withdraw(c *call) {
-	s.mu.Lock()
-	select {
-	case <-c.decided:
-		s.mu.Unlock()
-		return
-	default:
-	}
-	// Under mu, so that the write which this deadline breaks off is that of c:
-	// finish takes mu before it passes the turn on. (Setting a deadline does
-	// not wait for anything.)
-	c.withdrawn = true
-	s.conn.SetWriteDeadline(time.Unix(1, 0))
-	s.mu.Unlock()
+	s.calls.recall(c, func() { s.conn.SetWriteDeadline(time.Unix(1, 0)) }) // does not wait
 	<-c.decided
 }
 
 // decide settles, once, whether c is on the wire or not, and reports whether it
 // was withdrawn. From here on its files are not touched any more.
 func (s *session) decide(c *call, begun bool) (withdrawn bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c.withdrawn {
-		s.conn.SetWriteDeadline(time.Time{})
-		c.withdrawn = !begun
-	}
-	c.begun = begun
-	close(c.decided)
-	return c.withdrawn
+	return s.calls.decide(c, begun, func() { s.conn.SetWriteDeadline(time.Time{}) })
 }
