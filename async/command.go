@@ -2,6 +2,7 @@ package async
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
@@ -85,6 +86,9 @@ func (cmd Command) prepare(maxSend int) (*outgoing, error) {
 	out := &outgoing{Command: cmd}
 	if cmd.Object != nil {
 		return out, out.prepareObject(maxSend)
+	}
+	if cmd.Name == "" {
+		return nil, refused("message", errors.New("the command has no name"))
 	}
 	if !proto.ValidText(cmd.Name) {
 		return nil, refused("message", fmt.Errorf("command name %q: not Unicode text that QEMU takes", cmd.Name))

@@ -62,6 +62,46 @@ func TestE11QuitAHundredTimes_QEMU(t *testing.T) {
 	}
 }
 
+// Quit and HungUp tell a machine that was told to quit from every other end, over
+// unix and TCP, alone and among other calls.
+func TestE11QuitIsOver_QEMU(t *testing.T) {
+	t.Parallel()
+	qemutest.Find(t, qemutest.QEMU)
+	for network, begin := range map[string]func(*testing.T, *async.Options) (*qemutest.Process, *async.Client){
+		"unix": func(t *testing.T, opts *async.Options) (*qemutest.Process, *async.Client) { return startReal(t, opts) },
+		"tcp":  startTCP,
+	} {
+		t.Run(network, func(t *testing.T) {
+			for i := range 100 {
+				t.Run(fmt.Sprint(i), func(t *testing.T) {
+					t.Parallel()
+					vm, c := begin(t, &async.Options{NoOOB: i%4 < 2})
+					ctx := qemutest.Context(t)
+					var others []<-chan result
+					if i%2 == 1 { // what QEMU has not read when it exits makes a reset of its end
+						for range 5 {
+							others = append(others, start(ctx, c, async.Command{Name: "query-status"}))
+						}
+					}
+					wantNil(t, "Quit", c.Quit(ctx))
+					wantState(t, c, async.Idle)
+					for _, other := range others {
+						if err := await(t, "another command", other).err; err != nil && !async.HungUp(err) {
+							if late, ok := errors.AsType[*async.StateError](err); !ok || late.State != async.Idle {
+								t.Errorf("another command: got %v", err)
+							}
+						}
+					}
+					wantNil(t, "Close", c.Close())
+					if err := vm.Wait(t); err != nil {
+						t.Errorf("QEMU ended with %v", err)
+					}
+				})
+			}
+		})
+	}
+}
+
 // tcpMonitor starts an empty machine with a monitor on TCP, and returns its
 // address. The system chooses the port, so that nobody else can have it, and a
 // second monitor tells which one.

@@ -136,7 +136,7 @@ func (s *session) readEnded(err error) {
 		}
 	}
 	hideReturned(err)
-	cause := messageError(err)
+	cause := asEnd(messageError(err))
 	var broken ProtocolError
 	if errors.As(cause, &broken) {
 		switch {
@@ -161,8 +161,9 @@ func (s *session) readEnded(err error) {
 }
 
 // end ends the session, once; the first cause wins. Both those who wait for an
-// answer and Disconnect get it, with the error of a failed write behind it,
-// except that ErrClosed is none for Disconnect.
+// answer and Disconnect get it, with the error of a failed write after it. For
+// Disconnect ErrClosed is not an error. A write that failed because the peer had
+// gone makes the end one that HungUp matches, whoever is first to end the session.
 // beforeDone, unless nil, is called when the client knows of the end and before
 // the waiting calls do.
 func (s *session) end(cause error, beforeDone func()) {
@@ -173,10 +174,14 @@ func (s *session) end(cause error, beforeDone func()) {
 	}
 	s.ended = true
 	s.calls.end()
-	s.cause = collect(cause, s.writeErr)
+	further := s.writeErr
+	if _, broken := errors.AsType[ProtocolError](cause); !broken && !HungUp(cause) {
+		further = asEnd(further) // nobody has read to the end of the stream: the write knows it
+	}
+	s.cause = collect(cause, further)
 	s.report = s.cause
 	if cause == ErrClosed {
-		s.report = s.writeErr
+		s.report = further
 	}
 	if s.readOn != nil && s.readOn.Stop() {
 		s.wg.Done()
@@ -238,11 +243,12 @@ func (s *session) broken() error {
 	return s.writeErr
 }
 
-// stopSending makes everybody who waits for a turn give up.
+// stopSending makes everybody who waits for a turn give up. If the session has
+// ended already, that end is their cause.
 func (s *session) stopSending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closingOnce {
+	if !s.closingOnce && !s.ended {
 		s.closingOnce = true
 		close(s.closing)
 	}

@@ -29,7 +29,23 @@ func (q *QEMUMonitorProtocol) Cmd(name string, args any, id ...string) (map[stri
 	if err := checkID(cmd.ID); err != nil {
 		return nil, err
 	}
+	if name == "" {
+		cmd = unnamed(cmd.Args, cmd.ID)
+	}
 	return q.reply(cmd)
+}
+
+// unnamed is the command whose name is empty. The engine refuses one, but the old
+// module sends it.
+func unnamed(args any, id string) async.Command {
+	obj := async.Members{{Name: "execute", Value: ""}}
+	if args != nil {
+		obj = append(obj, async.Member{Name: "arguments", Value: args})
+	}
+	if id != "" {
+		obj = append(obj, async.Member{Name: "id", Value: id})
+	}
+	return async.Command{Object: obj, TakesUnattributed: true}
 }
 
 // CmdObj sends obj as it is, and returns the whole reply like
@@ -60,6 +76,15 @@ func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 func (q *QEMUMonitorProtocol) Command(name string, args any) (any, error) {
 	if args == nil {
 		args = async.Members{}
+	}
+	if name == "" {
+		reply, err := q.sync.Do(unnamed(args, ""))
+		if err != nil {
+			return nil, err
+		}
+		var v any
+		err = reply.Decode(&v)
+		return v, err
 	}
 	return qmpsync.Call[any](q.sync, name, args)
 }

@@ -119,6 +119,17 @@ func Call[T any](c *Client, cmd string, args any) (T, error) {
 	return v, err
 }
 
+// Quit executes quit, waits until the server has ended the connection, and
+// disconnects, all within the limit of a command. The error is nil once quit was
+// sent and the server has hung up since, however that shows; see
+// [async.Client.Quit]. To find out whether another error says that the server has
+// hung up, there is [async.HungUp].
+func (c *Client) Quit() error {
+	ctx, cancel := within("quit", time.Duration(c.timeout.Load()))
+	defer cancel()
+	return c.async.Quit(ctx)
+}
+
 // SendFiles sends file descriptors at once, ahead of the command that will use
 // them; see [async.Client.SendFiles]. The limit is that of commands.
 func (c *Client) SendFiles(files ...*os.File) error {

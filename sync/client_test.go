@@ -224,3 +224,22 @@ func TestSendFiles(t *testing.T) {
 	c.SetTimeout(-1)
 	wantTimeout(t, c.SendFiles(f), 0)
 }
+
+func TestQuit(t *testing.T) {
+	server := qmptest.Start(t, nil)
+	c, err := qmpsync.Dial(server.Addr(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Quit(); err != nil {
+		t.Error(err)
+	}
+	wantRunstate(t, c, async.Idle)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+
+	c = connected(t, nil, qmptest.Expect("quit"), qmptest.Return("{}"), qmptest.Stall())
+	c.SetTimeout(time.Millisecond)
+	wantTimeout(t, c.Quit(), time.Millisecond)
+}
