@@ -125,7 +125,7 @@ func Call[T any](c *Client, cmd string, args any) (T, error) {
 // [async.Client.Quit]. To find out whether another error says that the server has
 // hung up, there is [async.HungUp].
 func (c *Client) Quit() error {
-	ctx, cancel := within("quit", time.Duration(c.timeout.Load()))
+	ctx, cancel := within("quit", *c.timeout.Load())
 	defer cancel()
 	return c.async.Quit(ctx)
 }
