@@ -39,13 +39,21 @@ func AppendObject(dst []byte, v any) ([]byte, error) {
 	return appendASCII(dst, text), nil
 }
 
-// encoding says how the values of callers are encoded. Maps are sorted. A
-// json.Number of the standard library, as a decoder with UseNumber makes it,
-// is written as the number that it holds.
+// encoding says how values of callers are encoded: maps sorted, and the standard
+// library's json.Number, which a decoder with UseNumber leaves in place of a
+// number, as that number.
 var encoding = json.JoinOptions(
 	json.Deterministic(true),
-	json.WithMarshalers(json.MarshalFunc(func(n stdjson.Number) ([]byte, error) { return []byte(n), nil })),
+	json.WithMarshalers(json.MarshalFunc(marshalNumber)),
 )
+
+func marshalNumber(n stdjson.Number) ([]byte, error) {
+	// What is not JSON at all, package json refuses.
+	if kind := jsontext.Value(n).Kind(); kind != jsontext.KindNumber {
+		return nil, fmt.Errorf("json.Number %q: not a number", string(n))
+	}
+	return []byte(n), nil
+}
 
 // EncodeValue writes v to enc as [AppendObject] would.
 func EncodeValue(enc *jsontext.Encoder, v any) error { return json.MarshalEncode(enc, v, encoding) }
