@@ -52,10 +52,16 @@
 //
 // # Who may call what
 //
-// Every method of every type may be called by any goroutine at any time, with
-// one exception: hooks and filters run inside the engine, and call nothing of
-// their client. One goroutine belongs to a connection; it reads. Callers write
-// by themselves.
+// Every method of a [Client], an [EventListener] and a [RunstateWatcher] may be
+// called by any goroutine at any time, with one exception: hooks and filters run
+// inside the engine, and call nothing of their client. One goroutine belongs to a
+// connection; it reads. Callers write by themselves.
+//
+// A [Reply], an [Event], a [Greeting] and all errors do not change. Any number of
+// goroutines may use one, and none may write into its bytes, which are shared. The
+// maps of [Reply.Object] and [Event.Object], and what is decoded, are the caller's
+// own. A [Command] and its arguments are read until the call returns: change them
+// afterwards. [Options] and [ListenerOptions] are copied where they are given.
 //
 // # Traps
 //

@@ -46,9 +46,9 @@
 //
 // # Who may call what
 //
-// Every method may be called by any goroutine at any time. No call starts a
-// goroutine. Several calls may wait side by side, and Disconnect or Close ends
-// them all.
+// Every method of a [Client] and an [EventListener] may be called by any goroutine
+// at any time. No call starts a goroutine. Several calls may wait side by side, and
+// Disconnect or Close ends them all.
 //
 // # Traps
 //

@@ -108,6 +108,13 @@
 // QEMU_NBD_PROG and QSD_PROG which programs. A program that is missing skips a test
 // on a laptop, and fails it where CI is set.
 //
+// # Who may call what
+//
+// A [Test], and the [VM], the [NBDServer] and the [QemuIOSession] that it makes,
+// belong to the goroutine of the test, which a failure ends. Other goroutines may
+// call [Test.Log] and the methods of VM.Machine. Functions that take no Test, such
+// as [Lookup] and [FormatJSON], may be called by any goroutine.
+//
 // # Traps
 //
 //   - A relative path means the test's directory, [Test].Dir. A file beside the

@@ -24,7 +24,8 @@
 // # Who may call what
 //
 // All methods of a [Machine] may be called concurrently, and any number of
-// machines may run at once. A machine is long-lived: behind Shutdown or Kill it
+// machines may run at once. What a call returns is the caller's own. Arguments are
+// read until the call returns. A machine is long-lived: after Shutdown or Kill it
 // may be launched again, with the same command line. What a process leaves, such
 // as its exit status and its log, stays readable until the next Launch.
 //

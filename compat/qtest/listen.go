@@ -11,7 +11,8 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// A Listener waits for a QEMU that connects.
+// A Listener waits for a QEMU that connects. All methods may be called
+// concurrently.
 type Listener struct {
 	listener net.Listener
 	path     string // of a unix socket that was moved into place; "" otherwise
