@@ -100,6 +100,10 @@ func (it *Test) newVM(p program, kind string, opts *VMOptions, args []string) *V
 	process.Name, process.Args, process.StorageDaemon = vm.name, args, vm.daemon
 	process.TempDir, process.Monitor = it.sockDir, machine.MonitorAccept
 	process.Dir = first(process.Dir, it.Dir)
+	// IO judges commands by what they add to the log, which must not lose its middle.
+	if process.LogLimit == 0 {
+		process.LogLimit = -1
+	}
 	vm.Machine = machine.New(it.find(p), &process)
 	it.Cleanup(func() {
 		it.Helper()

@@ -24,14 +24,14 @@ const (
 // that what is in it is lost when this program ends suddenly. By then the process
 // is being killed as well.
 type outputLog struct {
-	pipe    *os.File      // what the process writes is read here
-	theirs  *os.File      // the process's end, until it was started; of Launch only
-	file    *logFile      // Options.LogFile; of the reader only; nil without
-	settled chan struct{} // closed once all that the process wrote before its end was taken
-	done    chan struct{} // closed when the reader has ended
+	pipe   *os.File      // what the process writes is read here
+	theirs *os.File      // the process's end, until it was started; of Launch only
+	file   *logFile      // Options.LogFile; of the reader only; nil without
+	done   chan struct{} // closed when the reader has ended
 
-	mu   sync.Mutex // guards text
-	text logText
+	mu      sync.Mutex // guards what follows
+	text    logText
+	waiting []chan struct{} // closed once what was in the pipe when they were added was taken
 }
 
 // openLog opens a log that holds limit bytes, and a copy of it at path unless that
@@ -40,7 +40,7 @@ func openLog(path string, limit int, failed func(error)) (*outputLog, error) {
 	if limit >= 0 {
 		limit = max(limit, minLogLimit)
 	}
-	l := &outputLog{text: logText{limit: limit}, settled: make(chan struct{}), done: make(chan struct{})}
+	l := &outputLog{text: logText{limit: limit}, done: make(chan struct{})}
 	var err error
 	if path != "" {
 		if l.file, err = openLogFile(path, limit, failed); err != nil {
@@ -64,9 +64,7 @@ func (l *outputLog) started() {
 
 // read takes everything, until all who can write have ended or close is called.
 func (l *outputLog) read() {
-	settle := sync.OnceFunc(func() { close(l.settled) })
 	defer close(l.done)
-	defer settle()
 	defer func() { _ = l.file.close() }() // a failed write was told
 	buf := make([]byte, 64<<10)
 	for {
@@ -74,15 +72,22 @@ func (l *outputLog) read() {
 		l.take(buf[:n])
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// The process has ended. What else it has started may go on writing.
+			// Somebody waits for what is in the pipe now. What is written meanwhile may
+			// have no end.
+			l.mu.Lock()
+			waiting := l.waiting
+			l.waiting = nil
 			_ = l.pipe.SetReadDeadline(time.Time{})
+			l.mu.Unlock()
 			for left := maxPipe; left > 0; left -= n {
 				if n = readNow(l.pipe, buf); n <= 0 {
 					break
 				}
 				l.take(buf[:n])
 			}
-			settle()
+			for _, caught := range waiting {
+				close(caught)
+			}
 		case err != nil:
 			return
 		}
@@ -104,27 +109,48 @@ func (l *outputLog) take(b []byte) {
 	})
 }
 
-// settle returns when all that a process has written that has ended is in the log.
-func (l *outputLog) settle() {
-	if err := l.pipe.SetReadDeadline(time.Unix(1, 0)); err != nil {
-		// This system cannot interrupt a read. The end of file comes, unless
-		// somebody else has the process's end of the pipe.
-		late := time.NewTimer(endGrace)
-		defer late.Stop()
-		select {
-		case <-l.done:
-		case <-late.C:
-		}
-		return
+// catchUp returns when all that was written so far is in the log. It reports false at
+// once on a system that cannot interrupt a read.
+func (l *outputLog) catchUp() bool {
+	caught := make(chan struct{})
+	l.mu.Lock()
+	err := l.pipe.SetReadDeadline(time.Unix(1, 0))
+	if err == nil {
+		l.waiting = append(l.waiting, caught)
 	}
-	<-l.settled
+	l.mu.Unlock()
+	if err != nil {
+		return errors.Is(err, os.ErrClosed) // the reader has ended, or will without us
+	}
+	select {
+	case <-caught:
+	case <-l.done:
+	}
+	return true
 }
 
-// tail returns the end of the log, at most so many bytes.
+// settle returns when all that a process has written that has ended is in the log.
+func (l *outputLog) settle() {
+	if l.catchUp() {
+		return
+	}
+	// The end of file comes, unless somebody else has the process's end of the pipe.
+	late := time.NewTimer(endGrace)
+	defer late.Stop()
+	select {
+	case <-l.done:
+	case <-late.C:
+	}
+}
+
+// tail returns the end of the log, at most so many bytes. What the process wrote
+// before the call is in it: who has a reply of QEMU's finds in the log what QEMU
+// printed before it replied.
 func (l *outputLog) tail(most int) string {
 	if l == nil {
 		return ""
 	}
+	l.catchUp()
 	l.mu.Lock()
 	text := l.text.render(nil, -1)
 	l.mu.Unlock()

@@ -136,6 +136,28 @@ func TestLogFileThatFails(t *testing.T) {
 	}
 }
 
+// What the process has written is in the log at once: whoever has QEMU's reply finds
+// there what QEMU printed before it.
+func TestLogIsUpToDate(t *testing.T) {
+	t.Parallel()
+	l, err := openLog("", -1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	var want strings.Builder
+	for i := range 2000 {
+		line := strings.Repeat(fmt.Sprint(i), 1+i%50) + "\n"
+		want.WriteString(line)
+		if _, err := l.theirs.WriteString(line); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.tail(math.MaxInt); got != want.String() {
+			t.Fatalf("after %d lines it has %d bytes, want %d", i+1, len(got), want.Len())
+		}
+	}
+}
+
 // The log is complete as soon as the process has ended, even if somebody else
 // still has the process's end of the pipe and goes on writing.
 func TestLogSettles(t *testing.T) {
