@@ -83,6 +83,13 @@ var rooms = []room{
 	// Drives a real QEMU to its end, again and again; of tests only.
 	{dir: "internal/testing/chaos", floor: 3, forTests: true},
 
+	// Reads QAPI definitions and writes Go; of cmd/qmp-gen and of tests.
+	{dir: "internal/qapigen", floor: 1, without: []string{"net"}},
+	{dir: "qapi/support", floor: 3, modules: []string{json}},
+	{dir: "qapi", floor: 5, modules: []string{json}},
+	{dir: "qapi/qga", floor: 5, modules: []string{json}},
+	{dir: "internal/testing/qapitest", floor: 4, modules: []string{json}, forTests: true},
+
 	{dir: "sync", floor: 3},
 	{dir: "legacy", floor: 4},
 	// Replays the recorded scenarios, for the tests of legacy and compat.

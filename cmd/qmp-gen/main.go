@@ -1,0 +1,90 @@
+// Command qmp-gen writes Go code from QAPI definitions: one function per command,
+// one struct per event, and the types that both use.
+//
+// From schema files, such as those of a QEMU of your own:
+//
+//	qmp-gen -schema qapi/qapi-schema.json -release 10.0 -package vendorqapi -o vendorqapi
+//
+// The code needs packages async and qapi/support of this module, and
+// github.com/go-json-experiment/json.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/goqmp/qmp/internal/qapigen"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "qmp-gen:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("qmp-gen", flag.ContinueOnError)
+	facts := flags.String("facts", "", "write the code of QEMU's own schema, as this program knows it: qemu or qga")
+	schema := flags.String("schema", "", "the `file` that includes the others, such as qapi/qapi-schema.json")
+	release := flags.String("release", "", "the release that the schema files belong to, for the comments")
+	pkg := flags.String("package", "qapi", "the `name` of the package")
+	out := flags.String("o", ".", "the `folder` that the files are written to")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	var files map[string][]byte
+	var err error
+	switch {
+	case *facts != "" && *schema == "":
+		files, err = qapigen.FromFacts(*facts, *pkg)
+	case *schema != "" && *facts == "":
+		files, err = fromSchema(*schema, *release, *pkg)
+	default:
+		return errors.New("want either -schema or -facts")
+	}
+	if err != nil {
+		return err
+	}
+	return write(*out, files)
+}
+
+func fromSchema(file, release, pkg string) (map[string][]byte, error) {
+	s, err := qapigen.Parse(os.DirFS(filepath.Dir(file)), filepath.Base(file))
+	if err != nil {
+		return nil, err
+	}
+	s.Release = release
+	return qapigen.Generate(s, qapigen.Options{Package: pkg})
+}
+
+// write writes the files, and removes those that an earlier run has written and
+// this one has not.
+func write(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	old, err := qapigen.Generated(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range old {
+		if _, ok := files[name]; !ok {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	for name, src := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), src, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+package qapigen
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"slices"
+	"strings"
+)
+
+// Options say what [Generate] writes.
+type Options struct {
+	Package   string // the package's name
+	Reference string // the address of QEMU's reference manual for Program
+	Anchors   string // the name space of its anchors, such as "QMP"; "" for none
+	History   *History
+	Tests     bool // write calls_test.go too, by which a test calls every function
+}
+
+// Generate returns the Go files of a package, by name. The same schema gives the
+// same bytes.
+func Generate(s *Schema, o Options) (map[string][]byte, error) {
+	g := &generator{Schema: s, Options: o}
+	if err := g.nameAll(); err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte)
+	for _, module := range g.modules() {
+		defs := slices.DeleteFunc(slices.Clone(s.Defs), func(d *Definition) bool { return d.Module != module })
+		for _, part := range parts {
+			if err := g.part(files, module, part, defs); err != nil {
+				return nil, fmt.Errorf("module %s, %s: %w", module, part.name, err)
+			}
+		}
+	}
+	var body bytes.Buffer
+	g.w = &body
+	g.tables()
+	src, err := g.file(body.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	files["tables.go"] = src
+	if o.Tests {
+		body.Reset()
+		g.callsTest()
+		if files["calls_test.go"], err = g.file(body.Bytes()); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// maxLines is how long a file gets, about, before another one is begun.
+const maxLines = 600
+
+// part writes one part of a module into files: into one file, or into several
+// that are numbered.
+func (g *generator) part(files map[string][]byte, module string, p part, defs []*Definition) error {
+	var bodies [][]byte
+	var body bytes.Buffer
+	g.w = &body
+	for _, d := range defs {
+		p.write(g, d)
+		if bytes.Count(body.Bytes(), []byte("\n")) > maxLines {
+			bodies = append(bodies, bytes.Clone(body.Bytes()))
+			body.Reset()
+		}
+	}
+	if body.Len() > 0 {
+		bodies = append(bodies, body.Bytes())
+	}
+	name := strings.ReplaceAll(module, "-", "_") + "_" + p.name
+	for i, body := range bodies {
+		src, err := g.file(body)
+		if err != nil {
+			return err
+		}
+		if len(bodies) == 1 {
+			files[name+".go"] = src
+		} else {
+			files[fmt.Sprintf("%s_%d.go", name, i+1)] = src
+		}
+	}
+	return nil
+}
+
+// A part is one kind of file of a module. No part may be named like a system or an
+// architecture, which would keep Go from compiling the file elsewhere.
+type part struct {
+	name  string
+	write func(*generator, *Definition)
+}
+
+var parts = []part{
+	{"commands", (*generator).command},
+	{"events", (*generator).event},
+	{"types", (*generator).object},
+	{"enums", (*generator).enum},
+	{"json", (*generator).methods},
+}
+
+type generator struct {
+	*Schema
+	Options
+	w     *bytes.Buffer
+	types map[string]string      // Go's names of types, by QAPI's
+	funcs map[*Definition]string // Go's names of commands and events
+}
+
+func (g *generator) p(format string, args ...any) { fmt.Fprintf(g.w, format, args...) }
+
+// modules returns the modules in the schema's order.
+func (g *generator) modules() []string {
+	var modules []string
+	for _, d := range g.Defs {
+		if !slices.Contains(modules, d.Module) {
+			modules = append(modules, d.Module)
+		}
+	}
+	return modules
+}
+
+// reserved are the names of what a generated package has besides QAPI's
+// definitions.
+var reserved = []string{"Commands", "Events", "Decode", "Wait", "Introspect", "Schema", "NewSchema", "Parameter"}
+
+// nameAll gives each definition its Go name, and reports two that have the same.
+//
+// A type's name is QAPI's. An event gets the suffix Event. Where a type would have
+// the name of a command's function, the type gets the suffix Options.
+func (g *generator) nameAll() error {
+	g.types, g.funcs = make(map[string]string), make(map[*Definition]string)
+	owner := make(map[string]*Definition)
+	claim := func(name string, d *Definition) error {
+		if other := owner[name]; other != nil {
+			return fmt.Errorf("%s %s and %s %s would both be %s in Go", other.Kind, other.Name, d.Kind, d.Name, name)
+		}
+		owner[name] = d
+		return nil
+	}
+	for _, name := range reserved {
+		owner[name] = &Definition{Kind: "function or type", Name: name + " of the package itself"}
+	}
+	for _, d := range g.Defs {
+		switch d.Kind {
+		case Command:
+			name := GoName(d.Name)
+			g.funcs[d] = name
+			if err := claim(name, d); err != nil {
+				return err
+			}
+			if d.AllowOOB {
+				if err := claim(name+"OOB", d); err != nil {
+					return err
+				}
+			}
+		case Event:
+			g.funcs[d] = GoName(lowerCased(d.Name)) + "Event"
+			if err := claim(g.funcs[d], d); err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range g.Defs {
+		switch d.Kind {
+		case Command:
+			if d.Data == "" && (len(d.Members) > 0 || d.open()) {
+				if err := claim(g.argumentsName(d), d); err != nil {
+					return err
+				}
+			}
+		case Event:
+		default:
+			name := GoName(d.Name)
+			if owner[name] != nil {
+				name += "Options"
+			}
+			g.types[d.Name] = name
+			if err := claim(name, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Renamed lists the Go names that are not simply the QAPI names in Go's spelling,
+// because they would have collided: Go name by QAPI name.
+func Renamed(s *Schema) (map[string]string, error) {
+	g := &generator{Schema: s}
+	if err := g.nameAll(); err != nil {
+		return nil, err
+	}
+	m := make(map[string]string)
+	for name, goName := range g.types {
+		if goName != GoName(name) {
+			m[name] = goName
+		}
+	}
+	return m, nil
+}
+
+// open reports whether a command takes arguments that its definition does not
+// list (gen: false).
+func (d *Definition) open() bool { return d.Gen != nil && !*d.Gen }
+
+func (g *generator) argumentsName(d *Definition) string {
+	if d.Data != "" {
+		return g.types[d.Data]
+	}
+	return g.funcs[d] + "Arguments"
+}
+
+// file adds to body what every file begins with, and formats it.
+func (g *generator) file(body []byte) ([]byte, error) {
+	var b bytes.Buffer
+	source := "QAPI definitions"
+	if g.Release != "" {
+		source += " of QEMU " + g.Release
+	}
+	pkg := g.Package
+	if bytes.Contains(body, []byte(" "+pkg+".")) {
+		pkg += "_test" // it uses the package
+	}
+	fmt.Fprintf(&b, "%s from %s. DO NOT EDIT.\n\npackage %s\n\n", header, source, pkg)
+	imports := [][2]string{
+		{"context.", "context"},
+		{"json.", "github.com/go-json-experiment/json"},
+		{"jsontext.", "github.com/go-json-experiment/json/jsontext"},
+		{"async.", "github.com/goqmp/qmp/async"},
+		{"qapitest.", "github.com/goqmp/qmp/internal/testing/qapitest"},
+		{"support.", "github.com/goqmp/qmp/qapi/support"},
+	}
+	if pkg != g.Package {
+		imports = append(imports, [2]string{g.Package + ".", map[string]string{
+			"qapi": "github.com/goqmp/qmp/qapi", "qga": "github.com/goqmp/qmp/qapi/qga",
+		}[g.Package]})
+	}
+	var std, others []string
+	for _, i := range imports {
+		if !bytes.Contains(body, []byte(i[0])) {
+			continue
+		}
+		if strings.Contains(i[1], "/") {
+			others = append(others, i[1])
+		} else {
+			std = append(std, i[1])
+		}
+	}
+	if len(std)+len(others) > 0 {
+		b.WriteString("import (\n")
+		for _, i := range std {
+			fmt.Fprintf(&b, "\t%q\n", i)
+		}
+		if len(std) > 0 && len(others) > 0 {
+			b.WriteString("\n")
+		}
+		for _, i := range others {
+			fmt.Fprintf(&b, "\t%q\n", i)
+		}
+		b.WriteString(")\n\n")
+	}
+	b.Write(body)
+	src, err := format.Source(b.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("%w in:\n%s", err, b.Bytes())
+	}
+	return src, nil
+}
+
+// typeName returns the Go type of t.
+func (g *generator) typeName(t Type) string {
+	name := builtins[t.Name]
+	if name == "" {
+		name = g.types[t.Name]
+	}
+	if t.Array {
+		return "[]" + name
+	}
+	return name
+}
+
+// isObject reports whether values of t are JSON objects, that is, structs and
+// unions.
+func (g *generator) isObject(t Type) bool {
+	d := g.Type(t.Name)
+	return !t.Array && d != nil && (d.Kind == Struct || d.Kind == Union)
+}

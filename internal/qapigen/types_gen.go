@@ -1,0 +1,179 @@
+package qapigen
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// unknownField keeps what this schema does not know, so that it is sent again
+// unchanged.
+const unknownField = "\tUnknown jsontext.Value `json:\",embed\"` // members that are not known here\n"
+
+// object writes the type of a struct, union or alternate.
+func (g *generator) object(d *Definition) {
+	name := g.types[d.Name]
+	switch d.Kind {
+	case Struct:
+		g.doc(name, "QAPI's struct "+d.Name, d)
+		g.p("type %s struct {\n", name)
+		g.fields(g.Unfold(d), d.Since)
+		g.p("\n%s}\n\n", unknownField)
+	case Union:
+		g.doc(name, "QAPI's union "+d.Name, d,
+			fmt.Sprintf("%s selects the branch. It may be left empty where a branch is set.", g.discriminator(d)))
+		g.p("type %s struct {\n", name)
+		members := g.Unfold(d)
+		g.fields(members, d.Since, d.Discriminator)
+		g.p("\n\t// At most one branch is set.\n")
+		for i, field := range g.branchFields(d) {
+			b := d.Branches[i]
+			g.p("\t%s *%s `json:\"-\"`%s\n", field, g.typeName(b.Type), g.branchNote(b))
+		}
+		g.p("\n\tUnknown jsontext.Value `json:\",embed\"` // the members of a branch that is not known here\n}\n\n")
+	case Alternate:
+		g.doc(name, "QAPI's alternate "+d.Name, d, "Exactly one field is set.")
+		g.p("type %s struct {\n", name)
+		for _, b := range d.Branches {
+			g.p("\t%s %s `json:\"-\"`%s\n", alternateField(b), g.alternateType(b), g.note(b.Since, d.Since, b.Removed, b.Features, b.If))
+		}
+		g.p("\n\tUnknown jsontext.Value `json:\"-\"` // a value of a kind that is not known here\n}\n\n")
+	}
+}
+
+func (g *generator) branchNote(b Member) string {
+	note := g.note(b.Since, "", b.Removed, b.Features, b.If)
+	if note == "" {
+		return " // " + b.Name
+	}
+	return " // " + b.Name + "; " + strings.TrimPrefix(note, " // ")
+}
+
+// fields writes the fields of members. One whose name is among discriminators is
+// left out where it is empty: it follows from the branch, or comes from a release
+// in which the type was not a union yet.
+func (g *generator) fields(members []Member, born string, discriminators ...string) {
+	names := make(map[string]bool)
+	for _, m := range members {
+		name := GoName(m.Name)
+		for names[name] || name == "Unknown" {
+			name += "_"
+		}
+		names[name] = true
+		field := g.fieldType(m)
+		if slices.Contains(discriminators, m.Name) {
+			field = fmt.Sprintf("%s `json:\"%s,omitzero\"`", g.typeName(m.Type), m.Name)
+		}
+		g.p("\t%s %s%s\n", name, field, g.note(m.Since, born, m.Removed, m.Features, m.If))
+	}
+}
+
+// fieldType returns the type and the tag of a member.
+//
+// Optional members are pointers, except where the type has a value of its own for
+// "left out": nil slices and raw JSON, and alternates of which no field is set. (A
+// pointer to an alternate that may be null could not tell null from nothing.)
+func (g *generator) fieldType(m Member) string {
+	t := g.typeName(m.Type)
+	switch {
+	case !m.Optional:
+		return fmt.Sprintf("%s `json:\"%s\"`", t, m.Name)
+	case m.Type.Array || t == "jsontext.Value" || g.hasNull(m.Type):
+		return fmt.Sprintf("%s `json:\"%s,omitzero\"`", t, m.Name)
+	}
+	return fmt.Sprintf("*%s `json:\"%s,omitzero\"`", t, m.Name)
+}
+
+// discriminator returns the Go name of the field that selects a union's branch.
+func (g *generator) discriminator(d *Definition) string { return GoName(d.Discriminator) }
+
+// discriminatorEnum returns the definition of that field's type.
+func (g *generator) discriminatorEnum(d *Definition) *Definition {
+	members := g.Unfold(d)
+	i := slices.IndexFunc(members, func(m Member) bool { return m.Name == d.Discriminator })
+	return g.Type(members[i].Type.Name)
+}
+
+// branchFields returns the Go names of a union's branches. One that a member of
+// the base has already gets the suffix Branch.
+func (g *generator) branchFields(d *Definition) []string {
+	taken := map[string]bool{"Unknown": true}
+	for _, m := range g.Unfold(d) {
+		taken[GoName(m.Name)] = true
+	}
+	var fields []string
+	for _, b := range d.Branches {
+		name := GoName(b.Name)
+		if name[0] >= '0' && name[0] <= '9' {
+			name = "Branch" + name
+		}
+		if taken[name] {
+			name += "Branch"
+		}
+		taken[name] = true
+		fields = append(fields, name)
+	}
+	return fields
+}
+
+func alternateField(b Member) string {
+	if b.Type.Name == "null" {
+		return "Null"
+	}
+	return GoName(b.Name)
+}
+
+// alternateType returns the type of an alternative: a pointer, a slice, or a bool
+// for null.
+func (g *generator) alternateType(b Member) string {
+	switch {
+	case b.Type.Name == "null":
+		return "bool"
+	case b.Type.Array:
+		return g.typeName(b.Type)
+	}
+	return "*" + g.typeName(b.Type)
+}
+
+// enum writes an enum with its constants.
+func (g *generator) enum(d *Definition) {
+	if d.Kind != Enum {
+		return
+	}
+	name := g.types[d.Name]
+	g.doc(name, "QAPI's enum "+d.Name, d, "A value from another release of QEMU passes through.")
+	g.p("type %s string\n\n", name)
+	if len(d.Values) == 0 {
+		return
+	}
+	g.p("// The values of %s.\nconst (\n", name)
+	for i, v := range d.Values {
+		g.p("\t%s %s = %q%s\n", g.valueNames(d)[i], name, v.Name, g.note(v.Since, d.Since, v.Removed, v.Features, v.If))
+	}
+	g.p(")\n\n")
+}
+
+// valueNames returns the names of an enum's constants.
+func (g *generator) valueNames(d *Definition) []string {
+	taken := make(map[string]bool)
+	var names []string
+	for _, v := range d.Values {
+		name := g.types[d.Name] + GoName(v.Name)
+		for taken[name] {
+			name += "_"
+		}
+		taken[name] = true
+		names = append(names, name)
+	}
+	return names
+}
+
+// valueName returns the name of the constant of one value.
+func (g *generator) valueName(d *Definition, value string) string {
+	for i, v := range d.Values {
+		if v.Name == value {
+			return g.valueNames(d)[i]
+		}
+	}
+	return fmt.Sprintf("%q", value)
+}
