@@ -55,6 +55,10 @@ cover: qemu guest ## run every test without the race detector, for the coverage;
 lint: ## check format, vet, staticcheck, layers, exported API, module files and other systems' builds
 	@scripts/lint.sh
 
+.PHONY: generate
+generate: ## write the generated packages (qapi, qapi/qga) anew
+	$(GO) generate ./qapi/...
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target, or those matching FUZZ, for FUZZTIME (60s) each
 	@scripts/fuzz.sh

@@ -9,12 +9,14 @@
 //	a test of a program that speaks QMP     async/qmptest
 //	a test that starts QEMU                 compat/iotests
 //	a program that starts QEMU              compat/machine
+//	a program that wants types              qapi, qapi/qga; cmd/qmp-gen for a schema of your own
 //	a test of a guest's memory and ports    compat/qtest
 //
 // A package imports only packages below it:
 //
 //	compat/iotests                  a harness for go test, in the style of QEMU's iotests
 //	compat/machine   compat/qtest   a QEMU process; the qtest protocol
+//	qapi, qapi/qga                  QEMU's commands, events and types; the guest agent's
 //	compat                          both generations of Python's names on one connection
 //	legacy                          the calls of Python's QEMUMonitorProtocol
 //	sync (package qmpsync)          blocking calls; timeouts are durations

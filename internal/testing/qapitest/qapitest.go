@@ -1,0 +1,184 @@
+// Package qapitest holds the tests that every generated package of QAPI's
+// definitions has to pass.
+package qapitest
+
+import (
+	"bytes"
+	"context"
+	stdjson "encoding/json"
+	"math/big"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/qapigen"
+	"github.com/goqmp/qmp/qapi/support"
+)
+
+// rounds is how many documents each command and event is tried with.
+const rounds = 30
+
+// writer returns a writer of documents for a program's schema, and logs its seed.
+func writer(t *testing.T, program string, foreign int) *qapigen.Writer {
+	t.Helper()
+	schema, _, err := qapigen.ReadFacts(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return &qapigen.Writer{Schema: schema, Rand: rand.New(rand.NewPCG(seed, 0)), Foreign: foreign}
+}
+
+// Law checks that what was decoded encodes to the same JSON, the order of members
+// aside: for valid arguments, results and event data, with members, values and
+// branches of other releases mixed in.
+func Law(t *testing.T, program string, commands []support.CommandInfo, events []support.EventInfo) {
+	w := writer(t, program, 5)
+	for _, c := range commands {
+		d := w.Schema.Command(c.Name)
+		for range rounds {
+			if c.NewArguments != nil {
+				checkLaw(t, c.Name+", arguments", w.Arguments(d), c.NewArguments())
+			}
+			if c.NewResult != nil {
+				checkLaw(t, c.Name+", result", w.Value(d.Returns), c.NewResult())
+			}
+		}
+	}
+	for _, e := range events {
+		for range rounds {
+			checkLaw(t, e.Name, w.Arguments(w.Schema.Event(e.Name)), e.New())
+		}
+	}
+}
+
+func checkLaw(t *testing.T, what string, doc []byte, v any) {
+	t.Helper()
+	if err := support.Unmarshal(doc, v); err != nil {
+		t.Fatalf("%s: %v\n%s", what, err, doc)
+	}
+	for name, marshal := range map[string]func(any) ([]byte, error){
+		"json/v2":       func(v any) ([]byte, error) { return json.Marshal(v) },
+		"encoding/json": stdjson.Marshal,
+	} {
+		again, err := marshal(v)
+		if err != nil {
+			t.Fatalf("%s, %s: %v\n%s", what, name, err, doc)
+		}
+		if !SameJSON(t, doc, again) {
+			t.Fatalf("%s, %s: decoded and encoded\n%s\nis\n%s", what, name, doc, again)
+		}
+	}
+}
+
+// A Call executes one command through its function. args is nil, or a pointer to
+// its arguments.
+type Call struct {
+	Command string
+	OOB     bool
+	Do      func(ctx context.Context, c async.Caller, args any) (result any, err error)
+}
+
+// Canned is a Caller that answers each command with the same reply, and keeps the
+// commands.
+type Canned struct {
+	Reply string
+	Got   []async.Command
+}
+
+// Do implements [async.Caller].
+func (c *Canned) Do(_ context.Context, cmd async.Command) (async.Reply, error) {
+	c.Got = append(c.Got, cmd)
+	return async.ParseReply(cmd.Name, []byte(c.Reply))
+}
+
+// Functions checks that every function sends its command with its arguments,
+// returns the result, and returns a refusal as an error.
+func Functions(t *testing.T, program string, commands []support.CommandInfo, calls []Call) {
+	w := writer(t, program, 0)
+	infos := make(map[string]support.CommandInfo)
+	for _, info := range commands {
+		infos[info.Name] = info
+	}
+	called := make(map[string]bool)
+	for _, f := range calls {
+		called[f.Command] = true
+		info, d := infos[f.Command], w.Schema.Command(f.Command)
+		result := []byte("{}")
+		if info.NewResult != nil {
+			result = w.Value(d.Returns)
+		}
+		c := &Canned{Reply: `{"return":` + string(result) + `}`}
+		var args any
+		sent := []byte("null")
+		if info.NewArguments != nil {
+			args, sent = info.NewArguments(), w.Arguments(d)
+			if err := support.Unmarshal(sent, args); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := f.Do(t.Context(), c, args)
+		if err != nil {
+			t.Fatalf("%s: %v", f.Command, err)
+		}
+		if len(c.Got) != 1 || c.Got[0].Name != f.Command || c.Got[0].OOB != f.OOB || f.OOB && !info.OOB {
+			t.Fatalf("%s sent %+v", f.Command, c.Got)
+		}
+		if again, err := json.Marshal(c.Got[0].Args); err != nil || !SameJSON(t, sent, again) {
+			t.Errorf("%s sent %s (%v), want %s", f.Command, again, err, sent)
+		}
+		if info.NewResult != nil {
+			if again, err := json.Marshal(got); err != nil || !SameJSON(t, result, again) {
+				t.Errorf("%s returned %s (%v), want %s", f.Command, again, err, result)
+			}
+		}
+		c.Reply = `{"error":{"class":"GenericError","desc":"no"}}`
+		if _, err := f.Do(t.Context(), c, args); err == nil {
+			t.Errorf("%s: a refusal is not an error", f.Command)
+		}
+	}
+	if len(called) != len(infos) {
+		t.Errorf("%d of %d commands were called", len(called), len(infos))
+	}
+}
+
+// SameJSON compares two documents without regard to the order of members and to
+// how a number is written.
+func SameJSON(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	return reflect.DeepEqual(tree(t, a), tree(t, b))
+}
+
+func tree(t *testing.T, doc []byte) any {
+	t.Helper()
+	dec := stdjson.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		t.Fatal(err, string(doc))
+	}
+	return normal(v)
+}
+
+// normal gives each number one form.
+func normal(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = normal(v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = normal(v[i])
+		}
+	case stdjson.Number:
+		if r, ok := new(big.Rat).SetString(v.String()); ok {
+			return r.RatString()
+		}
+	}
+	return v
+}

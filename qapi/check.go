@@ -1,0 +1,175 @@
+package qapi
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// An UnsupportedError says that a command was not sent because the server does not
+// have the command, one of its arguments, or a value in them.
+type UnsupportedError struct {
+	Path   []string // what is missing, as a path of [Schema]: the command first
+	Since  string   // the first release of QEMU that has it, "" if unknown
+	Server string   // the server's version, "" if unknown
+}
+
+func (e *UnsupportedError) Error() string {
+	what := "the command " + e.Path[0]
+	if len(e.Path) > 1 {
+		what = fmt.Sprintf("%s of %s", strings.Join(e.Path[1:], "."), e.Path[0])
+	}
+	text := "qmp: not sent: the server does not have " + what
+	if e.Since != "" {
+		text += " (since " + e.Since
+		if e.Server != "" {
+			text += "; this QEMU is " + e.Server
+		}
+		return text + ")"
+	}
+	if e.Server != "" {
+		text += " (this QEMU is " + e.Server + ")"
+	}
+	return text
+}
+
+// openCommand takes further arguments than its definition lists.
+const openCommand = "device_add"
+
+// Checked returns a Caller that compares each command with what the server
+// supports before it sends it. What the server does not have is an
+// [*UnsupportedError]; nothing is sent then. Everything else is passed to c. It may
+// be used concurrently.
+//
+// A whole message ([async.Command].Object) is passed on unchecked, and of
+// device_add only the name is checked: its properties are the device's.
+func Checked(c async.Caller, schema *Schema) async.Caller {
+	return &checked{c, schema}
+}
+
+type checked struct {
+	caller async.Caller
+	schema *Schema
+}
+
+func (c *checked) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
+	if cmd.Object == nil {
+		if err := c.schema.check(cmd.Name, cmd.Args); err != nil {
+			return async.Reply{}, err
+		}
+	}
+	return c.caller.Do(ctx, cmd)
+}
+
+// check returns an [*UnsupportedError], or nil. Arguments that do not encode are
+// not its business.
+func (s *Schema) check(command string, args any) error {
+	i := s.entries[command]
+	if i == nil || i.Command == nil {
+		return s.unsupported([]string{command})
+	}
+	if args == nil || command == openCommand {
+		return nil
+	}
+	raw, err := proto.AppendObject(nil, args)
+	if err != nil {
+		return nil
+	}
+	if path := s.missing(raw, i.Command.ArgType, []string{command}); path != nil {
+		return s.unsupported(path)
+	}
+	return nil
+}
+
+func (s *Schema) unsupported(path []string) error {
+	e := &UnsupportedError{Path: path, Server: s.version}
+	if len(path) <= 2 {
+		e.Since = Since(strings.Join(path, "."))
+	}
+	return e
+}
+
+// missing returns the path to the first part of value that the type t does not
+// have, or nil. path leads to value.
+func (s *Schema) missing(value []byte, t string, path []string) []string {
+	i := s.entries[t]
+	switch {
+	case i == nil:
+		return nil
+	case i.Enum != nil:
+		text, ok := proto.Text(value)
+		if !ok {
+			return nil // QEMU says so better
+		}
+		for _, m := range i.Enum.Members {
+			if m.Name == text {
+				return nil
+			}
+		}
+		return join(path, text)
+	case i.Array != nil:
+		var found []string
+		proto.Elements(value, func(element []byte) bool {
+			found = s.missing(element, i.Array.ElementType, path)
+			return found == nil
+		})
+		return found
+	case i.Object != nil && proto.IsObject(value):
+		return s.missingMember(value, i.Object, path)
+	case i.Alternate != nil && (proto.IsObject(value) || proto.IsArray(value)):
+		for _, m := range i.Alternate.Members {
+			alternative := s.entries[m.Type]
+			if alternative == nil {
+				continue
+			}
+			if proto.IsObject(value) && alternative.Object != nil || proto.IsArray(value) && alternative.Array != nil {
+				return s.missing(value, m.Type, path)
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// missingMember is missing for objects.
+func (s *Schema) missingMember(value []byte, o *SchemaInfoObject, path []string) []string {
+	types := make(map[string]string)
+	for _, m := range o.Members {
+		types[m.Name] = m.Type
+	}
+	if o.Tag != nil {
+		var tag string
+		proto.Members(value, func(name string, v []byte) bool {
+			if name == *o.Tag {
+				tag, _ = proto.Text(v)
+			}
+			return true
+		})
+		for _, v := range o.Variants {
+			if v.Case != tag {
+				continue
+			}
+			s.members([]string{v.Type}, func(m SchemaInfoObjectMember, branch string) {
+				types[m.Name] = m.Type
+			})
+		}
+	}
+	var found []string
+	proto.Members(value, func(name string, v []byte) bool {
+		t, ok := types[name]
+		if !ok {
+			found = join(path, name)
+		} else {
+			found = s.missing(v, t, join(path, name))
+		}
+		return found == nil
+	})
+	return found
+}
+
+func join(path []string, name string) []string {
+	return append(path[:len(path):len(path)], name)
+}

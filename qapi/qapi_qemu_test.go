@@ -1,0 +1,203 @@
+package qapi_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/testing/qapitest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
+	"github.com/goqmp/qmp/qapi"
+	"github.com/goqmp/qmp/qapi/support"
+)
+
+// startQEMU starts a small machine and connects to its monitor.
+func startQEMU(t *testing.T, args ...string) *async.Client {
+	t.Helper()
+	vm := qemutest.Start(t, qemutest.Command{
+		Program: qemutest.QEMU,
+		Args: append([]string{
+			"-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg", "-S", "-qmp", "unix:qmp,server=on",
+		}, args...),
+	})
+	c := async.New(&async.Options{Backoff: async.Every(qemutest.DialEvery)})
+	if err := c.Connect(qemutest.Context(t), vm.Path("qmp")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// recorder is a Caller that keeps the last reply.
+type recorder struct {
+	async.Caller
+	last async.Reply
+}
+
+func (r *recorder) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
+	reply, err := r.Caller.Do(ctx, cmd)
+	r.last = reply
+	return reply, err
+}
+
+// Every query command that needs no argument is executed, and its result decodes
+// without loss.
+func TestQueries_QEMU(t *testing.T) {
+	t.Parallel()
+	c := startQEMU(t, "-blockdev", "driver=null-co,node-name=n0", "-device", "virtio-scsi-pci", "-object", "memory-backend-ram,id=m,size=1M")
+	ctx := qemutest.Context(t)
+	schema, err := qapi.Introspect(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queried, refused := 0, []string{}
+	for _, info := range qapi.Commands() {
+		if !strings.Contains(info.Name, "query-") || info.NewResult == nil || !schema.Has(info.Name) {
+			continue
+		}
+		if slices.ContainsFunc(schema.Parameters(info.Name), func(p qapi.Parameter) bool { return !p.Optional }) {
+			continue
+		}
+		reply, err := c.Do(ctx, async.Command{Name: info.Name})
+		if err != nil {
+			t.Fatalf("%s: %v", info.Name, err)
+		}
+		raw, err := reply.Value()
+		if _, ok := errors.AsType[*async.ExecuteError](err); ok {
+			refused = append(refused, info.Name)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		queried++
+		v := info.NewResult()
+		if err := reply.Decode(v); err != nil {
+			t.Errorf("%s: %v", info.Name, err)
+			continue
+		}
+		again, err := json.Marshal(v)
+		if err != nil {
+			t.Errorf("%s: %v", info.Name, err)
+			continue
+		}
+		if !qapitest.SameJSON(t, raw, again) {
+			t.Errorf("%s: QEMU sent\n%s\nwhich decoded and encoded is\n%s", info.Name, raw, again)
+		}
+	}
+	t.Logf("%d queries; QEMU refused %v", queried, refused)
+	if queried < 40 {
+		t.Errorf("only %d queries", queried)
+	}
+}
+
+// The definitions have all that the running QEMU has: its commands and events,
+// and their arguments.
+func TestIntrospection_QEMU(t *testing.T) {
+	t.Parallel()
+	c := startQEMU(t)
+	schema, err := qapi.Introspect(qemutest.Context(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := make(map[string]support.CommandInfo)
+	for _, info := range qapi.Commands() {
+		commands[info.Name] = info
+	}
+	for _, name := range schema.Commands() {
+		info, ok := commands[name]
+		if !ok {
+			t.Errorf("the command %s is not among the definitions", name)
+			continue
+		}
+		if info.OOB != schema.AllowsOOB(name) {
+			t.Errorf("%s: OOB is %v, and QEMU says %v", name, info.OOB, schema.AllowsOOB(name))
+		}
+		if (info.NewArguments != nil) != (len(schema.Parameters(name)) > 0) {
+			// A command that had arguments in another release has a struct for them.
+			if info.NewArguments == nil {
+				t.Errorf("%s: QEMU takes arguments, and the definition has none", name)
+			}
+		}
+	}
+	events := make(map[string]bool)
+	for _, info := range qapi.Events() {
+		events[info.Name] = true
+	}
+	for _, name := range schema.Events() {
+		if !events[name] {
+			t.Errorf("the event %s is not among the definitions", name)
+		}
+	}
+	for _, path := range [][]string{
+		{"blockdev-add"},
+		{"blockdev-add", "read-only"},
+		{"blockdev-add", "driver", "qcow2"},
+		{"blockdev-add", "file", "filename"},
+		{"STOP"},
+		{"JOB_STATUS_CHANGE", "status", "concluded"},
+	} {
+		if !schema.Has(path...) {
+			t.Errorf("%q is not there", path)
+		}
+	}
+	for _, path := range [][]string{
+		nil, {"no-such"}, {"blockdev-add", "no-such"}, {"blockdev-add", "driver", "no-such"}, {"BlockdevOptions"}, {"STOP", "x"},
+	} {
+		if schema.Has(path...) {
+			t.Errorf("%q is there", path)
+		}
+	}
+}
+
+// A workflow in typed form: a node, a job on it, its end as an event.
+func TestTypedBlockJob_QEMU(t *testing.T) {
+	t.Parallel()
+	c := startQEMU(t)
+	ctx := qemutest.Context(t)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	null := func(name string) *qapi.BlockdevOptions {
+		return &qapi.BlockdevOptions{NodeName: &name, NullCo: &qapi.BlockdevOptionsNull{Size: new(int64(1 << 20))}}
+	}
+	must(qapi.BlockdevAdd(ctx, c, null("from")))
+	must(qapi.BlockdevAdd(ctx, c, null("to")))
+	events := c.NewListener(nil, "JOB_STATUS_CHANGE")
+	defer events.Close()
+	must(qapi.BlockdevBackup(ctx, c, &qapi.BlockdevBackupOptions{
+		JobID: new("job0"), Device: "from", Target: "to", Sync: qapi.MirrorSyncModeFull, AutoDismiss: new(false),
+	}))
+	_, err := qapi.Wait(ctx, events, func(e *qapi.JobStatusChangeEvent) bool {
+		return e.ID == "job0" && e.Status == qapi.JobStatusConcluded
+	})
+	must(err)
+	jobs, err := qapi.QueryJobs(ctx, c)
+	must(err)
+	if len(jobs) != 1 || jobs[0].ID != "job0" || jobs[0].Error != nil {
+		t.Errorf("%+v", jobs)
+	}
+	must(qapi.JobDismiss(ctx, c, &qapi.JobDismissArguments{ID: "job0"}))
+
+	start := time.Now()
+	status, err := qapi.QueryStatus(ctx, c)
+	must(err)
+	if status.Status != qapi.RunStatePrelaunch || status.Running {
+		t.Errorf("%+v after %v", status, time.Since(start))
+	}
+
+	// What QEMU refuses keeps its class and words.
+	err = qapi.JobPause(ctx, c, &qapi.JobPauseArguments{ID: "no-such"})
+	if refusal, ok := errors.AsType[*async.ExecuteError](err); !ok || refusal.Class == "" || refusal.Command != "job-pause" {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,11 @@
+// Package qga has the commands and types of the QEMU guest agent (qemu-ga) as Go
+// functions and structs, generated from its schema (QAPI).
+//
+//	info, err := qga.GuestInfo(ctx, c)
+//
+// The agent does not greet and does not negotiate: connect with
+// Options.SkipGreeting and Options.SkipNegotiation. All else is as in package
+// [github.com/goqmp/qmp/qapi].
+package qga
+
+//go:generate go run github.com/goqmp/qmp/cmd/qmp-gen -facts qga -package qga -o .

@@ -1,0 +1,271 @@
+package qapi
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/goqmp/qmp/async"
+)
+
+// A Schema is what one running QEMU supports, by its own account (query-qmp-schema;
+// QEMU, "QMP introspection"). It does not change; it may be used concurrently.
+//
+// A path names a part of it: a command or an event first, then the name of an
+// argument or of a member of an event's data, then members of its type, down to a
+// value of an enum. Arrays and alternates are passed through:
+//
+//	s.Has("blockdev-add", "read-only")
+//	s.Has("blockdev-add", "driver", "qcow2")
+//	s.Has("blockdev-add", "file", "filename")
+//
+// The names of types are no part of a path: QEMU hides them and changes them from
+// build to build.
+type Schema struct {
+	entries map[string]*SchemaInfo // by name, or by QEMU's number for a type
+	version string                 // of the server, "" if unknown
+}
+
+// Introspect asks the server for its schema and its version. The schema takes some
+// 200 kB; keep the result for as long as the connection lasts.
+func Introspect(ctx context.Context, c async.Caller) (*Schema, error) {
+	infos, err := QueryQMPSchema(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	version, err := QueryVersion(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s := NewSchema(infos)
+	s.version = fmt.Sprintf("%d.%d.%d", version.QEMU.Major, version.QEMU.Minor, version.QEMU.Micro)
+	return s, nil
+}
+
+// Version returns the server's version, such as "10.0.2"; "" if the schema does
+// not come from [Introspect].
+func (s *Schema) Version() string { return s.version }
+
+// NewSchema returns the schema that consists of infos, the result of
+// query-qmp-schema.
+func NewSchema(infos []SchemaInfo) *Schema {
+	s := &Schema{entries: make(map[string]*SchemaInfo, len(infos))}
+	for i := range infos {
+		s.entries[infos[i].Name] = &infos[i]
+	}
+	return s
+}
+
+// Commands returns the names of all commands, sorted.
+func (s *Schema) Commands() []string {
+	return s.names(func(i *SchemaInfo) bool { return i.Command != nil })
+}
+
+// Events returns the names of all events, sorted.
+func (s *Schema) Events() []string {
+	return s.names(func(i *SchemaInfo) bool { return i.Event != nil })
+}
+
+func (s *Schema) names(want func(*SchemaInfo) bool) []string {
+	var names []string
+	for name, i := range s.entries {
+		if want(i) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Has reports whether the server has what path names. An empty path names
+// nothing.
+func (s *Schema) Has(path ...string) bool { return len(s.find(path)) > 0 }
+
+// HasResult reports whether the result of a command has what path names: without
+// a path, whether the server has the command.
+func (s *Schema) HasResult(command string, path ...string) bool {
+	i := s.entries[command]
+	if i == nil || i.Command == nil {
+		return false
+	}
+	if len(path) == 0 {
+		return true
+	}
+	return len(s.walk([]string{i.Command.RetType}, path)) > 0
+}
+
+// AllowsOOB reports whether the server has the command and executes it out of
+// band.
+func (s *Schema) AllowsOOB(command string) bool {
+	i := s.entries[command]
+	return i != nil && i.Command != nil && i.Command.AllowOOB != nil && *i.Command.AllowOOB
+}
+
+// A Parameter is an argument of a command, a member of an event's data, or a
+// member of one of their types.
+type Parameter struct {
+	Name     string
+	Optional bool
+	Kind     string   // "string", "number", "int", "boolean", "null", "value" (any), "enum", "array", "object" or "alternate"
+	Values   []string // of an enum, in the schema's order
+	Features []string // such as "deprecated" and "unstable"
+	Case     string   // the branch of a union that has it, or ""
+}
+
+// Parameters returns what may follow path: the arguments of a command, say, those
+// of all branches included. It is nil where nothing may follow, and where the
+// server does not have what path names.
+func (s *Schema) Parameters(path ...string) []Parameter {
+	var ps []Parameter
+	for _, n := range s.find(path) {
+		s.members(n.types, func(m SchemaInfoObjectMember, branch string) {
+			if slices.ContainsFunc(ps, func(p Parameter) bool { return p.Name == m.Name && p.Case == branch }) {
+				return
+			}
+			kind, values := s.kind(m.Type)
+			ps = append(ps, Parameter{
+				Name: m.Name, Optional: m.Default != nil, Kind: kind, Values: values, Features: m.Features, Case: branch,
+			})
+		})
+	}
+	return ps
+}
+
+// Features returns the features of what path names, such as "deprecated".
+func (s *Schema) Features(path ...string) []string {
+	var features []string
+	for _, n := range s.find(path) {
+		features = append(features, n.features...)
+	}
+	return features
+}
+
+// Deprecated reports whether the server marks what path names as deprecated.
+func (s *Schema) Deprecated(path ...string) bool {
+	return slices.Contains(s.Features(path...), "deprecated")
+}
+
+// A node is one thing that a path may name: several where branches of a union
+// have a member of the same name.
+type node struct {
+	types    []string // of its value; none for a value of an enum
+	features []string
+}
+
+func (s *Schema) find(path []string) []node {
+	if len(path) == 0 {
+		return nil
+	}
+	var n node
+	switch i := s.entries[path[0]]; {
+	case i == nil:
+		return nil
+	case i.Command != nil:
+		n = node{[]string{i.Command.ArgType}, i.Features}
+	case i.Event != nil:
+		n = node{[]string{i.Event.ArgType}, i.Features}
+	default:
+		return nil // a type
+	}
+	if len(path) == 1 {
+		return []node{n}
+	}
+	return s.walk(n.types, path[1:])
+}
+
+// walk follows path from values of the given types.
+func (s *Schema) walk(types, path []string) []node {
+	var found []node
+	s.members(types, func(m SchemaInfoObjectMember, _ string) {
+		if m.Name == path[0] {
+			found = append(found, node{[]string{m.Type}, m.Features})
+		}
+	})
+	s.values(types, func(v SchemaInfoEnumMember) {
+		if v.Name == path[0] {
+			found = append(found, node{nil, v.Features})
+		}
+	})
+	if len(path) == 1 {
+		return found
+	}
+	var next []string
+	for _, n := range found {
+		next = append(next, n.types...)
+	}
+	return s.walk(next, path[1:])
+}
+
+// members calls yield for each member that values of the given types may have,
+// with the branch that has it, or "".
+func (s *Schema) members(types []string, yield func(m SchemaInfoObjectMember, branch string)) {
+	seen := make(map[string]bool)
+	var visit func(t, branch string)
+	visit = func(t, branch string) {
+		i := s.entries[t]
+		if i == nil || seen[t+"\x00"+branch] {
+			return
+		}
+		seen[t+"\x00"+branch] = true
+		switch {
+		case i.Object != nil:
+			for _, m := range i.Object.Members {
+				yield(m, branch)
+			}
+			for _, v := range i.Object.Variants {
+				visit(v.Type, v.Case)
+			}
+		case i.Array != nil:
+			visit(i.Array.ElementType, branch)
+		case i.Alternate != nil:
+			for _, m := range i.Alternate.Members {
+				visit(m.Type, branch)
+			}
+		}
+	}
+	for _, t := range types {
+		visit(t, "")
+	}
+}
+
+// values calls yield for each value of the enums that the given types are, or lead
+// to through arrays and alternates.
+func (s *Schema) values(types []string, yield func(SchemaInfoEnumMember)) {
+	for _, t := range types {
+		switch i := s.entries[t]; {
+		case i == nil:
+		case i.Enum != nil:
+			for _, m := range i.Enum.Members {
+				yield(m)
+			}
+		case i.Array != nil:
+			s.values([]string{i.Array.ElementType}, yield)
+		case i.Alternate != nil:
+			for _, m := range i.Alternate.Members {
+				s.values([]string{m.Type}, yield)
+			}
+		}
+	}
+}
+
+// kind describes the type t.
+func (s *Schema) kind(t string) (kind string, values []string) {
+	i := s.entries[t]
+	if i == nil {
+		return "value", nil
+	}
+	s.values([]string{t}, func(m SchemaInfoEnumMember) { values = append(values, m.Name) })
+	switch {
+	case i.Builtin != nil:
+		return string(i.Builtin.JSONType), values
+	case i.Enum != nil:
+		return "enum", values
+	case i.Array != nil:
+		return "array", values
+	case i.Object != nil:
+		return "object", values
+	case i.Alternate != nil:
+		return "alternate", values
+	}
+	return "value", values
+}
