@@ -104,7 +104,7 @@ func TestLaunchFailures(t *testing.T) {
 		{name: "dies", mode: "die", exit: &killed, words: []string{"signal 9 (killed)"}},
 		{
 			name: "never opens its monitor", mode: "silent", opts: machine.Options{LaunchTimeout: 400 * time.Millisecond},
-			killed: true, err: context.DeadlineExceeded, words: []string{"was still running, and was killed", "time limit of 400ms"},
+			killed: true, err: context.DeadlineExceeded, words: []string{"was still running, and was killed", "time limit of 400ms reached (machine.Options.LaunchTimeout)"},
 		},
 		{name: "hangs up", mode: "hangup", killed: true, err: io.EOF, words: []string{"failed to establish session"}},
 		{name: "speaks something else", mode: "garbage", killed: true, words: []string{"not JSON"}},

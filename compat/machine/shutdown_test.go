@@ -33,7 +33,7 @@ func TestShutdownOfUnwillingProcesses(t *testing.T) {
 		{mode: "exit7", steps: "quit", exit: machine.ExitStatus{Code: 7}, words: []string{"quit: it ended after", "exit code 7"}},
 		{mode: "stubborn", steps: "quit SIGTERM", exit: machine.ExitStatus{Code: -1, Signal: syscall.SIGTERM}, words: []string{"quit: still running after", "SIGTERM: it ended after"}},
 		{mode: "deaf", steps: "quit SIGTERM SIGKILL", exit: killed, words: []string{"SIGKILL: it ended", "signal 9 (killed)"}},
-		{mode: "mute", steps: "quit SIGTERM", exit: machine.ExitStatus{Code: -1, Signal: syscall.SIGTERM}, words: []string{"quit: interrupted after it was sent", "time limit of 150ms"}},
+		{mode: "mute", steps: "quit SIGTERM", exit: machine.ExitStatus{Code: -1, Signal: syscall.SIGTERM}, words: []string{"quit: interrupted after it was sent", "time limit of 150ms reached (machine.Options.QuitTimeout)"}},
 		{mode: "deaf", opts: machine.Options{QuitTimeout: -1, TerminateTimeout: -1}, steps: "SIGKILL", exit: killed},
 		{mode: "qmp", opts: machine.Options{QuitTimeout: -1, TerminateTimeout: -1}, steps: "SIGKILL", exit: killed},
 		{mode: "stolid", opts: machine.Options{Monitor: machine.MonitorNone}, steps: "SIGTERM SIGKILL", exit: killed, words: []string{"output: here"}},

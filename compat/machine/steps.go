@@ -20,6 +20,14 @@ const (
 	ActionKill      Action = "SIGKILL"
 )
 
+// limitedBy names the option that limits an action, for errors.
+var limitedBy = map[Action]string{
+	ActionPowerDown: "machine.Options.PowerDownTimeout",
+	ActionQuit:      "machine.Options.QuitTimeout",
+	ActionTerminate: "machine.Options.TerminateTimeout",
+	ActionKill:      "machine.Options.KillTimeout",
+}
+
 // quit is the command.
 const quit = string(ActionQuit)
 
@@ -40,7 +48,7 @@ func (r *run) end(s *stopping) []Step {
 			return
 		}
 		start := time.Now()
-		ctx, done := context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: string(action), Limit: limit})
+		ctx, done := context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: string(action), Limit: limit, Option: limitedBy[action]})
 		defer done()
 		wait, err := act(ctx)
 		if wait {
