@@ -7,13 +7,15 @@ GO ?= go
 
 # COVER_MIN is in percent. FUZZ and BENCH are regular expressions of names,
 # FUZZTIME is per target, ROUNDS per scenario of the chaos test, whose SEED 0
-# takes a new one. CROSS lists the systems that lint builds for.
+# takes a new one. VERSIONS are those that scripts/qemu-fetch.sh knows, CROSS the
+# systems that lint builds for.
 COVER_MIN ?= 92
 FUZZ ?= .
 FUZZTIME ?= 60s
 BENCH ?= .
 ROUNDS ?= 200
 SEED ?= 0
+VERSIONS ?= 5.2 7.2 10.0 newest
 CROSS ?= darwin/arm64 windows/amd64
 
 # Debian keeps qemu-ga in a folder that a user's PATH often lacks.
@@ -38,6 +40,10 @@ test: qemu guest ## run every test under the race detector, against a real QEMU
 .PHONY: unit
 unit: ## run the tests that need no QEMU
 	$(GO) test -race -shuffle=on -timeout=20m -short ./...
+
+.PHONY: matrix
+matrix: guest ## run the tests that drive QEMU against VERSIONS of it (5.2 7.2 10.0 newest), fetched into a cache
+	$(GO) run ./internal/testing/matrix $(VERSIONS)
 
 .PHONY: conformance
 conformance: ## replay the recordings of Python's qmp module, and show by area what came of them

@@ -52,8 +52,8 @@ func monitor(line, answer string) exchange {
 	}
 }
 
-// dialogues hold for this package's machine and for QEMU 7.2, which both tests
-// below ask. T stands for a time.
+// dialogues hold for this package's machine and for QEMU 7.2, and but for little for
+// later ones (see ofAnyVersion); both tests below ask. T stands for a time.
 var dialogues = map[string][]exchange{
 	"negotiation": {
 		{`{"execute":"query-status","id":1}`, notFound("1", `Expecting capabilities negotiation with 'qmp_capabilities'`)},
@@ -154,16 +154,36 @@ var dialogues = map[string][]exchange{
 	},
 }
 
+// QEMU 10.0 and 11.1 answer as 7.2 does, but for a member of query-status, which 10.0
+// has no more, and for the place that the parser of 11.1 names.
+var (
+	later = strings.NewReplacer(`"singlestep": false, `, ``)
+	place = regexp.MustCompile(`\d+:\d+: (JSON parse error)`)
+)
+
+// ofAnyVersion removes from a message what not all versions of QEMU have in it.
+func ofAnyVersion(message string) string {
+	return place.ReplaceAllString(later.Replace(message), "$1")
+}
+
 var timestamp = regexp.MustCompile(`\{"seconds": \d+, "microseconds": \d+\}`)
 
+// converse requires the answers to be those of the dialogue.
 func (p *peer) converse(dialogue []exchange) {
+	p.t.Helper()
+	p.converseAs(dialogue, func(message string) string { return message })
+}
+
+// converseAs is converse for what the function makes of the answers.
+func (p *peer) converseAs(dialogue []exchange, essence func(string) string) {
 	p.t.Helper()
 	p.SetDeadline(time.Now().Add(10 * time.Second))
 	p.line() // the greeting
 	for _, e := range dialogue {
 		p.send(e.send)
 		for _, want := range e.want {
-			if got := timestamp.ReplaceAllString(p.line(), "T"); got != want {
+			got := timestamp.ReplaceAllString(p.line(), "T")
+			if essence(got) != essence(want) {
 				p.t.Errorf("%s\ngot  %s\nwant %s", e.send, got, want)
 				return
 			}
@@ -201,22 +221,16 @@ func TestMachineVersion(t *testing.T) {
 func TestMachineIsLikeQEMU(t *testing.T) {
 	for name, dialogue := range dialogues {
 		t.Run(name, func(t *testing.T) {
-			startQEMU(t, "-name", "vm1").converse(dialogue)
+			startQEMU(t, "-name", "vm1").converseAs(dialogue, ofAnyVersion)
 		})
 	}
 }
 
-// startQEMU starts a QEMU 7.2 and connects to it, or skips the test.
+// startQEMU starts a QEMU and connects to it, or skips the test.
 func startQEMU(t *testing.T, args ...string) *peer {
 	t.Helper()
+	qemutest.NeedsCommands(t, "yank") // a dialogue has it; QEMU that lacks it differs in more
 	binary := qemutest.Find(t, qemutest.QEMU)
-	version, err := exec.Command(binary, "-version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(version, []byte("version 7.2.")) {
-		qemutest.Lacks(t, "the machine is modelled on QEMU 7.2, and this is %s", version)
-	}
 
 	// QEMU connects to the test, which so needs not wait for its socket.
 	dir, err := tempDir()

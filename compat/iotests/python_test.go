@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -24,10 +25,24 @@ func checkRecorded(it *iotests.Test, name string) {
 	if err != nil {
 		it.Fatalf("%v", err)
 	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(it.Logged(), "\n")); diff != "" {
+	if string(want) == it.Logged() {
+		return
+	}
+	// Later versions of QEMU have more to say than 7.2.
+	if diff := cmp.Diff(strings.Split(ofAnyVersion(string(want)), "\n"), strings.Split(ofAnyVersion(it.Logged()), "\n")); diff != "" {
 		it.Errorf("the log differs from what Python's helpers have logged (%s):\n%s", name, diff)
 	}
 }
+
+// differing is what QEMU 10.0 and 11.1 answer differently from 7.2 here: migration goes
+// through more states, a mirror that had nothing to copy has the length 0, and the NBD
+// server offers more.
+var differing = regexp.MustCompile(`(?m)^\{"data": \{"status": "(?:device|failing)"\}, "event": "MIGRATION".*\n` +
+	`|"len": \d+, "offset": \d+, "speed": 0, "type": "mirror"` +
+	`|^  flags: 0x.*\n|^  transaction size: .*\n`)
+
+// ofAnyVersion removes that from a log.
+func ofAnyVersion(log string) string { return differing.ReplaceAllString(log, "") }
 
 // recorded runs a test whose filters are those of its calls, as in an iotest.
 func recorded(t *testing.T, format, name string, test func(it *iotests.Test)) {

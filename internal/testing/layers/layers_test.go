@@ -56,6 +56,8 @@ var rooms = []room{
 	{dir: "internal/testing/layers", floor: 0, forTests: true},
 	// The exported names of each package.
 	{dir: "internal/testing/api", floor: 0, forTests: true},
+	// Runs the tests against several versions of QEMU.
+	{dir: "internal/testing/matrix", floor: 0, program: true},
 	// Maps the packages in its comment, and imports none.
 	{dir: ".", floor: 0},
 

@@ -1,0 +1,205 @@
+// Matrix runs the tests that drive QEMU against several versions of it, and prints
+// a table of what came of them.
+//
+//	go run ./internal/testing/matrix 7.2 10.0 newest
+//
+// A version is what scripts/qemu-fetch.sh takes, or "system" for the QEMU on the
+// PATH. Matrix fails if a test failed or if a package ran none. With the environment
+// variable CI set it also fails if a test was skipped for a reason that is not among
+// those that it knows.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// oldEngineOnly names the versions that are older than what the harness (compat and
+// what stands on it) is for.
+var oldEngineOnly = []string{"5.2"}
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: matrix VERSION...")
+		os.Exit(2)
+	}
+	packages, err := packages()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "matrix:", err)
+		os.Exit(1)
+	}
+	var columns []*tally
+	for _, version := range os.Args[1:] {
+		t, err := run(version, packages)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "matrix: QEMU %s: %v\n", version, err)
+			os.Exit(1)
+		}
+		columns = append(columns, t)
+	}
+	fmt.Print("\n", table(columns))
+	failed := false
+	for _, t := range columns {
+		for _, fault := range t.faults(os.Getenv("CI") != "") {
+			fmt.Fprintf(os.Stderr, "matrix: QEMU %s: %s\n", t.version, fault)
+			failed = true
+		}
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
+
+// A testPackage holds tests that drive QEMU.
+type testPackage struct {
+	path string
+	// engine says that the package has many other tests too, and that the names of
+	// those that drive QEMU have QEMU in them. The oldest versions meet no others.
+	engine bool
+}
+
+// engine lists the packages that the oldest versions meet too.
+var engine = []string{"async", "sync", "legacy", "compat"}
+
+// drivers are the packages that start QEMU for the tests that import them.
+var drivers = []string{"/internal/testing/qemutest", "/compat/machine", "/compat/iotests"}
+
+// packages returns the packages whose tests drive QEMU.
+func packages() ([]testPackage, error) {
+	list, err := goCommand("list", "-json=ImportPath,Module,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	var all []testPackage
+	for d := json.NewDecoder(bytes.NewReader(list)); ; {
+		var p struct {
+			ImportPath                string
+			Module                    struct{ Path string }
+			TestImports, XTestImports []string
+		}
+		switch err := d.Decode(&p); {
+		case err == io.EOF:
+			return all, nil
+		case err != nil:
+			return nil, fmt.Errorf("go list: %w", err)
+		}
+		imports := append(p.TestImports, p.XTestImports...)
+		imports = append(imports, p.ImportPath) // a driver's own tests count
+		if !slices.ContainsFunc(drivers, func(d string) bool { return slices.Contains(imports, p.Module.Path+d) }) {
+			continue
+		}
+		dir := strings.TrimPrefix(p.ImportPath, p.Module.Path+"/")
+		all = append(all, testPackage{p.ImportPath, slices.Contains(engine, dir)})
+	}
+}
+
+// run tests one version.
+func run(version string, packages []testPackage) (*tally, error) {
+	env := os.Environ()
+	t := newTally(version)
+	if version == "system" {
+		words, err := exec.Command("qemu-system-x86_64", "--version").Output()
+		if err != nil {
+			return nil, err
+		}
+		t.version, t.pkg = about(string(words))
+	} else {
+		fetch := exec.Command("scripts/qemu-fetch.sh", version)
+		fetch.Stderr = os.Stderr
+		out, err := fetch.Output()
+		if err != nil {
+			return nil, fmt.Errorf("fetch it: %w", err)
+		}
+		bin := strings.TrimSpace(string(out))
+		pkg, err := os.ReadFile(filepath.Join(filepath.Dir(bin), "package"))
+		if err != nil {
+			return nil, err
+		}
+		t.version, t.pkg = filepath.Base(filepath.Dir(bin)), strings.TrimSpace(string(pkg))
+		env = using(env, bin)
+	}
+	start := time.Now()
+	old := slices.Contains(oldEngineOnly, t.version)
+	for _, ofEngine := range []bool{true, false} {
+		args := []string{"test", "-json", "-race", "-count=1", "-shuffle=on", "-timeout=20m"}
+		if ofEngine {
+			args = append(args, "-run=QEMU")
+		}
+		n := len(args)
+		for _, p := range packages {
+			if p.engine == ofEngine && (ofEngine || !old) {
+				args = append(args, p.path)
+			}
+		}
+		if len(args) == n {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "matrix: QEMU %s: %s\n", t.version, strings.Join(args[n:], " "))
+		if err := t.test(goCommand(args...), env); err != nil {
+			return nil, err
+		}
+	}
+	t.took = time.Since(start)
+	return t, nil
+}
+
+// using returns the environment in which tests find the programs in bin, and no
+// others of QEMU's.
+func using(env []string, bin string) []string {
+	env = slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return name == "PATH" || name == "QMP_TEST_QEMU" || strings.HasSuffix(name, "_PROG")
+	})
+	return append(env,
+		"PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"),
+		"QMP_TEST_QEMU="+filepath.Join(bin, "qemu-system-x86_64"))
+}
+
+// about returns the version and the package that QEMU gives in its first line, such
+// as "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".
+func about(words string) (version, pkg string) {
+	line, _, _ := strings.Cut(words, "\n")
+	_, line, _ = strings.Cut(line, "version ")
+	version, pkg, _ = strings.Cut(line, " ")
+	return version, strings.TrimSuffix(strings.TrimPrefix(pkg, "(Debian "), ")")
+}
+
+// goCommand returns a go command. The environment variable GO may name another
+// one than that on the PATH.
+func goCommand(args ...string) *exec.Cmd {
+	name := os.Getenv("GO")
+	if name == "" {
+		name = "go"
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// test runs go test, and counts what comes of it.
+func (t *tally) test(cmd *exec.Cmd, env []string) error {
+	cmd.Env = env
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := t.read(out)
+	err = cmd.Wait()
+	var status *exec.ExitError
+	if errors.As(err, &status) && t.failed() {
+		err = nil // it is in the tally
+	}
+	return errors.Join(readErr, err)
+}

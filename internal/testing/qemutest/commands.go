@@ -1,0 +1,93 @@
+package qemutest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// NeedsCommands skips a test unless [QEMU] has commands of these names: it asks the
+// program (query-commands), and no list of versions. CI does not make a failure of
+// that skip, whose reason begins with "QEMU VERSION has no command".
+func NeedsCommands(t testing.TB, names ...string) {
+	t.Helper()
+	has, err := offeredBy(Find(t, QEMU))
+	if err != nil {
+		t.Fatalf("ask %s for its commands: %v", QEMU, err)
+	}
+	for _, name := range names {
+		if !slices.Contains(has.commands, name) {
+			t.Skipf("QEMU %s has no command %s", has.version, name)
+		}
+	}
+}
+
+// An offer is what a program says of itself.
+type offer struct {
+	version  string
+	commands []string
+}
+
+var (
+	offersMu sync.Mutex                // held while a program is asked
+	offers   = make(map[string]*offer) // by the program's path; guarded by offersMu
+)
+
+// offeredBy asks the program at path, once in a test binary's life.
+func offeredBy(path string) (*offer, error) {
+	offersMu.Lock()
+	defer offersMu.Unlock()
+	if known := offers[path]; known != nil {
+		return known, nil
+	}
+	asked, err := ask(path)
+	if err == nil {
+		offers[path] = asked
+	}
+	return asked, err
+}
+
+// ask starts the program for three questions, which it answers in order.
+func ask(path string) (*offer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "-nodefaults", "-machine", "none", "-display", "none", "-qmp", "stdio")
+	cmd.Stdin = strings.NewReader(`{"execute":"qmp_capabilities"}{"execute":"query-version"}{"execute":"query-commands"}{"execute":"quit"}`)
+	out, err := cmd.Output()
+	var status *exec.ExitError
+	switch {
+	case errors.As(err, &status):
+		return nil, fmt.Errorf("%w: %s", err, status.Stderr)
+	case err != nil:
+		return nil, err
+	}
+	var version struct {
+		QEMU struct{ Major, Minor, Micro int }
+	}
+	var commands []struct{ Name string }
+	answers := []any{new(json.RawMessage), &version, &commands}
+	for d := json.NewDecoder(strings.NewReader(string(out))); len(answers) > 0; {
+		var message struct{ Return json.RawMessage }
+		if err := d.Decode(&message); err != nil {
+			return nil, fmt.Errorf("%w in %q", err, out)
+		}
+		if message.Return == nil {
+			continue // the greeting, or an event
+		}
+		if err := json.Unmarshal(message.Return, answers[0]); err != nil {
+			return nil, err
+		}
+		answers = answers[1:]
+	}
+	asked := &offer{version: fmt.Sprintf("%d.%d.%d", version.QEMU.Major, version.QEMU.Minor, version.QEMU.Micro)}
+	for _, c := range commands {
+		asked.commands = append(asked.commands, c.Name)
+	}
+	return asked, nil
+}

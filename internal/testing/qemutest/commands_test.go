@@ -1,0 +1,49 @@
+package qemutest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestNeedsCommands(t *testing.T) {
+	Find(t, QEMU)
+	for _, tt := range []struct {
+		names []string
+		ended string
+	}{
+		{[]string{"query-status", "quit"}, ""},
+		{[]string{"quit", "no-such-command"}, "has no command no-such-command"},
+	} {
+		t.Setenv("CI", "true")
+		s := &spy{TB: t}
+		s.watch(func() { NeedsCommands(s, tt.names...) })
+		if !strings.HasSuffix(s.ended, tt.ended) || tt.ended != "" && !strings.HasPrefix(s.ended, "skip: QEMU ") {
+			t.Errorf("%v: ended with %q, want %q", tt.names, s.ended, tt.ended)
+		}
+	}
+}
+
+// A program that cannot answer fails the test: a skip would hide it.
+func TestNeedsCommandsOfAnother(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short nothing is looked for")
+	}
+	dir := program(t, QEMU)
+	t.Setenv("QMP_TEST_QEMU", filepath.Join(dir, QEMU))
+	for text, want := range map[string]string{
+		"echo no >&2; exit 3": "exit status 3: no",
+		"echo Hello":          "invalid character 'H'",
+		"exit 0":              "EOF",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, QEMU), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s := &spy{TB: t}
+		s.watch(func() { NeedsCommands(s, "quit") })
+		if !strings.HasPrefix(s.ended, "fatal: ") || !strings.Contains(s.ended, want) {
+			t.Errorf("%s: ended with %q, want %q", text, s.ended, want)
+		}
+	}
+}
