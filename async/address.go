@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
 
 	"github.com/goqmp/qmp/internal/socket"
 )
@@ -19,10 +17,11 @@ type Address struct {
 // String returns the address with its scheme, as [ParseAddress] takes it.
 func (a Address) String() string { return a.Network + ":" + a.Name }
 
-// An AddressError says that a text is no address.
+// An AddressError says that a text is not an address, and what may have been
+// meant.
 type AddressError struct {
-	Address string
-	Problem string
+	Address string // as it was given
+	Problem string // what is wrong with it, and what to write instead
 }
 
 func (e *AddressError) Error() string {
@@ -35,68 +34,33 @@ func (e *AddressError) Error() string {
 //	/run/vm.qmp  ./vm.qmp  vm.qmp    the path of a unix socket
 //	@name                            a unix socket in the abstract namespace (Linux)
 //	unix:PATH  unix:@name            the same, said explicitly
-//	localhost:4444  [::1]:4444       TCP; the host may be empty
+//	localhost:4444  [::1]:4444       TCP; an empty host is this one, and for Listen all of its interfaces
 //	tcp:localhost:4444               the same
-//	fd:3                             an open socket, inherited; Listen takes a listening one
+//	fd:3                             an open socket, inherited; Listen takes one that listens
 //	vsock:3:4444                     context id and port (Linux); Connect only
 //
 // What contains a slash or begins with a dot is a path, whatever else is in it,
-// unless it begins with one of the schemes. The error is an [*AddressError].
+// unless it begins with one of the schemes. A text that looks like something else
+// is refused, and the error says how to write what was meant: a host without a
+// port, a number, a URL, a named pipe of Windows, options of QEMU's command line,
+// white space around it, the path of a folder. ./PATH and unix:PATH are always
+// paths. The error is an [*AddressError].
+//
+// A descriptor named by fd: is the library's when Connect or Listen has
+// succeeded: it is closed with the connection or the listener, and its number may
+// become another file's. Do not close it, and do not use the address again: at
+// best the second use fails with EBADF, at worst it takes another socket that has
+// got the number. If Connect or Listen fails before there was a connection or a
+// listener, the descriptor stays the caller's, open and unchanged; if the
+// handshake fails, it has been closed. The number of an [os.File] or of a
+// connection of package net belongs to these; hand the connection to Attach
+// instead.
 func ParseAddress(text string) (Address, error) {
-	fail := func(format string, args ...any) (Address, error) {
-		return Address{}, &AddressError{Address: text, Problem: fmt.Sprintf(format, args...)}
-	}
-	scheme, rest, hasColon := strings.Cut(text, ":")
-	switch {
-	case text == "":
-		return fail("it is empty")
-	case scheme == "unix" && hasColon:
-		if rest == "" {
-			return fail("no path behind unix:")
-		}
-		return unixAddress(text, rest)
-	case scheme == "tcp" && hasColon:
-		return tcpAddress(text, rest)
-	case scheme == "fd" && hasColon:
-		if n, err := strconv.ParseUint(rest, 10, 31); err != nil {
-			return fail("%q is not the number of a file descriptor", rest)
-		} else {
-			return Address{"fd", strconv.FormatUint(n, 10)}, nil
-		}
-	case scheme == "vsock" && hasColon:
-		if _, _, err := socket.SplitVsock(rest); err != nil {
-			return fail("%v", err)
-		}
-		return Address{"vsock", rest}, nil
-	case strings.ContainsRune(text, '/'), text[0] == '.', text[0] == '@', !hasColon:
-		return unixAddress(text, text)
-	}
-	return tcpAddress(text, text)
-}
-
-func unixAddress(text, path string) (Address, error) {
-	if strings.ContainsRune(path, 0) {
-		return Address{}, &AddressError{Address: text, Problem: "it contains a zero byte"}
-	}
-	if path == "@" {
-		return Address{}, &AddressError{Address: text, Problem: "no name behind @"}
-	}
-	return Address{"unix", path}, nil
-}
-
-func tcpAddress(text, hostPort string) (Address, error) {
-	_, port, err := net.SplitHostPort(hostPort)
+	network, name, err := socket.Parse(text)
 	if err != nil {
-		problem := err.Error()
-		if ae, ok := err.(*net.AddrError); ok { //nolint:errorlint // returned bare
-			problem = ae.Err
-		}
-		return Address{}, &AddressError{Address: text, Problem: problem}
+		return Address{}, &AddressError{Address: text, Problem: err.Error()}
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return Address{}, &AddressError{Address: text, Problem: fmt.Sprintf("port %q is not a number from 0 to 65535", port)}
-	}
-	return Address{"tcp", hostPort}, nil
+	return Address{Network: network, Name: name}, nil
 }
 
 // dial makes one attempt to connect.

@@ -50,15 +50,15 @@ func TestParseAddressRefuses(t *testing.T) {
 	t.Parallel()
 	for text, problem := range map[string]string{
 		"":                       "empty",
-		"unix:":                  "no path behind unix:",
-		"@":                      "no name behind @",
-		"unix:@":                 "no name behind @",
+		"unix:":                  "no path after unix:",
+		"@":                      "no name after @",
+		"unix:@":                 "no name after @",
 		"a\x00b":                 "zero byte",
 		"localhost:":             `port ""`,
 		"localhost:qmp":          `port "qmp"`,
 		"localhost:65536":        `port "65536"`,
 		"localhost:-1":           `port "-1"`,
-		"::1:4444":               "too many colons",
+		"::1:4444":               "[::1:4444]:PORT",
 		"tcp:localhost":          "missing port",
 		"tcp:":                   "missing port",
 		"fd:":                    "file descriptor",
@@ -69,13 +69,11 @@ func TestParseAddressRefuses(t *testing.T) {
 		"vsock:x:1":              `context id "x"`,
 		"vsock:3:x":              `port "x"`,
 		"vsock:4294967296:1":     "32 bits",
-		"[::1]":                  "",
-		"http://localhost:4444/": "",
+		"[::1]":                  "without a port",
+		"http://localhost:4444/": "it is a URL",
+		"localhost":              "localhost:PORT",
 	} {
 		_, err := async.ParseAddress(text)
-		if problem == "" {
-			continue // what it means is nobody's business, as long as it means something
-		}
 		e := wantAs[*async.AddressError](t, text, err)
 		if e.Address != text {
 			t.Errorf("ParseAddress(%q): got Address %q", text, e.Address)

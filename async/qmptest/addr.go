@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/goqmp/qmp/internal/socket"
 )
@@ -63,29 +62,18 @@ func tempDir() (string, error) {
 	return os.MkdirTemp("/tmp", "qmp")
 }
 
-// splitAddr says what net.Dial calls addr: what contains a slash or begins with
-// a dot or an at sign is a path, a name without a colon too; unix: and tcp: say
-// it themselves; the rest is host:port.
-func splitAddr(addr string) (network, address string) {
-	if rest, ok := strings.CutPrefix(addr, "unix:"); ok {
-		return "unix", rest
-	}
-	if rest, ok := strings.CutPrefix(addr, "tcp:"); ok {
-		return "tcp", rest
-	}
-	if strings.ContainsAny(addr, `/\`) || strings.HasPrefix(addr, ".") || strings.HasPrefix(addr, "@") || !strings.Contains(addr, ":") {
-		return "unix", addr
-	}
-	return "tcp", addr
-}
-
+// dialAddr connects to addr, which is as for async.ParseAddress, over unix or
+// TCP. The connection is one of package net, as callers may know.
 func dialAddr(ctx context.Context, addr string) (net.Conn, error) {
 	if err := noSocketHere(); err != nil {
 		return nil, err
 	}
+	network, name, err := socket.Parse(addr)
+	if err != nil {
+		return nil, fmt.Errorf("qmptest: address %q: %w", addr, err)
+	}
 	var d net.Dialer
-	network, address := splitAddr(addr)
-	return d.DialContext(ctx, network, address)
+	return d.DialContext(ctx, network, name)
 }
 
 // socketPair returns the two ends of an open pair of unix sockets.

@@ -148,21 +148,3 @@ func TestHalfCloseOverSockets(t *testing.T) {
 		})
 	}
 }
-
-func TestSplitAddr(t *testing.T) {
-	for addr, want := range map[string][2]string{
-		"/run/x":          {"unix", "/run/x"},
-		"./x:1":           {"unix", "./x:1"},
-		"@x":              {"unix", "@x"},
-		"x":               {"unix", "x"},
-		`C:\x`:            {"unix", `C:\x`},
-		"unix:x:1":        {"unix", "x:1"},
-		"tcp:localhost:1": {"tcp", "localhost:1"},
-		"127.0.0.1:1":     {"tcp", "127.0.0.1:1"},
-		"[::1]:1":         {"tcp", "[::1]:1"},
-	} {
-		if network, address := splitAddr(addr); network != want[0] || address != want[1] {
-			t.Errorf("%s: %s %s", addr, network, address)
-		}
-	}
-}

@@ -94,13 +94,6 @@ func sharedBinary(t *testing.T) string {
 	return path
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // neighbour plays a part if the arguments say so.
 func neighbour(args []string) bool {
 	if len(args) < 2 || args[0] != "play" {
