@@ -29,6 +29,14 @@ var (
 	errNoRights = &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
 )
 
+// refusals are what the system says of attempts to connect.
+func refusals(errnos ...syscall.Errno) (errs []error) {
+	for _, errno := range errnos {
+		errs = append(errs, &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", errno)})
+	}
+	return errs
+}
+
 // dialling returns a Dialer that fails with errs, one after another, the last
 // of them for ever unless it is nil, and otherwise dials p.
 func dialling(p *qmptest.Player, errs ...error) func(context.Context) (net.Conn, error) {
@@ -95,6 +103,15 @@ func TestE14WaitsForTheSocket(t *testing.T) {
 		{
 			name: "context ends first, another error", policy: constant, limit: 3500 * time.Millisecond,
 			dials: []error{errNoSocket, errNoServer}, took: 3500 * time.Millisecond, attempts: 4, errs: []error{syscall.ECONNREFUSED, context.DeadlineExceeded},
+		},
+		{
+			name: "all that says not yet", policy: constant, took: 10 * time.Second,
+			dials: append(refusals(syscall.EAGAIN, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH),
+				&net.DNSError{Err: "server misbehaving", IsTemporary: true}, os.ErrDeadlineExceeded, os.ErrNotExist, errNoServer, nil),
+		},
+		{
+			name: "a host that does not exist", policy: constant, dials: []error{&net.DNSError{Err: "no such host", IsNotFound: true}},
+			attempts: 1,
 		},
 		{name: "another failure at once", policy: constant, dials: []error{errNoRights}, attempts: 1, errs: []error{os.ErrPermission}},
 		{name: "one that the system does not know", policy: constant, dials: []error{other}, attempts: 1, errs: []error{other}},
