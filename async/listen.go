@@ -11,9 +11,10 @@ import (
 // Connecting meanwhile. It must be idle before, and is idle again if the error
 // is a [*ConnectError].
 //
-// A unix socket is made so that only its owner can connect, without a moment in
-// between. A stale socket is replaced; any other file, and a socket at which
-// somebody listens, is an error.
+// A unix socket is made so that only its owner can connect, from its first
+// moment. A stale socket, at which nobody listens, is replaced. Any other file is
+// left alone, and so is a socket at which somebody listens: the error matches
+// syscall.EADDRINUSE and fs.ErrExist.
 func (c *Client) Listen(ctx context.Context, addr string) error {
 	where, err := ParseAddress(addr)
 	if err != nil {
@@ -34,7 +35,9 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 }
 
 // Accept takes the peer that connects to where [Client.Listen] listens, stops
-// listening, waits for the greeting and negotiates, all bounded by ctx. Without
+// listening, waits for the greeting and negotiates, all bounded by ctx. When it
+// stops listening, it removes the file of a unix socket, unless another file has
+// taken its place; Disconnect and Close do so where no peer came. Without
 // a listening client the error is a [*StateError]. Any other failure is a
 // [*ConnectError], and the client is idle and no longer listens, except that a
 // ctx which has already ended changes nothing.

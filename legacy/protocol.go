@@ -147,7 +147,10 @@ func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
 }
 
 // Accept takes the peer that connects to an object made with Options.Server,
-// and returns its greeting, like Connect(true); then it no longer listens. wait
+// and returns its greeting, like Connect(true). Then it no longer listens, and it
+// has removed the file of a unix socket; Close does so where no peer came. (The
+// old module leaves the file for its callers to remove: here they find nothing
+// to remove.) wait
 // bounds all that, [NoWait] being For(0); the old module's default was For 15
 // seconds. A failure is an [*async.ConnectError], and the object is idle and no
 // longer listens, except that an expired wait changes nothing. An object that

@@ -35,7 +35,9 @@ func (c *Client) Attach(conn net.Conn) error {
 
 // Listen listens for one peer at addr; [Client.Accept] takes it. The client
 // must be idle, or the error is an [*async.StateError]; it is connecting
-// afterwards. A unix socket is made so that only its owner can connect.
+// afterwards. A unix socket is made so that only its owner can connect. A stale
+// one is replaced. Where somebody listens, or any other file is, the error matches
+// syscall.EADDRINUSE and fs.ErrExist.
 func (c *Client) Listen(addr string) error {
 	ctx, cancel := within("listen", c.opts.connectLimit())
 	defer cancel()
@@ -44,7 +46,9 @@ func (c *Client) Listen(addr string) error {
 
 // Accept takes the peer that connects to where [Client.Listen] listens, stops
 // listening, waits for the greeting and negotiates, all within timeout: 0 is no
-// limit. Without a listening client the error is an [*async.StateError]. Any
+// limit. When it stops listening, it removes the file of a unix socket, unless
+// another file has taken its place; Disconnect and Close do so where no peer
+// came. Without a listening client the error is an [*async.StateError]. Any
 // other failure is an [*async.ConnectError], and the client is idle and no
 // longer listens, except that a negative timeout changes nothing.
 func (c *Client) Accept(timeout time.Duration) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
@@ -63,11 +64,11 @@ func New(conn net.Conn) *Client {
 // had ended by itself before, the first Close returns why: io.EOF, when QEMU has
 // ended. It may be called any number of times, from any goroutine.
 func (c *Client) Close() error {
-	c.end(ErrClosed)
+	c.end(async.ErrClosed)
 	c.loops.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.told || c.cause == ErrClosed { //nolint:errorlint // never wrapped
+	if c.told || c.cause == async.ErrClosed { //nolint:errorlint // never wrapped
 		return nil
 	}
 	c.told = true

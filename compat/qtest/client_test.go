@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -273,7 +274,7 @@ func TestWaitForAnInterrupt(t *testing.T) {
 		}()
 		synctest.Wait()
 		must(t, q.Close())
-		if err := <-waiting; !errors.Is(err, qtest.ErrClosed) {
+		if err := <-waiting; !errors.Is(err, async.ErrClosed) {
 			t.Error(err)
 		}
 		must(t, qemu.Close())
@@ -352,6 +353,76 @@ func TestSocketIsItsOwnersOnly(t *testing.T) {
 	must(t, l.Close())
 	_, err = os.Stat(path)
 	must(t, err)
+}
+
+// Listening is that of package async, with all its care: of several at one path
+// one listens, a path may be as long as the system takes, a stale socket is
+// replaced, and errors say where it is.
+func TestListening(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		qemutest.Lacks(t, "the system cannot listen without replacing")
+	}
+	dir := qemutest.Dir(t)
+	path := filepath.Join(dir, "socket")
+	for range 300 {
+		begin := make(chan struct{})
+		ls, errs := make([]*qtest.Listener, 2), make([]error, 2)
+		var wg sync.WaitGroup
+		for i := range ls {
+			wg.Go(func() {
+				<-begin
+				ls[i], errs[i] = qtest.Listen(path)
+			})
+		}
+		close(begin)
+		wg.Wait()
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Fatalf("of two that listen at one path: %v, %v", errs[0], errs[1])
+		}
+		for i, l := range ls {
+			if l != nil {
+				must(t, l.Close())
+			} else if !errors.Is(errs[i], syscall.EADDRINUSE) {
+				t.Error(errs[i])
+			}
+		}
+	}
+
+	long := dir + "/" + strings.Repeat("x", 100-len(dir)-1)
+	if runtime.GOOS != "linux" {
+		long = path
+	}
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: long})
+	must(t, err)
+	stale.SetUnlinkOnClose(false)
+	must(t, stale.Close())
+	l, err := qtest.Listen(long)
+	must(t, err)
+	defer l.Close()
+	peer, err := net.Dial("unix", long)
+	must(t, err)
+	q, err := l.Accept(t.Context())
+	must(t, err)
+	defer q.Close()
+	_, err = q.ReadB(withLimit(t, time.Nanosecond), 0) // what the peer never reads makes its end a reset
+	var interrupted *qtest.InterruptedError
+	if !errors.As(err, &interrupted) {
+		t.Error(err)
+	}
+	_, err = io.WriteString(peer, "x")
+	must(t, err)
+	must(t, peer.Close())
+	<-q.Done()
+	if err := q.Close(); err == nil || strings.Contains(err.Error(), ".q") || strings.Contains(err.Error(), "/proc") {
+		t.Errorf("the end of the connection: %v", err)
+	}
+}
+
+func withLimit(t *testing.T, limit time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 func TestErrorTexts(t *testing.T) {

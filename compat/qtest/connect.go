@@ -3,9 +3,9 @@ package qtest
 import (
 	"context"
 	"fmt"
-	"net"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/socket"
 )
 
 // Dial connects to a QEMU that listens at addr: a path, unix:PATH, @name,
@@ -16,8 +16,7 @@ func Dial(ctx context.Context, addr string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, a.Network, a.Name)
+	conn, err := socket.Dial(ctx, a.Network, a.Name)
 	if err != nil {
 		return nil, fmt.Errorf("qtest: %w", err)
 	}

@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// ErrClosed says that this side closed the connection.
-var ErrClosed = errors.New("closed by this side")
-
 // A CommandError says that QEMU refused a command. The connection stays usable.
 type CommandError struct {
 	Command string // its first word, such as "clock_step"
@@ -47,7 +44,8 @@ func (e *ArgumentError) Error() string {
 // An InterruptedError says that a call ended without an answer: its context
 // ended, or the connection did. Err is the cause: what the context ended with, of
 // which both Err and Cause match; io.EOF or another error of the connection, when
-// QEMU has ended; a [*ProtocolError]; or [ErrClosed].
+// QEMU has ended; a [*ProtocolError]; or [async.ErrClosed], when
+// this side has closed the connection.
 type InterruptedError struct {
 	Command string // its first word; "" if it was no command that waited
 	Sent    bool   // at least one byte of it may have reached QEMU

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/qtest"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
@@ -212,7 +213,7 @@ func TestQEMUThatIsKilled(t *testing.T) {
 		t.Error("there is an interrupt behind the end")
 	}
 	<-q.Done()
-	if err := q.Close(); err == nil || errors.Is(err, qtest.ErrClosed) {
+	if err := q.Close(); err == nil || errors.Is(err, async.ErrClosed) {
 		t.Errorf("the first Close: %v", err)
 	}
 	is(t, q.Close(), nil, nil)
@@ -271,7 +272,7 @@ func TestDialQEMU(t *testing.T) {
 	b, err := q.ReadB(ctx, 0x1000)
 	is(t, b, 0, err)
 	must(t, q.Close())
-	if _, err := q.ReadB(ctx, 0x1000); !errors.Is(err, qtest.ErrClosed) || errors.Is(err, io.EOF) {
+	if _, err := q.ReadB(ctx, 0x1000); !errors.Is(err, async.ErrClosed) || errors.Is(err, io.EOF) {
 		t.Errorf("after Close: %v", err)
 	}
 }
