@@ -36,7 +36,23 @@ func (vm *VM) ResumeDrive(drive string) {
 // VM's main loop, so something has to be under way that gets there.
 func (vm *VM) WaitPaused(drive string) {
 	vm.it.Helper()
+	if !vm.breaks[breakpoint(drive)] {
+		vm.fail("no breakpoint was set on "+drive+", so none can hold a request: call PauseDrive before", "drive", drive)
+	}
 	vm.qemuIO(drive, "wait_break "+breakpoint(drive))
+}
+
+// noteBreak notes that a command of qemu-io sets a breakpoint, or removes one.
+func (vm *VM) noteBreak(command string) {
+	switch words := strings.Fields(command); {
+	case len(words) == 3 && words[0] == "break":
+		if vm.breaks == nil {
+			vm.breaks = make(map[string]bool)
+		}
+		vm.breaks[words[2]] = true
+	case len(words) == 2 && words[0] == "remove_break":
+		delete(vm.breaks, words[1])
+	}
 }
 
 // breakpoint is the name of a drive's breakpoints.

@@ -6,16 +6,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goqmp/qmp/compat/iotests"
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// failure runs a test that has to fail, and returns what it says.
+// failure runs a test that has to fail, and returns what it says. The test has so
+// much patience that a wait which does not end as soon as it is in vain is met by go
+// test's own timeout.
 func failure(t *testing.T, test func(*iotests.Test)) string {
 	t.Helper()
 	var out strings.Builder
-	err := iotests.RunProgram(t.Context(), &out, t.Name(), func(tb iotests.TB) { test(iotests.New(tb, nil)) })
+	err := iotests.RunProgram(t.Context(), &out, t.Name(), func(tb iotests.TB) { test(iotests.New(tb, &iotests.Options{Timeout: time.Hour})) })
 	var skipped *iotests.SkippedError
 	switch {
 	case errors.As(err, &skipped):
@@ -246,7 +249,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 				crash(it, vm)
 				vm.RunJob("job0", nil)
 			},
-			[]string{"the job job0 does not get on", "the process has ended with signal 9", "states: created running", "abnormal shutdown: the process had ended by itself"},
+			[]string{"the job job0 does not get on: machine vm1: wait for JOB_STATUS_CHANGE", "the process has ended with signal 9", "states: created running", "abnormal shutdown: the process had ended by itself"},
 		},
 		"crash": {
 			func(it *iotests.Test) {

@@ -124,6 +124,9 @@ func (g Graph) child(parent, edge string) (GraphNode, bool) {
 func (vm *VM) AssertBlockPath(root, path, want string) {
 	vm.it.Helper()
 	g := vm.BlockGraph()
+	if !slices.ContainsFunc(g.Nodes, func(n GraphNode) bool { return n.Name == root }) {
+		vm.fail(fmt.Sprintf("there is no node or backend %q, where the path %s begins", root, path), "graph", strings.Join(g.Lines(), "\n"))
+	}
 	at := root
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	for i, edge := range parts {

@@ -125,7 +125,7 @@ func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
 	if opts == nil {
 		opts = &RunJobOptions{}
 	}
-	r := &jobRun{vm: vm, id: id, opts: opts, result: &JobResult{Last: Job{ID: id}}}
+	r := &jobRun{vm: vm, id: id, opts: opts, matches: jobEvents(id), result: &JobResult{Last: Job{ID: id}}}
 	r.run()
 	if r.result.Error != "" && !opts.MayFail {
 		vm.fail("the job "+id+" failed: "+r.result.Error, "states", strings.Join(r.result.States, " "), "job", FormatJSON(r.result.Last))
@@ -135,102 +135,163 @@ func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
 
 // A jobRun is one call of RunJob.
 type jobRun struct {
-	vm     *VM
-	id     string
-	opts   *RunJobOptions
-	result *JobResult
-	queue  []Dict // events that were there when it began
+	vm      *VM
+	id      string
+	opts    *RunJobOptions
+	matches []machine.EventMatch // the job's events
+	watch   *jobWatch
+	result  *JobResult
+	queue   []Dict // events that are taken, but not yet looked at
+	asked   bool   // the job was asked for after the events that were there: earlier calls may have taken some
+
+	state    string // the last one that was entered; "" at the beginning
+	answered bool   // a command was given in that state
+	refusal  string // why QEMU refused it; "" if it did not
+	shown    bool   // Progress has seen that the job is at rest in that state
 }
 
 func (r *jobRun) run() {
 	r.vm.it.Helper()
-	matches := jobEvents(r.id)
-	r.queue = r.waiting(matches)
-	if len(r.queue) == 0 {
-		jobs := r.vm.Jobs()
-		// What has become of it meanwhile came before the answer.
-		r.queue = r.waiting(matches)
-		if len(r.queue) == 0 && !slices.ContainsFunc(jobs, func(j Job) bool { return j.ID == r.id }) {
-			r.vm.fail("there is no job "+r.id+", and no event of one", "jobs", FormatJSON(jobs))
+	r.watch = r.vm.watchJob(r.id, "does not get on")
+	r.watch.notes = true
+	defer r.watch.close()
+	r.drain()
+	for r.state != "null" {
+		event := r.next()
+		if event == nil {
+			continue
 		}
-	}
-	for {
-		event := r.next(matches)
 		if event["event"] != "JOB_STATUS_CHANGE" {
 			r.blockJob(event)
 			continue
 		}
-		status := Get[string](r.vm.it, event, "data/status")
-		r.result.States = append(r.result.States, status)
-		r.enter(status)
-		if status == "null" {
+		r.enter(Get[string](r.vm.it, event, "data/status"))
+	}
+}
+
+// drain takes the events that are there, and queues those of this job: what comes
+// before the last "created" is about an earlier one with the same id, whose events
+// nobody has taken.
+func (r *jobRun) drain() {
+	for {
+		event, ok := r.vm.takeEvent(r.matches...)
+		if !ok {
 			return
 		}
-	}
-}
-
-// waiting takes the events that are there, and returns those of this job: what
-// comes before the last "created" is about an earlier one with the same id, whose
-// events nobody has taken.
-func (r *jobRun) waiting(matches []machine.EventMatch) []Dict {
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	var events []Dict
-	for {
-		event, err := r.vm.Machine.EventsWait(ended, matches...)
-		if err != nil {
-			return events // there are no more; a real error comes again
-		}
 		if status, err := Lookup(event, "data/status"); err == nil && status == "created" {
-			events = nil
+			r.queue = nil
 		}
-		events = append(events, event)
+		r.queue = append(r.queue, event)
 	}
 }
 
-// next returns the job's next event, and tells of progress meanwhile.
-func (r *jobRun) next(matches []machine.EventMatch) Dict {
-	it := r.vm.it
-	it.Helper()
-	if len(r.queue) > 0 {
-		event := r.queue[0]
-		r.queue = r.queue[1:]
-		return event
-	}
-	ctx, cancel := it.patience()
+// next returns the job's next event, and waits for one. It returns nil where it has
+// done something about the job instead, because an earlier call has taken the event
+// of the job's present state.
+func (r *jobRun) next() Dict {
+	r.vm.it.Helper()
+	ctx, cancel := r.vm.it.patience()
 	defer cancel()
+	before := r.result.Last.Current
+	for {
+		if len(r.queue) == 0 {
+			r.drain()
+		}
+		if len(r.queue) > 0 {
+			event := r.queue[0]
+			r.queue = r.queue[1:]
+			return event
+		}
+		if !r.asked || r.atRest() {
+			job, exists := r.watch.look(ctx, r.matches)
+			r.asked = true
+			// What has come meanwhile came before the answer.
+			if r.drain(); len(r.queue) > 0 {
+				continue
+			}
+			if exists && job.Status != r.state {
+				r.result.Last = job
+				r.enter(job.Status)
+				return nil
+			}
+			if r.mustGoOn(job, exists) {
+				continue
+			}
+		}
+		r.wait(ctx, before)
+		if ctx.Err() != nil && r.result.Last.Current > before {
+			return nil // a job that gets on is waited for, however long it takes
+		}
+	}
+}
+
+// atRest reports whether the job may be in a state that it does not leave by itself,
+// so that it has to be asked for.
+func (r *jobRun) atRest() bool {
+	return r.state == "paused" || r.state == "pending" || r.state == "concluded"
+}
+
+// mustGoOn fails the test if nothing is going to become of the job any more: it is
+// gone, or waits for a command that RunJob was not told to give. A Progress function
+// sees the state first: it may have given the command, and then mustGoOn returns
+// true.
+func (r *jobRun) mustGoOn(job Job, exists bool) bool {
+	r.vm.it.Helper()
+	w := r.watch
+	given := r.answered && r.refusal == ""
+	switch {
+	case exists && (job.Status == "pending" || job.Status == "concluded") && given:
+		return false // QEMU has accepted the command that ends this
+	case exists && r.opts.Progress != nil && !r.shown && (job.Status == "pending" || job.Status == "concluded" || job.Status == "paused"):
+		r.shown = true
+		r.result.Last = job
+		r.opts.Progress(job)
+		return true
+	case exists && job.Status == "pending" && r.refusal != "":
+		w.fail("the job " + r.id + " is pending, and cannot be finalized: " + r.refusal)
+	case exists && job.Status == "pending":
+		w.fail("the job " + r.id + " is pending, and waits for job-finalize: it was started with auto-finalize false, or another job of its transaction was; set RunJobOptions.ManualFinalize")
+	case exists && job.Status == "concluded" && r.refusal != "":
+		w.fail("the job " + r.id + " is concluded, and cannot be dismissed: " + r.refusal)
+	case exists && job.Status == "concluded":
+		w.fail("the job " + r.id + " is concluded, and waits for job-dismiss: it was started with auto-dismiss false, or is of a kind that never dismisses itself; set RunJobOptions.ManualDismiss")
+	}
+	w.mustGoOn(job, exists)
+	return false
+}
+
+// wait waits for the job's next event, or until Progress is to be called. When ctx
+// is over it fails the test, unless the job has got further than before.
+func (r *jobRun) wait(ctx context.Context, before int64) {
+	r.vm.it.Helper()
 	interval := r.opts.Interval
 	if interval <= 0 {
 		interval = 100 * time.Millisecond
 	}
-	before := r.result.Last.Current
-	for {
-		turn, end := ctx, context.CancelFunc(func() {})
-		if r.opts.Progress != nil {
-			turn, end = context.WithTimeout(ctx, interval)
-		}
-		event, err := r.vm.Machine.EventsWait(turn, matches...)
-		end()
-		if err == nil {
-			return event
-		}
-		waited := errors.Is(err, context.DeadlineExceeded) && it.Context().Err() == nil
-		if waited {
-			r.tell()
-		}
-		switch {
-		case waited && r.result.Last.Current > before:
-			// A job that gets on is waited for, however long it takes.
-			return r.next(matches)
-		case waited && ctx.Err() == nil:
-		default:
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause // how long it was waited for, not the length of the last turn
-			}
-			r.vm.fail("the job "+r.id+" does not get on: "+err.Error(),
-				"states", strings.Join(r.result.States, " "), "when last asked for", FormatJSON(r.result.Last))
+	turn, end := ctx, context.CancelFunc(func() {})
+	if r.opts.Progress != nil {
+		turn, end = context.WithTimeout(ctx, interval)
+	}
+	ev, err := r.watch.news.Next(turn)
+	end()
+	if err == nil {
+		r.watch.hear(ev)
+		return
+	}
+	if errors.Is(err, context.DeadlineExceeded) && r.vm.it.Context().Err() == nil {
+		r.tell()
+		if ctx.Err() == nil || r.result.Last.Current > before {
+			return
 		}
 	}
+	r.watch.last = r.result.Last
+	if r.result.Last.Status == "paused" {
+		r.watch.what = "does not get on, since it is paused (VM.ResumeJob lets it go on)"
+	}
+	if r.refusal != "" {
+		r.watch.what += ", after a command was refused (" + r.refusal + ")"
+	}
+	r.watch.gone(ctx, err, r.matches)
 }
 
 // tell asks for the job and tells of its progress.
@@ -246,9 +307,12 @@ func (r *jobRun) tell() {
 	}
 }
 
-// enter does what is to be done in a state.
+// enter notes a state, and does what is to be done in it.
 func (r *jobRun) enter(status string) {
 	r.vm.it.Helper()
+	r.result.States = append(r.result.States, status)
+	r.watch.states = r.result.States
+	r.state, r.answered, r.refusal, r.shown = status, false, "", false
 	switch status {
 	case "aborting":
 		if why := r.askForError(); why != "" && !r.opts.Quiet {
@@ -278,6 +342,9 @@ func (r *jobRun) enter(status string) {
 			r.command("job-dismiss")
 		}
 	case "null":
+		if r.result.Error == "" && !r.result.Cancelled && slices.Contains(r.result.States, "aborting") {
+			r.result.Error = "it was aborted, and was gone before it could be asked why"
+		}
 		if r.result.OK() && r.opts.Progress != nil {
 			r.opts.Progress(r.result.Last)
 		}
@@ -325,13 +392,18 @@ func (r *jobRun) last(event Dict) {
 }
 
 // command executes a command for the job. That it is refused, such as job-complete
-// behind a cancel, shows in what becomes of the job.
+// after a cancel, shows in what becomes of the job.
 func (r *jobRun) command(cmd string) {
 	r.vm.it.Helper()
 	args := Dict{"id": r.id}
+	var reply Dict
 	if r.opts.Quiet {
-		r.vm.QMP(cmd, args)
-		return
+		reply = r.vm.QMP(cmd, args)
+	} else {
+		reply = r.vm.QMPLog(cmd, args, r.opts.Filters...)
 	}
-	r.vm.QMPLog(cmd, args, r.opts.Filters...)
+	r.answered, r.refusal = true, ""
+	if why, err := Lookup(reply, "error/desc"); err == nil {
+		r.refusal = cmd + ": " + fmt.Sprint(why)
+	}
 }

@@ -3,29 +3,45 @@ package iotests
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// WaitReady waits until a job is ready to be completed, and returns the event. A
-// job that ends before that fails the test.
+// The waits below fail the test at once where what they wait for cannot come any
+// more: the job was never started or is over, or it is at rest in a state that it
+// leaves only by a command. Nobody else is expected to give that command meanwhile;
+// where somebody does, use [VM.EventWait].
+
+// WaitReady waits until a job is ready to be completed, and returns the event, or
+// nil if the job is ready and an earlier call has taken the event. A job that ends
+// before that fails the test.
 func (vm *VM) WaitReady(job string) Dict {
 	vm.it.Helper()
+	w := vm.watchJob(job, "does not get to be ready")
+	defer w.close()
 	pattern := Dict{"data": Dict{"device": job}}
 	for {
-		event := vm.EventsWait(
+		event, ok := w.await(
+			func(now Job, exists bool) bool {
+				if exists && now.Status == "ready" {
+					return true
+				}
+				w.mustGoOn(now, exists)
+				return false
+			},
 			machine.EventMatch{Name: "BLOCK_JOB_READY", Pattern: pattern},
 			machine.EventMatch{Name: "BLOCK_JOB_COMPLETED", Pattern: pattern},
 			machine.EventMatch{Name: "BLOCK_JOB_CANCELLED", Pattern: pattern},
 		)
-		if event["event"] == "BLOCK_JOB_READY" {
+		if !ok || event["event"] == "BLOCK_JOB_READY" {
 			return event
 		}
 		// It may be about an earlier job with that id, whose events nobody took.
 		if now, exists := vm.Job(job); !exists || now.Status == "concluded" {
-			vm.fail("the job "+job+" ended before it was ready", "event", FormatJSON(event))
+			w.fail("the job " + job + " ended before it was ready: " + FormatJSON(event))
 		}
 	}
 }
@@ -40,7 +56,7 @@ func (vm *VM) CompleteAndWait(job string) Dict {
 }
 
 // WaitReadyAndCancel waits until a job is ready, cancels it, and waits for its end:
-// a mirror that is cancelled so keeps its target as it was at that moment, and the
+// a mirror that is canceled so keeps its target as it was at that moment, and the
 // event that is returned is BLOCK_JOB_COMPLETED.
 func (vm *VM) WaitReadyAndCancel(job string) Dict {
 	vm.it.Helper()
@@ -56,7 +72,7 @@ func (vm *VM) WaitUntilCompleted(job string) Dict {
 	vm.it.Helper()
 	event := vm.waitForEnd(job)
 	if event["event"] != "BLOCK_JOB_COMPLETED" {
-		vm.fail("the job "+job+" was cancelled", "event", FormatJSON(event))
+		vm.fail("the job "+job+" was canceled", "event", FormatJSON(event))
 	}
 	vm.it.AssertQMPAbsent(event, "data/error")
 	vm.it.AssertQMP(event, "data/offset", vm.it.Lookup(event, "data/len"))
@@ -79,64 +95,80 @@ func (vm *VM) CancelAndWait(job string, force bool) Dict {
 	return vm.waitForEnd(job)
 }
 
-// waitForEnd waits for a block job's last event, and then until the job is gone.
+// waitForEnd waits for a block job's last event, and takes the changes of its state
+// up to the end, which must not be taken for those of the next job with this id.
 func (vm *VM) waitForEnd(job string) Dict {
 	vm.it.Helper()
+	w := vm.watchJob(job, "does not come to its end")
+	defer w.close()
 	pattern := Dict{"data": Dict{"device": job}}
-	event := vm.EventsWait(
+	event, _ := w.await(
+		func(now Job, exists bool) bool {
+			w.mustGoOn(now, exists)
+			return false
+		},
 		machine.EventMatch{Name: "BLOCK_JOB_COMPLETED", Pattern: pattern},
 		machine.EventMatch{Name: "BLOCK_JOB_CANCELLED", Pattern: pattern},
 	)
-	if vm.WaitJob(job, "null", "concluded") == "concluded" {
-		// One that dismisses itself does it at once. Its last event must not be
-		// taken for that of the next job with this id.
-		if _, exists := vm.Job(job); !exists {
-			vm.WaitJob(job, "null")
+	// QEMU sends the changes to concluded and, for a job that dismisses itself, to
+	// null along with that event: they are there when it answers.
+	if vm.Machine.Running() {
+		ctx, cancel := vm.it.patience()
+		defer cancel()
+		_, _ = vm.Machine.Command(ctx, "query-jobs", nil) // its end is no fault of the job
+	}
+	for {
+		change, ok := vm.takeEvent(statusChange(job))
+		if !ok {
+			return event
+		}
+		switch status := Get[string](vm.it, change, "data/status"); status {
+		case "null":
+			return event
+		case "concluded":
+			vm.takeEvent(machine.EventMatch{Name: "JOB_STATUS_CHANGE", Pattern: Dict{"data": Dict{"id": job, "status": "null"}}})
+			return event
 		}
 	}
-	return event
+}
+
+// statusChange describes the changes of a job's state.
+func statusChange(id string) machine.EventMatch {
+	return machine.EventMatch{Name: "JOB_STATUS_CHANGE", Pattern: Dict{"data": Dict{"id": id}}}
 }
 
 // WaitJob waits until a job changes to one of the states, and returns which. The
-// changes before it are taken. A job that is gone without having been there fails
-// the test.
+// changes before it are taken. A job that is ready, pending or concluded counts as
+// one that changes to that, also if an earlier call has taken the event. A job that
+// is gone without having been there fails the test.
 func (vm *VM) WaitJob(id string, states ...string) string {
 	vm.it.Helper()
-	var seen []string
-	gone := false
+	w := vm.watchJob(id, "does not get to be "+strings.Join(states, " or "))
+	w.notes = true
+	defer w.close()
+	ctx, cancel := vm.it.patience()
+	vm.mustKnowValues(ctx, "state of a job", "query-jobs", "status", states...)
+	cancel()
 	for {
-		ctx, cancel := vm.it.patience()
-		if gone {
-			cancel() // what there was to come has come
-		}
-		event, err := vm.Machine.EventWait(ctx, "JOB_STATUS_CHANGE", Dict{"data": Dict{"id": id}})
-		cancel()
-		switch {
-		case err != nil && gone:
-			vm.fail(fmt.Sprintf("the job %s is gone, and was not %s", id, strings.Join(states, " or ")), "states", strings.Join(seen, " "))
-		case err != nil:
-			jobs := ""
-			if vm.Machine.Running() {
-				jobs = FormatJSON(vm.QMP("query-jobs", nil)["return"])
+		status := ""
+		event, ok := w.await(func(now Job, exists bool) bool {
+			stays := exists && (now.Status == "ready" || now.Status == "pending" || now.Status == "concluded")
+			if stays && slices.Contains(states, now.Status) {
+				status = now.Status
+				return true
 			}
-			vm.fail(fmt.Sprintf("the job %s does not get to be %s: %v", id, strings.Join(states, " or "), err),
-				"states", strings.Join(seen, " "), "jobs", jobs)
-		}
-		status := Get[string](vm.it, event, "data/status")
-		for _, wanted := range states {
-			if status == wanted {
-				return status
+			if now.Status != "paused" || !slices.Contains(states, "paused") {
+				w.mustGoOn(now, exists)
 			}
+			return false
+		}, statusChange(id))
+		if ok {
+			status = Get[string](vm.it, event, "data/status")
 		}
-		seen = append(seen, status)
-		if status == "null" {
-			// There may be another one with that id by now.
-			gone = !vm.Machine.Running()
-			if !gone {
-				_, exists := vm.Job(id)
-				gone = !exists
-			}
+		if slices.Contains(states, status) {
+			return status
 		}
+		w.states = append(w.states, status)
 	}
 }
 
@@ -149,7 +181,8 @@ func (vm *VM) PauseJob(job string) {
 }
 
 // PauseWait waits until a job has paused. There is no event for the moment at
-// which a job that was told so while it was busy has come to rest, so it asks.
+// which a job that was told so while it was busy has come to rest, so it asks. A job
+// that is pending or concluded cannot be paused, and fails the test.
 func (vm *VM) PauseWait(job string) {
 	vm.it.Helper()
 	vm.poll("the job "+job+" to be paused", func() (bool, string) {
@@ -158,6 +191,9 @@ func (vm *VM) PauseWait(job string) {
 			path := fmt.Sprintf("return[%d]/", i)
 			reply := Dict{"return": jobs}
 			if Get[string](vm.it, reply, path+"device") == job {
+				if status := Get[string](vm.it, reply, path+"status"); status == "pending" || status == "concluded" {
+					vm.fail("the job "+job+" cannot be paused: it is "+status, "jobs", FormatJSON(jobs))
+				}
 				return Get[bool](vm.it, reply, path+"paused") && !Get[bool](vm.it, reply, path+"busy"), FormatJSON(jobs)
 			}
 		}
@@ -173,9 +209,11 @@ func (vm *VM) ResumeJob(job string) {
 }
 
 // poll asks QEMU for something that no event tells, until done says that it is
-// there. What done returns besides is shown where that takes too long.
+// there. What done returns besides is the state, which is shown where that takes too
+// long, with those before it.
 func (vm *VM) poll(what string, done func() (bool, string)) {
 	vm.it.Helper()
+	var states []string
 	ctx, cancel := vm.it.patience()
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -188,7 +226,11 @@ func (vm *VM) poll(what string, done func() (bool, string)) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			vm.fail("waited for "+what+": "+context.Cause(ctx).Error(), "now", state)
+			vm.fail("waited for "+what+": "+context.Cause(ctx).Error(),
+				"now", state, "before", strings.Join(states, "\n"), "events", eventNames(vm.Machine.Events()))
+		}
+		if len(states) == 0 || states[len(states)-1] != state {
+			states = append(states, state)
 		}
 	}
 }

@@ -1,6 +1,13 @@
 package iotests
 
-import "slices"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goqmp/qmp/compat/machine"
+)
 
 // EnableMigrationEvents has the VM tell by events how a migration goes. Both
 // sides want it, before it begins. It logs that, with the VM's name
@@ -31,14 +38,19 @@ func (vm *VM) Migrate(uri string) {
 }
 
 // WaitMigration waits for a migration's end, by its events, which it logs, and
-// reports whether it succeeded. With a runstate such as "postmigrate" or "paused" it also waits until
-// the VM is in that one.
+// reports whether it succeeded. With a runstate such as "postmigrate" or "paused" it
+// also waits until the VM is in that one. It fails the test at once where no event
+// can come: no migration was begun, the VM does not send these events
+// ([VM.EnableMigrationEvents]), or the migration waits for a command. The end counts
+// as well if an earlier call has taken its event.
 func (vm *VM) WaitMigration(runstate string) bool {
 	vm.it.Helper()
+	ctx, cancel := vm.it.patience()
+	defer cancel()
+	var seen []string // the statuses that events have told
 	for {
-		event := vm.EventWait("MIGRATION", nil)
-		vm.it.Log(event, FilterQMPEvent)
-		switch status := Get[string](vm.it, event, "data/status"); status {
+		status := vm.nextMigrationStatus(ctx, &seen)
+		switch status {
 		case "completed":
 			if runstate != "" {
 				vm.WaitForRunstate(runstate)
@@ -50,12 +62,96 @@ func (vm *VM) WaitMigration(runstate string) bool {
 	}
 }
 
+// nextMigrationStatus waits for the next event of a migration, logs it and returns
+// its status. If there is none and the migration is over, it returns how it ended.
+func (vm *VM) nextMigrationStatus(ctx context.Context, seen *[]string) string {
+	vm.it.Helper()
+	match := machine.EventMatch{Name: "MIGRATION"}
+	event, ok := vm.takeEvent(match)
+	if !ok {
+		status, err := vm.migrationStatus(ctx)
+		event, ok = vm.takeEvent(match) // it came before the answer
+		if !ok {
+			if err == nil {
+				if status == "completed" || status == "failed" || status == "cancelled" {
+					return status
+				}
+				vm.mustMigrate(ctx, status, *seen)
+			}
+			// If the machine has ended, it says so here.
+			event, err = vm.Machine.EventsWait(ctx, match)
+			if err != nil {
+				vm.fail("the migration does not come to its end: "+err.Error(),
+					"statuses", strings.Join(*seen, " "), "query-migrate", vm.glance("query-migrate"))
+			}
+		}
+	}
+	status := Get[string](vm.it, event, "data/status")
+	*seen = append(*seen, status)
+	vm.it.Log(event, FilterQMPEvent)
+	return status
+}
+
+// migrationStatus asks for the status of the migration, which is "none" before it
+// begins.
+func (vm *VM) migrationStatus(ctx context.Context) (string, error) {
+	info, err := vm.Machine.Command(ctx, "query-migrate", nil)
+	if err != nil {
+		return "", err
+	}
+	if status, err := Lookup(info, "status"); err == nil {
+		return fmt.Sprint(status), nil
+	}
+	return "none", nil
+}
+
+// mustMigrate fails the test if a migration with that status does not go on, or does
+// not tell of it.
+func (vm *VM) mustMigrate(ctx context.Context, status string, seen []string) {
+	vm.it.Helper()
+	why := ""
+	switch status {
+	case "none":
+		// The destination waits for the source.
+		if state, err := vm.Machine.Command(ctx, "query-status", nil); err == nil && Get[string](vm.it, state, "status") != "inmigrate" {
+			why = "there is no migration to be waited for: call Migrate before, or AddIncoming at the destination"
+		}
+	case "pre-switchover":
+		why = "the migration waits for migrate-continue, since its capability pause-before-switchover is on"
+	case "postcopy-paused":
+		why = "the migration has lost its connection after the switch to postcopy, and waits for migrate-recover"
+	}
+	if why == "" && !vm.migrationEvents(ctx) {
+		why = "the VM does not tell by events how a migration goes: call EnableMigrationEvents before it begins"
+	}
+	if why != "" {
+		vm.fail(why, "status", status, "statuses", strings.Join(seen, " "), "query-migrate", vm.glance("query-migrate"))
+	}
+}
+
+// migrationEvents reports whether the VM sends events of a migration, or does not
+// say so.
+func (vm *VM) migrationEvents(ctx context.Context) bool {
+	all, err := vm.Machine.Command(ctx, "query-migrate-capabilities", nil)
+	list, ok := all.([]any)
+	if err != nil || !ok {
+		return true
+	}
+	return !slices.ContainsFunc(list, func(c any) bool {
+		return Equal(c, Dict{"capability": "events", "state": false})
+	})
+}
+
 // WaitForRunstate waits until the VM is in one of the runstates, and returns
-// which. Not every change has an event, so it asks.
+// which. Not every change has an event, so it asks. A runstate that this QEMU does
+// not have fails the test at once.
 func (vm *VM) WaitForRunstate(runstates ...string) string {
 	vm.it.Helper()
+	ctx, cancel := vm.it.patience()
+	vm.mustKnowValues(ctx, "runstate", "query-status", "status", runstates...)
+	cancel()
 	var status string
-	vm.poll("a runstate", func() (bool, string) {
+	vm.poll("the runstate "+strings.Join(runstates, " or "), func() (bool, string) {
 		status = Get[string](vm.it, vm.Cmd("query-status", nil), "status")
 		return slices.Contains(runstates, status), status
 	})

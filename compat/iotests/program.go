@@ -152,11 +152,19 @@ func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Re
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		it.fail(p.name+" was killed: "+context.Cause(ctx).Error(), "command", quote(cmd.Args), "output", stderr.String())
+		it.fail(p.name+" was killed: "+context.Cause(ctx).Error(), "command", quote(cmd.Args), "output", allOutput(stdout, stderr))
 	case err != nil && (!errors.As(err, &exit) || result.ExitCode < 0):
-		it.fail(p.name+": "+err.Error(), "command", quote(cmd.Args), "output", stderr.String())
+		it.fail(p.name+": "+err.Error(), "command", quote(cmd.Args), "output", allOutput(stdout, stderr))
 	}
 	return result
+}
+
+// allOutput returns what a program wrote to either buffer, which may be the same.
+func allOutput(stdout, stderr *bytes.Buffer) string {
+	if stdout == stderr {
+		return stdout.String()
+	}
+	return stderr.String() + stdout.String()
 }
 
 // mustRun is run for a program that is to end with exit code 0.

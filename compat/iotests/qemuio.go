@@ -3,6 +3,7 @@ package iotests
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -129,10 +130,16 @@ func (s *QemuIOSession) answer(command string) string {
 	for !strings.HasSuffix(text.String(), ioPrompt) {
 		c, err := s.output.ReadByte()
 		if err != nil {
+			what := "qemu-io does not answer: " + err.Error()
 			if cause := context.Cause(ctx); cause != nil {
-				err = cause
+				what = "qemu-io does not answer: " + cause.Error()
+			} else if errors.Is(err, io.EOF) {
+				// Its end of the pipe goes with the process.
+				s.closed = true
+				_ = s.cmd.Wait()
+				what = "qemu-io has ended with " + s.cmd.ProcessState.String()
 			}
-			s.it.fail("qemu-io does not answer: "+err.Error(), "command", command, "qemu-io", quote(s.cmd.Args), "output", text.String())
+			s.it.fail(what, "command", command, "qemu-io", quote(s.cmd.Args), "output", text.String())
 		}
 		text.WriteByte(c)
 	}

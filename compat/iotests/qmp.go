@@ -3,10 +3,12 @@ package iotests
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"
@@ -161,6 +163,7 @@ func (vm *VM) HMPQemuIODevice(device, command string) string {
 // process's standard output.
 func (vm *VM) HMPQemuIOLog(drive, command string, filters ...Filter) string {
 	vm.it.Helper()
+	vm.noteBreak(command)
 	refusal := vm.HMPLog(qemuIOLine(drive, command), filters...)
 	return strings.ReplaceAll(refusal, "\r\n", "\n") + vm.newOutput()
 }
@@ -172,6 +175,7 @@ func qemuIOLine(target, command string) string { return "qemu-io " + target + ` 
 // command wrote, which goes to the process's standard output.
 func (vm *VM) qemuIO(target, command string) (refusal, output string) {
 	vm.it.Helper()
+	vm.noteBreak(command)
 	refusal = vm.HMP(qemuIOLine(target, command))
 	return strings.ReplaceAll(refusal, "\r\n", "\n"), vm.newOutput()
 }
@@ -186,7 +190,8 @@ func (vm *VM) newOutput() string {
 
 // IO executes commands of qemu-io inside the VM, on a drive or a node, and fails
 // the test unless all of them succeed, also where a read with a pattern finds
-// another. It returns what they wrote. A command that is not done when QEMU
+// another, and unless each read and write says what it has done (those with the
+// option -q do not). It returns what they wrote. A command that is not done when QEMU
 // answers, such as aio_write, is not judged.
 func (vm *VM) IO(drive string, commands ...string) string {
 	vm.it.Helper()
@@ -194,7 +199,7 @@ func (vm *VM) IO(drive string, commands ...string) string {
 	var all strings.Builder
 	for _, c := range commands {
 		refusal, output := vm.qemuIO(drive, c)
-		if refusal != "" || ioFailed(output) {
+		if refusal != "" || ioFailed(output) || ioSilent(c, output) {
 			vm.it.fail(vm.name+": qemu-io failed", "drive", drive, "command", c, "output", refusal+output)
 		}
 		all.WriteString(output)
@@ -215,6 +220,19 @@ func ioFailed(text string) bool {
 	return false
 }
 
+// ioSilent reports whether a command that always says what it has done has said
+// nothing: then its output was not seen, and cannot tell whether it worked.
+func ioSilent(command, output string) bool {
+	words := strings.Fields(command)
+	if len(words) == 0 || !slices.Contains([]string{"read", "r", "readv", "write", "w", "writev"}, words[0]) {
+		return false
+	}
+	quiet := slices.ContainsFunc(words[1:], func(word string) bool {
+		return strings.HasPrefix(word, "-") && strings.Contains(word, "q")
+	})
+	return !quiet && strings.TrimSpace(output) == ""
+}
+
 // Events takes all events that are there and waits for none. Events that came
 // before a reply are there when the call that got it returns.
 func (vm *VM) Events() []Dict { return vm.Machine.Events() }
@@ -231,20 +249,81 @@ func (vm *VM) EventWait(name string, pattern any) Dict {
 }
 
 // EventsWait is EventWait for the oldest event that any of the descriptions
-// matches.
+// matches. An event that this QEMU does not have fails the test at once.
 func (vm *VM) EventsWait(matches ...machine.EventMatch) Dict {
 	vm.it.Helper()
+	event, ok := vm.takeEvent(matches...)
+	if ok {
+		return event
+	}
+	if len(matches) == 0 {
+		vm.fail("no event is described that could be waited for")
+	}
 	ctx, cancel := vm.it.patience()
 	defer cancel()
+	for _, m := range matches {
+		vm.mustKnowEvents(ctx, m.Name)
+	}
 	event, err := vm.Machine.EventsWait(ctx, matches...)
 	if err != nil {
-		var wanted []string
-		for _, m := range matches {
-			wanted = append(wanted, m.Name+" "+FormatJSON(m.Pattern))
-		}
-		vm.fail(err.Error(), "waited for", strings.Join(wanted, "\n"))
+		vm.noEvent(err, matches)
 	}
 	return event
+}
+
+// noEvent fails the test because a wait for an event has ended with err.
+func (vm *VM) noEvent(err error, matches []machine.EventMatch) {
+	vm.it.Helper()
+	var wanted []string
+	jobs := ""
+	for _, m := range matches {
+		wanted = append(wanted, m.Name+" "+FormatJSON(m.Pattern))
+		if strings.HasPrefix(m.Name, "JOB_") || strings.HasPrefix(m.Name, "BLOCK_JOB_") {
+			jobs = vm.glance("query-jobs")
+		}
+	}
+	vm.fail(err.Error(), "waited for", strings.Join(wanted, "\n"), "jobs", jobs)
+}
+
+// takeEvent takes the oldest event that one of the descriptions matches, if it is
+// there. It does not wait, and fails the test only for a description that cannot be
+// encoded: what a machine has to say that has ended comes to the next call that
+// waits.
+func (vm *VM) takeEvent(matches ...machine.EventMatch) (event Dict, ok bool) {
+	vm.it.Helper()
+	for _, m := range matches {
+		if _, err := normalize(m.Pattern); err != nil {
+			vm.fail(fmt.Sprintf("the pattern for %s cannot be encoded: %v", m.Name, err))
+		}
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	event, err := vm.Machine.EventsWait(ended, matches...)
+	return event, err == nil
+}
+
+// glance returns what a command without arguments tells, for a failure. A VM that
+// does not answer must not make that take long.
+func (vm *VM) glance(cmd string) string {
+	if !vm.Machine.Running() {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(vm.it.Context(), min(vm.it.timeout, 5*time.Second))
+	defer cancel()
+	value, err := vm.Machine.Command(ctx, cmd, nil)
+	if err != nil {
+		return err.Error()
+	}
+	return FormatJSON(value)
+}
+
+// eventNames returns the names of events.
+func eventNames(events []Dict) string {
+	names := make([]string, len(events))
+	for i, event := range events {
+		names[i] = fmt.Sprint(event["event"])
+	}
+	return strings.Join(names, " ")
 }
 
 // EventsLog takes all events that are there, and logs those of the given names, or
@@ -261,12 +340,20 @@ func (vm *VM) EventsLog(names ...string) []Dict {
 }
 
 // NoEvent fails the test if an event of that name which matches pattern is there.
-// It waits for none, so it is for behind a reply that would have come later.
+// It asks QEMU something first, so that every event is there that QEMU has sent by
+// then, and does not wait for later ones: call it after a command whose reply QEMU
+// sends only after the event would have been sent. It also fails the test where it
+// cannot tell: the VM does not answer, this QEMU has no such event, or pattern
+// cannot be encoded.
 func (vm *VM) NoEvent(name string, pattern any) {
 	vm.it.Helper()
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	if event, err := vm.Machine.EventWait(ended, name, pattern); err == nil {
+	ctx, cancel := vm.it.patience()
+	defer cancel()
+	if _, err := vm.Machine.Command(ctx, "query-version", nil); err != nil {
+		vm.fail("whether there is an event "+name+" cannot be told: "+err.Error(), "pattern", FormatJSON(pattern))
+	}
+	vm.mustKnowEvents(ctx, name)
+	if event, ok := vm.takeEvent(machine.EventMatch{Name: name, Pattern: pattern}); ok {
 		vm.fail("an event that was not to come", "event", FormatJSON(event))
 	}
 }

@@ -99,6 +99,9 @@ func (it *Test) drivers() []string {
 			all = append(all, strings.Fields(list)...)
 		}
 	}
+	if len(all) == 0 {
+		it.fail("QEMU does not tell its block drivers", "output", text)
+	}
 	return all
 }
 

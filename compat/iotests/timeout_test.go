@@ -15,15 +15,18 @@ import (
 // What does not come is not waited for for ever, and what is there instead is told.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	// stuck begins a job that waits to be finalized, by nobody.
-	stuck := func(it *Test, vm *VM) {
-		it.ImgCreate(it.Path("a"), "1M")
-		it.ImgCreate(it.Path("b"), "1M")
+	// slow begins a job that has a long way to go.
+	slow := func(it *Test, vm *VM) {
+		it.ImgCreate(it.Path("a"), "4M")
+		it.ImgCreate(it.Path("b"), "4M")
 		for _, node := range []string{"a", "b"} {
 			vm.Cmd("blockdev-add", Dict{"driver": it.Format, "node-name": node, "file": Dict{"driver": "file", "filename": it.Path(node)}})
 		}
-		vm.Cmd("blockdev-backup", Dict{"job-id": "job0", "device": "a", "target": "b", "sync": "full", "auto-finalize": false})
-		vm.WaitJob("job0", "pending")
+		vm.Cmd("blockdev-backup", Dict{"job-id": "job0", "device": "a", "target": "b", "sync": "full", "speed": 1})
+		vm.poll("the job to begin", func() (bool, string) {
+			job, _ := vm.Job("job0")
+			return job.Current > 0, FormatJSON(job)
+		})
 	}
 	for name, tt := range map[string]struct {
 		prepare, act func(it *Test, vm *VM)
@@ -31,28 +34,89 @@ func TestTimeouts(t *testing.T) {
 	}{
 		"event": {
 			nil,
-			func(_ *Test, vm *VM) { vm.EventWait("NOTHING", Dict{"data": Dict{"x": 1}}) },
-			[]string{"NOTHING", "not within 10s", `waited for: NOTHING {"data": {"x": 1}}`},
+			func(_ *Test, vm *VM) {
+				vm.Cmd("cont", nil)
+				vm.EventWait("RESUME", Dict{"data": Dict{"x": 1}})
+			},
+			[]string{
+				"wait for RESUME", "not within 10s", `waited for: RESUME {"data": {"x": 1}}`,
+				"there are 1 other events, the last of them RESUME", "one of that name does not match: {",
+			},
+		},
+		"event that was cleared": {
+			nil,
+			func(_ *Test, vm *VM) {
+				vm.Cmd("cont", nil)
+				vm.ClearEvents()
+				vm.EventWait("RESUME", nil)
+			},
+			[]string{"there are no other events", "one that matches came before and was dropped by ClearEvents"},
+		},
+		"event of a job": {
+			slow,
+			func(_ *Test, vm *VM) { vm.EventWait("BLOCK_JOB_COMPLETED", nil) },
+			[]string{"not within 10s", "JOB_STATUS_CHANGE", `jobs: [{`, `"status": "running"`},
 		},
 		"job": {
-			stuck,
+			slow,
 			func(_ *Test, vm *VM) { vm.RunJob("job0", nil) },
-			[]string{"the job job0 does not get on", `"status": "pending"`},
+			[]string{"the job job0 does not get on", "not within 10s", "states: created running", `"status": "running"`},
 		},
 		"job with progress": {
-			stuck,
+			slow,
 			func(_ *Test, vm *VM) { vm.RunJob("job0", &RunJobOptions{Progress: func(Job) {}}) },
-			[]string{"the job job0 does not get on", "not within 10s", `"status": "pending"`},
+			[]string{"the job job0 does not get on", "not within 10s", `"status": "running"`},
+		},
+		"job that was paused": {
+			slow,
+			func(_ *Test, vm *VM) {
+				vm.PauseJob("job0")
+				vm.RunJob("job0", nil)
+			},
+			[]string{"the job job0 does not get on, since it is paused (VM.ResumeJob lets it go on)", "not within 10s"},
 		},
 		"job state": {
-			stuck,
+			slow,
 			func(_ *Test, vm *VM) { vm.WaitJob("job0", "ready") },
-			[]string{"the job job0 does not get to be ready", `"status": "pending"`},
+			[]string{"the job job0 does not get to be ready", "not within 10s", "states: created running", `"status": "running"`},
+		},
+		"ready job": {
+			slow,
+			func(_ *Test, vm *VM) { vm.WaitReady("job0") },
+			[]string{"the job job0 does not get to be ready", "not within 10s", `"status": "running"`},
+		},
+		"end of a job": {
+			slow,
+			func(_ *Test, vm *VM) { vm.WaitUntilCompleted("job0") },
+			[]string{"the job job0 does not come to its end", "not within 10s", `"status": "running"`},
+		},
+		"paused job": {
+			slow,
+			func(_ *Test, vm *VM) { vm.PauseWait("job0") },
+			[]string{"waited for the job job0 to be paused: not within 10s", `"paused": false`},
+		},
+		"migration": {
+			func(it *Test, vm *VM) {
+				vm.Machine.AddArgs("-incoming", "unix:"+it.SocketPath("migration"))
+				vm.Shutdown()
+				vm.Launch()
+				vm.EnableMigrationEvents()
+			},
+			func(_ *Test, vm *VM) { vm.WaitMigration("") },
+			[]string{"the migration does not come to its end", "not within 10s", "query-migrate: "},
+		},
+		"exit": {
+			nil,
+			func(_ *Test, vm *VM) {
+				vm.Cmd("cont", nil)
+				vm.WaitExit()
+			},
+			[]string{"not within 10s", "now: the process still runs", "events: RESUME"},
 		},
 		"runstate": {
 			nil,
 			func(_ *Test, vm *VM) { vm.WaitForRunstate("shutdown", "paused") },
-			[]string{"waited for a runstate: not within 10s", "now: prelaunch"},
+			[]string{"waited for the runstate shutdown or paused: not within 10s", "now: prelaunch"},
 		},
 		"qemu-io": {
 			nil,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/goqmp/qmp/compat/machine"
 )
@@ -52,10 +53,12 @@ type VM struct {
 
 	it     *Test
 	name   string
+	binary string
 	daemon bool
 	drives int
 	mayEnd bool
-	seen   int // how much of the process's output was returned by qemu-io calls
+	breaks map[string]bool // the breakpoints that were set for qemu-io's wait_break, by name
+	seen   int             // how much of the process's output was returned by qemu-io calls
 }
 
 // VM returns a machine that is still to be launched.
@@ -104,7 +107,8 @@ func (it *Test) newVM(p program, kind string, opts *VMOptions, args []string) *V
 	if process.LogLimit == 0 {
 		process.LogLimit = -1
 	}
-	vm.Machine = machine.New(it.find(p), &process)
+	vm.binary = it.find(p)
+	vm.Machine = machine.New(vm.binary, &process)
 	it.Cleanup(func() {
 		it.Helper()
 		vm.end()
@@ -178,28 +182,28 @@ func (vm *VM) AddDriveRaw(drive string) *VM {
 	return vm.AddArgs("-drive", drive)
 }
 
-// AddBlockdev adds a node: the text of the option, or a [Dict] with the arguments
-// of the command blockdev-add, which goes onto the command line as JSON, with all
-// its types.
+// AddBlockdev adds a node: the text of the option, a []string of its parts, or a
+// [Dict] with the arguments of the command blockdev-add, which goes onto the command
+// line as JSON, with all its types. Anything else fails the test.
 func (vm *VM) AddBlockdev(node any) *VM {
 	vm.it.Helper()
 	return vm.addOption("--blockdev", node)
 }
 
-// AddDevice adds a device, in the same two ways; in a Dict, "driver" names it.
+// AddDevice adds a device, in the same ways; in a Dict, "driver" names it.
 func (vm *VM) AddDevice(device any) *VM {
 	vm.it.Helper()
 	return vm.addOption("-device", device)
 }
 
-// AddObject adds an object such as a throttle group, in the same two ways; in a
+// AddObject adds an object such as a throttle group, in the same ways; in a
 // Dict, "qom-type" names its type.
 func (vm *VM) AddObject(object any) *VM {
 	vm.it.Helper()
 	return vm.addOption("--object", object)
 }
 
-// AddExport adds an export of a storage daemon, in the same two ways; in a Dict,
+// AddExport adds an export of a storage daemon, in the same ways; in a Dict,
 // "type" names its type.
 func (vm *VM) AddExport(export any) *VM {
 	vm.it.Helper()
@@ -216,11 +220,17 @@ func (vm *VM) mustNotRun(what, added string) {
 
 func (vm *VM) addOption(option string, value any) *VM {
 	vm.it.Helper()
-	text, ok := value.(string)
-	if !ok {
-		text = FormatJSON(value)
+	switch v := value.(type) {
+	case string:
+		return vm.AddArgs(option, v)
+	case []string:
+		return vm.AddArgs(option, strings.Join(v, ","))
 	}
-	return vm.AddArgs(option, text)
+	n, err := normalize(value)
+	if _, ok := members(n); err != nil || !ok {
+		vm.fail(fmt.Sprintf("the value of %s is a text, a list of texts, or an object, not a %T", option, value), "value", FormatJSON(value))
+	}
+	return vm.AddArgs(option, FormatJSON(n))
 }
 
 // AddIncoming has the VM wait for a migration from a URI such as "unix:PATH". Its
@@ -246,7 +256,7 @@ func (vm *VM) Launch() *VM {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
 	defer cancel()
-	vm.seen = 0
+	vm.seen, vm.breaks = 0, nil
 	if err := vm.Machine.Launch(ctx); err != nil {
 		vm.it.fail(err.Error())
 	}
@@ -275,7 +285,11 @@ func (vm *VM) WaitExit() machine.ExitStatus {
 	defer cancel()
 	status, err := vm.Machine.Wait(ctx)
 	if err != nil {
-		vm.it.fail(vm.name + ": " + err.Error())
+		state := ""
+		if vm.Machine.Running() {
+			state = "the process still runs"
+		}
+		vm.fail(err.Error(), "now", state, "events", eventNames(vm.Machine.Events()))
 	}
 	return status
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/goqmp/qmp/async"
@@ -296,6 +297,64 @@ func TestArgsThatBecomeOne(t *testing.T) {
 		if want := map[string]any{"a-b-c": 2, "d-e": 5, "-": 6, "": 7}; !sameJSON(t, got, want) {
 			t.Fatalf("%v, want %v", got, want)
 		}
+	}
+}
+
+// The error of a wait that was in vain tells what came instead, and where an event
+// has gone that was right.
+func TestWaitInVain(t *testing.T) {
+	t.Parallel()
+	events := []json.RawMessage{
+		json.RawMessage(`{"event": "A", "data": {"n": 1}}`),
+		json.RawMessage(`{"event": "B"}`),
+		json.RawMessage(`{"event": "A", "data": {"n": 2}}`),
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	n := func(i int) any { return map[string]any{"data": map[string]any{"n": i}} }
+	for name, tt := range map[string]struct {
+		before func(m *Machine)
+		n      int
+		want   []string
+	}{
+		"no match": {func(*Machine) {}, 3, []string{
+			"3 other events, the last of them A, B, A", `one of that name does not match: {"event": "A", "data": {"n": 2}}`,
+		}},
+		"taken by Events": {func(m *Machine) { m.Events() }, 1, []string{
+			"there are no other events", `one that matches came before and was taken by Events: {"event": "A", "data": {"n": 1}}`,
+		}},
+		"cleared": {func(m *Machine) { m.ClearEvents() }, 2, []string{`was dropped by ClearEvents: {"event": "A", "data": {"n": 2}}`}},
+		"waited for": {func(m *Machine) { _, _ = m.EventWait(over, "A", nil) }, 1, []string{
+			"2 other events, the last of them B, A", "was taken by an earlier wait",
+		}},
+		"ended": {func(m *Machine) { m.events.end(ErrNotRunning) }, 3, []string{"is not running", "the last of them A, B, A"}},
+	} {
+		m := withEvents(t, events)
+		tt.before(m)
+		_, err := m.EventWait(over, "A", n(tt.n))
+		for _, want := range tt.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: no %q in %v", name, want, err)
+			}
+		}
+	}
+	// What is remembered is bounded, and goes with the next launch.
+	m := New("none", nil)
+	m.events.reset()
+	again, err := async.ParseEvent(events[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 * keptGone {
+		m.events.put(again)
+		m.ClearEvents()
+	}
+	if n := len(m.events.gone); n != keptGone {
+		t.Errorf("%d events are remembered", n)
+	}
+	m.events.reset()
+	if _, err := m.EventWait(over, "A", nil); strings.Contains(err.Error(), "came before") {
+		t.Errorf("after a new launch: %v", err)
 	}
 }
 

@@ -255,5 +255,5 @@ func (q *eventQueue) watchGuest() (guestFate, <-chan struct{}) {
 func (q *eventQueue) awaitEnd(limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	_, _ = q.await(ctx, func(*event) bool { return false }) // returns when it has ended
+	_, _ = q.await(ctx, wanted{}) // returns when it has ended
 }
