@@ -29,13 +29,16 @@
 // may be launched again, with the same command line. What a process leaves, such
 // as its exit status and its log, stays readable until the next Launch.
 //
-// # What is left behind
+// # What is left
 //
 // Nothing, once Shutdown or Kill has returned: no process of the machine's
 // process group, no socket, no directory. If this program ends without calling
 // either, by a panic or a SIGKILL, a small shell process that was waiting for
 // that does the same (systems with a /bin/sh), and on Linux the kernel kills the
-// process besides.
+// process as well. A wrapper that changes the user, such as setpriv, loses that
+// help of the kernel.
+//
+// A service whose machines are to outlive it sets Options.Detached: see [State].
 //
 // # Traps
 //
@@ -44,6 +47,12 @@
 //   - The option -daemonize is refused: the process to be watched would be gone.
 //   - A wrapper that moves the process to a process group of its own, such as
 //     setsid, or timeout without --foreground, takes it out of reach of signals.
+//   - The monitor's descriptor is inherited. A wrapper that closes descriptors,
+//     such as sudo, needs another Options.Monitor.
+//   - The process and the shell process also inherit each descriptor that this
+//     program has inherited without close-on-exec. A program that is started with
+//     such descriptors calls [syscall.CloseOnExec] for them first. What Go opens
+//     is never inherited.
 //   - Events that nobody takes stay in memory until the next Launch, or
 //     [Machine.ClearEvents].
 //   - A comma in the value of an option of QEMU's is written twice: [Escape].

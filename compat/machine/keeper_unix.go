@@ -52,7 +52,7 @@ func startKeeper(dirs ...*privateDir) *keeper {
 	}
 	cmd.Dir = "/" // keeps no file system busy
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	takeHandle := withHandle(cmd.SysProcAttr)
+	takeHandle := withHandle(cmd.SysProcAttr, false)
 	pipe, err := cmd.StdinPipe()
 	if err != nil {
 		return nil

@@ -25,26 +25,36 @@ const (
 	dialEvery = 10 * time.Millisecond
 )
 
-// A run is one launch, from its beginning to the end of Shutdown or Kill.
+// A run is one launch, from its beginning to the end of Shutdown, Kill or Detach.
+//
+// Two goroutines own it, one after the other: that of Launch or Adopt until
+// launched is closed, and then that of the caller who has set stopping. All
+// others read what is below under Machine.mu. Files and sockets are used by the
+// owner, and without the mutex.
 type run struct {
+	// Set before the run is in Machine.run, and not changed after.
 	machine  *Machine
-	monitor  string        // path of its socket
-	listener *eventSource  // feeds Machine.events
-	launched chan struct{} // closed when Launch has returned
-	callOff  context.CancelCauseFunc
-	quit     atomic.Bool // a quit was answered
+	launched chan struct{}           // closed when Launch has returned
+	callOff  context.CancelCauseFunc // ends the context of Launch
 
-	// Guarded by Machine.mu. All but the last are set once, in this order.
-	log      *outputLog
+	quit atomic.Bool // a quit was answered
+
+	// Written by the owner under Machine.mu. All but the last are set once, in
+	// this order.
+	log      processLog
 	console  net.Conn // nil without Options.Console
 	argv     []string
 	process  *process  // nil until it was started
 	stopping *stopping // how it is being stopped, if it is
 
-	files       []*os.File // what the process inherits; of Launch only
-	theirs      []*os.File // those of files that are the process's ends of sockets, until it was started; of Launch only
-	monitorConn net.Conn   // the monitor's socket with MonitorInherit; set by Launch
-	failed      bool       // set before launched is closed
+	// The owner's. Others read state and failed once launched is closed.
+	monitor     string       // path of its socket
+	listener    *eventSource // feeds Machine.events
+	files       []*os.File   // what the process inherits
+	theirs      []*os.File   // those of files that are the process's ends of sockets, until it was started
+	state       *State       // of a detached process
+	monitorConn net.Conn     // this program's end of the monitor's socket, with MonitorInherit
+	failed      bool         // Launch has failed
 }
 
 // Launch starts the process and returns when its monitor answers. It fails as
@@ -56,23 +66,11 @@ type run struct {
 // ctx bounds the launch and nothing behind it. The process has an empty standard
 // input.
 func (m *Machine) Launch(ctx context.Context) error {
-	ctx, callOff := context.WithCancelCause(ctx)
-	defer callOff(nil)
-	if limit := orDefault(m.opts.LaunchTimeout, DefaultLaunchTimeout); limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: "launch", Limit: limit, Option: "machine.Options.LaunchTimeout"})
-		defer cancel()
+	ctx, r, done, err := m.begin(ctx, "launch")
+	if err != nil {
+		return err
 	}
-	m.mu.Lock()
-	if m.run != nil {
-		m.mu.Unlock()
-		return fmt.Errorf("machine %s: %w", m.opts.Name, ErrLaunched)
-	}
-	r := &run{machine: m, launched: make(chan struct{}), callOff: callOff}
-	m.run = r
-	m.mu.Unlock()
-
-	defer close(r.launched)
+	defer done()
 	if err := r.launch(ctx); err != nil {
 		r.failed = true
 		failure := r.fail(err)
@@ -81,6 +79,32 @@ func (m *Machine) Launch(ctx context.Context) error {
 	}
 	m.logger().Info("machine: launched", "pid", m.Pid())
 	return nil
+}
+
+// begin begins a launch, or what takes its place. done ends it.
+func (m *Machine) begin(ctx context.Context, op string) (_ context.Context, _ *run, done func(), err error) {
+	ctx, callOff := context.WithCancelCause(ctx)
+	cancel := context.CancelFunc(func() {})
+	if limit := orDefault(m.opts.LaunchTimeout, DefaultLaunchTimeout); limit > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: op, Limit: limit, Option: "machine.Options.LaunchTimeout"})
+	}
+	r := &run{machine: m, launched: make(chan struct{}), callOff: callOff}
+	m.mu.Lock()
+	launched := m.run != nil
+	if !launched {
+		m.run = r
+	}
+	m.mu.Unlock()
+	if launched {
+		cancel()
+		callOff(nil)
+		return nil, nil, nil, fmt.Errorf("machine %s: %w", m.opts.Name, ErrLaunched)
+	}
+	return ctx, r, func() {
+		close(r.launched)
+		cancel()
+		callOff(nil)
+	}, nil
 }
 
 // launch does all that can fail.
@@ -123,20 +147,23 @@ func (r *run) launch(ctx context.Context) error {
 		}
 		return err
 	}
-	if m.opts.Monitor == MonitorNone {
-		m.events.end(errNoMonitor)
+	r.watchEvents()
+	return nil
+}
+
+// watchEvents begins to give out events.
+func (r *run) watchEvents() {
+	if r.machine.opts.Monitor == MonitorNone {
+		r.machine.events.end(errNoMonitor)
 	} else {
 		r.listener.watch()
 	}
-	return nil
 }
 
 // start builds the command line and starts the process.
 func (r *run) start(place *place, onEnd func()) error {
 	m := r.machine
-	log, err := openLog(m.opts.LogFile, orDefault(m.opts.LogLimit, DefaultLogLimit), func(err error) {
-		m.logger().Error("machine: the log's file", "file", m.opts.LogFile, "error", err)
-	})
+	log, err := m.openLog(place)
 	if err != nil {
 		return err
 	}
@@ -158,9 +185,14 @@ func (r *run) start(place *place, onEnd func()) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = m.opts.Dir
 	cmd.Env = append(os.Environ(), m.opts.Env...)
-	cmd.Stdout, cmd.Stderr = log.theirs, log.theirs
+	cmd.Stdout, cmd.Stderr = log.output(), log.output()
 	cmd.ExtraFiles = r.files
-	process, err := startProcess(cmd, place.keeper, log.settle, onEnd)
+	var process *process
+	if m.opts.Detached {
+		process, err = startDetached(cmd, log.settle, onEnd)
+	} else {
+		process, err = startProcess(cmd, place.keeper, log.settle, onEnd)
+	}
 	log.started()
 	if err != nil {
 		return err
@@ -168,7 +200,31 @@ func (r *run) start(place *place, onEnd func()) error {
 	m.mu.Lock()
 	r.process = process
 	m.mu.Unlock()
+	if m.opts.Detached {
+		if err := r.saveState(place); err != nil {
+			return err
+		}
+	}
 	return r.closeTheirs() // so that the end of file comes with the process's end
+}
+
+// openLog opens the log of a process that is about to be started.
+func (m *Machine) openLog(place *place) (processLog, error) {
+	limit := orDefault(m.opts.LogLimit, DefaultLogLimit)
+	if !m.opts.Detached {
+		return openLog(m.opts.LogFile, limit, func(err error) {
+			m.logger().Error("machine: the log's file", "file", m.opts.LogFile, "error", err)
+		})
+	}
+	path := m.opts.LogFile
+	if path == "" {
+		path = filepath.Join(place.dir.path, "log")
+	}
+	path, err := filepath.Abs(path) // whoever adopts the process may be elsewhere
+	if err != nil {
+		return nil, err
+	}
+	return openDirectLog(path, -1, limit)
 }
 
 // openMonitor makes the monitor's socket, and returns the number of the process's

@@ -14,6 +14,20 @@ const (
 	minLogLimit = 4 << 10
 )
 
+// A processLog is what a process writes to stdout and stderr.
+type processLog interface {
+	// output is where the process writes; nil once it was started.
+	output() *os.File
+	// started says that the process has its output, or never will.
+	started()
+	// settle returns when all that a process has written that has ended is there.
+	settle()
+	// tail returns the end, at most so many bytes.
+	tail(most int) string
+	// close ends the log. What tail returned before, it returns after.
+	close() error
+}
+
 // An outputLog takes what a process writes to stdout and stderr, from a pipe that
 // both share, so that it stays in order. A goroutine reads all the time and never
 // waits for anybody else, so the process does not wait either, whatever it writes.
@@ -54,7 +68,8 @@ func openLog(path string, limit int, failed func(error)) (*outputLog, error) {
 	return l, nil
 }
 
-// started says that the process has its end of the pipe, or never will.
+func (l *outputLog) output() *os.File { return l.theirs }
+
 func (l *outputLog) started() {
 	if l.theirs != nil {
 		_ = l.theirs.Close() // nothing was written there
@@ -147,9 +162,6 @@ func (l *outputLog) settle() {
 // before the call is in it: who has a reply of QEMU's finds in the log what QEMU
 // printed before it replied.
 func (l *outputLog) tail(most int) string {
-	if l == nil {
-		return ""
-	}
 	l.catchUp()
 	l.mu.Lock()
 	text := l.text.render(nil, -1)
@@ -157,11 +169,7 @@ func (l *outputLog) tail(most int) string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// close ends reading. What was read stays.
 func (l *outputLog) close() error {
-	if l == nil {
-		return nil
-	}
 	l.started()
 	err := l.pipe.Close()
 	<-l.done

@@ -48,9 +48,13 @@ func New(binary string, opts *Options) *Machine {
 	m.opts.Wrapper, m.opts.Env = slices.Clone(opts.Wrapper), slices.Clone(opts.Env)
 	m.opts.ExitCodes = slices.Clone(opts.ExitCodes)
 	if m.opts.Monitor == MonitorDefault {
-		m.opts.Monitor = MonitorAccept
-		if canInherit {
+		switch {
+		case m.opts.Detached:
+			m.opts.Monitor = MonitorDial
+		case canInherit:
 			m.opts.Monitor = MonitorInherit
+		default:
+			m.opts.Monitor = MonitorAccept
 		}
 	}
 	if m.opts.Name == "" {
@@ -149,7 +153,7 @@ func (m *Machine) ensurePlace() (*place, error) {
 	if p != nil {
 		return p, nil
 	}
-	p, err := newPlace(m.opts.TempDir, before)
+	p, err := newPlace(m.opts.TempDir, before, !m.opts.Detached)
 	if err != nil {
 		return nil, err
 	}
@@ -209,11 +213,14 @@ func (m *Machine) Log() string { return m.output(math.MaxInt) }
 // output returns the end of that, at most so many bytes.
 func (m *Machine) output(most int) string {
 	m.mu.Lock()
-	var log *outputLog
+	var log processLog
 	if r := m.latest(); r != nil {
 		log = r.log
 	}
 	m.mu.Unlock()
+	if log == nil {
+		return ""
+	}
 	return log.tail(most)
 }
 

@@ -96,6 +96,15 @@ type Options struct {
 	// means DefaultLogLimit; a negative number means no limit.
 	LogLimit int
 
+	// Detached has the process outlive this program, however that ends: see
+	// [State]. It is started in a session of its own, without a watchdog. The
+	// default of Monitor is MonitorDial then, and the log is a file, LogFile or
+	// one in the machine's directory, to which the process writes directly: it
+	// grows without limit, and LogLimit limits what Log returns. TempDir should
+	// name a directory that nobody cleans up, such as one in /run. Launch needs
+	// Linux 5.3 for it, and gives errors.ErrUnsupported elsewhere.
+	Detached bool
+
 	// QMP configures the monitor's client. Its Nickname and Logger default to
 	// Name and Logger. Its Dialer and Backoff are not used.
 	QMP *async.Options

@@ -24,8 +24,9 @@ type place struct {
 
 // newPlace makes the directories in parent, with mode 0700. before, unless nil,
 // is the machine's place of an earlier launch, whose names are used again if
-// nobody else has taken them: they may be on its command line.
-func newPlace(parent string, before *place) (*place, error) {
+// nobody else has taken them: they may be on its command line. keep asks for a
+// keeper.
+func newPlace(parent string, before *place, keep bool) (*place, error) {
 	if parent == "" {
 		parent = os.TempDir()
 	}
@@ -54,8 +55,33 @@ func newPlace(parent string, before *place) (*place, error) {
 	if err != nil {
 		return nil, also(err, p.dir.remove())
 	}
-	p.keeper = startKeeper(p.dirs()...)
+	if keep {
+		p.keeper = startKeeper(p.dirs()...)
+	}
 	return p, nil
+}
+
+// openPlace opens the place of a machine that another program has launched.
+func openPlace(dir, sockets string) (p *place, err error) {
+	p = &place{}
+	if p.dir, err = openDir(dir); err != nil {
+		return nil, err
+	}
+	p.sockets = p.dir
+	if sockets != dir {
+		if p.sockets, err = openDir(sockets); err != nil {
+			p.dir.close()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// letGo closes a place that stays.
+func (p *place) letGo() {
+	for _, d := range p.dirs() {
+		d.close()
+	}
 }
 
 func (p *place) dirs() []*privateDir {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,9 +47,9 @@ var unknownExit = ExitStatus{Code: -1, Unknown: true}
 // A process is one that was started, with everything that it starts.
 type process struct {
 	pid       int
-	osProcess *os.Process
-	handle    *handle // nil where the system has none
-	keeper    *keeper // leads its group; nil if it does so itself
+	osProcess *os.Process // nil if it was adopted
+	handle    *handle     // nil where the system has none
+	keeper    *keeper     // leads its group; nil if it does so itself
 
 	ended chan struct{} // closed when it has ended and was collected
 	exit  ExitStatus    // set before that
@@ -59,7 +60,7 @@ type process struct {
 func startProcess(cmd *exec.Cmd, k *keeper, settle, onEnd func()) (*process, error) {
 	p := &process{keeper: k, ended: make(chan struct{})}
 	cmd.SysProcAttr = processAttr(k)
-	takeHandle := withHandle(cmd.SysProcAttr)
+	takeHandle := withHandle(cmd.SysProcAttr, false)
 	started := make(chan error)
 	go func() {
 		// The kernel takes the end of the thread that started the process for the
@@ -95,6 +96,57 @@ func (p *process) exitStatus(state *os.ProcessState) ExitStatus {
 		return status
 	}
 	return unknownExit
+}
+
+// startDetached starts cmd in a session of its own, so that it outlives this
+// program. settle and onEnd are as for startProcess.
+func startDetached(cmd *exec.Cmd, settle, onEnd func()) (*process, error) {
+	p := &process{ended: make(chan struct{})}
+	cmd.SysProcAttr = detachedAttr()
+	takeHandle := withHandle(cmd.SysProcAttr, true)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.pid, p.osProcess, p.handle = cmd.Process.Pid, cmd.Process, takeHandle()
+	if p.handle == nil {
+		err := also(fmt.Errorf("a handle of the detached process: %w", errors.ErrUnsupported), cmd.Process.Kill())
+		_ = cmd.Wait() // it was killed
+		return nil, err
+	}
+	go p.watch(settle, onEnd)
+	return p, nil
+}
+
+// watch waits until the process has ended, or its handle was closed. The process
+// need not be a child of this program.
+func (p *process) watch(settle, onEnd func()) {
+	if err := p.handle.await(); err != nil {
+		return // this program has let go of it
+	}
+	p.exit = p.exitStatus(p.collect())
+	settle()
+	close(p.ended)
+	onEnd()
+}
+
+// collect collects a process that has ended and is a child of this program, and
+// returns its state; else nil.
+func (p *process) collect() *os.ProcessState {
+	if !p.handle.isChild() {
+		return nil
+	}
+	child := p.osProcess
+	if child == nil {
+		var err error
+		if child, err = os.FindProcess(p.pid); err != nil {
+			return nil
+		}
+	}
+	state, err := child.Wait()
+	if err != nil {
+		return nil // somebody else was faster
+	}
+	return state
 }
 
 // hasEnded reports whether the process has ended.

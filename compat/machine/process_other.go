@@ -21,6 +21,8 @@ func shortTempDir() string { return os.TempDir() }
 
 func processAttr(*keeper) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
+func detachedAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
+
 func (p *process) terminate() error { return errors.ErrUnsupported }
 
 // kill ends the process. The handle inside os.Process keeps the process's number

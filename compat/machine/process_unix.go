@@ -25,19 +25,30 @@ func processAttr(k *keeper) *syscall.SysProcAttr {
 	return attr
 }
 
+// detachedAttr makes a process the leader of a session, which no terminal's signals
+// reach.
+func detachedAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
 // signal sends sig to the whole group. One that has gone is not an error.
 func (p *process) signal(sig syscall.Signal) error {
 	var err error
 	if p.keeper != nil {
 		err = p.keeper.signal(sig)
 	} else {
-		err = signalGroup(p.handle, p.pid, p.hasEnded(), sig)
+		// Whoever started an adopted process may collect it at any time.
+		err = signalGroup(p.handle, p.pid, p.osProcess == nil || p.hasEnded(), sig)
 	}
-	if errors.Is(err, errCollected) {
-		// Of the group only this process can be reached.
-		if err = p.osProcess.Signal(sig); errors.Is(err, os.ErrProcessDone) {
-			err = nil
-		}
+	switch {
+	case !errors.Is(err, errCollected):
+		return err
+	case p.osProcess == nil:
+		err = p.handle.signal(sig)
+	default:
+		err = p.osProcess.Signal(sig)
+	}
+	// Of the group only this process could be reached.
+	if errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH) {
+		return nil
 	}
 	return err
 }

@@ -88,7 +88,7 @@ func TestNoSignalForANumberThatMayBeAnothers(t *testing.T) {
 	})
 	gone := exec.Command("true")
 	gone.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	takeHandle := withHandle(gone.SysProcAttr)
+	takeHandle := withHandle(gone.SysProcAttr, false)
 	if err := gone.Run(); err != nil {
 		t.Fatal(err)
 	}

@@ -184,7 +184,9 @@ func (r *run) collect() error {
 	if r.console != nil {
 		err = also(err, r.console.Close())
 	}
-	err = also(err, r.log.close())
+	if r.log != nil {
+		err = also(err, r.log.close())
+	}
 	_, placeErr := m.removePlace(r)
 	m.mu.Lock()
 	defer m.mu.Unlock()

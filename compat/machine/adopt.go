@@ -1,0 +1,175 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// An AdoptError says that a machine could not be adopted. The process, if there is
+// one, and its directory are as they were.
+type AdoptError struct {
+	Machine string
+	State   State
+	Output  string // the end of the process's log, at most 8 KiB
+	Err     error  // why: matches ErrGone if the process has ended
+}
+
+// Error says why, and what the process wrote last.
+func (e *AdoptError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "machine %s: adopt process %d: %v", e.Machine, e.State.PID, e.Err)
+	writeOutput(&b, e.Output)
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *AdoptError) Unwrap() error { return e.Err }
+
+// Adopt takes the place of [Machine.Launch] for a detached process that another
+// program has launched, or this one has let go with [Machine.Detach]. It connects
+// to the monitor, and waits for it while another client is connected. From then on
+// the machine is as after Launch, with these differences:
+//
+//   - Events that came while nobody was connected are lost.
+//   - The exit status is [ExitStatus].Unknown, unless the system tells it (Linux
+//     since 6.15).
+//   - Log reads the file that the process writes to.
+//
+// Options.Detached has to be set, and what Options says about the command line is
+// for later launches. ctx and Options.LaunchTimeout limit Adopt. It fails with an
+// [*AdoptError], or with [ErrLaunched].
+func (m *Machine) Adopt(ctx context.Context, s State) error {
+	if !m.opts.Detached {
+		return fmt.Errorf("machine %s: adopt: %w", m.opts.Name, errNotDetached)
+	}
+	ctx, r, done, err := m.begin(ctx, "adopt")
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := r.adopt(ctx, s); err != nil {
+		r.failed = true
+		failure := &AdoptError{Machine: m.opts.Name, State: s, Err: err}
+		if r.log != nil {
+			failure.Output = r.log.tail(outputSize)
+		}
+		r.letGo()
+		m.logger().Error("machine: adopt failed", "error", failure)
+		return failure
+	}
+	m.logger().Info("machine: adopted", "pid", s.PID)
+	return nil
+}
+
+// adopt does all that can fail.
+func (r *run) adopt(ctx context.Context, s State) error {
+	m := r.machine
+	log, err := openDirectLog(s.Log, s.LogFrom, orDefault(m.opts.LogLimit, DefaultLogLimit))
+	if err == nil {
+		m.mu.Lock()
+		r.log = log
+		m.mu.Unlock()
+	}
+	h, findErr := s.find()
+	if findErr != nil {
+		return findErr
+	}
+	p := &process{pid: s.PID, handle: h, ended: make(chan struct{})}
+	if err != nil {
+		h.close()
+		return err
+	}
+	place, err := openPlace(s.Dir, s.Sockets)
+	if err != nil {
+		h.close()
+		return err
+	}
+	if !m.takePlace(place) {
+		h.close()
+		place.letGo()
+		return errors.New("the machine has a directory already: call Shutdown before Adopt")
+	}
+	r.monitor, r.state = s.Monitor, &s
+	m.mu.Lock()
+	r.argv, r.process = s.Args, p
+	m.mu.Unlock()
+	m.events.reset()
+	r.listener = m.events.listen(m.client)
+	ctx, ended := context.WithCancelCause(ctx)
+	defer ended(nil)
+	go p.watch(log.settle, func() { ended(ErrGone) })
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	r.watchEvents()
+	return nil
+}
+
+// Detach lets go of a detached machine: the process goes on, and can be adopted by
+// the State that is returned. The connection is closed, and the machine is as one
+// that was not launched. A process that ends after that, while this program runs,
+// is collected by whoever adopts it in this program, or when this program ends.
+//
+// The error is that of [Machine.State], or [ErrStopped] if the machine is being
+// shut down.
+func (m *Machine) Detach() (State, error) {
+	s, err := m.State()
+	if err != nil {
+		return State{}, err
+	}
+	m.mu.Lock()
+	r := m.run
+	if r == nil || r.stopping != nil {
+		m.mu.Unlock()
+		return State{}, fmt.Errorf("machine %s: detach: %w", m.opts.Name, ErrStopped)
+	}
+	// Whoever wants to stop it now joins this, and finds it gone.
+	end := newStopping(byKill)
+	r.stopping = end
+	m.mu.Unlock()
+	r.letGo()
+	end.hurry(nil)
+	close(end.done)
+	m.logger().Info("machine: detached", "pid", s.PID)
+	return s, nil
+}
+
+// letGo lets go of a process that goes on, and of its directory.
+func (r *run) letGo() {
+	m := r.machine
+	_ = m.client.Close() // why the connection has ended is of no interest
+	if r.listener != nil {
+		r.listener.close()
+	}
+	m.events.end(ErrNotRunning)
+	if r.process != nil {
+		r.process.handle.close()
+	}
+	if r.log != nil {
+		_ = r.log.close() // nothing was written
+	}
+	m.placing <- struct{}{}
+	defer func() { <-m.placing }()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.process != nil {
+		m.place.letGo()
+		m.place = nil
+	}
+	m.run, m.last = nil, nil
+}
+
+// takePlace makes p the machine's place. It reports false if there is one.
+func (m *Machine) takePlace(p *place) bool {
+	m.placing <- struct{}{}
+	defer func() { <-m.placing }()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.place != nil {
+		return false
+	}
+	m.place, m.before = p, p
+	return true
+}

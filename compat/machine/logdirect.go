@@ -1,0 +1,99 @@
+package machine
+
+import (
+	"io"
+	"os"
+	"sync"
+)
+
+// A directLog is a file to which a detached process writes itself: it goes on when
+// this program has ended. Nothing limits the file. What is read back is limited.
+type directLog struct {
+	path  string
+	from  int64 // where this process's part begins
+	limit int   // in bytes; negative: no limit
+
+	file *os.File
+
+	mu     sync.Mutex // guards the fields below
+	closed bool       // the file is being closed
+	kept   []byte     // what it held then
+}
+
+// openDirectLog opens the log at path. from is where it begins; negative is for a
+// new log, at the end of what is there.
+func openDirectLog(path string, from int64, limit int) (*directLog, error) {
+	flags := os.O_APPEND | os.O_RDWR
+	if from < 0 {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if from < 0 {
+		if from, err = f.Seek(0, io.SeekEnd); err != nil {
+			return nil, also(err, f.Close())
+		}
+	}
+	if limit >= 0 {
+		limit = max(limit, minLogLimit)
+	}
+	return &directLog{path: path, from: from, limit: limit, file: f}, nil
+}
+
+func (l *directLog) output() *os.File { return l.file }
+
+func (l *directLog) started() {}
+
+func (l *directLog) settle() {}
+
+func (l *directLog) tail(most int) string {
+	text := l.read()
+	l.mu.Lock()
+	if l.closed {
+		text = l.kept
+	}
+	l.mu.Unlock()
+	return string(text[max(0, len(text)-most):])
+}
+
+// read reads the log: the beginning and the end of one that is longer than limit.
+// What cannot be read is left out: the log is for people, who have a worse problem
+// when they look at it.
+func (l *directLog) read() []byte {
+	info, err := l.file.Stat()
+	if err != nil {
+		return nil
+	}
+	size := max(0, info.Size()-l.from)
+	if l.limit < 0 || size <= int64(l.limit) {
+		return l.readAt(0, int(size))
+	}
+	text := logText{limit: l.limit}
+	text.write(l.readAt(0, l.limit/4))
+	end := l.limit - l.limit/4
+	text.write(l.readAt(size-int64(end), end))
+	text.dropped = size - int64(l.limit)
+	return text.render(nil, -1)
+}
+
+func (l *directLog) readAt(offset int64, size int) []byte {
+	text := make([]byte, size)
+	n, _ := l.file.ReadAt(text, l.from+offset)
+	return text[:n]
+}
+
+func (l *directLog) close() error {
+	text := l.read()
+	l.mu.Lock()
+	closed := l.closed
+	if !closed {
+		l.closed, l.kept = true, text
+	}
+	l.mu.Unlock()
+	if closed {
+		return nil
+	}
+	return l.file.Close()
+}
