@@ -24,6 +24,11 @@ type Command struct {
 	// Files are sent along, in the same message, to be received by commands
 	// such as add-fd and getfd. That needs a unix socket. They stay the
 	// caller's; when the call has returned they are not touched any more.
+	//
+	// QEMU looks at the mode in which a file was opened only when a command uses it.
+	// For a file of add-fd, "/dev/fdset/N", the mode has to be exactly the one that
+	// the command needs: os.O_RDONLY for a block node that is read-only, os.O_RDWR
+	// for one that is not. A set may hold a file for each.
 	Files []*os.File
 
 	// ID is the caller's own id for the command, "" for one of the engine's.

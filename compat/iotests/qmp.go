@@ -361,6 +361,8 @@ func (vm *VM) NoEvent(name string, pattern any) {
 // PassFD gives a file to the VM, along with the command add-fd, in a descriptor set
 // of its own, and returns the set's name: "/dev/fdset/N", to be used as a file
 // name. The file stays the caller's. note is what query-fdsets tells of it.
+//
+// The mode in which f was opened has to match exactly: see [machine.Machine.PassFD].
 func (vm *VM) PassFD(f *os.File, note string) string {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()

@@ -243,6 +243,8 @@ func (vm *VM) AddIncoming(uri string) *VM {
 
 // AddFD gives a file to the VM in a descriptor set, so that "/dev/fdset/SET" names
 // it in options and commands. The file stays the caller's.
+//
+// The mode in which f was opened has to match exactly: see [machine.Machine.AddFD].
 func (vm *VM) AddFD(f *os.File, set int) *VM {
 	vm.it.Helper()
 	vm.mustNotRun("file", f.Name())

@@ -3,6 +3,7 @@
 package machine_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -114,5 +115,25 @@ func TestPowerDownOfAGuestThatPanics(t *testing.T) {
 		stop, err := m.PowerDown(linux.Context(t))
 		is(t, actionsOf(stop.Steps), want.steps, err)
 		is(t, stop.Reason, want.reason, nil)
+	}
+}
+
+// A panic is a failure only where QEMU is told to make one of it.
+func TestShutdownAfterAPanic(t *testing.T) {
+	t.Parallel()
+	for action, code := range map[string]int{"shutdown": 0, "exit-failure": 1} {
+		m, console := bootGuest(t, linux.Options{Button: linux.Panics},
+			machine.Options{Args: []string{"-device", "pvpanic", "-action", "panic=" + action}})
+		console.Await("ready", 1)
+		ctx := linux.Context(t)
+		_, err := m.Command(ctx, "system_powerdown", nil)
+		must(t, err)
+		status, err := m.Wait(ctx)
+		is(t, status.Code, code, err)
+		err = m.Shutdown(ctx)
+		var abnormal *machine.AbnormalShutdown
+		if failed := code != 0; failed != errors.As(err, &abnormal) {
+			t.Errorf("%s: %v", action, err)
+		}
 	}
 }

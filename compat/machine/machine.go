@@ -106,6 +106,12 @@ const firstFile = 3
 // AddFD puts f into QEMU's descriptor set fdset in the launches to come, by way
 // of [Machine.Inherit] and the option -add-fd: "/dev/fdset/FDSET" names it
 // then. opaque, unless empty, is a text that query-fdsets shows.
+//
+// The mode in which f was opened has to be exactly the one in which the command opens
+// the file, or QEMU refuses ("Permission denied" in 7.2, "matching flags" in 10.0 and
+// later): os.O_RDWR for a block node that is written to, os.O_RDONLY for one with
+// read-only=on. A node with auto-read-only=on needs one of each.
+// Call AddFD twice with the same fdset to put both into one set.
 func (m *Machine) AddFD(f *os.File, fdset int, opaque string) {
 	arg := fmt.Sprintf("fd=%d,set=%d", m.Inherit(f), fdset)
 	if opaque != "" {

@@ -86,6 +86,9 @@ func (m *Machine) Command(ctx context.Context, cmd string, args any) (any, error
 // SendFD gives f to the process under a name, by which other commands may call
 // it: the descriptor travels with the command getfd. f stays the caller's; the
 // process closes its own at closefd. Errors are those of Command.
+//
+// f has to be open for what the command does with it, such as for writing where a guest
+// migrates to "fd:NAME".
 func (m *Machine) SendFD(ctx context.Context, f *os.File, name string) error {
 	reply, err := m.Do(ctx, async.Command{Name: "getfd", Args: Args{"fdname": name}, Files: []*os.File{f}})
 	if err != nil {
@@ -99,6 +102,13 @@ func (m *Machine) SendFD(ctx context.Context, f *os.File, name string) error {
 // name: the descriptor travels with the command add-fd. opaque, unless empty, is a
 // text that query-fdsets shows. f stays the caller's; the process closes its own
 // at remove-fd. Errors are those of Command.
+//
+// The mode in which f was opened has to be exactly the one in which the command opens
+// the file, or QEMU refuses ("Permission denied" in 7.2, "matching flags" in 10.0 and
+// later): os.O_RDWR for a block node that is written to, os.O_RDONLY for one with
+// read-only=on. A node with auto-read-only=on needs one of each.
+// The command add-fd with a fdset-id puts a further file into the set: see [Machine.Do]
+// and async.Command.Files.
 func (m *Machine) PassFD(ctx context.Context, f *os.File, opaque string) (string, error) {
 	args := Args{}
 	if opaque != "" {

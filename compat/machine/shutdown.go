@@ -24,6 +24,9 @@ import (
 // [Machine.PowerDown] under way goes on to quit. A machine that was not launched
 // loses its directory, and a launch that is under way is called off.
 //
+// QEMU ends with exit code 0 also when its guest has panicked; the option "-action
+// panic=exit-failure" makes that 1 (QEMU 7.1 and later).
+//
 // For the guest, quit is like a power failure. PowerDown asks the guest first.
 func (m *Machine) Shutdown(ctx context.Context) error {
 	_, err := m.stop(ctx, bySteps)
