@@ -42,6 +42,7 @@ func playGuest(s *qmptest.Server, mode string) bool {
 	s.Handle("query-status", func(context.Context, *qmptest.Command) (any, error) {
 		mu.Lock()
 		defer mu.Unlock()
+		guestIsOff.Store(mode == "guest off, process ends later" && status == "shutdown")
 		return map[string]any{"status": status, "running": status == "running"}, nil
 	})
 	s.Handle("set-status", func(_ context.Context, cmd *qmptest.Command) (any, error) {
@@ -68,6 +69,10 @@ func playGuest(s *qmptest.Server, mode string) bool {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		case "guest off, process stays": // as with -no-shutdown
+			shutdown("guest-shutdown")
+			status = "shutdown"
+			check(s.Emit("STOP", nil))
+		case "guest off, process ends later": // and answers once more until then
 			shutdown("guest-shutdown")
 			status = "shutdown"
 		case "guest off, slow process": // its images take until somebody loses patience

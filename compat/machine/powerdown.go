@@ -127,8 +127,6 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 	}
 	pressed := false
 	for {
-		// QEMU announces the guest's end and sets the status in one go, so the status
-		// that is asked for after the event is the one that stays.
 		seen := m.events.fateOfGuest()
 		status, err := async.Call[struct {
 			Status string `json:"status"`
@@ -138,7 +136,10 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 		}
 		switch status.Status {
 		case "shutdown":
-			return false, nil // the guest is down, and -no-shutdown keeps the process
+			if fate := m.events.fateOfGuest(); fate.reason == "" || fate.stopped {
+				return false, nil // the guest is down, and -no-shutdown keeps the process
+			}
+			// QEMU says so while it ends, too, without the event STOP.
 		case "guest-panicked", "internal-error":
 			return false, &GuestStateError{Status: status.Status}
 		case "running", "suspended":
@@ -205,6 +206,7 @@ func stepEnded(ctx context.Context) error {
 // A guestFate is what has become of the guest.
 type guestFate struct {
 	reason   string // of the event SHUTDOWN; "" if none came
+	stopped  bool   // there was a STOP after it: -no-shutdown keeps the process
 	panicked bool   // there was a GUEST_PANICKED
 }
 
@@ -213,6 +215,8 @@ func (f *guestFate) note(ev async.Event) {
 	switch ev.Name {
 	case "RESET":
 		*f = guestFate{} // it boots again
+	case "STOP":
+		f.stopped = f.reason != ""
 	case "GUEST_PANICKED":
 		f.panicked = true
 	case "SHUTDOWN":

@@ -55,6 +55,7 @@ func TestPowerDown(t *testing.T) {
 		{mode: "guest ignores", opts: machine.Options{PowerDownTimeout: -1}, steps: "quit", reason: "host-qmp-quit"},
 		{mode: "guest off, process stays", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", guest: true, reason: "guest-shutdown", least: 1, most: 1},
 		{mode: "guest off, slow process", opts: machine.Options{PowerDownEvery: soon, PowerDownTimeout: 20 * soon}, steps: "system_powerdown quit", guest: true, reason: "guest-shutdown", least: 1, most: 1},
+		{mode: "guest off, process ends later", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown", guest: true, reason: "guest-shutdown", least: 1, most: 1},
 		{mode: "guest panics", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown", reason: "guest-panic", least: 1, most: 1},
 		{mode: "guest panics, process stays", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", least: 1, most: 1, words: "does not run (guest-panicked)"},
 		{mode: "guest refuses", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", least: 1, most: 1, words: "no button"},
