@@ -123,3 +123,19 @@ func TestCallDecodes(t *testing.T) {
 	_, err := async.Call[status](t.Context(), c, "x", nil)
 	wantText(t, "Call of what does not fit", err, "qmp: x: reply does not fit a *async_test.status")
 }
+
+// A command without a name is never what was meant. (An object is sent as it is.)
+func TestCommandWithoutANameIsRefused(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := dial(t, memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`1`))...), nil)
+		for _, args := range []any{nil, map[string]any{"execute": "stop"}} {
+			_, err := c.Execute(t.Context(), "", args)
+			if e := wantAs[*async.MessageError](t, "Execute", err); e.Reason != async.Refused {
+				t.Errorf("got reason %q, want %q", e.Reason, async.Refused)
+			}
+			wantText(t, "Execute", err, "the command has no name")
+		}
+		execute(t, c, "x", "1")
+	})
+}

@@ -80,13 +80,14 @@ func (q *QEMUMonitorProtocol) Command(name string, args any) (any, error) {
 	if name == "" {
 		reply, err := q.sync.Do(unnamed(args, ""))
 		if err != nil {
-			return nil, err
+			return nil, q.meet(err)
 		}
 		var v any
 		err = reply.Decode(&v)
 		return v, err
 	}
-	return qmpsync.Call[any](q.sync, name, args)
+	value, err := qmpsync.Call[any](q.sync, name, args)
+	return value, q.meet(err)
 }
 
 // reply executes cmd and returns the whole reply, without the id that the engine
@@ -94,7 +95,7 @@ func (q *QEMUMonitorProtocol) Command(name string, args any) (any, error) {
 func (q *QEMUMonitorProtocol) reply(cmd async.Command) (map[string]any, error) {
 	reply, err := q.sync.Do(cmd)
 	if err != nil {
-		return nil, err
+		return nil, q.meet(err)
 	}
 	return reply.Object()
 }

@@ -82,10 +82,10 @@
 //   - Cmd returns an error reply as data, with a nil error. Command makes an
 //     [*async.ExecuteError] of it.
 //   - A connection that ended by itself refuses everything but events, Connect
-//     too, until Close, which returns the reason: behind a quit that was
-//     answered, that is io.EOF.
+//     too, until Close, which returns the reason if a call has met it: after a quit that was
+//     that was answered, that is io.EOF.
 //   - With NoWait a dead connection looks like an empty queue. Any other wait, a
-//     command, and Close give the reason.
+//     command, and then Close give the reason.
 //   - A nil event with a nil error is what PullEvent(NoWait) returns where there
 //     is none.
 //   - A command that timed out may still be executed.

@@ -85,6 +85,9 @@ func (q *QEMUMonitorProtocol) next(wait Wait) (ev async.Event, ok bool, err erro
 		return ev, ok, nil
 	}
 	ev, err = q.await(wait)
+	if q.sync.Runstate() == async.Disconnecting {
+		q.met.Store(true)
+	}
 	return ev, err == nil, err
 }
 
@@ -92,9 +95,13 @@ func (q *QEMUMonitorProtocol) next(wait Wait) (ev async.Event, ok bool, err erro
 func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 	for {
 		ev, ok, err := q.sync.Events().TryNext()
-		if err == nil {
-			return ev, ok
-		} // else a mark
+		if err != nil {
+			continue // a mark
+		}
+		if ok && q.sync.Runstate() == async.Disconnecting {
+			q.met.Store(true) // it comes from a connection that has ended
+		}
+		return ev, ok
 	}
 }
 

@@ -3,9 +3,11 @@ package legacy
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,6 +45,10 @@ type QEMUMonitorProtocol struct {
 	conn *openConn // of Options; nil without
 
 	sendLimit time.Duration // of SendFDSCM; not positive for none
+
+	// met says that the caller knows of the end of the present connection: a call
+	// has returned it, or an event from before it. Then Close returns it, too.
+	met atomic.Bool
 }
 
 // New returns an object for the server at addr: a path, or host:port (see
@@ -137,11 +143,16 @@ func (q *QEMUMonitorProtocol) Sync() *qmpsync.Client { return q.sync }
 // failure is an [*async.ConnectError] around the cause, or an
 // [*async.AddressError], and the object is idle again.
 func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
+	connect := q.sync.Connect
 	if !negotiate {
-		return nil, q.sync.ConnectUnnegotiated(q.addr)
+		connect = q.sync.ConnectUnnegotiated
 	}
-	if err := q.sync.Connect(q.addr); err != nil {
-		return nil, err
+	if err := connect(q.addr); err != nil {
+		return nil, q.meet(err)
+	}
+	q.met.Store(false)
+	if !negotiate {
+		return nil, nil
 	}
 	return q.Greeting(), nil
 }
@@ -158,8 +169,9 @@ func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
 // Sync().Listen, or make a new object.
 func (q *QEMUMonitorProtocol) Accept(wait Wait) (map[string]any, error) {
 	if err := q.sync.Accept(wait.limit()); err != nil {
-		return nil, err
+		return nil, q.meet(err)
 	}
+	q.met.Store(false)
 	return q.Greeting(), nil
 }
 
@@ -180,16 +192,37 @@ func (q *QEMUMonitorProtocol) Greeting() map[string]any {
 // nothing.
 func (q *QEMUMonitorProtocol) SetTimeout(wait Wait) { q.sync.SetTimeout(wait.limit()) }
 
-// Close ends the connection, or the listening. Where the connection has already
-// ended by itself, the first Close returns why: io.EOF, a reset, an
-// [async.ProtocolError]. Otherwise it is nil, also for an object that is idle.
+// Close ends the connection, or the listening, and waits until nothing of it is
+// left.
+//
+// Where the peer has ended the connection before, by an end of file or a reset,
+// Close is silent if nobody has met that end: whoever stops a machine, waits for
+// its process and closes gets no error, as with the old module. The end was met if
+// a command or a call that waits for events came afterwards or was under way, and
+// also if an event was taken off the queue afterwards; then Close returns it, once.
+// (Calls of Sync() do not count.) What broke the protocol, an
+// [async.ProtocolError], is returned in any case. Close of an object that is idle
+// returns nil.
+//
 // The object may connect again. A peer that does not take what is being written
 // is waited for no longer than Sync.CloseLimit, 5 seconds if nothing else is
 // said.
 func (q *QEMUMonitorProtocol) Close() error {
 	err := q.sync.Disconnect()
+	if met := q.met.Swap(false); !met && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		err = nil
+	}
 	if closeErr := q.conn.close(); err == nil {
 		err = closeErr
+	}
+	return err
+}
+
+// meet returns err, the error of a call, and remembers whether it says that the
+// peer has ended the connection.
+func (q *QEMUMonitorProtocol) meet(err error) error {
+	if async.HungUp(err) {
+		q.met.Store(true)
 	}
 	return err
 }
@@ -213,7 +246,7 @@ func (q *QEMUMonitorProtocol) SendFDSCM(f *os.File) error {
 		})
 		defer cancel()
 	}
-	return q.sync.Async().SendFiles(ctx, f)
+	return q.meet(q.sync.Async().SendFiles(ctx, f))
 }
 
 // IsSCMAvailable reports whether SendFDSCM can work: the object is connected,
