@@ -168,6 +168,7 @@ func (s *session) submit(ctx context.Context, c *call) error {
 func (s *session) encode(c *call) error {
 	if c.kind == filesAlone {
 		s.wbuf = append(s.wbuf[:0], ' ')
+		s.traceSent(c, true)
 		return nil
 	}
 	s.wbuf = c.cmd.append(s.wbuf[:0], c.id)
@@ -187,6 +188,7 @@ func (s *session) encode(c *call) error {
 		}
 	}
 	s.logSent(s.wbuf)
+	s.traceSent(c, true)
 	return nil
 }
 

@@ -26,10 +26,13 @@ type Client struct {
 	// the next client, and there it must not answer another command.
 	lastID atomic.Uint64
 
+	sessions atomic.Uint64 // how many connections there were
+
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
 	stage    *stage     // what the client is doing; written by move alone
 	watchers map[*RunstateWatcher]struct{}
 	greeting *Greeting // of the newest session
+	life     *life     // the present one, or the last one; nil before the first
 }
 
 // New returns a client. nil suits a QEMU monitor. The options are copied.

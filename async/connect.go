@@ -81,7 +81,7 @@ func (c *Client) connect(ctx context.Context, addr string, dial func(context.Con
 func (a *attempt) establish(conn net.Conn, bare bool) error {
 	a.reached = StageSession
 	h := newHandshake(a.client, bare)
-	s := newSession(a.client, conn, h)
+	s := newSession(a.client, conn, a.addr, h)
 	err := s.greetAndNegotiate(a.ctx, h)
 	if err == nil {
 		err = a.advance(&stage{doing: running, session: s})

@@ -101,6 +101,11 @@ func (s *session) endOrderly(ctx context.Context, hard bool) {
 		s.end(ErrClosed, nil)
 	}
 	turn := s.turn
+	defer func() {
+		if turn == nil { // it was taken, and nothing can be written any more
+			s.giveTurn()
+		}
+	}()
 	written := func() {
 		turn = nil
 		if s.broken() == nil {

@@ -35,12 +35,18 @@ func (s *session) logReceived(m proto.Message) {
 	if !s.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	msg := m.Raw
+	s.log.Debug("qmp: received", "message", shorten(s.maskReceived(m)))
+}
+
+// maskReceived returns a message with its secrets taken out.
+//
+// Lower half: runs on readLoop.
+func (s *session) maskReceived(m proto.Message) []byte {
 	negotiated := s.handshake.awaitsReply() && m.Error == nil && (m.ID.Kind == proto.NoID || m.ID == proto.Number(s.handshake.firstID))
-	if m.Event == nil && !negotiated {
-		msg = s.maskReply(m)
+	if m.Event != nil || negotiated {
+		return m.Raw
 	}
-	s.log.Debug("qmp: received", "message", shorten(msg))
+	return s.maskReply(m)
 }
 
 // maskReply returns a reply with its secrets taken out: all that it returns, if

@@ -53,6 +53,10 @@ type Options struct {
 	// Commands are then pipelined without a bound of the engine's.
 	NoOOB bool
 
+	// Tracers see connects, messages both ways, and ends, each of them, in this
+	// order. See [Tracer].
+	Tracers []*Tracer
+
 	// OnSend and OnReceive see every message: they may watch it, and return
 	// nil, or return another JSON object to take its place. The bytes are the
 	// engine's: copy what you keep. They run inside the engine and hold

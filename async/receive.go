@@ -15,6 +15,7 @@ import (
 //
 // Lower half: runs on readLoop.
 func (s *session) receive(raw []byte) error {
+	s.traceReceived(raw)
 	if hook := s.client.opts.OnReceive; hook != nil {
 		if other := hook(raw); other != nil {
 			valid := jsontext.Value(other).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))

@@ -27,6 +27,7 @@ const readOnLimit = time.Second
 // the timer.
 type session struct {
 	client *Client
+	number uint64 // counts the client's sessions, from 1
 	conn   net.Conn
 	out    socket.Sender
 	log    *slog.Logger
@@ -70,11 +71,12 @@ const (
 	keepReady   = 32
 )
 
-// newSession takes conn over and starts reading. h is the handshake to expect, or
-// nil.
-func newSession(c *Client, conn net.Conn, h *handshake) *session {
+// newSession takes conn, to addr, over and starts reading. h is the handshake to
+// expect, or nil.
+func newSession(c *Client, conn net.Conn, addr string, h *handshake) *session {
 	s := &session{
 		client:    c,
+		number:    c.sessions.Add(1),
 		conn:      conn,
 		out:       socket.NewSender(conn),
 		log:       c.logger(),
@@ -86,12 +88,14 @@ func newSession(c *Client, conn net.Conn, h *handshake) *session {
 	}
 	s.turn <- struct{}{}
 	s.framer = proto.NewFramer(conn, c.opts.maxMessage(), s.flush)
+	s.traceConnected(addr)
 	s.wg.Go(s.readLoop)
 	return s
 }
 
 // readLoop holds the reading role until the connection ends.
 func (s *session) readLoop() {
+	defer s.traceEnded()
 	for {
 		raw, err := s.framer.Next()
 		if err == nil {

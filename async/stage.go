@@ -62,7 +62,7 @@ type stage struct {
 
 	orderly bool          // of closing: this side asked for the end
 	left    chan struct{} // of closing: closed when the client is idle
-	err     error         // of closing: what Disconnect returns; written before left is closed, read after
+	err     error         // of closing: what Disconnect or the failed attempt returns; written before the move to idle
 }
 
 // what returns idle for a nil stage.
@@ -126,6 +126,9 @@ var checkMove = func(c *Client, from, to activity) {}
 // leave makes one move. mu is held.
 func (c *Client) leave(from, to *stage) {
 	c.stage = to
+	if from == nil {
+		c.life = &life{over: make(chan struct{})}
+	}
 	switch to.what() {
 	case running:
 		c.greeting = to.session.greeting
@@ -133,7 +136,9 @@ func (c *Client) leave(from, to *stage) {
 		for _, l := range c.loadListeners() {
 			l.connectionEnded(to.lost)
 		}
+		c.life.end(to.lost.Err)
 	case idle:
+		c.life.end(from.err)
 		close(from.left)
 	}
 	t := Transition{From: from.state(), To: to.state()}
@@ -148,6 +153,58 @@ func (c *Client) leave(from, to *stage) {
 		l.stateChanged(t.To, orderly)
 	}
 }
+
+// A life is the time from Connect, Listen or Accept until the client has no
+// connection any more and does not try to make one by itself. Client.mu guards it.
+type life struct {
+	over chan struct{} // closed at the end
+	err  error         // why; nil before
+}
+
+// end ends the life, once. A nil err is an orderly end.
+func (l *life) end(err error) {
+	if l.err != nil {
+		return
+	}
+	if l.err = err; err == nil {
+		l.err = ErrClosed
+	}
+	close(l.over)
+}
+
+// Done returns a channel that is closed when the client has no connection any more,
+// and does not try to make one by itself: the connection has ended, or could not be
+// made. [Client.Err] then says why. The channel is that of the present Connect or
+// Listen, or of the last one; each has its own. Before the first it is closed.
+func (c *Client) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life == nil {
+		return never
+	}
+	return c.life.over
+}
+
+// Err returns nil as long as the channel of [Client.Done] is open. Afterwards it
+// returns why the connection ended, as Disconnect does ([HungUp] tells an end by
+// the server), ErrClosed for an orderly end, or the error of the failed Connect,
+// Listen or Accept. Before the first of those it is a [*StateError]. It stays the
+// same until the next Connect or Listen.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life == nil {
+		return c.stateError("look at the connection", nil, Running)
+	}
+	return c.life.err
+}
+
+// never is the Done of a client that has not been connected yet.
+var never = func() chan struct{} {
+	over := make(chan struct{})
+	close(over)
+	return over
+}()
 
 // An attempt is a Connect, an Attach, a Listen or an Accept under way. It belongs
 // to the goroutine of that call.
@@ -232,7 +289,9 @@ func (a *attempt) fail(err error) error {
 	}
 	c.logger().Log(context.Background(), level, "qmp: no connection", "error", failure)
 	a.at.cancel(nil)
-	if !c.move(a.at, a.at.newClosing(false), nil) {
+	end := a.at.newClosing(false)
+	end.err = failure
+	if !c.move(a.at, end, nil) {
 		c.move(c.now(), nil) // from Disconnect's stage: Disconnect waits for this
 	}
 	return failure

@@ -103,7 +103,11 @@ func (s *session) withdraw(c *call) {
 }
 
 // decide settles, once, whether c is on the wire or not, and reports whether it
-// was withdrawn. From here on its files are not touched any more.
+// was withdrawn. From here on its files are not touched any more. The caller holds
+// the turn.
 func (s *session) decide(c *call, begun bool) (withdrawn bool) {
+	if !begun {
+		s.traceSent(c, false)
+	}
 	return s.calls.decide(c, begun, func() { s.conn.SetWriteDeadline(time.Time{}) })
 }
