@@ -1,3 +1,5 @@
+//go:build unix
+
 // Tests of rule E16: what a Tracer sees, and Done and Err.
 package async_test
 
