@@ -14,8 +14,9 @@ import (
 func TestBadInputGreetings(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		sends, reason string
-		received      string
+		sends    string
+		reason   async.Reason
+		received string
 	}{
 		"not JSON":          {sends: "HTTP/1.1 400 Bad Request\r\n", reason: async.NotJSON},
 		"nothing but CRLF":  {sends: "\r\n\r\n", reason: ""},

@@ -171,7 +171,10 @@ func TestParseReply(t *testing.T) {
 	if m, err := reply.Object(); err != nil || !reflect.DeepEqual(m, want) {
 		t.Errorf("Object: got %v and error %v, want %v, with the id: nobody knows whose it is", m, err, want)
 	}
-	for _, tt := range []struct{ raw, reason string }{
+	for _, tt := range []struct {
+		raw    string
+		reason async.Reason
+	}{
 		{``, async.NotJSON},
 		{"\n", async.NotJSON},
 		{`nonsense`, async.NotJSON},
@@ -214,7 +217,7 @@ func TestParseEvent(t *testing.T) {
 	var data struct{ N string }
 	wantText(t, "Decode of what does not fit", ev.Decode(&data), "qmp: event STOP: data does not fit a *struct")
 
-	for raw, reason := range map[string]string{
+	for raw, reason := range map[string]async.Reason{
 		`{"return":{}}`:        async.NotEvent,
 		`{}`:                   async.NotEvent,
 		`{"event":"E"`:         async.Truncated,

@@ -209,7 +209,7 @@ func (k *calls) giveUp(c *call) (a answer, answered bool) {
 
 func (f *canceled) add(c *call) {
 	if c.id.Number > f.newest {
-		f.newest, f.takes = c.id.Number, c.cmd.TakesUnattributed
+		f.newest, f.takes = c.id.Number, c.cmd.TakesErrorWithoutID
 	}
 	f.count++
 }
@@ -262,7 +262,7 @@ func (k *calls) answeredWithoutID() (c *call, wanted, known bool) {
 		return nil, false, true
 	case f.count == 0 && len(k.pending) == 1:
 		for _, c := range k.pending {
-			if c.cmd.TakesUnattributed && c.cmd.id.Kind == proto.NoID {
+			if c.cmd.TakesErrorWithoutID && c.cmd.id.Kind == proto.NoID {
 				k.settle(c)
 				return c, c.progress != abandoned, true
 			}

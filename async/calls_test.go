@@ -236,7 +236,7 @@ func TestCallsErrorWithoutID(t *testing.T) {
 
 func takes(t *testing.T, k *calls) *call {
 	c := testCall("x")
-	c.cmd.TakesUnattributed = true
+	c.cmd.TakesErrorWithoutID = true
 	if err := k.start(c); err != nil {
 		t.Fatal(err)
 	}

@@ -40,11 +40,11 @@ type Command struct {
 	// one that it has must be a string.
 	Object any
 
-	// TakesUnattributed lets an error reply without an id answer this
+	// TakesErrorWithoutID lets an error reply without an id answer this
 	// command, if it is the only one unanswered and has no id of the caller's:
 	// so does QEMU refuse what its parser cannot read. Without it, such a
 	// reply ends the connection.
-	TakesUnattributed bool
+	TakesErrorWithoutID bool
 }
 
 // Member is one member of a JSON object.

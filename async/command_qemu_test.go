@@ -405,7 +405,7 @@ func TestE7WhatQEMUCannotParse_QEMU(t *testing.T) {
 			// on, if QEMU says no more than that.
 			c := dialReal(t, vm.Path("qmp"), opts)
 			taking := bad
-			taking.TakesUnattributed = true
+			taking.TakesErrorWithoutID = true
 			reply, err := c.Do(qemutest.Context(t), taking)
 			if err != nil {
 				t.Fatal(err)

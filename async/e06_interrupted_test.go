@@ -63,7 +63,7 @@ func is(target error) func(error) bool {
 }
 
 // message tells a MessageError of that reason, which is a ProtocolError, too.
-func message(reason string) func(error) bool {
+func message(reason async.Reason) func(error) bool {
 	return func(err error) bool {
 		var broken async.ProtocolError
 		e, ok := errors.AsType[*async.MessageError](err)

@@ -72,20 +72,20 @@ func TestE7UnroutableIsDroppedAndLogged(t *testing.T) {
 // command was lost.
 func TestE7ErrorWithoutID(t *testing.T) {
 	t.Parallel()
-	takes := async.Command{Name: "x", TakesUnattributed: true}
+	takes := async.Command{Name: "x", TakesErrorWithoutID: true}
 	for _, tt := range []struct {
 		name     string
 		pending  []async.Command
 		answered bool
 	}{
 		{"the only one takes it", []async.Command{takes}, true},
-		{"the only one takes it, out of band", []async.Command{{Name: "x", OOB: true, TakesUnattributed: true}}, true},
-		{"a whole object takes it", []async.Command{{Object: map[string]any{"execute": "x"}, TakesUnattributed: true}}, true},
+		{"the only one takes it, out of band", []async.Command{{Name: "x", OOB: true, TakesErrorWithoutID: true}}, true},
+		{"a whole object takes it", []async.Command{{Object: map[string]any{"execute": "x"}, TakesErrorWithoutID: true}}, true},
 		{"the only one does not take it", []async.Command{{Name: "x"}}, false},
 		{"two are pending", []async.Command{takes, takes}, false},
 		{"nobody waits", nil, false},
-		{"the caller's id", []async.Command{{Name: "x", ID: "mine", TakesUnattributed: true}}, false},
-		{"the caller's id in an object", []async.Command{{Object: map[string]any{"execute": "x", "id": "mine"}, TakesUnattributed: true}}, false},
+		{"the caller's id", []async.Command{{Name: "x", ID: "mine", TakesErrorWithoutID: true}}, false},
+		{"the caller's id in an object", []async.Command{{Object: map[string]any{"execute": "x", "id": "mine"}, TakesErrorWithoutID: true}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -140,7 +140,7 @@ func giveUp(t *testing.T, c *async.Client, takes bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := c.Do(ctx, async.Command{Name: "x", TakesUnattributed: takes})
+	_, err := c.Do(ctx, async.Command{Name: "x", TakesErrorWithoutID: takes})
 	wantInterrupted(t, "x", err, true, context.DeadlineExceeded)
 }
 
@@ -161,7 +161,7 @@ func TestE7LateErrorWithoutID(t *testing.T) {
 			execute(t, c, "next", `{}`)
 			wantIdleBooks(t, c)
 			// That one is done with.
-			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesErrorWithoutID: true})
 			wantNil(t, "y", err)
 			wantAs[*async.ExecuteError](t, "y", reply.Err())
 		})
@@ -177,7 +177,7 @@ func TestE7LateErrorWithoutIDIsNotAnothers(t *testing.T) {
 				p := memory(t, connected(capability, qmptest.Expect("x"), qmptest.Expect("y"), lateError, qmptest.ExpectEOF())...)
 				c := dial(t, p, nil)
 				giveUp(t, c, takes)
-				_, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+				_, err := c.Do(t.Context(), async.Command{Name: "y", TakesErrorWithoutID: true})
 				wantInterrupted(t, "y", err, true)
 				wantAs[*async.ServerParseError](t, "y", err)
 			})
@@ -238,7 +238,7 @@ func TestE7LateReplySettlesWhatWasGivenUp(t *testing.T) {
 				execute(t, c, "z", `{}`)
 			}
 			time.Sleep(2 * time.Second)
-			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesErrorWithoutID: true})
 			if tt.settled {
 				wantNil(t, tt.name, err)
 				wantAs[*async.ExecuteError](t, tt.name, reply.Err())
@@ -289,7 +289,7 @@ func TestE7RefusedBeforeSending(t *testing.T) {
 		name   string
 		cmd    async.Command
 		opts   async.Options
-		reason string
+		reason async.Reason
 		limit  int
 		text   []string
 	}{
@@ -530,9 +530,9 @@ func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
 			}
 			return nil
 		}})
-		_, err := c.Do(ctx, async.Command{Name: "a", TakesUnattributed: true})
+		_, err := c.Do(ctx, async.Command{Name: "a", TakesErrorWithoutID: true})
 		wantInterrupted(t, "a", err, true, context.Canceled)
-		reply, err := c.Do(t.Context(), async.Command{Name: "b", TakesUnattributed: true})
+		reply, err := c.Do(t.Context(), async.Command{Name: "b", TakesErrorWithoutID: true})
 		wantNil(t, "b", err)
 		wantText(t, "b", reply.Err(), "JSON parse error")
 		wantIdleBooks(t, c)
@@ -550,7 +550,7 @@ func TestE7LateReplyToAnEarlierOneSettlesNothing(t *testing.T) {
 		giveUp(t, c, true)
 		giveUp(t, c, true)
 		time.Sleep(3 * time.Second)
-		_, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+		_, err := c.Do(t.Context(), async.Command{Name: "y", TakesErrorWithoutID: true})
 		wantAs[*async.ServerParseError](t, "y", err)
 	})
 }
@@ -563,7 +563,7 @@ func TestE7LateErrorIsDoneWith(t *testing.T) {
 		c := dial(t, p, nil)
 		giveUp(t, c, true)
 		time.Sleep(2 * time.Second)
-		reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesUnattributed: true})
+		reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesErrorWithoutID: true})
 		wantNil(t, "y", err)
 		wantAs[*async.ExecuteError](t, "y", reply.Err())
 	})

@@ -33,8 +33,8 @@ func TestE9SentBounds(t *testing.T) {
 		name   string
 		max    int
 		cmd    async.Command
-		hook   string // what OnSend puts in place of it
-		reason string // "" if it goes
+		hook   string       // what OnSend puts in place of it
+		reason async.Reason // "" if it goes
 	}{
 		{name: "at the limit", max: size, cmd: async.Command{Name: "big", Args: argsOf(padded(frame, size))}},
 		{name: "a byte over", max: size, cmd: async.Command{Name: "big", Args: argsOf(padded(frame, size+1))}, reason: async.TooLarge},

@@ -174,7 +174,10 @@ func TestE16OnReceiveReplaces(t *testing.T) {
 
 func TestE16BadReplacementOfWhatIsSent(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, other, reason string }{
+	for _, tt := range []struct {
+		name, other string
+		reason      async.Reason
+	}{
 		{"not JSON", `{"execute":`, async.Refused},
 		{"nothing", ``, async.Refused},
 		{"no object", `["x"]`, async.Refused},

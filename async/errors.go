@@ -68,12 +68,13 @@ func prefix(name string) string {
 	return "qmp " + name + ": "
 }
 
-// The stages of making a connection, for [ConnectError].
+// A ConnectStage is how far a [ConnectError] had come.
+type ConnectStage string
+
+// The stages of making a connection.
 const (
-	// StageConnection is dialling, or listening and accepting.
-	StageConnection = "connection"
-	// StageSession is the greeting and the negotiation of capabilities.
-	StageSession = "session"
+	StageConnection ConnectStage = "connection" // dialling, or listening and accepting
+	StageSession    ConnectStage = "session"    // the greeting and the negotiation of capabilities
 )
 
 // A ConnectError says that no session came about. Err is the cause: an error
@@ -82,7 +83,7 @@ const (
 type ConnectError struct {
 	Op       string // "connect", "listen" or "accept"
 	Address  string // as the caller gave it
-	Stage    string // StageConnection or StageSession
+	Stage    ConnectStage
 	Attempts int    // how often it was dialled; more than 1 only with Options.Backoff
 	Client   string // the client's nickname, or ""
 	Err      error
@@ -232,23 +233,26 @@ func (e *BadReplyError) Error() string {
 
 func (*BadReplyError) protocolError() {}
 
+// A Reason is what is wrong with a message: see [MessageError].
+type Reason string
+
 // The reasons of a [MessageError].
 const (
-	NotJSON   = "not JSON"
-	NotObject = "not a JSON object"
-	TooLarge  = "too large"
-	TooDeep   = "too deep"
-	Truncated = "cut off"
-	BadNumber = "number too long"
-	Refused   = "refused before sending"
-	NotEvent  = "not an event" // of [ParseEvent] only
+	NotJSON   Reason = "not JSON"
+	NotObject Reason = "not a JSON object"
+	TooLarge  Reason = "too large"
+	TooDeep   Reason = "too deep"
+	Truncated Reason = "cut off"
+	BadNumber Reason = "number too long"
+	NotEvent  Reason = "not an event"
+	Refused   Reason = "refused before sending"
 )
 
 // A MessageError says that bytes, received or about to be sent, are no message:
 // not JSON, no object, or beyond a bound. Received, it ends the connection;
 // about to be sent, it concerns that call only, and nothing was sent.
 type MessageError struct {
-	Reason  string // one of the constants above
+	Reason  Reason
 	Command string // the command to be sent, or "" for a received message
 	Limit   int    // the bound: bytes, levels or digits; 0 if it is none of that
 	Err     error  // details

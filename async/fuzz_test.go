@@ -61,7 +61,7 @@ func feed(t *testing.T, data, split []byte, mode byte) {
 		wg.Go(say)
 	}
 	if c.Attach(ctx, client) == nil {
-		for _, cmd := range []async.Command{{Name: "x", TakesUnattributed: true}, {Name: "x", ID: "mine"}, {Object: map[string]any{"execute": "x"}}} {
+		for _, cmd := range []async.Command{{Name: "x", TakesErrorWithoutID: true}, {Name: "x", ID: "mine"}, {Object: map[string]any{"execute": "x"}}} {
 			wg.Go(func() {
 				reply, err := c.Do(ctx, cmd)
 				wantItsOwn(t, cmd, reply, err)
@@ -115,7 +115,7 @@ func wantItsOwn(t *testing.T, cmd async.Command, reply async.Reply, err error) {
 		return
 	}
 	m := proto.ParseMessage(reply.Raw())
-	if mine := m.ID == proto.TextualID("mine"); mine != (cmd.ID == "mine") || m.ID.Kind == proto.NoID && !cmd.TakesUnattributed {
+	if mine := m.ID == proto.TextualID("mine"); mine != (cmd.ID == "mine") || m.ID.Kind == proto.NoID && !cmd.TakesErrorWithoutID {
 		t.Errorf("the command with the id %q got %s", cmd.ID, reply.Raw())
 	}
 	var v any

@@ -212,8 +212,8 @@ type attempt struct {
 	client  *Client
 	op      string // "connect", "listen" or "accept"
 	addr    string // as the caller gave it; Accept takes it from Listen
-	reached string // StageConnection or StageSession
-	dials   int    // how often it has dialled
+	reached ConnectStage
+	dials   int // how often it has dialled
 
 	// ctx is the caller's, and ends with ErrClosed when Disconnect calls the
 	// attempt off.

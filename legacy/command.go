@@ -22,7 +22,7 @@ func (q *QEMUMonitorProtocol) Cmd(name string, args any, id ...string) (map[stri
 	if len(id) > 1 {
 		return nil, &async.InvalidIDError{ID: strings.Join(id, ", "), Reason: "there can be only one"}
 	}
-	cmd := async.Command{Name: name, Args: orNone(args), TakesUnattributed: true}
+	cmd := async.Command{Name: name, Args: orNone(args), TakesErrorWithoutID: true}
 	if len(id) == 1 {
 		cmd.ID = id[0]
 	}
@@ -45,7 +45,7 @@ func unnamed(args any, id string) async.Command {
 	if id != "" {
 		obj = append(obj, async.Member{Name: "id", Value: id})
 	}
-	return async.Command{Object: obj, TakesUnattributed: true}
+	return async.Command{Object: obj, TakesErrorWithoutID: true}
 }
 
 // CmdObj sends obj as it is, and returns the whole reply like
@@ -56,7 +56,7 @@ func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 	if obj == nil {
 		obj = json.RawMessage("null") // which is refused, where no Object at all would be a command without a name
 	}
-	cmd := async.Command{Object: obj, TakesUnattributed: true}
+	cmd := async.Command{Object: obj, TakesErrorWithoutID: true}
 	// What does not encode is left to the engine, which says why.
 	if raw, err := proto.AppendObject(nil, obj); err == nil {
 		id := proto.ParseCommand(raw).ID

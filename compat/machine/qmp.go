@@ -55,7 +55,7 @@ func convert(args any) any {
 // A process that has ended gives a [*ProcessEndedError] around what the call
 // met; no process [ErrNotRunning]. Other errors are those of [async.Client.Do].
 func (m *Machine) QMP(ctx context.Context, cmd string, args any) (map[string]any, error) {
-	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesUnattributed: true})
+	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesErrorWithoutID: true})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (m *Machine) QMP(ctx context.Context, cmd string, args any) (map[string]any
 // Command is QMP with the value of the reply's return member as its result, and
 // an error reply as an [*async.ExecuteError].
 func (m *Machine) Command(ctx context.Context, cmd string, args any) (any, error) {
-	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesUnattributed: true})
+	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesErrorWithoutID: true})
 	if err != nil {
 		return nil, err
 	}

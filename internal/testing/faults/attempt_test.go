@@ -225,7 +225,7 @@ func outcome(err error) string {
 	add(isA[*async.ServerParseError](err), "ServerParseError")
 	add(isA[*async.BadReplyError](err), "BadReplyError")
 	if e, ok := errors.AsType[*async.MessageError](err); ok {
-		says = append(says, "MessageError ("+e.Reason+")")
+		says = append(says, "MessageError ("+string(e.Reason)+")")
 	}
 	add(isA[*async.InvalidIDError](err), "InvalidIDError")
 	add(isA[*async.OverflowError](err), "OverflowError")

@@ -107,7 +107,7 @@ func value(reply async.Reply, err error) (string, error) {
 }
 
 func (a *asyncClient) unattributed(name string) (string, error) {
-	reply, err := a.c.Do(context.Background(), async.Command{Name: name, TakesUnattributed: true})
+	reply, err := a.c.Do(context.Background(), async.Command{Name: name, TakesErrorWithoutID: true})
 	return string(reply.Raw()), err
 }
 
@@ -160,7 +160,7 @@ func (s syncClient) executeOOB(limit time.Duration, name string) (string, error)
 }
 
 func (s syncClient) unattributed(name string) (string, error) {
-	reply, err := s.c.Do(async.Command{Name: name, TakesUnattributed: true})
+	reply, err := s.c.Do(async.Command{Name: name, TakesErrorWithoutID: true})
 	return string(reply.Raw()), err
 }
 

@@ -94,7 +94,7 @@ func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raise
 	switch r.Class {
 	case "ConnectError":
 		e, mismatch := is[*async.ConnectError](err)
-		if mismatch == nil && r.ErrorMessage != "" && r.ErrorMessage != "Failed to establish "+e.Stage {
+		if mismatch == nil && r.ErrorMessage != "" && r.ErrorMessage != "Failed to establish "+string(e.Stage) {
 			return fmt.Errorf("its stage is %q", e.Stage)
 		}
 		return mismatch
@@ -139,7 +139,7 @@ func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raise
 		return mismatch
 	case "MessageError": // of this library only, so its reason is said
 		e, mismatch := is[*async.MessageError](err)
-		if mismatch == nil && r.Reason != "" && e.Reason != r.Reason {
+		if mismatch == nil && r.Reason != "" && string(e.Reason) != r.Reason {
 			return fmt.Errorf("its reason is %q", e.Reason)
 		}
 		if mismatch == nil && !strings.Contains(err.Error(), r.Message) {
@@ -190,7 +190,7 @@ func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raise
 
 // reason returns nil if err is about a message that is none for one of the
 // reasons.
-func reason(err error, reasons ...string) error {
+func reason(err error, reasons ...async.Reason) error {
 	e, mismatch := is[*async.MessageError](err)
 	if mismatch != nil {
 		return mismatch

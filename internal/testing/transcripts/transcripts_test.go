@@ -215,7 +215,7 @@ func TestAnsweringLiterals(t *testing.T) {
 // An outcome is held against what happened, and every difference that counts is
 // found.
 func TestOutcomes(t *testing.T) {
-	connect := func(stage string, err error) error { return &async.ConnectError{Stage: stage, Err: err} }
+	connect := func(stage async.ConnectStage, err error) error { return &async.ConnectError{Stage: stage, Err: err} }
 	state := &async.StateError{State: async.Idle, Required: async.Running}
 	timeout := &async.ExecInterruptedError{Err: &async.TimeoutError{}}
 	notJSON := &async.MessageError{Reason: async.NotJSON, Err: io.EOF}
