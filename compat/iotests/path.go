@@ -203,7 +203,7 @@ func (it *Test) AssertJSONFilename(filename string, want any) {
 	}
 	var got Dict
 	if err := proto.Unmarshal([]byte(text), &got); err != nil {
-		it.fail("no JSON in the file name: "+err.Error(), "got", filename, "want", FormatJSON(want))
+		it.fail("no JSON object in the file name: "+err.Error(), "got", filename, "want", FormatJSON(want))
 	}
 	if !Equal(FlattenQMP(got), FlattenQMP(want)) {
 		it.fail("the file name describes another node than wanted",
