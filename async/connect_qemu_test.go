@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -387,4 +388,49 @@ func TestE14WaitsForTheSocket_QEMU(t *testing.T) {
 		t.Errorf("dialled %d times, want once", e.Attempts)
 	}
 	wantIs(t, "no policy", err, os.ErrNotExist)
+}
+
+// E14's waiting where there is a monitor and no room in its queue: QEMU serves
+// one client, two wait, and the next is turned away (EAGAIN).
+func TestE14WaitsForRoomInTheQueue_QEMU(t *testing.T) {
+	t.Parallel()
+	vm, first := startReal(t, nil)
+	var waiting []net.Conn
+	for {
+		conn, err := net.Dial("unix", vm.Path("qmp"))
+		if err != nil {
+			wantIs(t, "a client for which there is no room", err, syscall.EAGAIN)
+			break
+		}
+		defer conn.Close()
+		if waiting = append(waiting, conn); len(waiting) == 100 {
+			t.Fatal("QEMU's queue is never full")
+		}
+	}
+	err := newClient(t, nil).Connect(qemutest.Context(t), vm.Path("qmp"))
+	wantIs(t, "without a policy", err, syscall.EAGAIN)
+
+	tried := make(chan struct{}, 1)
+	c := newClient(t, &async.Options{
+		Backoff: async.Every(qemutest.DialEvery),
+		Dialer: func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, "unix", vm.Path("qmp"))
+			select {
+			case tried <- struct{}{}:
+			default:
+			}
+			return conn, err
+		},
+	})
+	connected := do(func() error { return c.Connect(qemutest.Context(t), "") })
+	await(t, "a first attempt", tried)
+	for _, conn := range waiting {
+		conn.Close()
+	}
+	wantNil(t, "Disconnect", first.Disconnect(t.Context()))
+	if err := await(t, "Connect", connected); err != nil {
+		t.Fatal(err)
+	}
+	wantAlive(t, c)
 }

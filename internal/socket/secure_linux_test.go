@@ -355,3 +355,68 @@ func TestOthersCannotConnect(t *testing.T) {
 	}
 	must(t, connectTo(path))
 }
+
+// What was taken out by mistake goes back, in whatever order others act. What
+// cannot go back is kept, and the error says where.
+func TestGiveBack(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		at       string // what is at path meanwhile: "ours", "another" or ""
+		canceled bool
+		left     string // in the folder, afterwards
+	}{
+		{name: "our own is there", at: "ours", left: "qmp"},
+		{name: "nothing is there", left: "qmp"},
+		{name: "another has taken the place, and ours is gone", at: "another", left: "aside qmp"},
+		{name: "no time is left", at: "ours", canceled: true, left: "aside qmp"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := openDir(t, os.Getuid(), 0o700)
+			path := filepath.Join(dir, "qmp")
+			parent, err := openFolder(unix.AT_FDCWD, dir)
+			must(t, err)
+			defer parent.Close()
+			w, err := newWorkshop(parent, path)
+			must(t, err)
+			ln, err := w.listen(path)
+			must(t, err)
+			defer ln.Close()
+			file := &socketFile{dir: parent, base: "qmp"}
+			file.id, err = identify(w.dir, made)
+			must(t, err)
+			inside := filepath.Join(dir, w.name, made)
+			must(t, os.Rename(inside, path))
+			if tt.at != "ours" {
+				must(t, os.Remove(path))
+			}
+			if tt.at == "another" {
+				must(t, os.WriteFile(path, []byte("another"), 0o600))
+			}
+			must(t, os.WriteFile(inside, []byte("precious"), 0o600))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if tt.canceled {
+				cancel()
+			}
+			err = w.giveBack(ctx, file, path)
+			if !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("got error %v, want %v", err, syscall.EADDRINUSE)
+			}
+			must(t, w.remove())
+			if strings.HasPrefix(tt.left, "aside") {
+				if !strings.Contains(err.Error(), "moved to "+inside) {
+					t.Errorf("got error %v, want it to name %s", err, inside)
+				}
+				isEmpty(t, dir, w.name, "qmp")
+				isEmpty(t, filepath.Join(dir, w.name), made)
+				return
+			}
+			isEmpty(t, dir, "qmp")
+			if text, err := os.ReadFile(path); string(text) != "precious" {
+				t.Errorf("at the path: %q (%v), want what was there", text, err)
+			}
+		})
+	}
+}
