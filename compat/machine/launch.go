@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -278,33 +277,7 @@ func (r *run) connect(ctx context.Context) error {
 	case MonitorAccept:
 		return client.Accept(ctx)
 	}
-	conn, err := dial(ctx, r.monitor)
-	if err != nil {
-		return err
-	}
-	return client.Attach(ctx, conn)
-}
-
-// dial connects to the unix socket at path as soon as somebody listens there.
-func dial(ctx context.Context, path string) (net.Conn, error) {
-	tick := time.NewTicker(dialEvery)
-	defer tick.Stop()
-	why := errors.New("no time to try")
-	for {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", path)
-		if err == nil {
-			return conn, nil
-		}
-		if ctx.Err() == nil {
-			why = err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, also(contexts.Err(ctx), why)
-		}
-	}
+	return client.Connect(ctx, "unix:"+r.monitor) // as soon as somebody listens there
 }
 
 // fail cleans up behind a launch that failed, and says why it did.

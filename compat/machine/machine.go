@@ -70,7 +70,7 @@ func New(binary string, opts *Options) *Machine {
 	if qmp.Logger == nil {
 		qmp.Logger = opts.Logger
 	}
-	qmp.Dialer, qmp.Backoff = nil, nil
+	qmp.Dialer, qmp.Backoff = nil, async.Every(dialEvery)
 	m.client = async.New(&qmp)
 	m.events.end(ErrNotRunning)
 	return m
