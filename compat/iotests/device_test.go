@@ -107,6 +107,22 @@ func TestThrottling(t *testing.T) {
 	})
 }
 
+// What a disk holds may look like an error and is none.
+func TestIOShowsWords(t *testing.T) {
+	t.Parallel()
+	iotests.Each(t, []string{"raw"}, func(it *iotests.Test) {
+		disk := it.Path("disk.img")
+		if err := os.WriteFile(disk, append([]byte("an error: failed"), make([]byte, 4080)...), 0o600); err != nil {
+			it.Errorf("%v", err)
+		}
+		vm := it.VM(nil).AddDrive(disk).Launch()
+		if text := vm.IO("drive0", "read -v 0 32"); !strings.Contains(text, "an.error:.failed") {
+			it.Errorf("%s", text)
+		}
+		vm.Shutdown()
+	})
+}
+
 // A request is held at a breakpoint and goes on when the drive does.
 func TestPauseDrive(t *testing.T) {
 	t.Parallel()
