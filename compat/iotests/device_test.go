@@ -112,11 +112,11 @@ func TestIOShowsWords(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, []string{"raw"}, func(it *iotests.Test) {
 		disk := it.Path("disk.img")
-		if err := os.WriteFile(disk, append([]byte("an error: failed"), make([]byte, 4080)...), 0o600); err != nil {
+		if err := os.WriteFile(disk, append([]byte("an.error..failed"), make([]byte, 4080)...), 0o600); err != nil {
 			it.Errorf("%v", err)
 		}
 		vm := it.VM(nil).AddDrive(disk).Launch()
-		if text := vm.IO("drive0", "read -v 0 32"); !strings.Contains(text, "an.error:.failed") {
+		if text := vm.IO("drive0", "read -v 0 32"); !strings.Contains(text, "an.error..failed") {
 			it.Errorf("%s", text)
 		}
 		vm.Shutdown()
