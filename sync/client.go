@@ -10,8 +10,9 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A Client drives one QMP server. It outlives its connections: after an end it
-// may connect again. Make one with [New], [Dial] or [Wrap].
+// A Client drives one QMP server. It has one connection at a time, and may connect
+// again after a connection has ended. Make one with [New], [Dial] or [Wrap]. All
+// methods may be called concurrently.
 type Client struct {
 	async   *async.Client
 	opts    Options
@@ -19,8 +20,8 @@ type Client struct {
 	timeout atomic.Pointer[timeLimit] // of commands
 }
 
-// New returns a client that is not connected yet. nil suits a QEMU monitor. The
-// options are copied.
+// New returns a client that is not connected yet. A nil opts suits a QEMU monitor.
+// New copies the options.
 func New(opts *Options) *Client {
 	if opts == nil {
 		opts = &Options{}
@@ -28,7 +29,7 @@ func New(opts *Options) *Client {
 	return Wrap(async.New(&opts.Async), opts)
 }
 
-// Dial is New and Connect in one.
+// Dial is [New] and [Client.Connect] in one. Errors are those of Connect.
 func Dial(addr string, opts *Options) (*Client, error) {
 	c := New(opts)
 	if err := c.Connect(addr); err != nil {
@@ -37,9 +38,10 @@ func Dial(addr string, opts *Options) (*Client, error) {
 	return c, nil
 }
 
-// Wrap returns a blocking client over c, with the same connection and state.
-// Both may be used at the same time. Each Wrap gives c one more queue of events,
-// which lives until Events().Close(): wrap once and keep the result.
+// Wrap returns a blocking client that has the connection and the state of c. Both
+// may be used at the same time. Options that configure c itself, opts.Async, have no
+// effect here. Each call of Wrap gives c one more queue of events, which exists until
+// Events().Close(): call Wrap once and keep the result.
 func Wrap(c *async.Client, opts *Options) *Client {
 	if opts == nil {
 		opts = &Options{}
@@ -51,27 +53,28 @@ func Wrap(c *async.Client, opts *Options) *Client {
 	return w
 }
 
-// Async returns the client of the floor below, for calls with contexts over the
-// same connection.
+// Async returns the client of package async that has the same connection, for calls
+// with contexts.
 func (c *Client) Async() *async.Client { return c.async }
 
 // Runstate returns the client's state at this moment.
 func (c *Client) Runstate() async.Runstate { return c.async.Runstate() }
 
-// Greeting returns the server's greeting in the present connection, or in the
-// last one. It is nil before the first connection, and if the greeting was
-// skipped.
+// Greeting returns the greeting that the server sent in the current connection, or
+// in the last one. It is nil before the first connection, and after a connection
+// whose greeting was skipped.
 func (c *Client) Greeting() *async.Greeting { return c.async.Greeting() }
 
-// SetTimeout sets the time limit of each command from now on, in place of
-// Options.CommandLimit: 0 is none, and a negative one has already expired, so that
-// commands fail at once and nothing is sent. Calls under way keep theirs.
+// SetTimeout sets the time limit of each command that begins after it, in place of
+// Options.CommandLimit. 0 means no limit. With a negative duration commands fail at
+// once and send nothing. Calls that have begun keep their limit.
 func (c *Client) SetTimeout(d time.Duration) { c.timeout.Store(&timeLimit{d, "SetTimeout"}) }
 
-// Do executes a command with everything that it can carry and returns the whole
-// reply. An error reply is no error here: [async.Reply.Err] makes one of it.
-// All other errors are those of [Client.Execute], and an
-// [*async.InvalidIDError] for an unusable id.
+// Do executes a command and returns the whole reply. An [async.Command] can carry
+// more than a name and arguments: an id or files, say. If the server answers with an
+// error, Do's own error is nil; [async.Reply.Err] returns the server's. All other
+// errors are those of [Client.Execute], and an [*async.InvalidIDError] for an id
+// that cannot be used.
 func (c *Client) Do(cmd async.Command) (async.Reply, error) {
 	ctx, cancel := within("command", *c.timeout.Load())
 	defer cancel()
@@ -79,22 +82,25 @@ func (c *Client) Do(cmd async.Command) (async.Reply, error) {
 }
 
 // Execute executes a command and returns the value of the reply's return
-// member, as JSON. args is nil for no arguments, or what encodes to a JSON
+// member, as JSON. args is nil for no arguments, or anything that encodes to a JSON
 // object: a map, a struct, raw JSON, [async.Members].
 //
-// The server's refusal is an [*async.ExecuteError]. A time limit that is
-// reached, and a connection that ends, give an [*async.ExecInterruptedError],
-// which says whether the command was sent. A malformed reply is an
-// [*async.BadReplyError]; arguments that QEMU could not read are an
-// [*async.MessageError]; a client that is not connected gives an
-// [*async.StateError].
+// Its errors:
+//   - [*async.ExecuteError]: the server refused the command.
+//   - [*async.ExecInterruptedError]: the time limit was reached, or the connection
+//     ended. The error says whether the command was sent.
+//   - [*async.BadReplyError]: the reply is malformed.
+//   - [*async.MessageError]: the arguments cannot be encoded, or QEMU would not be
+//     able to parse them. Nothing was sent.
+//   - [*async.StateError]: the client is not connected.
 func (c *Client) Execute(cmd string, args any) (json.RawMessage, error) {
 	return c.value(async.Command{Name: cmd, Args: args})
 }
 
-// ExecuteOOB is Execute out of band (exec-oob): the server executes the command
-// at once, ahead of all that waits. Few commands allow that. On a connection
-// without the capability the error is [async.ErrNoOOB], and nothing is sent.
+// ExecuteOOB is [Client.Execute] for a command out of band (exec-oob): the server
+// executes it at once, before all commands that still wait in its queue. Few
+// commands allow that. On a connection without the capability the error is
+// [async.ErrNoOOB], and nothing is sent.
 func (c *Client) ExecuteOOB(cmd string, args any) (json.RawMessage, error) {
 	return c.value(async.Command{Name: cmd, Args: args, OOB: true})
 }
@@ -107,7 +113,7 @@ func (c *Client) value(cmd async.Command) (json.RawMessage, error) {
 	return reply.Value()
 }
 
-// Call is [Client.Execute] with the value decoded into a T, by the rule of
+// Call is [Client.Execute], and decodes the value into a T by the rule of
 // [async.Call].
 func Call[T any](c *Client, cmd string, args any) (T, error) {
 	var v T
@@ -120,25 +126,25 @@ func Call[T any](c *Client, cmd string, args any) (T, error) {
 }
 
 // Quit executes quit, waits until the server has ended the connection, and
-// disconnects, all within the limit of a command. The error is nil once quit was
-// sent and the server has hung up since, however that shows; see
-// [async.Client.Quit]. To find out whether another error says that the server has
-// hung up, there is [async.HungUp].
+// disconnects, all within the time limit of one command. The error is nil if quit
+// was sent and the server ended the connection after that, by an end of file or by
+// a reset; see [async.Client.Quit]. For the errors of other calls, [async.HungUp]
+// tells whether the server has ended the connection.
 func (c *Client) Quit() error {
 	ctx, cancel := within("quit", *c.timeout.Load())
 	defer cancel()
 	return c.async.Quit(ctx)
 }
 
-// SendFiles sends file descriptors at once, ahead of the command that will use
-// them; see [async.Client.SendFiles]. The limit is that of commands.
+// SendFiles sends file descriptors now, for a command that is sent after them and
+// uses them; see [async.Client.SendFiles]. The time limit is that of commands.
 func (c *Client) SendFiles(files ...*os.File) error {
 	ctx, cancel := within("send file descriptors", *c.timeout.Load())
 	defer cancel()
 	return c.async.SendFiles(ctx, files...)
 }
 
-// ListenAddr returns where the client listens between [Client.Listen] and the
-// peer's arrival, with the port that the system chose for port 0. It is nil at
-// other times.
+// ListenAddr returns the address at which the client listens, with the port that
+// the system chose if port 0 was asked for. The client listens from [Client.Listen]
+// until the peer has connected. At other times ListenAddr returns nil.
 func (c *Client) ListenAddr() net.Addr { return c.async.ListenAddr() }

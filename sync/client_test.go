@@ -79,7 +79,7 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
-// The limits of commands, exact on the bubble's clock.
+// A command ends exactly at its time limit, by the clock of the synctest bubble.
 func TestSetTimeout(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -128,7 +128,7 @@ func TestSetTimeout(t *testing.T) {
 				if got := len(server.Received()); got != 1 && !tt.sent {
 					t.Errorf("%d messages on the wire, want the handshake's only", got)
 				}
-				// The connection is as good as before, and the late reply answers no other.
+				// The connection is still usable, and no other command gets the late reply.
 				c.SetTimeout(0)
 				value, err := c.Execute("query-name", nil)
 				if string(value) != "{}" || err != nil {
@@ -158,7 +158,7 @@ func TestInterruptedByDeath(t *testing.T) {
 		t.Errorf("second Disconnect: %v", err)
 	}
 	if err := c.Close(); err != nil {
-		t.Errorf("Close behind it: %v", err)
+		t.Errorf("Close after the two Disconnects: %v", err)
 	}
 	if err := c.Connect("script"); err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestInterruptedByDeath(t *testing.T) {
 	}
 }
 
-// One client, by two names.
+// A client of this package and the one of package async under it are the same client.
 func TestUpAndDown(t *testing.T) {
 	server := qmptest.Start(t, nil)
 	c, err := qmpsync.Dial(server.Addr(), nil)
@@ -187,7 +187,7 @@ func TestUpAndDown(t *testing.T) {
 	if _, err := up.Execute("cont", nil); err != nil {
 		t.Error(err)
 	}
-	// The first client has heard everything, the second what came since Wrap.
+	// The first client has all events, the second those that came after Wrap.
 	for _, name := range []string{"STOP", "RESUME"} {
 		if ev, ok, err := c.Events().TryNext(); ev.Name != name || !ok || err != nil {
 			t.Errorf("event %q, %v, %v; want %s", ev.Name, ok, err, name)

@@ -15,7 +15,7 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// A server that does not greet, or greets late.
+// Connect gives up at its limit if the server does not greet, or greets too late.
 func TestConnectLimit(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -78,7 +78,7 @@ func TestConnectUnnegotiated(t *testing.T) {
 	if err := c.Disconnect(); err != nil {
 		t.Error(err)
 	}
-	// It was for that one connection.
+	// It held for that one connection.
 	if err := c.Connect("script"); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestConnectUnnegotiated(t *testing.T) {
 	}
 }
 
-// Without the handshake the limit holds for the dialling.
+// Without the handshake the limit still bounds the dialing.
 func TestConnectUnnegotiatedIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := dialing(t, &qmpsync.Options{ConnectLimit: time.Second}, func(ctx context.Context) (net.Conn, error) {
@@ -142,12 +142,12 @@ func TestListenAndAccept(t *testing.T) {
 	if err := c.Listen(addr); err != nil {
 		t.Fatal(err)
 	}
-	for c.Runstate() != async.Idle { // a limit that runs out before Accept begins changes nothing
+	for c.Runstate() != async.Idle { // if the limit expires before Accept begins, the client still listens
 		wantTimeout(t, c.Accept(time.Millisecond), time.Millisecond)
 	}
 }
 
-// A peer that does not read what is being written to it.
+// Disconnect gives up at its limit if the peer does not read what is being written.
 func TestCloseLimit(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -185,7 +185,7 @@ func TestCloseLimit(t *testing.T) {
 	}
 }
 
-// Without a limit Disconnect waits as long as the peer takes.
+// Without a limit Disconnect waits until the peer has read the message.
 func TestCloseLimitOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connected(t, &qmpsync.Options{CloseLimit: -1},

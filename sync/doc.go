@@ -1,7 +1,7 @@
-// Package qmpsync is a QMP client for programs that call and wait: no contexts,
-// time limits as durations. It drives QEMU, qemu-storage-daemon or the guest
-// agent over the engine of package async. The folder is sync/, the package
-// qmpsync, so that it never shadows the standard library's sync.
+// Package qmpsync is a QMP client for programs that call and wait. Its calls take
+// no contexts; time limits are durations. It drives QEMU, qemu-storage-daemon or
+// the guest agent, and is built on package async. The folder is sync/, but the
+// package is named qmpsync, so that it never shadows the standard library's sync.
 //
 //	c, err := qmpsync.Dial("/run/vm1.qmp", nil)
 //	if err != nil {
@@ -21,46 +21,51 @@
 //
 // # Durations
 //
-// A duration given to a call (SetTimeout, Accept, WaitEvent, Next) is its time
-// limit: 0 is none, and a negative one has already expired, so that the call
-// fails at once and sends nothing. A duration in [Options] is a setting: 0 is
-// its default, and a negative one switches it off.
+// A duration that is given to a call (SetTimeout, Accept, WaitEvent, Next) is the
+// call's time limit. 0 means no limit. With a negative duration the call fails at
+// once and sends nothing, as if its time had run out.
 //
-// Where a limit was reached, errors.As finds an [async.TimeoutError] in the
-// call's error, which matches os.ErrDeadlineExceeded and
+// A duration in [Options] is a setting. 0 means the default, and a negative number
+// means no limit.
+//
+// When a call reaches its limit, errors.As finds an [*async.TimeoutError] in the
+// call's error. That error matches os.ErrDeadlineExceeded and
 // context.DeadlineExceeded.
 //
 // # Events
 //
-// A client keeps the events that come in, from New, Dial or Wrap on, in a queue
-// of its own: [Client.Events]. An event that the server sent before a reply is
-// in it when the call returns. [Client.WaitEvent] reads it up to the event that
-// is asked for, and [Client.NewListener] makes further queues, each with names,
-// a filter and a limit of its own.
+// A client has a queue of its own for events, [Client.Events]. It collects all
+// events from the moment at which New, Dial or Wrap makes the client. If the server
+// sends an event before a reply, the event is in the queue when the call returns.
+// [Client.WaitEvent] reads this queue up to the event that the caller wants.
+// [Client.NewListener] makes further queues, each with its own names, filter and
+// limit.
 //
-// # Up and down
+// # Moving to contexts
 //
-// [Client.Async] is the door to the floor below, on the same connection, and
-// [Wrap] the way back up: a program moves to contexts call by call. The types
-// and errors that calls take and return are those of package async.
+// [Client.Async] returns the client of package async that has the same connection.
+// [Wrap] makes a blocking client of one of package async. So a program can move to
+// contexts call by call. The types and errors that calls take and return are those
+// of package async.
 //
-// # Who may call what
+// # Concurrency
 //
-// Every method of a [Client] and an [EventListener] may be called by any goroutine
-// at any time. No call starts a goroutine. Several calls may wait side by side, and
-// Disconnect or Close ends them all.
+// Any goroutine may call any method of a [Client] and an [EventListener] at any
+// time. No call starts a goroutine. Several calls may wait at the same time;
+// Disconnect and Close end them all.
 //
 // # Traps
 //
-//   - A command that ran out of time may still be executed, unless
-//     [async.ExecInterruptedError.SafeToRetry] says that it cannot have been
-//     sent. It is never sent again by itself.
-//   - A connection that ended by itself leaves the client in
-//     [async.Disconnecting] until [Client.Disconnect] or [Client.Close] has
-//     collected the cause. Behind a quit that was answered, that is io.EOF.
-//   - WaitEvent throws away the events in front of the one it returns. Where two
-//     goroutines wait for different events, give each a listener.
-//   - After a connection that ended by itself, WaitEvent on the next one first
-//     returns why the last one ended, unless that was read. A listener for each
-//     connection, as in the example of Connect, does not have it.
+//   - The server may still execute a command that timed out, unless
+//     [async.ExecInterruptedError.SafeToRetry] says that the command cannot have
+//     been sent. The library never sends a command a second time.
+//   - When a connection ends without a call of Disconnect or Close, the client
+//     stays in [async.Disconnecting] until [Client.Disconnect] or [Client.Close]
+//     has returned the cause. After a reply to quit, the cause is io.EOF.
+//   - WaitEvent discards the events that came before the one that it returns. If
+//     two goroutines wait for different events, give each its own listener.
+//   - When a connection ends without a call of Disconnect or Close, Client.Events
+//     gets a notice of it. If nobody has read that notice, WaitEvent on the next
+//     connection returns it first, as an error. A listener that is made for each
+//     connection, as in the example of Connect, does not have this problem.
 package qmpsync

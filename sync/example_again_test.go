@@ -12,16 +12,16 @@ import (
 // follow connects, prints the events of this one connection, and returns why the
 // connection ended.
 //
-// The listener is made for this connection, before Connect, so that early events
-// are in it too. The client's own queue, which WaitEvent reads, could still hold
-// the notice that the connection before this one had ended.
+// It makes a listener for this connection, and makes it before Connect, so that it
+// gets early events too. The client's own queue, which WaitEvent reads, could still
+// hold the notice that the previous connection ended.
 func follow(c *qmpsync.Client, addr string) error {
 	events := c.NewListener(&async.ListenerOptions{Limit: 2})
 	defer events.Close()
 	if err := c.Connect(addr); err != nil {
 		return err // or wait a while, and try again
 	}
-	for _, command := range []string{"stop", "cont", "quit"} { // stands for the machine's life and death
+	for _, command := range []string{"stop", "cont", "quit"} { // in place of what a real machine goes through
 		if _, err := c.Execute(command, nil); err != nil {
 			log.Print(err)
 		}
@@ -36,11 +36,11 @@ func follow(c *qmpsync.Client, addr string) error {
 		}
 		fmt.Println(ev.Name)
 	}
-	return c.Disconnect() // says why, and the client is idle again
+	return c.Disconnect() // returns why the connection ended; the client is idle again
 }
 
-// A program follows a machine through its deaths with one client, connection
-// after connection.
+// A program uses one client to follow a machine that ends and is started again. It
+// connects once for each start.
 func ExampleClient_Connect_again() {
 	first, stopFirst := machine()
 	defer stopFirst()

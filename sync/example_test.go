@@ -13,8 +13,9 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// machine starts the machine that an example talks to: a simulated one, or QEMU
-// where a test says so. Its address is what stands in QEMU's -qmp option.
+// machine starts the machine that an example talks to and returns its address: a
+// simulated machine, unless TestExamples_QEMU has set another function. For a QEMU,
+// the address is what its -qmp option says.
 var machine = simulated
 
 func simulated() (addr string, stop func()) {
@@ -67,7 +68,7 @@ func ExampleCall() {
 	// Output: running true
 }
 
-// A time limit that was reached says whether the command was sent.
+// When a command reaches its time limit, the error says whether it was sent.
 func ExampleClient_SetTimeout() {
 	addr, stop := machine()
 	defer stop()
@@ -77,7 +78,7 @@ func ExampleClient_SetTimeout() {
 	}
 	defer c.Close()
 
-	c.SetTimeout(-1) // has expired already
+	c.SetTimeout(-1) // commands fail at once
 	_, err = c.Execute("stop", nil)
 	var interrupted *async.ExecInterruptedError
 	if errors.As(err, &interrupted) {
@@ -86,7 +87,8 @@ func ExampleClient_SetTimeout() {
 	// Output: true true
 }
 
-// WaitEventFunc looks into the events; here, for the second of two.
+// WaitEventFunc can choose an event by more than its name. Here it returns the second
+// STOP.
 func ExampleClient_WaitEventFunc() {
 	addr, stop := machine()
 	defer stop()
@@ -115,7 +117,7 @@ func ExampleClient_WaitEventFunc() {
 	// Output: STOP
 }
 
-// A listener of one's own keeps the events that it is for.
+// A listener has a queue of its own, with the events that it was made for.
 func ExampleClient_NewListener() {
 	addr, stop := machine()
 	defer stop()

@@ -14,14 +14,15 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// A command that is never answered ends, by default and by the option, with an
-// error that names the limit and what sets it, and says whether it was sent.
+// A command that is never answered ends at the default limit or at the one that the
+// caller set. The error names the limit and the option or call that set it, and says
+// that the command was sent.
 func TestCommandLimit(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		opts   qmpsync.Options
 		set    func(*qmpsync.Client)
-		limit  time.Duration // 0 is none
+		limit  time.Duration // 0 means no limit
 		option string
 	}{
 		{name: "default", limit: 6 * time.Hour, option: "qmpsync.Options.CommandLimit"},
@@ -65,7 +66,7 @@ func TestCommandLimit(t *testing.T) {
 				}
 				var interrupted *async.ExecInterruptedError
 				if !errors.As(err, &interrupted) || !interrupted.Sent {
-					t.Errorf("%v: does not say that it was sent", err)
+					t.Errorf("%v: does not say that the command was sent", err)
 				}
 				for _, part := range []string{"silent: interrupted after it was sent", tt.limit.String(), tt.option} {
 					if !strings.Contains(err.Error(), part) {
@@ -77,7 +78,7 @@ func TestCommandLimit(t *testing.T) {
 	}
 }
 
-// Errors about the other limits name the option, too.
+// Errors about the other limits name their option too.
 func TestLimitsNameTheirOption(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := scripted(t, nil, qmptest.Pause(time.Minute))
@@ -85,12 +86,12 @@ func TestLimitsNameTheirOption(t *testing.T) {
 		if !strings.Contains(err.Error(), "qmpsync.Options.ConnectLimit") {
 			t.Errorf("Connect: %v: does not name the option", err)
 		}
-		time.Sleep(time.Minute) // the script's is over then
+		time.Sleep(time.Minute) // by then the script has ended
 	})
 }
 
-// A wait that ends without its event says what came instead, and what the queue
-// had dropped.
+// If WaitEvent ends without its event, its error says which events came instead and
+// how many the queue had dropped.
 func TestWaitEventTellsWhatCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		steps := []qmptest.Step{qmptest.Expect("x")}
@@ -122,7 +123,7 @@ func TestWaitEventTellsWhatCame(t *testing.T) {
 			}
 		}
 
-		// Each wait tells its own.
+		// The next wait does not count the events of the last one.
 		_, err = c.WaitEvent(time.Second)
 		wantTimeout(t, err, time.Second)
 		if got := err.Error(); !strings.Contains(got, "qmp vm1: no event came: ") || strings.Contains(got, "other events") || strings.Contains(got, "dropped") {
@@ -143,7 +144,7 @@ func TestWaitEventTellsWhatCame(t *testing.T) {
 	})
 }
 
-// Of many events that were passed over it names the last eight.
+// The error names the last eight of the events that WaitEvent has discarded.
 func TestWaitEventNamesTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		steps := []qmptest.Step{qmptest.Expect("x")}

@@ -31,7 +31,7 @@ func TestWaitEvent(t *testing.T) {
 				t.Errorf("WaitEvent(%q): %s %s, %v; want %s", names, ev.Name, ev.Data, err, want)
 			}
 		}
-		wait(`{"n": 2}`, "B", "C") // came before the call; throws away the first A
+		wait(`{"n": 2}`, "B", "C") // it came before the call; the first A is discarded
 		wait(`{"n": 3}`)
 		ev, err := c.WaitEventFunc(0, func(ev async.Event) bool { return ev.Name > "C" })
 		if ev.Name != "D" || err != nil {
@@ -47,8 +47,8 @@ func TestWaitEvent(t *testing.T) {
 	})
 }
 
-// The limit holds while events that nobody wants come faster than they are looked
-// at.
+// WaitEventFunc ends at its limit even if unwanted events come faster than match
+// returns.
 func TestWaitEventLimitAmongEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var noise []qmptest.Step
@@ -58,14 +58,14 @@ func TestWaitEventLimitAmongEvents(t *testing.T) {
 		c := connected(t, nil, noise...)
 		start := time.Now()
 		_, err := c.WaitEventFunc(time.Second, func(async.Event) bool {
-			time.Sleep(20 * time.Millisecond) // to ask the machine something, say
+			time.Sleep(20 * time.Millisecond) // as a match would that asks the machine something
 			return false
 		})
 		wantTimeout(t, err, time.Second)
 		if took := time.Since(start); took > time.Second+20*time.Millisecond {
-			t.Errorf("it took %v, want a second, and the look at one event at most", took)
+			t.Errorf("it took %v, want at most a second and one call of match", took)
 		}
-		time.Sleep(time.Minute) // the script's is over then
+		time.Sleep(time.Minute) // by then the script has ended
 	})
 }
 
@@ -84,7 +84,7 @@ func TestWaitEventAcrossConnections(t *testing.T) {
 	if ev, err := c.WaitEvent(0); ev.Name != "A" || err != nil {
 		t.Errorf("event %q, %v", ev.Name, err)
 	}
-	// The end is met once, in its place.
+	// The notice of the end is returned once, in its place.
 	var ended *async.ExecInterruptedError
 	if _, err = c.WaitEvent(0, "B"); !errors.As(err, &ended) || !errors.Is(err, io.EOF) {
 		t.Errorf("error %v, want an async.ExecInterruptedError around io.EOF", err)
@@ -105,7 +105,7 @@ func TestWaitEventAcrossConnections(t *testing.T) {
 	}
 }
 
-// An orderly end wakes those who wait.
+// Disconnect ends a call that waits for an event.
 func TestDisconnectEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connected(t, nil)
@@ -151,7 +151,7 @@ func TestEventLimit(t *testing.T) {
 			if got := c.Events().Len(); got != want {
 				t.Errorf("%d events kept, want %d", got, want)
 			}
-			// What was dropped does not disturb a wait.
+			// Dropped events do not make WaitEvent fail.
 			if ev, err := c.WaitEvent(0, "B"); ev.Name != "B" || err != nil {
 				t.Errorf("event %q, %v", ev.Name, err)
 			}
@@ -195,7 +195,7 @@ func TestListener(t *testing.T) {
 	}
 	wantState(t, errs[1], async.Disconnecting, async.Running)
 	if l.Async() == nil || l.Async().Len() != 0 {
-		t.Error("Async gives another queue")
+		t.Error("Async returns another queue")
 	}
 	l.Close()
 	if _, err := l.Next(0); !errors.As(err, &ended) {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// handshake begins a script with greeting and negotiation.
+// handshake returns a script that begins with greeting and negotiation.
 func handshake(steps ...qmptest.Step) []qmptest.Step {
 	return append([]qmptest.Step{
 		qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
@@ -29,6 +29,7 @@ func scripted(t *testing.T, opts *qmpsync.Options, steps ...qmptest.Step) *qmpsy
 	return dialing(t, opts, qmptest.ScriptMemory(t, steps...))
 }
 
+// dialing returns a client whose Connect calls dial.
 func dialing(t *testing.T, opts *qmpsync.Options, dial func(context.Context) (net.Conn, error)) *qmpsync.Client {
 	t.Helper()
 	if opts == nil {
@@ -41,7 +42,8 @@ func dialing(t *testing.T, opts *qmpsync.Options, dial func(context.Context) (ne
 	return c
 }
 
-// connected is scripted behind the handshake.
+// connected returns a client that has connected to a server which negotiates and
+// then follows the script, in memory.
 func connected(t *testing.T, opts *qmpsync.Options, steps ...qmptest.Step) *qmpsync.Client {
 	t.Helper()
 	c := scripted(t, opts, handshake(steps...)...)
@@ -51,7 +53,8 @@ func connected(t *testing.T, opts *qmpsync.Options, steps ...qmptest.Step) *qmps
 	return c
 }
 
-// wantTimeout requires err to be about a time limit of d, by every name.
+// wantTimeout requires err to be a TimeoutError with the limit d, which also matches
+// the two errors of the standard library.
 func wantTimeout(t *testing.T, err error, d time.Duration) {
 	t.Helper()
 	var limit *async.TimeoutError

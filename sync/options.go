@@ -18,8 +18,9 @@ const (
 // Options configures a [Client]. A nil *Options, like the zero value, suits a
 // QEMU monitor.
 type Options struct {
-	// Async configures the client of the floor below. [Wrap], which is given
-	// one, does not look at it.
+	// Async configures the client of package async that [New] and [Dial] make.
+	// [Wrap] uses only its Nickname, to name the client in the errors of
+	// WaitEvent.
 	Async async.Options
 
 	// ConnectLimit is how long Dial, Connect, Attach and Listen may take,
@@ -27,28 +28,29 @@ type Options struct {
 	// number means no limit.
 	ConnectLimit time.Duration
 
-	// CloseLimit is how long Disconnect waits for the peer to take what is
-	// being written. Zero means 5 seconds; a negative number means no limit.
+	// CloseLimit is how long Disconnect waits for the peer to take the message
+	// that is being written. Zero means 5 seconds; a negative number means no
+	// limit.
 	CloseLimit time.Duration
 
-	// CommandLimit is how long each command, and SendFiles, may take until
-	// [Client.SetTimeout] says otherwise. Zero means 6 hours; a negative number
-	// means no limit.
+	// CommandLimit is how long each command, Quit and SendFiles may take, unless
+	// [Client.SetTimeout] sets another limit. Zero means 6 hours; a negative
+	// number means no limit.
 	//
-	// It is there so that a QEMU which is stopped or stuck does not hold its
-	// caller up for ever, and is longer than any command of a healthy one. What
-	// takes longest is what copies a guest's memory or a disk within one command:
-	// dump-guest-memory without detach, or savevm and commit of the human monitor.
-	// In 6 hours a slow disk, of 100 MB a second, takes 2 TB.
+	// Without a limit, a QEMU that is stopped or stuck would block its caller for
+	// ever. The default is longer than any command of a healthy QEMU takes. The
+	// longest commands copy the guest's memory or a disk: dump-guest-memory without
+	// detach, or savevm and commit of the human monitor. In 6 hours a slow disk,
+	// which writes 100 MB a second, takes 2 TB.
 	CommandLimit time.Duration
 
-	// EventLimit is how many unread events are kept in Client.Events. Beyond
-	// it the oldest are dropped. Zero means 1000; a negative number means no
-	// limit.
+	// EventLimit is how many unread events [Client.Events] keeps. When there are
+	// more, it drops the oldest. Zero means 1000; a negative number means no limit.
 	EventLimit int
 }
 
-// limit turns a setting into the limit of a call: 0 is none.
+// limit returns the limit of a call for a setting of Options: the result 0 means no
+// limit.
 func limit(setting, usual time.Duration) time.Duration {
 	switch {
 	case setting < 0:
@@ -70,11 +72,10 @@ func (o *Options) listener() *async.ListenerOptions {
 	return &async.ListenerOptions{Limit: o.EventLimit}
 }
 
-// A timeLimit is how long a call may take: d as SetTimeout has it, and what set
-// it, for the error.
+// A timeLimit is how long a call may take.
 type timeLimit struct {
-	d      time.Duration
-	option string
+	d      time.Duration // 0 means no limit; a negative one has expired
+	option string        // the option or call that set d, for the error; "" if it is the call's argument
 }
 
 func (o *Options) connectLimit() timeLimit {
@@ -89,8 +90,8 @@ func (o *Options) commandLimit() timeLimit {
 	return timeLimit{limit(o.CommandLimit, DefaultCommandLimit), "qmpsync.Options.CommandLimit"}
 }
 
-// within returns a context for a call whose time limit is l: a d of 0 is none, and
-// a negative one has expired. The timer of such a context is no goroutine.
+// within returns a context for a call whose time limit is l. The context's timer
+// needs no goroutine.
 func within(op string, l timeLimit) (context.Context, context.CancelFunc) {
 	if l.d == 0 {
 		return context.Background(), func() {}

@@ -18,8 +18,8 @@ import (
 
 type arguments = map[string]any
 
-// wantQuit tells QEMU to quit, and checks that the event, the end of the
-// connection and the end of the process follow.
+// wantQuit executes quit, and requires the event SHUTDOWN, the end of the connection
+// and the end of the process after it.
 func wantQuit(t *testing.T, c *qmpsync.Client, vm *qemutest.Process) {
 	t.Helper()
 	if value, err := c.Execute("quit", nil); string(value) != "{}" || err != nil {
@@ -60,7 +60,7 @@ func TestConnect_QEMU(t *testing.T) {
 	if refused, ok := errors.AsType[*async.ExecuteError](err); !ok || refused.Class != "DeviceNotFound" {
 		t.Errorf("device_del: %v", err)
 	}
-	// Every version allows migrate-pause out of band, and refuses it here.
+	// Every version allows migrate-pause out of band. Without a migration it refuses it.
 	_, err = c.ExecuteOOB("migrate-pause", nil)
 	if refused, ok := errors.AsType[*async.ExecuteError](err); !ok || refused.Class != "GenericError" {
 		t.Errorf("migrate-pause out of band: %v", err)
@@ -101,7 +101,8 @@ func TestAccept_QEMU(t *testing.T) {
 	wantQuit(t, c, vm)
 }
 
-// A QEMU that answers nothing is noticed, and can be killed.
+// A command to a QEMU that has been stopped ends at its limit, and the client notices
+// when QEMU is killed after that.
 func TestStopped_QEMU(t *testing.T) {
 	t.Parallel()
 	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on")
@@ -123,6 +124,6 @@ func TestStopped_QEMU(t *testing.T) {
 		t.Errorf("the end of a killed QEMU: %v", err)
 	}
 	if err := c.Disconnect(); err == nil {
-		t.Error("Disconnect does not tell how the connection ended")
+		t.Error("Disconnect does not say how the connection ended")
 	}
 }

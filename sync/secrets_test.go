@@ -12,8 +12,8 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// By whatever call a command goes, the log masks its secrets, and no error tells
-// them.
+// The log masks the secrets in a command, and no error contains them, whichever call
+// sends the command.
 func TestSecretsAreMasked(t *testing.T) {
 	secret := json.RawMessage(`{"qom-type":"secret","id":"shown","d\u0061ta":"hunter2"}`)
 	members := async.Members{{Name: "protocol", Value: "shown"}, {Name: "password", Value: "hunter2"}}
@@ -56,23 +56,23 @@ func TestSecretsAreMasked(t *testing.T) {
 			if tt.sent {
 				steps = append(steps, qmptest.ExpectFunc("the command", func(m qmptest.Message) error { return nil }), qmptest.ReturnError("GenericError", "no"))
 			}
-			var book bytes.Buffer
+			var logged bytes.Buffer
 			opts := &qmpsync.Options{}
-			opts.Async.Logger = slog.New(slog.NewJSONHandler(&book, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			opts.Async.Logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			c := scripted(t, opts, steps...)
 			if err := c.Connect("script"); err != nil {
 				t.Fatal(err)
 			}
 			err := tt.call(c)
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("got error %v, want one that does not tell the secret", err)
+				t.Errorf("got error %v, want one without the secret", err)
 			}
 			if err := c.Disconnect(); err != nil {
 				t.Error(err)
 			}
-			log := book.String()
+			log := logged.String()
 			if strings.Contains(log, "hunter2") || strings.Contains(log, "shown") != tt.sent || strings.Contains(log, "***") != tt.sent {
-				t.Errorf("got the log\n%s\nwant the command if it was sent (%v), without its secret", log, tt.sent)
+				t.Errorf("got the log\n%s\nwant the command only if it was sent (sent: %v), and without its secret", log, tt.sent)
 			}
 		})
 	}
