@@ -66,8 +66,9 @@
 // # Traps
 //
 //   - A connection that ended by itself leaves the client in [Disconnecting]
-//     until [Client.Disconnect] has collected the cause. Behind a quit that was
-//     answered, that is io.EOF.
+//     until [Client.Disconnect] has collected the cause. After a quit that was
+//     answered, that is io.EOF. [Client.Quit] tells a server to quit, waits for
+//     that end and collects it; [HungUp] knows it in any error.
 //   - A QEMU that dies is an io.EOF, or a reset (syscall.ECONNRESET) where it had
 //     not read all that was sent: one cannot tell deaths apart by that. A call
 //     that is pending then ends with an [ExecInterruptedError], and one that

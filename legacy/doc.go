@@ -82,8 +82,8 @@
 //   - Cmd returns an error reply as data, with a nil error. Command makes an
 //     [*async.ExecuteError] of it.
 //   - A connection that ended by itself refuses everything but events, Connect
-//     too, until Close, which returns the reason if a call has met it: after a quit that was
-//     that was answered, that is io.EOF.
+//     too, until Close, which returns the reason if a call has met it: after a
+//     quit that was answered, that is io.EOF. Sync().Quit waits for it.
 //   - With NoWait a dead connection looks like an empty queue. Any other wait, a
 //     command, and then Close give the reason.
 //   - A nil event with a nil error is what PullEvent(NoWait) returns where there
