@@ -34,7 +34,7 @@ func (e *AdoptError) Unwrap() error { return e.Err }
 //
 //   - Events that came while nobody was connected are lost.
 //   - The exit status is [ExitStatus].Unknown, unless the system tells it (Linux
-//     since 6.15).
+//     since 6.15, if the process that has become its parent collects it).
 //   - Log reads the file that the process writes to.
 //
 // Options.Detached has to be set, and what Options says about the command line is
