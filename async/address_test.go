@@ -50,7 +50,7 @@ func TestParseAddressRefuses(t *testing.T) {
 	t.Parallel()
 	for text, problem := range map[string]string{
 		"":                       "empty",
-		"unix:":                  "no path after unix:",
+		"unix:":                  "unix: without a path",
 		"@":                      "no name after @",
 		"unix:@":                 "no name after @",
 		"a\x00b":                 "zero byte",

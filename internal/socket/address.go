@@ -53,7 +53,7 @@ func parseNamed(network, rest string) (name string, err error) {
 	if network == "unix" {
 		switch {
 		case rest == "":
-			return "", errors.New("no path after unix:")
+			return "", errors.New("unix: without a path")
 		case strings.HasPrefix(rest, "//") && !strings.HasPrefix(rest, "///"):
 			path := strings.TrimPrefix(rest, "//")
 			return "", fmt.Errorf("unix: takes a path as it is; write unix:/%s, or unix:%s for one that begins in the working folder", path, path)

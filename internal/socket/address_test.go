@@ -73,7 +73,7 @@ func TestParseSaysWhatWasMeant(t *testing.T) {
 		"vsock://3:4":                      "write vsock:3:4",
 		"fd://3":                           "write fd:3",
 		"unix://vm.qmp":                    "write unix:/vm.qmp, or unix:vm.qmp",
-		"unix:":                            "no path after unix:",
+		"unix:":                            "unix: without a path",
 		"unix:@":                           "no name after @",
 		"@":                                "no name after @",
 		"UNIX:/run/vm.qmp":                 "unix: in lower case",
