@@ -163,7 +163,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 		},
 		"file name that is no JSON": {
 			func(it *iotests.Test) { it.AssertJSONFilename("json:{", dict{"driver": "raw"}) },
-			[]string{"no JSON in the file name", "got: json:{"},
+			[]string{"in the file name: jsontext", "got: json:{"},
 		},
 		"other file name": {
 			func(it *iotests.Test) {
