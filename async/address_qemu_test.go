@@ -41,7 +41,7 @@ func TestE1ConnectInheritedDescriptor_QEMU(t *testing.T) {
 	}
 	theirs := os.NewFile(uintptr(fds[1]), "QEMU's end")
 	vm := qemutest.Start(t, qemutest.Command{
-		Program: qemutest.QEMU, Args: emptyMachine(socketChardev("fd=3")...), Files: []*os.File{theirs},
+		Program: qemutest.QEMU, Args: emptyMachine(socketChardev(t, "fd=3")...), Files: []*os.File{theirs},
 	})
 	theirs.Close()
 	c := dialReal(t, "fd:"+strconv.Itoa(fds[0]), nil)

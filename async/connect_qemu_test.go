@@ -22,8 +22,9 @@ import (
 
 // socketChardev is a monitor at a chardev, as TCP over IPv6 needs it: QEMU 7.2
 // refuses the short form, -qmp tcp:[::1]:PORT.
-func socketChardev(options string) []string {
-	return []string{"-chardev", "socket,id=m," + options, "-mon", "chardev=m,mode=control"}
+func socketChardev(t *testing.T, options string) []string {
+	t.Helper()
+	return append([]string{"-chardev", "socket,id=m," + options}, qemutest.OnChardev(t, "m")...)
 }
 
 // boundPort returns the port that the system chose for chardev id, which was
@@ -51,12 +52,12 @@ func TestE1Connect_QEMU(t *testing.T) {
 	name := filepath.Base(qemutest.Dir(t)) // that no other run has
 	// A unix monitor tells which ports the system chose for the others: none of
 	// them can be taken in between.
-	vm := qemutest.Machine(t,
-		"-qmp", onUnix,
-		"-chardev", "socket,id=v4,host=127.0.0.1,port=0,server=on,wait=off", "-mon", "chardev=v4,mode=control",
-		"-chardev", "socket,id=v6,host=::1,port=0,server=on,wait=off", "-mon", "chardev=v6,mode=control",
-		"-chardev", "socket,id=abstract,path="+name+",abstract=on,tight=on,server=on,wait=off", "-mon", "chardev=abstract,mode=control",
-	)
+	vm := qemutest.Machine(t, slices.Concat(
+		[]string{"-qmp", onUnix},
+		[]string{"-chardev", "socket,id=v4,host=127.0.0.1,port=0,server=on,wait=off"}, qemutest.OnChardev(t, "v4"),
+		[]string{"-chardev", "socket,id=v6,host=::1,port=0,server=on,wait=off"}, qemutest.OnChardev(t, "v6"),
+		[]string{"-chardev", "socket,id=abstract,path=" + name + ",abstract=on,tight=on,server=on,wait=off"}, qemutest.OnChardev(t, "abstract"),
+	)...)
 	first := dialReal(t, vm.Path("qmp"), nil)
 	v4, v6 := boundPort(t, first, "v4"), boundPort(t, first, "v6")
 
@@ -103,20 +104,20 @@ func hasIPv6(t *testing.T) {
 func TestE1Accept_QEMU(t *testing.T) {
 	t.Parallel()
 	name := filepath.Base(qemutest.Dir(t)) // that no other run has
-	short := func(addr net.Addr) []string {
+	short := func(_ *testing.T, addr net.Addr) []string {
 		return []string{"-qmp", addr.Network() + ":" + addr.String()}
 	}
 	for name, tt := range map[string]struct {
 		addr string
-		args func(net.Addr) []string
+		args func(*testing.T, net.Addr) []string
 	}{
 		"unix": {"qmp", short},
 		"tcp":  {"127.0.0.1:0", short},
-		"tcp over IPv6": {"[::1]:0", func(addr net.Addr) []string {
-			return socketChardev(fmt.Sprintf("host=::1,port=%d", addr.(*net.TCPAddr).Port))
+		"tcp over IPv6": {"[::1]:0", func(t *testing.T, addr net.Addr) []string {
+			return socketChardev(t, fmt.Sprintf("host=::1,port=%d", addr.(*net.TCPAddr).Port))
 		}},
-		"abstract": {"@" + name, func(net.Addr) []string {
-			return socketChardev("path=" + name + ",abstract=on,tight=on")
+		"abstract": {"@" + name, func(t *testing.T, _ net.Addr) []string {
+			return socketChardev(t, "path="+name+",abstract=on,tight=on")
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +138,7 @@ func TestE1Accept_QEMU(t *testing.T) {
 			wantState(t, c, async.Connecting)
 			vm := qemutest.Start(t, qemutest.Command{
 				Program: qemutest.QEMU, Dir: dir,
-				Args: emptyMachine(tt.args(c.ListenAddr())...),
+				Args: emptyMachine(tt.args(t, c.ListenAddr())...),
 			})
 			if err := c.Accept(ctx); err != nil {
 				t.Fatal(err)
@@ -335,7 +336,7 @@ func TestE10PrettyMonitor_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
 	w := watchWire(opts)
-	vm := qemutest.Machine(t, "-chardev", "socket,id=m,path=qmp,server=on", "-mon", "chardev=m,mode=control,pretty=on")
+	vm := qemutest.Machine(t, append([]string{"-chardev", "socket,id=m,path=qmp,server=on"}, qemutest.OnChardev(t, "m", "pretty=on")...)...)
 	c := dialReal(t, vm.Path("qmp"), opts)
 	events := c.NewListener(nil)
 	defer events.Close()

@@ -93,7 +93,9 @@ func TestE11QuitIsOver_QEMU(t *testing.T) {
 						}
 					}
 					wantNil(t, "Close", c.Close())
-					if err := vm.Wait(t); err != nil {
+					// With commands that it has not executed QEMU 5.2 and 10.0 may crash
+					// while they exit.
+					if err := vm.Wait(t); err != nil && len(others) == 0 {
 						t.Errorf("QEMU ended with %v", err)
 					}
 				})
@@ -107,7 +109,7 @@ func TestE11QuitIsOver_QEMU(t *testing.T) {
 // second monitor tells which one.
 func tcpMonitor(t *testing.T) (*qemutest.Process, string) {
 	t.Helper()
-	vm, teller := startReal(t, nil, socketChardev("host=127.0.0.1,port=0,server=on,wait=off")...)
+	vm, teller := startReal(t, nil, socketChardev(t, "host=127.0.0.1,port=0,server=on,wait=off")...)
 	defer teller.Close()
 	return vm, "127.0.0.1:" + boundPort(t, teller, "m")
 }

@@ -32,6 +32,7 @@ func NeedsCommands(t testing.TB, names ...string) {
 type offer struct {
 	version  string
 	commands []string
+	objects  []string // what -object makes
 }
 
 var (
@@ -53,12 +54,13 @@ func offeredBy(path string) (*offer, error) {
 	return asked, err
 }
 
-// ask starts the program for three questions, which it answers in order.
+// ask starts the program for a few questions, which it answers in order.
 func ask(path string) (*offer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "-nodefaults", "-machine", "none", "-display", "none", "-qmp", "stdio")
-	cmd.Stdin = strings.NewReader(`{"execute":"qmp_capabilities"}{"execute":"query-version"}{"execute":"query-commands"}{"execute":"quit"}`)
+	cmd.Stdin = strings.NewReader(`{"execute":"qmp_capabilities"}{"execute":"query-version"}{"execute":"query-commands"}` +
+		`{"execute":"qom-list-types","arguments":{"implements":"user-creatable"}}{"execute":"quit"}`)
 	out, err := cmd.Output()
 	var status *exec.ExitError
 	switch {
@@ -70,8 +72,8 @@ func ask(path string) (*offer, error) {
 	var version struct {
 		QEMU struct{ Major, Minor, Micro int }
 	}
-	var commands []struct{ Name string }
-	answers := []any{new(json.RawMessage), &version, &commands}
+	var commands, objects []struct{ Name string }
+	answers := []any{new(json.RawMessage), &version, &commands, &objects}
 	for d := json.NewDecoder(strings.NewReader(string(out))); len(answers) > 0; {
 		var message struct{ Return json.RawMessage }
 		if err := d.Decode(&message); err != nil {
@@ -88,6 +90,9 @@ func ask(path string) (*offer, error) {
 	asked := &offer{version: fmt.Sprintf("%d.%d.%d", version.QEMU.Major, version.QEMU.Minor, version.QEMU.Micro)}
 	for _, c := range commands {
 		asked.commands = append(asked.commands, c.Name)
+	}
+	for _, o := range objects {
+		asked.objects = append(asked.objects, o.Name)
 	}
 	return asked, nil
 }

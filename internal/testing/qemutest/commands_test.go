@@ -2,6 +2,7 @@ package qemutest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,5 +46,21 @@ func TestNeedsCommandsOfAnother(t *testing.T) {
 		if !strings.HasPrefix(s.ended, "fatal: ") || !strings.Contains(s.ended, want) {
 			t.Errorf("%s: ended with %q, want %q", text, s.ended, want)
 		}
+	}
+}
+
+// A monitor on a chardev works, and this QEMU does not warn of how it was made.
+func TestOnChardev(t *testing.T) {
+	args := append([]string{"-nodefaults", "-machine", "none", "-display", "none", "-chardev", "stdio,id=c"}, OnChardev(t, "c", "pretty=on")...)
+	cmd := exec.CommandContext(Context(t), Find(t, QEMU), args...)
+	cmd.Stdin = strings.NewReader(`{"execute":"qmp_capabilities"}{"execute":"quit","id":"mine"}`)
+	var warnings strings.Builder
+	cmd.Stderr = &warnings
+	out, err := cmd.Output()
+	if err != nil || !strings.Contains(string(out), "\n    \"id\": \"mine\"") && !strings.Contains(string(out), "\"id\": \"mine\"\r\n}") {
+		t.Errorf("%v, %q; want the reply to quit, on many lines", err, out)
+	}
+	if warnings.Len() > 0 {
+		t.Errorf("%q: %s", args, &warnings)
 	}
 }

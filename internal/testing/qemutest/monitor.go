@@ -4,6 +4,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -28,12 +30,29 @@ func Monitor(t testing.TB, args ...string) (addr string) {
 	defer f.Close()
 	Start(t, Command{
 		Program: QEMU,
-		Args: append([]string{
+		Args: slices.Concat([]string{
 			"-nodefaults", "-machine", "none", "-display", "none",
-			"-chardev", "socket,id=qmp,fd=3,server=on,wait=on", "-mon", "chardev=qmp,mode=control",
-		}, args...),
+			"-chardev", "socket,id=qmp,fd=3,server=on,wait=on",
+		}, OnChardev(t, "qmp"), args),
 		Dir:   dir,
 		Files: []*os.File{f},
 	})
 	return addr
+}
+
+// OnChardev returns the arguments of [QEMU] that put a QMP monitor on the chardev id:
+// -object monitor-qmp where QEMU has it, and else -mon, which 11.1 calls deprecated.
+// options are those that both take, such as "pretty=on".
+func OnChardev(t testing.TB, id string, options ...string) []string {
+	t.Helper()
+	has, err := offeredBy(Find(t, QEMU))
+	if err != nil {
+		t.Fatalf("ask %s for its objects: %v", QEMU, err)
+	}
+	monitor := []string{"-mon", "mode=control,chardev=" + id}
+	if slices.Contains(has.objects, "monitor-qmp") {
+		monitor = []string{"-object", "monitor-qmp,id=monitor-" + id + ",chardev=" + id}
+	}
+	monitor[1] = strings.Join(append(monitor[1:], options...), ",")
+	return monitor
 }
