@@ -179,7 +179,7 @@ func (s *session) encode(c *call) error {
 		if other := hook(s.wbuf); other != nil {
 			buf, err := proto.AppendObject(s.wbuf[:0], other)
 			if err != nil {
-				return refused(c.cmd.label(), fmt.Errorf("replaced by Options.OnSend: %w", err))
+				return refused(c.cmd.label(), fmt.Errorf("replaced by async.Options.OnSend: %w", err))
 			}
 			s.wbuf = buf
 			if err := s.check(c); err != nil {

@@ -135,7 +135,7 @@ func (out *outgoing) checkSize(n, maxSend int) error {
 	if n > maxSend {
 		return &MessageError{
 			Reason: TooLarge, Command: out.label(), Limit: maxSend,
-			Err: fmt.Errorf("%d bytes, larger than the limit of %d bytes (Options.MaxMessage)", n, maxSend),
+			Err: fmt.Errorf("%d bytes, larger than the limit of %d bytes (async.Options.MaxMessage)", n, maxSend),
 		}
 	}
 	return nil

@@ -105,7 +105,7 @@ func (a *attempt) dial(dial func(context.Context) (net.Conn, error)) (net.Conn, 
 		var err error
 		conn, err = dial(ctx)
 		if conn == nil && err == nil {
-			err = errors.New("Options.Dialer returned no connection")
+			err = errors.New("async.Options.Dialer returned no connection")
 		}
 		if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
 			<-ctx.Done() // package net looks at the clock itself, and may be ahead of ctx's timer

@@ -429,18 +429,18 @@ func TestE1StateErrorsAdvise(t *testing.T) {
 		advice          string
 	}{
 		{async.Idle, async.Running, "connect first"},
-		{async.Idle, async.Connecting, "call Listen first"},
-		{async.Connecting, async.Connecting, "call Listen first"},
+		{async.Idle, async.Connecting, "make it listen first (async.Client.Listen, qmpsync.Client.Listen)"},
+		{async.Connecting, async.Connecting, "make it listen first (async.Client.Listen, qmpsync.Client.Listen)"},
 		{async.Connecting, async.Running, "wait for the connection"},
-		{async.Connecting, async.Idle, "call Disconnect to abandon it"},
-		{async.Running, async.Idle, "call Disconnect first"},
-		{async.Disconnecting, async.Running, "call Disconnect or Close to collect the cause"},
-		{async.Disconnecting, async.Idle, "call Disconnect or Close to collect the cause"},
+		{async.Connecting, async.Idle, "call Close to abandon it"},
+		{async.Running, async.Idle, "call Close first"},
+		{async.Disconnecting, async.Running, "call Close to collect the cause"},
+		{async.Disconnecting, async.Idle, "call Close to collect the cause"},
 	} {
 		err := &async.StateError{Op: "do", State: tt.state, Required: tt.required}
 		wantText(t, "advice", err, "qmp: do: client is "+tt.state.String()+", needs to be "+tt.required.String(), tt.advice)
 	}
-	wantText(t, "advice", &async.StateError{State: async.Disconnecting, Required: async.Running, Cause: io.EOF}, "the connection has ended (EOF), call Disconnect or Close")
+	wantText(t, "advice", &async.StateError{State: async.Disconnecting, Required: async.Running, Cause: io.EOF}, "the connection has ended (EOF), call Close")
 	if got := async.Runstate(9).String(); got != "Runstate(9)" {
 		t.Errorf("String of no state: got %q", got)
 	}

@@ -20,7 +20,7 @@ var ErrClosed = errors.New("closed by this side")
 // ErrNoOOB says that a command was to be executed out of band on a connection
 // that does not have the capability: the server does not offer it, or
 // [Options].NoOOB declined it. Nothing was sent.
-var ErrNoOOB = errors.New("out-of-band execution is not enabled on this connection (the server does not offer it, or Options.NoOOB is set)")
+var ErrNoOOB = errors.New("out-of-band execution is not enabled on this connection (the server does not offer it, or async.Options.NoOOB is set)")
 
 // A StateError says that a call came while the client was in a state that
 // does not allow it. Nothing was sent, and the state has not changed.
@@ -41,21 +41,21 @@ func (e *StateError) Error() string {
 	switch {
 	case e.State == e.Required:
 		// Accept needs more than CONNECTING: a listening socket, nobody else waiting at it.
-		advice = " but not listening, or already accepting; call Listen first"
+		advice = " but not listening, or already accepting; make it listen first (async.Client.Listen, qmpsync.Client.Listen)"
 	case e.Required == Connecting:
-		advice = "; call Listen first"
+		advice = "; make it listen first (async.Client.Listen, qmpsync.Client.Listen)"
 	case e.State == Idle:
 		advice = "; connect first"
 	case e.State == Connecting && e.Required == Idle:
-		advice = "; wait for the connection, or call Disconnect to abandon it"
+		advice = "; wait for the connection, or call Close to abandon it"
 	case e.State == Connecting:
 		advice = "; wait for the connection"
 	case e.State == Running:
-		advice = "; call Disconnect first"
+		advice = "; call Close first"
 	case e.State == Disconnecting && e.Cause != nil:
-		advice = fmt.Sprintf("; the connection has ended (%v), call Disconnect or Close to collect the cause", e.Cause)
+		advice = fmt.Sprintf("; the connection has ended (%v), call Close to collect the cause", e.Cause)
 	case e.State == Disconnecting:
-		advice = "; the connection has ended, call Disconnect or Close to collect the cause"
+		advice = "; the connection has ended, call Close to collect the cause"
 	}
 	return fmt.Sprintf("%s%s: client is %s, needs to be %s%s", prefix(e.Client), e.Op, e.State, e.Required, advice)
 }
@@ -283,7 +283,7 @@ func messageError(err error) error {
 		e.Reason = NotObject
 	case proto.TooLarge:
 		e.Reason = TooLarge
-		e.Err = fmt.Errorf("%w (Options.MaxMessage)", frame)
+		e.Err = fmt.Errorf("%w (async.Options.MaxMessage)", frame)
 	case proto.TooDeep:
 		e.Reason = TooDeep
 	case proto.Truncated:

@@ -20,7 +20,7 @@ func (s *session) receive(raw []byte) error {
 		if other := hook(raw); other != nil {
 			valid := jsontext.Value(other).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 			if !valid || jsontext.Value(other).Kind() != '{' {
-				return &MessageError{Reason: NotObject, Err: fmt.Errorf("replaced by Options.OnReceive with what is no JSON object: %q", shorten(other))}
+				return &MessageError{Reason: NotObject, Err: fmt.Errorf("replaced by async.Options.OnReceive with what is no JSON object: %q", shorten(other))}
 			}
 			raw = bytes.TrimSpace(other) // as the framer gives it
 		}

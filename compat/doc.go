@@ -22,7 +22,7 @@
 //
 //	command(name, **args)    cmd(name, **args)    legacy: Command        compat: Cmd
 //	cmd(name, args, id)      cmd_raw(name, args)  legacy: Cmd            compat: CmdRaw
-//	-                        address: a socket    legacy: Options.Conn   compat: NewConn
+//	-                        address: a socket    legacy.Options.Conn    compat.NewConn
 //
 // All else, what calls return and what goes wrong, is as package legacy says, and
 // so is who may call what at once.

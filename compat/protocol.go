@@ -68,8 +68,9 @@ func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
 	return q.legacy.Connect(negotiate)
 }
 
-// Accept takes the peer that connects to an object made with Options.Server, stops
-// listening, and removes the file of a unix socket: see
+// Accept takes the peer that connects to an object made with
+// legacy.Options.Server, stops listening, and removes the file of a unix socket:
+// see
 // [legacy.QEMUMonitorProtocol.Accept].
 func (q *QEMUMonitorProtocol) Accept(wait legacy.Wait) (map[string]any, error) {
 	return q.legacy.Accept(wait)

@@ -70,7 +70,7 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 		if opts.Server {
 			return nil, &async.ConnectError{
 				Op: "listen", Stage: async.StageConnection, Client: opts.Nickname,
-				Err: errors.New("an open connection cannot be listened on: Options has both Conn and Server"),
+				Err: errors.New("an open connection cannot be listened on: legacy.Options has both Conn and Server"),
 			}
 		}
 		conn = &openConn{conn: opts.Conn}
@@ -107,7 +107,7 @@ func (o *openConn) dial(context.Context) (net.Conn, error) {
 	if conn := o.take(); conn != nil {
 		return conn, nil
 	}
-	return nil, errors.New("Options.Conn has been used already, or closed")
+	return nil, errors.New("legacy.Options.Conn has been used already, or closed")
 }
 
 // close closes it unless it has been taken.

@@ -14,8 +14,8 @@
 //	)
 //
 //	func TestStop(t *testing.T) {
-//		machine := qmptest.Start(t, nil)
-//		c, err := async.Dial(t.Context(), machine.Addr(), nil)
+//		vm := qmptest.Start(t, nil)
+//		c, err := async.Dial(t.Context(), vm.Addr(), nil)
 //		if err != nil {
 //			t.Fatal(err)
 //		}
@@ -24,7 +24,7 @@
 //		if _, err := c.Execute(t.Context(), "stop", nil); err != nil {
 //			t.Fatal(err)
 //		}
-//		for _, m := range machine.Received() {
+//		for _, m := range vm.Received() {
 //			t.Logf("the machine was sent %s", m)
 //		}
 //	}

@@ -83,7 +83,7 @@ func (d *privateDir) isAt(path string) bool {
 }
 
 func (d *privateDir) replaced() error {
-	return fmt.Errorf("%s: somebody has put something else in the place of this program's directory: choose a parent directory that is this user's, or one like /tmp (Options.TempDir)", d.path)
+	return fmt.Errorf("%s: somebody has put something else in the place of this program's directory: choose a parent directory that is this user's, or one like /tmp (machine.Options.TempDir)", d.path)
 }
 
 func (d *privateDir) names() ([]string, error) {

@@ -22,7 +22,7 @@ var (
 )
 
 // errNoMonitor says that a call needs a monitor.
-var errNoMonitor = errors.New("the machine has no monitor (Options.Monitor)")
+var errNoMonitor = errors.New("the machine has no monitor (machine.Options.Monitor)")
 
 // errNoGuest says that a call needs a guest.
 var errNoGuest = errors.New("a storage daemon has no guest")

@@ -108,7 +108,7 @@ func TestLogFileOfTwo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.HasPrefix(got, []byte("before\nanother's\nxx")) || !bytes.HasSuffix(got, []byte("(Options.LogFile)]\n")) || len(got) > 2*minLogLimit {
+	if !bytes.HasPrefix(got, []byte("before\nanother's\nxx")) || !bytes.HasSuffix(got, []byte("(machine.Options.LogFile)]\n")) || len(got) > 2*minLogLimit {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 	if !errors.Is(why(), errSharedLog) {

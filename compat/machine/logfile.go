@@ -59,7 +59,7 @@ func (l *logFile) write(b []byte, render func(dst []byte, most int) []byte) {
 }
 
 // errSharedLog is why a log's file was given up.
-var errSharedLog = errors.New("another writer uses the file of the log, so that its size cannot be limited: nothing more is written to it (Options.LogFile)")
+var errSharedLog = errors.New("another writer uses the file of the log, so that its size cannot be limited: nothing more is written to it (machine.Options.LogFile)")
 
 // restart removes the log from the file, to be written anew.
 func (l *logFile) restart() error {

@@ -9,5 +9,5 @@ import (
 )
 
 func dialVsock(context.Context, uint32, uint32) (net.Conn, error) {
-	return nil, errors.New("vsock addresses need Linux; elsewhere, connect in Options.Dialer")
+	return nil, errors.New("vsock addresses need Linux; elsewhere, connect in async.Options.Dialer")
 }

@@ -308,7 +308,7 @@ var Exceptions = []Exception{
 	{
 		// With the limit of 0.0.6 the outcome is as recorded, and says more.
 		Scenario: "data-command-line-too-long", Rule: ruleLimit,
-		Client:  map[int]string{3: `{"raises": {"class": "MessageError", "reason": "too large", "message": "limit of 10485760 bytes (Options.MaxMessage)"}}`},
+		Client:  map[int]string{3: `{"raises": {"class": "MessageError", "reason": "too large", "message": "limit of 10485760 bytes (async.Options.MaxMessage)"}}`},
 		Options: func(o *qmpsync.Options) { o.Async.MaxMessage = 10 << 20 },
 	},
 
