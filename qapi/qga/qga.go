@@ -4,7 +4,7 @@
 //	info, err := qga.GuestInfo(ctx, c)
 //
 // The agent does not greet and does not negotiate: connect with
-// Options.SkipGreeting and Options.SkipNegotiation. All else is as in package
+// async.Options.SkipGreeting and async.Options.SkipNegotiation. All else is as in package
 // [github.com/goqmp/qmp/qapi].
 package qga
 
