@@ -61,6 +61,7 @@ func TestCallOverACaller(t *testing.T) {
 
 // The same struct is filled the same by whatever decodes, and an integer in an
 // any is exact there.
+// Holds E10.
 func TestOneRuleForDecoding(t *testing.T) {
 	t.Parallel()
 	type node struct {

@@ -19,6 +19,7 @@ import (
 // The whole engine, fed any bytes in any pieces, with calls, a wait for events
 // and a state watch pending: it does not panic, every call ends when the stream
 // does, and nothing is left.
+// Holds E10.
 func FuzzEngine(f *testing.F) {
 	whole := strings.Join(recorded, "")
 	f.Add([]byte(whole), []byte(nil), byte(0))

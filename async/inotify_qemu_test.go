@@ -16,6 +16,7 @@ import (
 // There is no moment in which others could connect: the socket comes to its
 // place as it is to be, and is not changed there. The kernel tells everything
 // that happens in the directory (inotify(7)).
+// Holds secure.
 func TestE1ListeningSocketIsNeverTheOthers(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)

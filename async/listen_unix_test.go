@@ -46,6 +46,7 @@ func accepts(t *testing.T, c *async.Client, network, addr string) {
 
 // A listening unix socket is made so that only its owner can connect, whatever
 // the umask. (Not parallel: the umask is the whole process's.)
+// Holds secure.
 func TestListenIsForTheOwnerOnly(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	path := socketPath(t)
@@ -100,6 +101,7 @@ func TestListenInTheAbstractNamespace(t *testing.T) {
 
 // A stale socket is replaced; any other file, and a socket at which somebody
 // listens, is left alone.
+// Holds secure.
 func TestListenWhereSomethingStands(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -176,6 +178,7 @@ func TestListenWhereSomethingStands(t *testing.T) {
 }
 
 // The file goes with the socket, unless another has taken its place.
+// Holds secure.
 func TestListenRemovesOnlyItsOwnFile(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
@@ -194,6 +197,7 @@ func TestListenRemovesOnlyItsOwnFile(t *testing.T) {
 }
 
 // A path that the system does not take is said to be too long, by how much.
+// Holds secure.
 func TestPathTooLong(t *testing.T) {
 	t.Parallel()
 	path := "/" + strings.Repeat("x", 200)

@@ -82,6 +82,7 @@ func escapedNames(t testing.TB, raw string, command string) json.RawMessage {
 
 // A secret is masked in the log whatever its command is made of, and goes onto
 // the wire as it is.
+// Holds secure.
 func TestE16SecretsAreMaskedHoweverTheyAreGiven(t *testing.T) {
 	t.Parallel()
 	forms := map[string]func(t *testing.T, name, args string) async.Command{

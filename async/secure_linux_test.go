@@ -41,6 +41,7 @@ func holding(t testing.TB, path string) (n int) {
 // A server can send descriptors that nobody asked for, with a greeting, a reply,
 // an event, or in the middle of a message. None of them stays open here. (Not
 // parallel: it counts what the whole process has open.)
+// Holds secure.
 func TestDescriptorsNobodyAskedForAreNotKept(t *testing.T) {
 	const messages, each = 200, 3
 	client, server := socketPair(t)
@@ -124,6 +125,7 @@ func waitReadable(t testing.TB, conn net.Conn, end string) {
 
 // Another user cannot connect to where the client listens, even where that user
 // may enter the directory. (Not parallel: the umask is the whole process's.)
+// Holds secure.
 func TestListenRefusesOtherUsers(t *testing.T) {
 	if os.Getuid() != 0 {
 		qemutest.Lacks(t, "only root can be another user for a while")
@@ -189,6 +191,7 @@ func connectOnce(path string) error {
 // A file that comes to the socket's place while the socket is being made is not
 // replaced: either that file is there, and listening has failed, or the socket.
 // (The kernel tells when it is being made: inotify(7).)
+// Holds secure.
 func TestListenDoesNotReplaceWhatComesMeanwhile(t *testing.T) {
 	t.Parallel()
 	const rounds, enough = 100, 10000
@@ -267,6 +270,7 @@ func staleSocket(t *testing.T) string {
 
 // Of several that find the same stale socket one listens there, and is not thrown
 // out by the others, nor by one that has just closed.
+// Holds secure.
 func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
 	t.Parallel()
 	const rounds, rivals = 100, 3
@@ -314,6 +318,7 @@ func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
 
 // A file that is moved into a stale socket's place is not removed in its stead,
 // whenever it comes: before the socket is looked at, or behind that.
+// Holds secure.
 func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
 	t.Parallel()
 	const rounds, enough, meanwhile = 300, 10000, "in place of the stale one"

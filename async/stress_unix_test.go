@@ -25,6 +25,7 @@ import (
 // as many without oob: each reply carries its caller's token, nothing arrives
 // twice, nothing arrives of what was said not to be sent, and when the server has
 // answered, nothing is left.
+// Holds E4.
 func TestStressRandomCancellations(t *testing.T) {
 	total := 100_000
 	if testing.Short() {

@@ -1,47 +1,128 @@
 package docs_test
 
 import (
+	"cmp"
+	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// TestGuarantees requires every test that guarantees.md names to be there.
+const (
+	beginTests = "<!-- The tests: written by TestGuarantees of docs, with -update. -->\n"
+	endTests   = "<!-- The end of the tests. -->\n"
+)
+
+// TestGuarantees compares the page's table of tests with the tests of the tree. A
+// test holds a rule by its name, TestE4LateReplyIsDropped say, or by the words
+// "Holds E4." at the end of its comment; "Holds secure." is for the section
+// Secure by default.
 func TestGuarantees(t *testing.T) {
-	page, err := os.ReadFile("guarantees.md")
+	b, err := os.ReadFile("guarantees.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := make(map[string]bool)
-	err = filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(name, "_test.go") {
+	page := string(b)
+	before, rest, ok := strings.Cut(page, beginTests)
+	_, after, ok2 := strings.Cut(rest, endTests)
+	if !ok || !ok2 {
+		t.Fatalf("the page has no place for the table, which is between these lines:\n%s%s", beginTests, endTests)
+	}
+	held := holders(t)
+	want := before + beginTests + "\n" + testTable(held) + "\n" + endTests + after
+	switch {
+	case page == want:
+	case flag.Lookup("update").Value.String() == "true": // the flag of iotests
+		if err := os.WriteFile("guarantees.md", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Error("the table of tests in guarantees.md is not that of the tree: go test ./docs -run TestGuarantees -update")
+	}
+	for rule := 1; rule <= 16; rule++ {
+		if !strings.Contains(page, fmt.Sprintf("**E%d. ", rule)) {
+			t.Errorf("rule E%d is not on the page", rule)
+		}
+		if len(held["E"+strconv.Itoa(rule)]) < 3 {
+			t.Errorf("rule E%d is held by %v", rule, held["E"+strconv.Itoa(rule)])
+		}
+	}
+	// A test that is named in the text exists.
+	all := make(map[string]bool)
+	for _, names := range held {
+		for _, name := range names {
+			all[name] = true
+		}
+	}
+	for _, named := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(before, -1) {
+		if !all[named[1]] {
+			t.Errorf("no test that holds a rule is called %s", named[1])
+		}
+	}
+}
+
+var (
+	ruleName = regexp.MustCompile(`^(?:Test|Fuzz)(E\d+)[A-Z]`)
+	holds    = regexp.MustCompile(`Holds ((?:E\d+|secure)(?:, (?:E\d+|secure))*)\.`)
+)
+
+// holders returns the tests of the tree that hold a rule, by the rule.
+func holders(t *testing.T) map[string][]string {
+	t.Helper()
+	held := make(map[string][]string)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
-		source, err := os.ReadFile(name)
-		for _, f := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(source), -1) {
-			there[f[1]] = true
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
 		}
-		return err
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") && !strings.HasPrefix(f.Name.Name, "Fuzz") {
+				continue
+			}
+			if m := ruleName.FindStringSubmatch(f.Name.Name); m != nil {
+				held[m[1]] = append(held[m[1]], f.Name.Name)
+			}
+			if m := holds.FindStringSubmatch(strings.Join(strings.Fields(f.Doc.Text()), " ")); m != nil {
+				for rule := range strings.SplitSeq(m[1], ", ") {
+					held[rule] = append(held[rule], f.Name.Name)
+				}
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(page), -1)
-	if len(named) < 50 {
-		t.Errorf("%d tests on the page; this one does not see them any more", len(named))
-	}
-	for _, n := range named {
-		if !there[n[1]] {
-			t.Errorf("no test is called %s", n[1])
+	return held
+}
+
+func testTable(held map[string][]string) string {
+	var b strings.Builder
+	b.WriteString("| rule | tests |\n| --- | --- |\n")
+	number := func(rule string) int {
+		n, err := strconv.Atoi(strings.TrimPrefix(rule, "E"))
+		if err != nil {
+			return 100 // secure, the last
 		}
+		return n
 	}
-	for rule := 1; rule <= 16; rule++ {
-		if !strings.Contains(string(page), fmt.Sprintf("**E%d. ", rule)) {
-			t.Errorf("rule E%d is not on the page", rule)
-		}
+	for _, rule := range slices.SortedFunc(maps.Keys(held), func(a, b string) int { return cmp.Compare(number(a), number(b)) }) {
+		names := slices.Compact(slices.Sorted(slices.Values(held[rule])))
+		fmt.Fprintf(&b, "| %s | `%s` |\n", rule, strings.Join(names, "`, `"))
 	}
+	return b.String()
 }

@@ -398,7 +398,7 @@ func Example_harnessCalls() {
 		use(iotests.CmdInto[[]iotests.Job](vm, "query-jobs", nil))
 		use(vm.CmdError("blockdev-del", dict{"node-name": "disk"}))
 		use(vm.QMPLog("query-block", nil), vm.QMPLogIndent("query-block", nil))
-		use(vm.HMP("info block"), vm.HMPQemuIO("drive0", "write 0 64k"), vm.HMPQemuIODevice("disk0", "write 0 64k"))
+		use(vm.HMP("info block"), vm.HMPCmd("commit all"), vm.HMPQemuIO("drive0", "write 0 64k"), vm.HMPQemuIODevice("disk0", "write 0 64k"))
 		use(vm.IO("drive0", "write 0 64k"))
 		vm.PauseDrive("drive0")
 		vm.ResumeDrive("drive0")

@@ -30,9 +30,9 @@ func (r *run) commandLine(args []string) ([]string, error) {
 	switch {
 	case !opts.Detached:
 	case opts.Monitor != MonitorDial && opts.Monitor != MonitorNone:
-		return nil, errors.New("a detached process can have no monitor but one that it listens at: Options.Monitor is to be MonitorDial, or MonitorNone")
+		return nil, errors.New("a detached process can have no monitor but one that it listens at: machine.Options.Monitor is to be MonitorDial, or MonitorNone")
 	case opts.Console:
-		return nil, errors.New("the console of a detached process would end with this program: use Options.ConsoleFile, or a -serial option")
+		return nil, errors.New("the console of a detached process would end with this program: use machine.Options.ConsoleFile, or a -serial option")
 	}
 	line := slices.Concat(opts.Wrapper, []string{r.machine.binary})
 	if !opts.StorageDaemon {

@@ -92,7 +92,7 @@ func (m *Machine) State() (State, error) {
 	return *r.state, nil
 }
 
-var errNotDetached = errors.New("the machine is not detached: Options.Detached has to be set before New")
+var errNotDetached = errors.New("the machine is not detached: machine.Options.Detached has to be set before New")
 
 // find returns a handle for the process, which it is certain to be. The error
 // matches ErrGone if the process has ended.

@@ -66,6 +66,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 
 // FuzzFramer holds that any bytes in any split give the same valid messages and
 // the same error.
+// Holds E10.
 func FuzzFramer(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s), uint64(1), 0)
@@ -372,6 +373,7 @@ func sameValues(a, b any) bool {
 // both take the last one, for invalid UTF-8 and lone surrogates both put U+FFFD,
 // and both keep upper and lower case apart, since encoding/json decodes into maps
 // here.
+// Holds E10.
 func FuzzDifferential(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s))
@@ -433,6 +435,7 @@ func FuzzDifferential(f *testing.F) {
 
 // FuzzMask holds that nothing is left of what has a secret's name, however that is
 // written, and nothing else is changed.
+// Holds E16.
 func FuzzMask(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s), "a", "b")

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Holds E14.
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	dial := func(err error) error {
@@ -50,6 +51,7 @@ func TestNotReady(t *testing.T) {
 }
 
 // What the system really says, case by case.
+// Holds E14.
 func TestNotReadyOfRealSockets(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir) // a short path

@@ -64,6 +64,7 @@ func keepListening(t testing.TB, path string, enough func(round int) bool) (fine
 
 // In a folder of another user, who puts traps in the place of the folder in which
 // the socket is made, no file elsewhere is touched.
+// Holds secure.
 func TestFolderOfAnotherIsATrap(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, nobody, 0o755)
@@ -88,6 +89,7 @@ func TestFolderOfAnotherIsATrap(t *testing.T) {
 
 // Nor does a folder lose what is in it that the other user has put in the place
 // of the one in which the socket was made.
+// Holds secure.
 func TestFolderOfAnotherEmptiesNothing(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, nobody, 0o755)
@@ -119,6 +121,7 @@ func TestFolderOfAnotherEmptiesNothing(t *testing.T) {
 
 // In a shared folder with the sticky bit other users can do nothing: not connect,
 // not enter, not remove, not replace.
+// Holds secure.
 func TestSharedFolder(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, os.Getuid(), 0o777|fs.ModeSticky)
@@ -140,6 +143,7 @@ func TestSharedFolder(t *testing.T) {
 
 // A stale socket of another user in such a folder cannot be replaced, and the
 // error says so.
+// Holds secure.
 func TestStaleSocketOfAnother(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, os.Getuid(), 0o777|fs.ModeSticky)
@@ -156,6 +160,7 @@ func TestStaleSocketOfAnother(t *testing.T) {
 }
 
 // A lock that any other user holds on the folder holds nobody up.
+// Holds secure.
 func TestFolderThatAnotherLocks(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, os.Getuid(), 0o755)
@@ -207,6 +212,7 @@ func listenAtOnce(t *testing.T, path string, rivals int) *Listener {
 
 // Of many that listen at one path at once one does, whether there was nothing or
 // a stale socket, and it is the one that can be connected to.
+// Holds secure.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, rivals := range []int{2, 3, 10} {
@@ -232,6 +238,7 @@ func TestManyAtOnce(t *testing.T) {
 }
 
 // So it is among several programs.
+// Holds secure.
 func TestManyProgramsAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, os.Getuid(), 0o700)
@@ -268,6 +275,7 @@ func TestManyProgramsAtOnce(t *testing.T) {
 
 // The socket's mode is right whatever the umask, and never wider. (Not parallel:
 // the umask is the whole process's.)
+// Holds secure.
 func TestModeFromTheStart(t *testing.T) {
 	for _, mask := range []int{0, 0o022, 0o077, 0o777} {
 		if mask == 0o777 && os.Getuid() != 0 {
@@ -290,6 +298,7 @@ func TestModeFromTheStart(t *testing.T) {
 
 // A listener works in the folder that it found, whatever takes that folder's
 // place; and it holds no descriptor after Close.
+// Holds secure.
 func TestFolderThatMoves(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, os.Getuid(), 0o700)
@@ -342,6 +351,7 @@ func TestTakeAway(t *testing.T) {
 }
 
 // The owner alone can connect from the first moment that there is anything.
+// Holds secure.
 func TestOthersCannotConnect(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, os.Getuid(), 0o755)
@@ -358,6 +368,7 @@ func TestOthersCannotConnect(t *testing.T) {
 
 // What was taken out by mistake goes back, in whatever order others act. What
 // cannot go back is kept, and the error says where.
+// Holds secure.
 func TestGiveBack(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

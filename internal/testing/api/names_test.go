@@ -161,7 +161,7 @@ func TestDocComments(t *testing.T) {
 					if other, rest, ok := strings.Cut(name, "."); ok && strings.ToLower(other[:1]) == other[:1] {
 						in, name = other, rest
 					}
-					if imports[in] || len(name) == 1 {
+					if all[in] == nil || imports[in] || len(name) == 1 {
 						continue // of elsewhere, or a type parameter
 					}
 					if !has(all, in, name) {
@@ -233,8 +233,8 @@ func TestErrorTexts(t *testing.T) {
 func TestPagesNames(t *testing.T) {
 	all := index(t)
 	err := fs.WalkDir(os.DirFS(root), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".md") {
-			return err
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".md") || path == "CHANGELOG.md" {
+			return err // the changelog names what is gone, too
 		}
 		page, err := os.ReadFile(filepath.Join(root, path))
 		if err != nil {

@@ -34,6 +34,7 @@ var scenarios = []scenario{
 	{name: "QEMU dials", monitors: 1, dials: true},
 }
 
+// Holds E2.
 func TestChaos(t *testing.T) {
 	qemutest.Find(t, qemutest.QEMU) // one word of a missing program is enough
 	seed := *seedFlag

@@ -71,6 +71,7 @@ func (r *row) note(layer, call, outcome string) {
 // in the middle for a pointer, and in the frame of another attempt's decoder stood,
 // once in some thousand attempts, an old one to this session: its stack had been
 // the reader's before. Goroutines that wait are scanned precisely.
+// Holds E2.
 func TestMatrix(t *testing.T) {
 	rows := make([]*row, 0, len(known)+len(rules))
 	for _, f := range slices.Concat(known, rules, everyByte()) {

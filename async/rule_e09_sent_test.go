@@ -1,5 +1,6 @@
 // Tests of rule E9 (bounds) for what is sent; see e09_bounds_test.go for what
 // is received.
+// The code that they hold: options.go, command.go and session.go.
 package async_test
 
 import (

@@ -1,4 +1,5 @@
 // Tests of rule E14, first half (waiting for a socket that does not exist yet).
+// The code that they hold: connect.go and backoff.go.
 package async_test
 
 import (

@@ -1,4 +1,5 @@
 // Tests of rule E11 (Disconnect always completes).
+// The code that they hold: disconnect.go and session.go.
 package async_test
 
 import (

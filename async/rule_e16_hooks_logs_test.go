@@ -1,4 +1,5 @@
 // Tests of rule E16 (hooks and logs).
+// The code that they hold: log.go, receive.go and call.go.
 package async_test
 
 import (
@@ -558,6 +559,7 @@ func TestE16SecretsAreMaskedInTheLog(t *testing.T) {
 
 // So are those in replies, also in the late reply of a command that was given
 // up, which is dropped.
+// Holds secure.
 func TestE16SecretsInRepliesAreMasked(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ command, reply, shown string }{
@@ -711,6 +713,7 @@ func TestE16NothingIsLoggedByDefault(t *testing.T) {
 // What a reply returns is not shown where its command is not known: neither when
 // it comes to the next client, in place of a greeting or of the reply to
 // qmp_capabilities, nor when it breaks off.
+// Holds secure.
 func TestE16SecretsInBrokenReplies(t *testing.T) {
 	t.Parallel()
 	const secret = "aHVzaA=="

@@ -1,3 +1,5 @@
+// Tests of rule E10 (any bytes are safe).
+// The code that they hold: receive.go and session.go.
 package async_test
 
 import (

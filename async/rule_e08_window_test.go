@@ -1,3 +1,5 @@
+// Tests of rule E8 (out-of-band commands are not held up by commands).
+// The code that they hold: call.go and calls.go.
 package async_test
 
 import (

@@ -1,3 +1,5 @@
+// Tests of rule E1 (run states).
+// The code that they hold: stage.go, runstate.go, connect.go and listen.go.
 package async_test
 
 import (

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests of rule E9 (bounds).
+// The code that they hold: options.go, command.go and session.go.
 package async_test
 
 import (

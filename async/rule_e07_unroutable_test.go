@@ -1,3 +1,5 @@
+// Tests of rule E7 (a message that belongs to nobody disturbs nobody).
+// The code that they hold: receive.go and calls.go.
 package async_test
 
 import (

@@ -1,3 +1,5 @@
+// Tests of rule E6 (every pending call ends with its connection).
+// The code that they hold: session.go and calls.go.
 package async_test
 
 import (

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests of rule E4 (a call that gives up touches only itself).
+// The code that they hold: call.go, calls.go and write.go.
 package async_test
 
 import (

@@ -1,5 +1,6 @@
 // Tests of rule E10 (any byte sequence is safe) over a whole recorded session,
 // handshake included.
+// The code that they hold: receive.go and session.go.
 package async_test
 
 import (

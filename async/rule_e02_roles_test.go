@@ -1,3 +1,5 @@
+// Tests of rule E2 (nothing is left).
+// The code that they hold: session.go and write.go.
 package async_test
 
 import (

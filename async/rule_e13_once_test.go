@@ -1,4 +1,5 @@
 // Tests of rule E13 (nothing is executed twice).
+// The code that they hold: call.go and session.go.
 package async_test
 
 import (

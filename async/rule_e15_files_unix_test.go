@@ -1,6 +1,7 @@
 //go:build unix
 
 // Tests of rule E15 (descriptors travel with the command that needs them).
+// The code that they hold: files.go, call.go and write.go.
 package async_test
 
 import (

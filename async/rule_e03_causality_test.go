@@ -1,3 +1,5 @@
+// Tests of rule E3 (events come before what they caused).
+// The code that they hold: receive.go and listener.go.
 package async_test
 
 import (

@@ -1,3 +1,5 @@
+// Tests of rule E5 (nobody waits for a listener that is not read).
+// The code that they hold: listener.go.
 package async_test
 
 import (
