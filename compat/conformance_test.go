@@ -13,15 +13,15 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// TestConformance holds the package to what release 0.0.6 of Python's qemu.qmp
-// did. The scenarios are those of package legacy, with the outcomes observed
-// there; see package transcripts.
+// TestConformance requires the package to behave as release 0.0.6 of Python's
+// qemu.qmp did. The scenarios are those of package legacy, with the outcomes that
+// release 0.0.6 had; see package transcripts.
 func TestConformance(t *testing.T) {
 	conformance.Run(t, os.DirFS("../legacy/testdata"), "scenarios")
 }
 
-// TestConformanceMore replays package legacy's own scenarios by the names of this
-// one.
+// TestConformanceMore replays the scenarios that were written for package legacy,
+// with the names of this package.
 func TestConformanceMore(t *testing.T) {
 	conformance.Run(t, os.DirFS("../legacy/testdata"), "scenarios-more")
 }
@@ -69,14 +69,14 @@ var conformance = &transcripts.Suite{
 		},
 		"AttributeError": func(_ *transcripts.Raises, err error) error {
 			if !errors.Is(err, transcripts.ErrNoSuchCall) {
-				return errors.New("there is such a call")
+				return errors.New("this package has the call, and Python does not")
 			}
 			return nil
 		},
 	},
 }
 
-// conformanceCall makes the calls that have their names in this generation only.
+// conformanceCall makes the calls whose names differ between the two generations.
 func conformanceCall(q *compat.QEMUMonitorProtocol, call transcripts.Call) (any, error) {
 	if !call.Native { // the transcript has the names of the older generation
 		switch call.Name {
@@ -92,10 +92,10 @@ func conformanceCall(q *compat.QEMUMonitorProtocol, call transcripts.Call) (any,
 	case "cmd":
 		return q.Cmd(call.Text("name"), call.Object("kwds"))
 	}
-	// What Python does not have, Go must not have either.
+	// A call that Python does not have must not exist in this package either.
 	method := strings.ToUpper(call.Name[:1]) + call.Name[1:]
 	if _, has := reflect.TypeOf(q).MethodByName(method); has {
-		return nil, fmt.Errorf("there is a method %s, which the test does not know", method)
+		return nil, fmt.Errorf("this package has a method %s that the test does not call", method)
 	}
 	return nil, transcripts.NoSuchCall(call)
 }

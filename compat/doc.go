@@ -1,6 +1,6 @@
-// Package compat has the calls of QEMU's Python qmp module by the names of its
-// newer generation (QEMU 8.2 and later, and release 0.0.6 of the qemu.qmp
-// package), where package legacy has those of the older one.
+// Package compat has the calls of QEMU's Python qmp module under the names of its
+// newer generation: QEMU 8.2 and later, and release 0.0.6 of the qemu.qmp package.
+// Package legacy has the same calls under the names of the older generation.
 //
 //	vm, err := compat.New("/run/vm1.qmp", nil)
 //	if err != nil {
@@ -24,22 +24,25 @@
 //	cmd(name, args, id)      cmd_raw(name, args)  legacy: Cmd            compat: CmdRaw
 //	-                        address: a socket    legacy.Options.Conn    compat.NewConn
 //
-// All else, what calls return and what goes wrong, is as package legacy says, and
-// so is who may call what at once.
+// Package legacy documents everything else: what the calls return, their errors, and
+// which of them may be called concurrently (all).
 //
 // # Migration
 //
-// One connection serves all floors, and each is one call away from the next, down
-// by a method and up by a function:
+// A program can use the packages compat, legacy, qmpsync and async over one
+// connection. A method of each returns the object of the next one, and a function
+// does the reverse:
 //
-//	down:  compat's Legacy()   legacy's Sync()   qmpsync's Async()
-//	up:    compat.Wrap         legacy.Wrap       qmpsync.Wrap
+//	from compat to legacy    Legacy()    back: compat.Wrap
+//	from legacy to qmpsync   Sync()      back: legacy.Wrap
+//	from qmpsync to async    Async()     back: qmpsync.Wrap
 //
-// So a program moves from Python's names to contexts call by call, and each step
-// runs: see the example.
+// So a program can move from Python's names to contexts call by call, and works
+// after every step: see the example.
 //
 // # Traps
 //
-//   - Cmd means one thing here and another in package legacy, as in Python. The
-//     compiler tells them apart: one returns any, the other a map.
+//   - Cmd is not the same call here as in package legacy, as in Python's two
+//     generations. The compiler tells them apart: Cmd returns an any here, and a map
+//     there.
 package compat

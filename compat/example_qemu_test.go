@@ -6,7 +6,7 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The examples print with a real QEMU what they say.
+// With a real QEMU the examples print what their Output comments say.
 func TestExamples_QEMU(t *testing.T) {
 	defer func(usual func() (string, func())) { machine = usual }(machine)
 	machine = func() (string, func()) { return qemutest.Monitor(t), func() {} }

@@ -13,8 +13,9 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// machine starts the machine that an example talks to: a simulated one, or QEMU
-// where a test says so. Its address is what stands in QEMU's -qmp option.
+// machine starts the machine that an example talks to and returns its address: a
+// simulated machine, unless TestExamples_QEMU has set another function. For a QEMU,
+// the address is what its -qmp option says.
 var machine = simulated
 
 func simulated() (addr string, stop func()) {
@@ -45,8 +46,8 @@ func Example() {
 	// Output: running
 }
 
-// A script moves from the old module's names to contexts in four steps. All four
-// stand on one connection, so that each may be taken call by call.
+// A script moves from the old module's names to contexts in four steps. All four use
+// one connection, so that a program can move call by call.
 func Example_migration() {
 	addr, stop := machine()
 	defer stop()
@@ -78,8 +79,8 @@ func Example_migration() {
 	}
 	fmt.Println("compat: ", status.(map[string]any)["status"])
 
-	// Step 3: still without contexts, but with types in place of maps, and events
-	// that are waited for by name.
+	// Step 3: still without contexts, but with types instead of maps, and waiting
+	// for events by name.
 	type state struct {
 		Status string `json:"status"`
 	}
@@ -96,7 +97,7 @@ func Example_migration() {
 		log.Fatal(err)
 	}
 
-	// Step 4: contexts, and as many calls side by side as one likes.
+	// Step 4: contexts, and any number of calls at the same time.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	s, err = async.Call[state](ctx, client.Async(), "query-status", nil)

@@ -18,13 +18,15 @@ import (
 
 type object = map[string]any
 
+// handshake returns a script that begins with greeting and negotiation.
 func handshake(steps ...qmptest.Step) []qmptest.Step {
 	return append([]qmptest.Step{
 		qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
 	}, steps...)
 }
 
-// open returns an object that is connected to a script, over an open socket.
+// open returns an object that has connected to a server which negotiates and then
+// follows the script, over an open socket.
 func open(t *testing.T, steps ...qmptest.Step) *compat.QEMUMonitorProtocol {
 	t.Helper()
 	vm, err := compat.NewConn(qmptest.ScriptConn(t, handshake(steps...)...), nil)
@@ -136,24 +138,24 @@ func TestNewFails(t *testing.T) {
 	defer conn.Close()
 	defer peer.Close()
 	if vm, err := compat.NewConn(conn, &legacy.Options{Server: true}); vm != nil || err == nil {
-		t.Errorf("listens on an open connection: %v, %v", vm, err)
+		t.Errorf("NewConn with Server: %v, %v; want an error", vm, err)
 	}
 	if addr, err := compat.ParseAddress("localhost:4444"); addr.Port != 4444 || err != nil {
 		t.Errorf("ParseAddress: %v, %v", addr, err)
 	}
 }
 
-// Every floor is one call from the next, both ways.
+// The methods Legacy, Sync and Async and the three Wraps are inverses of each other.
 func TestUpAndDown(t *testing.T) {
 	vm := open(t)
 	old := vm.Legacy()
 	client := old.Sync()
 	engine := client.Async()
 	if vm.Sync() != client {
-		t.Error("Sync skips to another client")
+		t.Error("Sync returns another client")
 	}
 	if compat.Wrap(old).Legacy() != old || legacy.Wrap(client).Sync() != client {
-		t.Error("a Wrap is not the inverse of the way down")
+		t.Error("a Wrap is not the inverse of Legacy or Sync")
 	}
 	up := qmpsync.Wrap(engine, nil)
 	defer up.Events().Close()

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// An Address is what [ParseAddress] found: the path of a unix socket, or host
-// and port.
+// An Address is the result of [ParseAddress]: the path of a unix socket, or a host
+// and a port.
 type Address struct {
-	Path string // of a unix socket; "" if the address is host and port
+	Path string // the path of a unix socket; "" if the address is host and port
 	Host string // may be empty
 	Port int    // from 0 to 65535
-	TCP  bool   // the address is host and port
+	TCP  bool   // whether the address is host and port
 }
 
-// String returns the address as [New] takes it.
+// String returns the address in the form that [New] and [async.ParseAddress] take.
 func (a Address) String() string {
 	if a.TCP {
 		return "tcp:" + net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
@@ -24,10 +24,10 @@ func (a Address) String() string {
 	return "unix:" + a.Path
 }
 
-// A BadPortError says that what follows the one colon of an address is no port:
-// the old module's QMPBadPortError.
+// A BadPortError says that the text after the only colon of an address is not a
+// port number. In the old module it was QMPBadPortError.
 type BadPortError struct {
-	Port    string // what stands where the port should
+	Port    string // the text after the colon
 	Address string // the whole text
 }
 
@@ -35,12 +35,13 @@ func (e *BadPortError) Error() string {
 	return fmt.Sprintf("Bad port: '%s' in '%s'.", e.Port, e.Address) //nolint:staticcheck // the old module's words
 }
 
-// ParseAddress parses an address by the old module's rule: a text with exactly
-// one colon is host:port, and the error is a [*BadPortError] if the port is no
-// decimal number from 0 to 65535; any other text is the path of a unix socket,
-// IPv6 forms included. So is "/tmp/vm:1" host and port, and "[::1]:4444" a path.
-// [New] has a better rule (see [async.ParseAddress]) and takes the result's
-// String where the old one is wanted.
+// ParseAddress parses an address by the old module's rule. A text with exactly one
+// colon is host:port; if the port is not a decimal number from 0 to 65535, the error
+// is a [*BadPortError]. Any other text is the path of a unix socket. So "/tmp/vm:1"
+// is a host and a port, and "[::1]:4444" is a path.
+//
+// [New] uses a better rule, that of [async.ParseAddress]. To give New an address by
+// the old rule, pass the String of ParseAddress's result.
 func ParseAddress(text string) (Address, error) {
 	host, port, _ := strings.Cut(text, ":")
 	if strings.Count(text, ":") != 1 {

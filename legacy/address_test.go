@@ -70,7 +70,7 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
-// New takes what ParseAddress found, as text.
+// The String of ParseAddress's result means the same address to New.
 func TestAddressString(t *testing.T) {
 	for text, want := range map[string]async.Address{
 		"localhost:4444": {Network: "tcp", Name: "localhost:4444"},

@@ -9,18 +9,23 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// Cmd executes a command and returns the whole reply. An error reply is data
-// here, not an error: look for the member "error". args is what encodes to a
-// JSON object: a map, a struct, raw JSON, [async.Members]; nil or an object
-// without members is not sent. id is at most one id of the caller's own, which
-// the reply then holds; "" is none.
+// Cmd executes a command and returns the whole reply. An error reply is data, not an
+// error: it is a map with a member "error". args is anything that encodes to a JSON
+// object: a map, a struct, raw JSON, [async.Members]. If args is nil or has no
+// members, the message has no arguments. The caller may give one id of its own,
+// which the reply then holds; the id "" means none.
 //
-// The error is an [*async.InvalidIDError], an [*async.MessageError], an
-// [*async.StateError], or an [*async.ExecInterruptedError] around what ended the
-// call: an [*async.TimeoutError] of SetTimeout, or the end of the connection.
+// Its errors:
+//   - [*async.InvalidIDError]: the id cannot be used, or there are several. Nothing
+//     was sent.
+//   - [*async.MessageError]: the arguments cannot be encoded, or QEMU would not be
+//     able to parse them, and nothing was sent; or a number in the reply is too long.
+//   - [*async.StateError]: the object is not connected.
+//   - [*async.ExecInterruptedError]: the connection ended, or the limit of
+//     SetTimeout or Sync.CommandLimit was reached, an [*async.TimeoutError].
 func (q *QEMUMonitorProtocol) Cmd(name string, args any, id ...string) (map[string]any, error) {
 	if len(id) > 1 {
-		return nil, &async.InvalidIDError{ID: strings.Join(id, ", "), Reason: "there can be only one"}
+		return nil, &async.InvalidIDError{ID: strings.Join(id, ", "), Reason: "a command has at most one id"}
 	}
 	cmd := async.Command{Name: name, Args: orNone(args), TakesErrorWithoutID: true}
 	if len(id) == 1 {
@@ -35,8 +40,9 @@ func (q *QEMUMonitorProtocol) Cmd(name string, args any, id ...string) (map[stri
 	return q.reply(cmd)
 }
 
-// unnamed is the command whose name is empty. The engine refuses one, but the old
-// module sends it.
+// unnamed returns a command whose name is empty. The engine refuses such a
+// Command.Name, but the old module sends the command, so this one gives the engine
+// the whole message.
 func unnamed(args any, id string) async.Command {
 	obj := async.Members{{Name: "execute", Value: ""}}
 	if args != nil {
@@ -48,16 +54,16 @@ func unnamed(args any, id string) async.Command {
 	return async.Command{Object: obj, TakesErrorWithoutID: true}
 }
 
-// CmdObj sends obj as it is, and returns the whole reply like
-// [QEMUMonitorProtocol.Cmd]. obj is what encodes to a JSON object, such as
-// map[string]any{"execute": "stop"}. Its member id, if it has one, must be a
-// string.
+// CmdObj sends obj unchanged and returns the whole reply, like
+// [QEMUMonitorProtocol.Cmd]. obj is anything that encodes to a JSON object, such as
+// map[string]any{"execute": "stop"}. If it has a member id, that must be a string.
+// Errors are those of Cmd.
 func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 	if obj == nil {
-		obj = json.RawMessage("null") // which is refused, where no Object at all would be a command without a name
+		obj = json.RawMessage("null") // the engine refuses it; a nil Object would mean a command with an empty name
 	}
 	cmd := async.Command{Object: obj, TakesErrorWithoutID: true}
-	// What does not encode is left to the engine, which says why.
+	// If obj does not encode, the engine returns the error that says why.
 	if raw, err := proto.AppendObject(nil, obj); err == nil {
 		id := proto.ParseCommand(raw).ID
 		if err := checkID(id.Text); err != nil {
@@ -68,11 +74,12 @@ func (q *QEMUMonitorProtocol) CmdObj(obj any) (map[string]any, error) {
 	return q.reply(cmd)
 }
 
-// Command executes a command and returns the value of the reply's return member
-// (see the package comment for its type). args is as in Cmd, except that it is
-// always sent, nil as an object without members. An error reply is an
-// [*async.ExecuteError] here, a malformed reply an [*async.BadReplyError]; the
-// connection stays usable behind both. All other errors are those of Cmd.
+// Command executes a command and returns the value of the reply's return member.
+// The package comment says which Go types it has. args is as in
+// [QEMUMonitorProtocol.Cmd], except that arguments are always sent: nil as an object
+// without members. An error reply is an [*async.ExecuteError] and a malformed reply
+// is an [*async.BadReplyError]; the connection stays usable after both. All other
+// errors are those of Cmd.
 func (q *QEMUMonitorProtocol) Command(name string, args any) (any, error) {
 	if args == nil {
 		args = async.Members{}
@@ -90,8 +97,8 @@ func (q *QEMUMonitorProtocol) Command(name string, args any) (any, error) {
 	return value, q.meet(err)
 }
 
-// reply executes cmd and returns the whole reply, without the id that the engine
-// gave it.
+// reply executes cmd and returns the whole reply. If the engine chose the id, the
+// reply is returned without it.
 func (q *QEMUMonitorProtocol) reply(cmd async.Command) (map[string]any, error) {
 	reply, err := q.sync.Do(cmd)
 	if err != nil {
@@ -100,7 +107,7 @@ func (q *QEMUMonitorProtocol) reply(cmd async.Command) (map[string]any, error) {
 	return reply.Object()
 }
 
-// checkID refuses ids that the old module took for its own.
+// checkID refuses the ids that the old module reserved for itself.
 func checkID(id string) error {
 	const reserved = "__qmp#"
 	if strings.HasPrefix(id, reserved) {
@@ -123,7 +130,7 @@ func orNone(args any) any {
 	raw, err := proto.AppendObject(nil, args)
 	switch {
 	case err != nil:
-		return args // the engine says why
+		return args // the engine returns the error that says why
 	case string(raw) == "{}":
 		return nil
 	}

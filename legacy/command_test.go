@@ -16,9 +16,7 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-type object = map[string]any
-
-// What goes over the wire. The handshake's id was 1.
+// Each call sends exactly these bytes. The handshake has used the id 1.
 func TestSent(t *testing.T) {
 	type args struct {
 		B int    `json:"b"`
@@ -73,6 +71,24 @@ func TestSent(t *testing.T) {
 	}
 }
 
+// This package sends a command with an empty name, as the old module does.
+func TestCommandWithoutAName(t *testing.T) {
+	q := connected(t,
+		qmptest.ExpectRaw(`{"execute":"","id":2}`), qmptest.Return(`1`),
+		qmptest.ExpectRaw(`{"execute":"","arguments":{"a":1},"id":"mine"}`), qmptest.Return(`2`),
+		qmptest.ExpectRaw(`{"execute":"","arguments":{},"id":3}`), qmptest.Return(`3`))
+	if reply, err := q.Cmd("", nil); err != nil || reply["return"] != int64(1) {
+		t.Errorf("Cmd: got %v, %v", reply, err)
+	}
+	if reply, err := q.Cmd("", object{"a": 1}, "mine"); err != nil || reply["return"] != int64(2) || reply["id"] != "mine" {
+		t.Errorf("Cmd with an id: got %v, %v", reply, err)
+	}
+	if value, err := q.Command("", nil); err != nil || value != int64(3) {
+		t.Errorf("Command: got %v, %v", value, err)
+	}
+}
+
+// Commands that cannot be sent are refused, and the connection stays usable.
 func TestNotSent(t *testing.T) {
 	q := connected(t, qmptest.Expect("good"), qmptest.Return(`{}`))
 	for _, id := range []string{"__qmp#", "__qmp#00001"} {
@@ -103,7 +119,7 @@ func TestNotSent(t *testing.T) {
 	wantNoError(t, err)
 }
 
-// What replies become.
+// Replies become these Go values.
 func TestReceived(t *testing.T) {
 	two64 := new(big.Int).Lsh(big.NewInt(1), 64)
 	exact := cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })
@@ -120,7 +136,7 @@ func TestReceived(t *testing.T) {
 		{`{"error": {"class": "GenericError", "desc": "no"}, "id": $id}`, object{"error": object{"class": "GenericError", "desc": "no"}}},
 		{`{"error": 5, "id": $id}`, object{"error": int64(5)}},
 		{`{"strange": [], "id": $id}`, object{"strange": []any{}}},
-		// What QEMU's parser refuses comes back without an id.
+		// QEMU answers what its parser refuses without an id.
 		{`{"error": {"class": "GenericError", "desc": "no"}}`, object{"error": object{"class": "GenericError", "desc": "no"}}},
 		{`{"error": {"class": "GenericError", "desc": "no"}, "id": null}`, object{"error": object{"class": "GenericError", "desc": "no"}}},
 	}
@@ -141,7 +157,7 @@ func TestReceived(t *testing.T) {
 	}
 }
 
-// A caller sees the id that it gave.
+// A reply holds the id that its caller gave.
 func TestReplyHoldsTheCallersID(t *testing.T) {
 	q := connected(t, qmptest.Expect("x"), qmptest.Return(`1`), qmptest.Expect("x"), qmptest.Return(`2`))
 	got, err := q.Cmd("x", nil, "mine")
@@ -196,8 +212,8 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// To a Command, an error without an id is no answer: nobody knows what the server
-// could not read.
+// Command, and Cmd with an id, do not take an error without an id for their reply:
+// it does not say which command the server could not parse. The connection ends.
 func TestUnattributedErrorEndsTheSession(t *testing.T) {
 	for name, call := range map[string]func(*legacy.QEMUMonitorProtocol) error{
 		"Command":      func(q *legacy.QEMUMonitorProtocol) error { _, err := q.Command("x", nil); return err },
@@ -220,14 +236,14 @@ func TestSetTimeout(t *testing.T) {
 			qmptest.Pause(time.Minute), qmptest.Event("LATE", ""),
 			qmptest.Return(`1`, qmptest.Oldest()), qmptest.Return(`2`, qmptest.Oldest()), qmptest.Return(`3`, qmptest.Oldest()),
 			qmptest.Expect("four"), qmptest.Return(`4`))...)
-		q.SetTimeout(legacy.For(2 * time.Second)) // before Connect, which is not limited by it
+		q.SetTimeout(legacy.For(2 * time.Second)) // before Connect: it does not limit Connect
 		connect(t, q)
 
 		start := time.Now()
 		_, err := q.Cmd("one", nil)
 		wantTimeout(t, err)
 		if interrupted := wantError[*async.ExecInterruptedError](t, err); !interrupted.Sent {
-			t.Errorf("%v: was sent", err)
+			t.Errorf("%v: the command was sent, and the error denies it", err)
 		}
 		_, err = q.Command("two", nil)
 		wantTimeout(t, err)
@@ -242,11 +258,11 @@ func TestSetTimeout(t *testing.T) {
 			_, err = q.Cmd("never", nil)
 			wantTimeout(t, err)
 			if interrupted := wantError[*async.ExecInterruptedError](t, err); interrupted.Sent {
-				t.Errorf("%v: was not sent", err)
+				t.Errorf("%v: the command was not sent, and the error denies it", err)
 			}
 		}
 
-		// Late replies answer nothing else, and waiting for events has no limit.
+		// No other command gets a late reply, and SetTimeout does not limit PullEvent.
 		q.SetTimeout(legacy.Forever)
 		got, err := q.Command("four", nil)
 		if got != int64(4) || err != nil {

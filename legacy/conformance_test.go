@@ -10,15 +10,16 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// TestConformance holds the package to what QEMU 7.2's own Python module did. The
-// scenarios are recordings of it; see package transcripts for how they are read,
-// and its table of exceptions for what is better on purpose.
+// TestConformance requires the package to behave as QEMU 7.2's own Python module did
+// when the scenarios were recorded. Package transcripts says how they are read. Its
+// table of exceptions lists where this package is better on purpose.
 func TestConformance(t *testing.T) {
 	conformance.Run(t, os.DirFS("testdata"), "scenarios")
 }
 
-// TestConformanceMore replays scenarios of our own, in the same format. No Python
-// has played them: each says what it follows from.
+// TestConformanceMore replays scenarios in the same format that were written for this
+// project. They were not recorded from Python: each says what its outcome follows
+// from.
 func TestConformanceMore(t *testing.T) {
 	conformance.Run(t, os.DirFS("testdata"), "scenarios-more")
 }
@@ -60,7 +61,7 @@ var conformance = &transcripts.Suite{
 	},
 }
 
-// conformanceCall makes the calls that have their names in this generation only.
+// conformanceCall makes the calls whose names differ between the two generations.
 func conformanceCall(q *legacy.QEMUMonitorProtocol, call transcripts.Call) (any, error) {
 	switch call.Name {
 	case "cmd":
@@ -70,7 +71,7 @@ func conformanceCall(q *legacy.QEMUMonitorProtocol, call transcripts.Call) (any,
 			if !isText && call.IsTrue("cmd_id", false) {
 				return nil, fmt.Errorf("an id is a string: %w", transcripts.NoSuchCall(call))
 			}
-			id = append(id, text) // "" is none, as all that is false for Python
+			id = append(id, text) // "" means none; in Python every false value does
 		}
 		return transcripts.Dict(q.Cmd(call.Text("name"), call.Object("args"), id...))
 	case "command":

@@ -1,5 +1,5 @@
-// Package legacy has the calls of QEMU's old Python qmp module: scripts and test
-// harnesses in the style of QEMU's iotests move to Go call by call.
+// Package legacy has the calls of QEMU's old Python qmp module, so that scripts and
+// test harnesses in the style of QEMU's iotests can move to Go call by call.
 //
 //	vm, err := legacy.New("/run/vm1.qmp", nil)
 //	if err != nil {
@@ -53,40 +53,46 @@
 //
 // # Messages
 //
-// Arguments are what encodes to a JSON object: a map, whose members go out
-// sorted; a struct, raw JSON or [async.Members], which keep their order. Replies
-// and events are maps: a JSON integer is an int64, a uint64 above 2^63-1, a
-// *big.Int beyond 64 bits; any other number is a float64; the rest is
-// map[string]any, []any, string, bool and nil. A number over 4,300 digits is an
-// [*async.MessageError].
+// Arguments are anything that encodes to a JSON object. The members of a map are
+// sent in sorted order. A struct, raw JSON and [async.Members] keep their order.
 //
-// The wire carries an id with every command, so that the late reply of a command
-// that timed out answers no other. Replies hold the ids that callers gave, and no
-// others.
+// Replies and events are maps. In them a JSON integer is an int64, a uint64 above
+// 2^63-1, and a *big.Int beyond 64 bits. Any other number is a float64. All other
+// values are map[string]any, []any, string, bool and nil. A number with more than
+// 4,300 digits cannot be converted: the error is an [*async.MessageError].
+//
+// On the wire every command has an id, so that the late reply to a command that
+// timed out is never taken for the reply to another one. A reply holds an id only if
+// the caller gave one.
 //
 // # Events
 //
-// Events are one queue per object, without a limit, kept through Close, the end
-// of a connection, and the next Connect. The connection is read all the time, so
-// an event is in the queue as soon as it comes, and before the reply behind it is
-// returned.
+// Each object has one queue of events, without a limit. Close, the end of a
+// connection and the next Connect leave the events in it. The library reads the
+// connection all the time, so an event is in the queue as soon as it comes. If the
+// server sends an event before a reply, the event is in the queue when the call
+// returns.
 //
-// # Who may call what
+// # Concurrency
 //
-// Every method may be called by any goroutine at any time; several calls may wait
-// side by side, and Close ends them all. [QEMUMonitorProtocol.Sync] is the door
-// to the floor below, on the same connection, and [Wrap] the way back.
+// Any goroutine may call any method at any time. Several calls may wait at the same
+// time; Close ends them all.
+//
+// # Moving to newer calls
+//
+// [QEMUMonitorProtocol.Sync] returns the client of package qmpsync that has the same
+// connection. [Wrap] makes an object of this package from such a client.
 //
 // # Traps
 //
-//   - Cmd returns an error reply as data, with a nil error. Command makes an
-//     [*async.ExecuteError] of it.
-//   - A connection that ended by itself refuses everything but events, Connect
-//     too, until Close, which returns the reason if a call has met it: after a
-//     quit that was answered, that is io.EOF. Sync().Quit waits for it.
-//   - With NoWait a dead connection looks like an empty queue. Any other wait, a
-//     command, and then Close give the reason.
-//   - A nil event with a nil error is what PullEvent(NoWait) returns where there
-//     is none.
-//   - A command that timed out may still be executed.
+//   - Cmd returns an error reply as data, with a nil error. Command returns it as an
+//     [*async.ExecuteError].
+//   - When a connection has ended without a call of Close, commands, SendFDSCM and
+//     Connect fail until Close. Close then returns why the connection ended, if a
+//     call has seen that end. After a reply to quit, that is io.EOF. Sync().Quit
+//     executes quit and waits for that end.
+//   - With NoWait a connection that has ended looks like an empty queue. Calls with
+//     any other wait, commands, and Close after one of these return the reason.
+//   - If the queue is empty, PullEvent(NoWait) returns a nil event and a nil error.
+//   - The server may still execute a command that timed out.
 package legacy

@@ -7,16 +7,21 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// PullEvent takes the oldest event off the queue. If there is none, it is nil
-// with [NoWait]; other waits wait for one. The error is an [*async.TimeoutError]
-// when the wait has run out. Behind the last event of a connection that ended,
-// it is an [*async.ExecInterruptedError] around the cause, and without a
-// connection an [*async.StateError], both at once; [async.ErrClosed], when Close
-// ended the wait. An event with a number too long to convert is an
-// [*async.MessageError].
+// PullEvent removes the oldest event from the queue and returns it. If the queue is
+// empty, it waits for an event; with [NoWait] it returns a nil event and a nil error
+// instead. SetTimeout does not affect it.
 //
-// For(0) has expired before it looks: to take what is there, and no more, is
-// NoWait. SetTimeout has no say here.
+// With For(0) PullEvent fails at once, even if there is an event. To take an event
+// only if there is one, use NoWait.
+//
+// Its errors:
+//   - [*async.TimeoutError]: the time of the wait is over.
+//   - [*async.ExecInterruptedError], at once: the queue is empty, and the connection
+//     ended. The error has the cause.
+//   - [*async.StateError], at once: the queue is empty, and there is no connection.
+//   - [async.ErrClosed]: Close ended the wait.
+//   - [*async.MessageError]: the event has a number that is too long to convert. The
+//     event has been removed.
 func (q *QEMUMonitorProtocol) PullEvent(wait Wait) (map[string]any, error) {
 	ev, ok, err := q.next(wait)
 	if !ok {
@@ -25,10 +30,11 @@ func (q *QEMUMonitorProtocol) PullEvent(wait Wait) (map[string]any, error) {
 	return decodeEvent(ev)
 }
 
-// GetEvents takes all events off the queue. If there are none, the list is empty
-// with [NoWait]; other waits wait for one, and then return all that have come.
-// Errors are those of PullEvent. Events that cannot be converted are left out
-// and make an error, and the others are returned beside it.
+// GetEvents removes all events from the queue and returns them. If the queue is
+// empty, it waits for an event and then returns all that have come; with [NoWait] it
+// returns an empty list instead. Errors are those of [QEMUMonitorProtocol.PullEvent].
+// If some of the events cannot be converted, GetEvents returns the others together
+// with an error.
 func (q *QEMUMonitorProtocol) GetEvents(wait Wait) ([]map[string]any, error) {
 	ev, ok, err := q.next(wait)
 	if err != nil {
@@ -36,8 +42,8 @@ func (q *QEMUMonitorProtocol) GetEvents(wait Wait) ([]map[string]any, error) {
 	}
 	events := []map[string]any{}
 	var unread []error
-	// Those that come while these are converted are the next call's: there may be
-	// no end of them.
+	// Events that come from here on are left to the next call: a fast server could
+	// otherwise keep this one busy for ever.
 	for rest := q.sync.Events().Len(); ok; rest-- {
 		m, err := decodeEvent(ev)
 		if err != nil {
@@ -53,16 +59,16 @@ func (q *QEMUMonitorProtocol) GetEvents(wait Wait) ([]map[string]any, error) {
 	return events, errors.Join(unread...)
 }
 
-// ClearEvents throws the queue away.
+// ClearEvents discards all events in the queue.
 func (q *QEMUMonitorProtocol) ClearEvents() {
 	for range q.sync.Events().Len() {
 		q.poll()
 	}
 }
 
-// decodeEvent returns the whole event. QMP knows no id in one. Where a server
-// sends one all the same, in what is a reply as well, an integer is the engine's
-// and does not show.
+// decodeEvent returns the whole event. QMP's events have no id. If a server sends a
+// message that is an event and also a reply, its id may be the one that the engine
+// gave to a command. Such an id is an integer; decodeEvent removes it.
 func decodeEvent(ev async.Event) (map[string]any, error) {
 	m, err := ev.Object()
 	_, isSuccess := m["return"]
@@ -73,12 +79,12 @@ func decodeEvent(ev async.Event) (map[string]any, error) {
 	return m, err
 }
 
-// The queue is that of package qmpsync, which marks in it where a connection
-// ended, and where events were dropped. The old module's has events only, so
-// these marks are passed over.
+// The queue is that of package qmpsync. It has notices at the places where a
+// connection ended and where events were dropped. The old module's queue has only
+// events, so the functions below skip the notices.
 
-// next returns the oldest event. ok is false without an error if there is none
-// and wait is NoWait.
+// next returns the oldest event. If there is none and wait is NoWait, ok is false
+// and err is nil.
 func (q *QEMUMonitorProtocol) next(wait Wait) (ev async.Event, ok bool, err error) {
 	if wait == NoWait {
 		ev, ok = q.poll()
@@ -96,7 +102,7 @@ func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 	for {
 		ev, ok, err := q.sync.Events().TryNext()
 		if err != nil {
-			continue // a mark
+			continue // a notice
 		}
 		if ok && q.sync.Runstate() == async.Disconnecting {
 			q.met.Store(true) // it comes from a connection that has ended
@@ -105,7 +111,7 @@ func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 	}
 }
 
-// await returns the oldest event, and waits for one.
+// await returns the oldest event, and waits for one if there is none.
 func (q *QEMUMonitorProtocol) await(wait Wait) (async.Event, error) {
 	limit := wait.limit()
 	start := time.Now()
@@ -114,14 +120,14 @@ func (q *QEMUMonitorProtocol) await(wait Wait) (async.Event, error) {
 			rest = limit
 		}
 		ev, err := q.sync.Events().Next(rest)
-		if err == nil || !isMark(err) {
+		if err == nil || !isNotice(err) {
 			return ev, whyNone(err, limit)
 		}
 	}
 }
 
-// isMark reports whether err has its place between events.
-func isMark(err error) bool {
+// isNotice reports whether err is a notice in the queue.
+func isNotice(err error) bool {
 	switch err.(type) { //nolint:errorlint // they are not wrapped
 	case *async.ExecInterruptedError, *async.OverflowError:
 		return true
@@ -129,11 +135,12 @@ func isMark(err error) bool {
 	return false
 }
 
-// whyNone returns the error of those who waited at the empty queue for so long:
-// of a connection that has ended and is not closed yet, the cause.
+// whyNone turns err, the error of qmpsync for an empty queue, into that of this
+// package. limit is the limit of the whole wait. If the connection has ended and
+// Close has not been called yet, the result has the cause.
 func whyNone(err error, limit time.Duration) error {
 	if late, ok := errors.AsType[*async.TimeoutError](err); ok && limit > 0 {
-		late.Limit = limit // the whole wait's, not that of what was left of it behind a mark
+		late.Limit = limit // after a notice, await waits only for the rest of the time
 	}
 	if state, ok := errors.AsType[*async.StateError](err); ok && state.Cause != nil {
 		return &async.ExecInterruptedError{Client: state.Client, Err: state.Cause}

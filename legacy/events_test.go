@@ -18,34 +18,14 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// sends returns steps by which a command x has events of these names in front of
-// its reply.
+// sends returns steps in which the server answers a command x with events of these
+// names and then with the reply.
 func sends(names ...string) []qmptest.Step {
 	steps := []qmptest.Step{qmptest.Expect("x")}
 	for _, name := range names {
 		steps = append(steps, qmptest.Send(`{"event": "`+name+`"}`))
 	}
 	return append(steps, qmptest.Return(`{}`))
-}
-
-func execute(t *testing.T, q *legacy.QEMUMonitorProtocol, name string) {
-	t.Helper()
-	if _, err := q.Cmd(name, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// wantPull requires PullEvent to return the event of this name; "" is none.
-func wantPull(t *testing.T, q *legacy.QEMUMonitorProtocol, wait legacy.Wait, name string) {
-	t.Helper()
-	var want object
-	if name != "" {
-		want = object{"event": name}
-	}
-	got, err := q.PullEvent(wait)
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("PullEvent: error %v, (-want +got) %s", err, diff)
-	}
 }
 
 // wantGet requires GetEvents to return the events of these names.
@@ -76,7 +56,7 @@ func TestEventsInOrder(t *testing.T) {
 	wantPull(t, q, legacy.NoWait, "")
 }
 
-// An event comes whole, whatever it is.
+// PullEvent and GetEvents return an event whole, whatever is in it.
 func TestEventsAreNotChecked(t *testing.T) {
 	q := connected(t, qmptest.Expect("x"), qmptest.Send(`{"event": null} {"x": [1], "event": {"a": 1}}`),
 		qmptest.Send(`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "A", "data": {"n": 18446744073709551615}, "id": 3}`),
@@ -147,7 +127,7 @@ func TestWaitingForEvents(t *testing.T) {
 	})
 }
 
-// A wait that has expired takes nothing, whatever there is.
+// A call whose wait has expired fails, and leaves the events in the queue.
 func TestExpiredWait(t *testing.T) {
 	q := connected(t, sends("A")...)
 	execute(t, q, "x")
@@ -178,12 +158,12 @@ func TestEventsWithoutSession(t *testing.T) {
 	connect(t, q)
 	execute(t, q, "x")
 	wantNoError(t, q.Close())
-	wantPull(t, q, legacy.Forever, "A") // kept through Close
+	wantPull(t, q, legacy.Forever, "A") // Close has left it in the queue
 	without()
 }
 
-// Events are kept through the end of a connection and the next one. Behind the
-// last of them stands the cause, as long as it is not collected.
+// The queue keeps its events when the connection ends and when the next one begins.
+// After the last event, waiting calls return why the connection ended, until Close.
 func TestEventsAndTheEndOfTheConnection(t *testing.T) {
 	q := scripted(t, nil, join(handshake(append(sends("A", "B"), qmptest.HangUp())...), handshake(sends("C")...))...)
 	connect(t, q)
@@ -217,16 +197,17 @@ func TestUnreadEventsComeBeforeNewOnes(t *testing.T) {
 	end := q.Sync().NewListener(nil, "no event")
 	defer end.Close()
 	execute(t, q, "x")
-	if _, err := end.Next(0); !errors.Is(err, io.EOF) { // a Close before that is an orderly end
+	if _, err := end.Next(0); !errors.Is(err, io.EOF) { // else Close could come before the server's end
 		t.Fatal(err)
 	}
-	wantNoError(t, q.Close()) // nobody has met the end through q
+	wantNoError(t, q.Close()) // no call of q has seen the end
 	connect(t, q)
 	execute(t, q, "x")
 	wantGet(t, q, legacy.Forever, "OLD", "NEW")
 }
 
-// The peer dies, or Close is called, while a call waits for an event.
+// A call that waits for an event returns when the connection ends and when Close is
+// called.
 func TestTheEndOfAWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := scripted(t, nil, join(handshake(qmptest.Pause(time.Minute), qmptest.HangUp()), handshake())...)
@@ -257,8 +238,8 @@ func TestTheEndOfAWait(t *testing.T) {
 	})
 }
 
-// Of a queue with a limit, as a wrapped client may have, what is left comes
-// without a word.
+// A wrapped client may have a queue with a limit. The object returns the events that
+// are left in it, and does not say that others were dropped.
 func TestLimitedQueue(t *testing.T) {
 	c := qmpsync.New(&qmpsync.Options{EventLimit: 2, Async: async.Options{
 		Dialer: qmptest.ScriptMemory(t, handshake(append(sends("A", "B", "C"), sends("D", "E", "F")...)...)...),
@@ -275,7 +256,7 @@ func TestLimitedQueue(t *testing.T) {
 	wantPull(t, q, legacy.Forever, "F")
 }
 
-// Each connection has its own cause.
+// Each connection has its own cause, and the caller gets it.
 func TestEachConnectionHasItsCause(t *testing.T) {
 	q := scripted(t, nil, join(handshake(qmptest.Expect("x"), qmptest.HangUp()), handshake(qmptest.Expect("x"), qmptest.Reset()))...)
 	for _, want := range []error{io.EOF, syscall.ECONNRESET} {
@@ -291,7 +272,7 @@ func TestEachConnectionHasItsCause(t *testing.T) {
 	}
 }
 
-// What ended one connection is not said of another.
+// The cause that ended one connection is not returned for the next one.
 func TestTheCauseIsThisConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := scripted(t, nil, join(
@@ -305,7 +286,7 @@ func TestTheCauseIsThisConnections(t *testing.T) {
 		}
 
 		connect(t, q)
-		go q.Cmd("x", map[string]any{"x": strings.Repeat("x", 1<<20)}) // so that Close takes its time
+		go q.Cmd("x", map[string]any{"x": strings.Repeat("x", 1<<20)}) // Close waits for its message
 		synctest.Wait()
 		closed := make(chan error)
 		go func() { closed <- q.Close() }()
@@ -316,8 +297,8 @@ func TestTheCauseIsThisConnections(t *testing.T) {
 	})
 }
 
-// The cause is there for those who wait, also where another has read the mark of
-// the end, and until Close.
+// Until Close, every waiting call returns the cause, even if another reader of the
+// queue has read the notice of the end.
 func TestTheCauseStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := connected(t, qmptest.Pause(time.Second), qmptest.HangUp())
@@ -337,8 +318,8 @@ func TestTheCauseStays(t *testing.T) {
 	})
 }
 
-// Where others take the events, the error says the limit that was given, and the
-// wait is as long.
+// If other readers take the events, PullEvent still waits for exactly its limit, and
+// its error has that limit.
 func TestPullEventLimitAmongReaders(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
@@ -365,7 +346,7 @@ func TestPullEventLimitAmongReaders(t *testing.T) {
 							continue
 						}
 						if e := wantError[*async.TimeoutError](t, err); e.Limit != limit || time.Since(start) != limit {
-							t.Errorf("behind %v: %v, want a limit of %v", time.Since(start), err, limit)
+							t.Errorf("after %v: %v, want a limit of %v", time.Since(start), err, limit)
 						}
 						return
 					}
@@ -377,7 +358,7 @@ func TestPullEventLimitAmongReaders(t *testing.T) {
 	}
 }
 
-// Events that go on coming hold up neither GetEvents nor ClearEvents.
+// GetEvents and ClearEvents return even if the server never stops sending events.
 func TestGetEventsInAFlood(t *testing.T) {
 	conn, server := qmptest.PipeSize(1 << 20)
 	q, err := legacy.New("", &legacy.Options{Conn: conn, Sync: qmpsync.Options{Async: async.Options{SkipGreeting: true, SkipNegotiation: true}}})
@@ -399,7 +380,7 @@ func TestGetEventsInAFlood(t *testing.T) {
 			}
 		}
 	}()
-	late := time.AfterFunc(anybytes.Patience, func() { close(over) }) // else both might never return
+	late := time.AfterFunc(anybytes.Patience, func() { close(over) }) // lets a faulty GetEvents or ClearEvents return
 	if _, err := q.PullEvent(legacy.Forever); err != nil {
 		t.Error(err)
 	}
@@ -412,7 +393,7 @@ func TestGetEventsInAFlood(t *testing.T) {
 	if late.Stop() {
 		close(over)
 	} else {
-		t.Error("they returned behind the flood only")
+		t.Error("GetEvents and ClearEvents returned only after the server had stopped")
 	}
 	<-flooded
 	wantNoError(t, q.Close())

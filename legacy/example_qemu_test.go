@@ -6,7 +6,7 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The examples print with a real QEMU what they say.
+// With a real QEMU the examples print what their Output comments say.
 func TestExamples_QEMU(t *testing.T) {
 	defer func(usual func() (string, func())) { machine = usual }(machine)
 	machine = func() (string, func()) { return qemutest.Monitor(t, "-name", "vm1"), func() {} }
@@ -19,7 +19,7 @@ func TestExamples_QEMU(t *testing.T) {
 		"ExampleQEMUMonitorProtocol_PullEvent": ExampleQEMUMonitorProtocol_PullEvent,
 		"ExampleQEMUMonitorProtocol_GetEvents": ExampleQEMUMonitorProtocol_GetEvents,
 	}, map[string]string{
-		"ExampleParseAddress":               "it talks to nobody",
-		"ExampleQEMUMonitorProtocol_Accept": "the example itself starts what dials; TestAccept of docs plays it with a QEMU",
+		"ExampleParseAddress":               "it does not connect to anything",
+		"ExampleQEMUMonitorProtocol_Accept": "the example starts the server that connects to it; TestAccept of docs runs it with a QEMU",
 	})
 }

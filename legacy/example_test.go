@@ -14,8 +14,9 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// machine starts the machine that an example talks to: a simulated one, or QEMU
-// where a test says so. Its address is what stands in QEMU's -qmp option.
+// machine starts the machine that an example talks to and returns its address: a
+// simulated machine, unless TestExamples_QEMU has set another function. For a QEMU,
+// the address is what its -qmp option says.
 var machine = simulated
 
 func simulated() (addr string, stop func()) {
@@ -26,7 +27,7 @@ func simulated() (addr string, stop func()) {
 	return s.Addr(), func() { s.Close() }
 }
 
-// connection returns an object that is connected to it.
+// connection starts a machine and returns an object that is connected to it.
 func connection() (vm *legacy.QEMUMonitorProtocol, stop func()) {
 	addr, stopMachine := machine()
 	vm, err := legacy.New(addr, nil)
@@ -65,7 +66,7 @@ func Example() {
 	// Output: STOP
 }
 
-// Connect returns the greeting as it came.
+// Connect returns the greeting unchanged.
 func ExampleQEMUMonitorProtocol_Connect() {
 	addr, stop := machine()
 	defer stop()
@@ -83,7 +84,8 @@ func ExampleQEMUMonitorProtocol_Connect() {
 	// Output: [oob]
 }
 
-// The object listens, and the machine dials, as with -qmp unix:PATH.
+// The object listens, and the machine connects to it, as QEMU does with -qmp
+// unix:PATH.
 func ExampleQEMUMonitorProtocol_Accept() {
 	dir, err := os.MkdirTemp("", "qmp-")
 	if err != nil {
@@ -137,7 +139,7 @@ func ExampleQEMUMonitorProtocol_Cmd() {
 	// my-id CommandNotFound
 }
 
-// CmdObj sends what it is given. Members keep their order on the wire.
+// CmdObj sends its argument unchanged. Members keep their order on the wire.
 func ExampleQEMUMonitorProtocol_CmdObj() {
 	vm, stop := connection()
 	defer stop()
@@ -153,7 +155,7 @@ func ExampleQEMUMonitorProtocol_CmdObj() {
 	// Output: <nil>
 }
 
-// Command returns the value of the reply, and makes a Go error of an error reply.
+// Command returns the value of the reply, and returns an error reply as a Go error.
 func ExampleQEMUMonitorProtocol_Command() {
 	vm, stop := connection()
 	defer stop()
@@ -179,10 +181,10 @@ func ExampleQEMUMonitorProtocol_PullEvent() {
 	vm, stop := connection()
 	defer stop()
 
-	event, err := vm.PullEvent(legacy.NoWait) // there is none
+	event, err := vm.PullEvent(legacy.NoWait) // the queue is empty
 	fmt.Println(event == nil, err)
 
-	_, err = vm.PullEvent(legacy.For(10 * time.Millisecond)) // none in time
+	_, err = vm.PullEvent(legacy.For(10 * time.Millisecond)) // no event comes in time
 	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
 
 	if _, err := vm.Command("stop", nil); err != nil {

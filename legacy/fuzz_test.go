@@ -22,10 +22,10 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// A server may say anything, in any pieces, while calls of every kind are
-// pending: nothing panics, every call ends when the stream does, nothing is
-// left, and what comes back is what the server said, in the types that the
-// package promises.
+// A server may send any bytes, in any pieces, while calls of every kind are pending.
+// Nothing panics, every call ends when the stream ends, and no goroutine is left.
+// What the calls return is what the server sent, in the types that the package
+// promises.
 func FuzzReplies(f *testing.F) {
 	const hello = `{"QMP": {"version": {"qemu": {"major": 9, "minor": 0, "micro": 0}}, "capabilities": ["oob"]}}` + "\r\n" +
 		`{"return": {}, "id": 1}` + "\r\n"
@@ -46,9 +46,9 @@ func FuzzReplies(f *testing.F) {
 	})
 }
 
-// hear runs one connection whose server says data. The bits of mode are: no
-// handshake (so that all calls are pending before the first byte comes), end
-// with a reset.
+// hear runs one connection whose server sends data. The bits of mode: 1 means no
+// handshake, so that all calls are pending before the first byte comes; 2 means that
+// the stream ends with a reset.
 func hear(t *testing.T, data, split []byte, mode byte) {
 	bare := mode&1 != 0
 	client, server := qmptest.Pipe()
@@ -102,7 +102,7 @@ func hear(t *testing.T, data, split []byte, mode byte) {
 		for _, call := range calls {
 			wg.Go(call)
 			if bare {
-				<-sent // in this order, so that each has its id
+				<-sent // the commands are sent in this order, so that each has its expected id
 			}
 		}
 		wg.Go(func() {
@@ -128,34 +128,35 @@ func hear(t *testing.T, data, split []byte, mode byte) {
 
 	done := make(chan struct{})
 	go func() {
-		wg.Wait() // all of them end with the stream
+		wg.Wait() // all goroutines end when the stream ends
 		close(done)
 	}()
 	select {
 	case <-done:
 	case <-time.After(anybytes.Patience):
-		t.Fatalf("somebody waits for ever:\n%s", anybytes.Stacks())
+		t.Fatalf("a call has not returned:\n%s", anybytes.Stacks())
 	}
 	q.Close()
 	if state := q.Sync().Async().Runstate(); state != async.Idle {
-		t.Errorf("behind Close the object is %v", state)
+		t.Errorf("after Close the object is %v", state)
 	}
 	events, err := q.GetEvents(legacy.NoWait)
 	if err != nil {
 		wantError[*async.MessageError](t, err)
 	}
 	for _, event := range events {
-		said.want(t, "GetEvents behind Close", event)
+		said.want(t, "GetEvents after Close", event)
 	}
 	if event, err := q.PullEvent(legacy.NoWait); event != nil || err != nil {
 		t.Errorf("an emptied queue: got %v and error %v", event, err)
 	}
 }
 
-// statements is what a server has said, without ids.
+// statements are the messages that a server has sent, without ids.
 type statements []map[string]any
 
-// parseAll reads what encoding/json makes of data, up to what is no object.
+// parseAll decodes data with encoding/json, up to the first value that is not an
+// object.
 func parseAll(data []byte) (said statements) {
 	dec := json.NewDecoder(strings.NewReader(string(data)))
 	dec.UseNumber()
@@ -168,8 +169,8 @@ func parseAll(data []byte) (said statements) {
 	}
 }
 
-// promised turns what encoding/json decodes with UseNumber into the types that
-// the package promises.
+// promised turns v, which encoding/json has decoded with UseNumber, into the types
+// that the package promises.
 func promised(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -197,6 +198,7 @@ func promised(v any) any {
 	return v
 }
 
+// without returns a copy of m that does not have the member name.
 func without(m map[string]any, name string) map[string]any {
 	other := make(map[string]any, len(m))
 	for k, v := range m {
@@ -207,7 +209,7 @@ func without(m map[string]any, name string) map[string]any {
 	return other
 }
 
-// want requires m to be something that was said, and to encode to JSON again.
+// want requires m to be a message that the server sent, and to encode to JSON again.
 func (s statements) want(t *testing.T, what string, m map[string]any) {
 	t.Helper()
 	wantPromised(t, what, m)
@@ -217,10 +219,11 @@ func (s statements) want(t *testing.T, what string, m map[string]any) {
 			return
 		}
 	}
-	t.Errorf("%s: got %#v, which was not said", what, m)
+	t.Errorf("%s: got %#v, which the server did not send", what, m)
 }
 
-// wantReply is want for a whole reply, which has the caller's id and no other.
+// wantReply is want for a whole reply. Its id must be the caller's; without one it
+// must have none.
 func (s statements) wantReply(t *testing.T, what string, reply map[string]any, err error, id string) {
 	t.Helper()
 	if err != nil {
@@ -233,7 +236,7 @@ func (s statements) wantReply(t *testing.T, what string, reply map[string]any, e
 	}
 }
 
-// wantValue requires value to be that of a member return.
+// wantValue requires value to be the value of a member return that the server sent.
 func (s statements) wantValue(t *testing.T, value any, err error) {
 	t.Helper()
 	if _, refused := errors.AsType[*async.ExecuteError](err); refused {
@@ -252,10 +255,10 @@ func (s statements) wantValue(t *testing.T, value any, err error) {
 			return
 		}
 	}
-	t.Errorf("Command: got %#v, which was not said", value)
+	t.Errorf("Command: got %#v, which the server did not send", value)
 }
 
-// wantEvents is want for events, and reports whether there will be no more.
+// wantEvents is want for events. It reports whether no more events will come.
 func (s statements) wantEvents(t *testing.T, what string, err error, events ...map[string]any) (over bool) {
 	t.Helper()
 	if err != nil {
@@ -266,20 +269,20 @@ func (s statements) wantEvents(t *testing.T, what string, err error, events ...m
 			return true
 		}
 		if len(events) == 1 && events[0] == nil {
-			return false // PullEvent, of an event with a number too long
+			return false // PullEvent had an event with a number that is too long
 		}
 	}
 	for _, event := range events {
 		s.want(t, what, event)
 		if _, has := event["event"]; !has {
-			t.Errorf("%s: got %v, which is no event", what, event)
+			t.Errorf("%s: got %v, which is not an event", what, event)
 		}
 	}
 	return false
 }
 
-// wantBrokenOff requires one of the errors of a call whose connection ended, or
-// whose answer cannot be converted.
+// wantBrokenOff requires err to be one of the errors of a call whose connection
+// ended, or whose reply or event cannot be converted.
 func wantBrokenOff(t *testing.T, what string, err error) {
 	t.Helper()
 	_, interrupted := errors.AsType[*async.ExecInterruptedError](err)
@@ -290,8 +293,9 @@ func wantBrokenOff(t *testing.T, what string, err error) {
 	}
 }
 
-// wantPromised requires v to hold the promised types only, each where it is the
-// one for its value, and to encode to JSON unless there is an infinity in it.
+// wantPromised requires v to hold only promised types, and each value to have the
+// type that is promised for it. Unless there is an infinity in v, it must encode to
+// JSON.
 func wantPromised(t *testing.T, what string, v any) {
 	t.Helper()
 	finite := true
@@ -322,7 +326,7 @@ func wantPromised(t *testing.T, what string, v any) {
 			fine = false
 		}
 		if !fine {
-			t.Errorf("%s: got a %T, %v, in it", what, v, v)
+			t.Errorf("%s: got the value %v of type %T in it", what, v, v)
 		}
 	}
 	walk(v)
@@ -342,7 +346,7 @@ func wantPromised(t *testing.T, what string, v any) {
 	}
 }
 
-// Every text means what the old rule says, and New can be told so.
+// ParseAddress follows the old rule for every text, and New takes the result.
 func FuzzParseAddress(f *testing.F) {
 	for _, text := range []string{"", ":", "a:1", ":4444", "h:65536", "h:+5", "h:007", "[::1]:4444", "[a]:1", "/tmp/vm:1", "@a", "unix:a:b", "\x00"} {
 		f.Add(text)
@@ -360,7 +364,7 @@ func FuzzParseAddress(f *testing.F) {
 		}
 		want := legacy.Address{Path: text}
 		if isTCP {
-			// Nothing but digits was taken for a number.
+			// Only digits may be taken for a number.
 			n, ok := new(big.Int).SetString(port, 10)
 			if !ok || strings.Trim(port, "0123456789") != "" || n.BitLen() > 16 {
 				t.Fatalf("%q: the port is %d", text, a.Port)

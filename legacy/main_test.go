@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/legacy"
@@ -15,14 +16,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// handshake begins a script with greeting and negotiation.
+// An object is a JSON object as this package decodes it.
+type object = map[string]any
+
+// handshake returns a script that begins with greeting and negotiation.
 func handshake(steps ...qmptest.Step) []qmptest.Step {
 	return append([]qmptest.Step{
 		qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
 	}, steps...)
 }
 
-// join puts the scripts of several connections behind each other.
+// join makes one script of those of several connections, which follow each other.
 func join(scripts ...[]qmptest.Step) []qmptest.Step {
 	var all []qmptest.Step
 	for i, s := range scripts {
@@ -43,6 +47,7 @@ func scripted(t *testing.T, opts *legacy.Options, steps ...qmptest.Step) *legacy
 	return dialing(t, *opts, qmptest.ScriptMemory(t, steps...))
 }
 
+// dialing returns an object whose Connect calls dial.
 func dialing(t *testing.T, o legacy.Options, dial func(context.Context) (net.Conn, error)) *legacy.QEMUMonitorProtocol {
 	t.Helper()
 	o.Sync.Async.Dialer = dial
@@ -54,7 +59,8 @@ func dialing(t *testing.T, o legacy.Options, dial func(context.Context) (net.Con
 	return q
 }
 
-// connected is scripted behind the handshake.
+// connected returns an object that has connected to a server which negotiates and
+// then follows the script, in memory.
 func connected(t *testing.T, steps ...qmptest.Step) *legacy.QEMUMonitorProtocol {
 	t.Helper()
 	q := scripted(t, nil, handshake(steps...)...)
@@ -62,6 +68,7 @@ func connected(t *testing.T, steps ...qmptest.Step) *legacy.QEMUMonitorProtocol 
 	return q
 }
 
+// connect calls Connect with a handshake, and requires it to succeed.
 func connect(t *testing.T, q *legacy.QEMUMonitorProtocol) {
 	t.Helper()
 	if _, err := q.Connect(true); err != nil {
@@ -86,7 +93,8 @@ func wantError[E error](t *testing.T, err error) E {
 	return want
 }
 
-// wantTimeout requires err to be about a time limit, by every name.
+// wantTimeout requires err to be a TimeoutError, which also matches the two errors of
+// the standard library.
 func wantTimeout(t *testing.T, err error) {
 	t.Helper()
 	wantError[*async.TimeoutError](t, err)
@@ -101,5 +109,37 @@ func wantState(t *testing.T, err error, state, required async.Runstate) {
 	wrong := wantError[*async.StateError](t, err)
 	if wrong.State != state || wrong.Required != required {
 		t.Errorf("%v: names %v and %v, want %v and %v", err, wrong.State, wrong.Required, state, required)
+	}
+}
+
+// execute calls Cmd, and requires a reply.
+func execute(t *testing.T, q *legacy.QEMUMonitorProtocol, name string) {
+	t.Helper()
+	if _, err := q.Cmd(name, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openNull opens a file that can be passed to the server.
+func openNull(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// wantPull requires PullEvent to return the event of this name; "" means none.
+func wantPull(t *testing.T, q *legacy.QEMUMonitorProtocol, wait legacy.Wait, name string) {
+	t.Helper()
+	var want object
+	if name != "" {
+		want = object{"event": name}
+	}
+	got, err := q.PullEvent(wait)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("PullEvent: error %v, (-want +got) %s", err, diff)
 	}
 }

@@ -18,22 +18,23 @@ import (
 // Options configures a [QEMUMonitorProtocol]. A nil *Options, like the zero
 // value, connects to a QEMU monitor.
 type Options struct {
-	// Server listens at the address, from New on, for a peer that dials; Accept
-	// takes it.
+	// Server makes New listen at the address, for a peer that connects. Accept
+	// takes the peer.
 	Server bool
 
-	// Nickname names the object in the log, and in errors about its state, its
+	// Nickname is the object's name in the log, and in errors about its state, its
 	// connection and its calls.
 	Nickname string
 
-	// Conn is an open connection, which Connect uses, once, in place of the
-	// address. It is the object's from New on: Close closes it, used or not. It
-	// does not go with Server.
+	// Conn is an open connection. The first Connect uses it in place of the
+	// address; a second one fails. The object owns it as soon as New has
+	// succeeded: Close closes it, even if Connect was never called. Conn and Server
+	// cannot be used together.
 	Conn net.Conn
 
-	// Sync configures the floors below. Its Async.Nickname, Async.Dialer and
-	// EventLimit give way to what is said here: events are kept without a
-	// limit.
+	// Sync configures the client of package qmpsync, and with it that of package
+	// async. Nickname replaces its Async.Nickname, and Conn its Async.Dialer. Its
+	// EventLimit is ignored: the object keeps all events.
 	Sync qmpsync.Options
 }
 
@@ -42,20 +43,22 @@ type Options struct {
 type QEMUMonitorProtocol struct {
 	sync *qmpsync.Client
 	addr string
-	conn *openConn // of Options; nil without
+	conn *openConn // Options.Conn, or nil
 
-	sendLimit time.Duration // of SendFDSCM; not positive for none
+	sendLimit time.Duration // the time limit of SendFDSCM; 0 and less mean none
 
-	// met says that the caller knows of the end of the present connection: a call
-	// has returned it, or an event from before it. Then Close returns it, too.
+	// met says that the caller has seen the end of the current connection: a call
+	// has returned it as an error, or an event was taken from the queue after it.
+	// Then Close returns it too.
 	met atomic.Bool
 }
 
-// New returns an object for the server at addr: a path, or host:port (see
-// [async.ParseAddress] for all that it may be, and [ParseAddress] for the old
-// module's rule). It is not connected yet, and nothing looks at addr before
-// Connect does; with Options.Server it listens, or the error is an
-// [*async.ConnectError] or [*async.AddressError].
+// New returns an object for the server at addr: a path, or host:port.
+// [async.ParseAddress] says what else addr may be; [ParseAddress] has the old
+// module's rule. The object is not connected yet, and Connect is the first to use
+// addr. With Options.Server New listens at addr; if that fails, the error is an
+// [*async.ConnectError] or an [*async.AddressError]. If Options has both Conn and
+// Server, the error is an [*async.ConnectError].
 func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -70,7 +73,7 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 		if opts.Server {
 			return nil, &async.ConnectError{
 				Op: "listen", Stage: async.StageConnection, Client: opts.Nickname,
-				Err: errors.New("an open connection cannot be listened on: legacy.Options has both Conn and Server"),
+				Err: errors.New("legacy.Options has both Conn and Server: set only one of them"),
 			}
 		}
 		conn = &openConn{conn: opts.Conn}
@@ -89,12 +92,13 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	return q, nil
 }
 
-// An openConn is a connection that can be used once.
+// An openConn is an open connection that Connect can use once.
 type openConn struct {
 	mu   sync.Mutex // guards the field below
-	conn net.Conn   // nil when it has been taken
+	conn net.Conn   // nil once it has been taken
 }
 
+// take returns the connection the first time, and nil after that.
 func (o *openConn) take() net.Conn {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -107,10 +111,10 @@ func (o *openConn) dial(context.Context) (net.Conn, error) {
 	if conn := o.take(); conn != nil {
 		return conn, nil
 	}
-	return nil, errors.New("legacy.Options.Conn has been used already, or closed")
+	return nil, errors.New("legacy.Options.Conn has been used already, or closed: make a new object for a new connection")
 }
 
-// close closes it unless it has been taken.
+// close closes the connection unless it has been taken.
 func (o *openConn) close() error {
 	if o == nil {
 		return nil
@@ -121,27 +125,27 @@ func (o *openConn) close() error {
 	return nil
 }
 
-// Wrap returns an object over c, with the same connection, state, time limit and
-// queue of events. Both may be used at the same time. It knows no address: to
-// connect it again, call Sync().Connect.
+// Wrap returns an object that has the connection, state, time limit and queue of
+// events of c. Both may be used at the same time. The object has no address: to
+// connect again, call Sync().Connect.
 func Wrap(c *qmpsync.Client) *QEMUMonitorProtocol {
 	return &QEMUMonitorProtocol{sync: c, sendLimit: qmpsync.DefaultCommandLimit}
 }
 
-// Sync returns the client of the floor below, for its calls over the same
-// connection. It shares the queue of events: an event goes to whoever reads it
-// first.
+// Sync returns the client of package qmpsync that has the same connection. It also
+// has the same queue of events: each event goes to the first call that reads it,
+// through either.
 func (q *QEMUMonitorProtocol) Sync() *qmpsync.Client { return q.sync }
 
-// Connect connects to the server. With negotiate it waits for the greeting,
-// negotiates capabilities and returns the whole greeting; without, it returns
-// nil as soon as the connection is there, and sends nothing. All that is bounded
-// by Sync.ConnectLimit, 15 seconds if nothing else is said; SetTimeout has no
-// say.
+// Connect connects to the server. If negotiate is true, it waits for the greeting,
+// negotiates capabilities and returns the whole greeting. If negotiate is false, it
+// returns nil as soon as the connection is established, and sends nothing. The time
+// limit is Options.Sync.ConnectLimit, by default 15 seconds; SetTimeout does not
+// affect it.
 //
-// The object must be idle, or the error is an [*async.StateError]. Any other
-// failure is an [*async.ConnectError] around the cause, or an
-// [*async.AddressError], and the object is idle again.
+// If the object is not idle, the error is an [*async.StateError]. Any other error is
+// an [*async.ConnectError] around the cause, or an [*async.AddressError], and the
+// object is idle after it.
 func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
 	connect := q.sync.Connect
 	if !negotiate {
@@ -157,16 +161,18 @@ func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
 	return q.Greeting(), nil
 }
 
-// Accept takes the peer that connects to an object made with Options.Server,
-// and returns its greeting, like Connect(true). Then it no longer listens, and it
-// has removed the file of a unix socket; Close does so where no peer came. (The
-// old module leaves the file for its callers to remove: here they find nothing
-// to remove.) wait
-// bounds all that, [NoWait] being For(0); the old module's default was For 15
-// seconds. A failure is an [*async.ConnectError], and the object is idle and no
-// longer listens, except that an expired wait changes nothing. An object that
-// does not listen gives an [*async.StateError]; to listen again, call
-// Sync().Listen, or make a new object.
+// Accept waits for a peer to connect to an object that was made with
+// Options.Server, negotiates and returns the greeting, like Connect(true), all
+// within wait. [NoWait] means For(0) here. The old module's default was 15 seconds.
+//
+// Accept stops listening when the peer has connected, and removes the file of a unix
+// socket; if no peer came, Close removes it. The old module leaves the file in place
+// and its callers remove it. With this package they find nothing to remove.
+//
+// If the object does not listen, the error is an [*async.StateError]; to listen
+// again, call Sync().Listen or make a new object. Any other error is an
+// [*async.ConnectError]; the object is idle after it and no longer listens. For(0)
+// is the exception: Accept fails, and the object still listens.
 func (q *QEMUMonitorProtocol) Accept(wait Wait) (map[string]any, error) {
 	if err := q.sync.Accept(wait.limit()); err != nil {
 		return nil, q.meet(err)
@@ -175,38 +181,37 @@ func (q *QEMUMonitorProtocol) Accept(wait Wait) (map[string]any, error) {
 	return q.Greeting(), nil
 }
 
-// Greeting returns the whole greeting of the present connection, or of the last
-// one. It is nil before the first connection, and behind Connect(false).
+// Greeting returns the whole greeting of the current connection, or of the last one.
+// It is nil before the first connection, and after Connect(false).
 func (q *QEMUMonitorProtocol) Greeting() map[string]any {
 	g := q.sync.Greeting()
 	if g == nil {
 		return nil
 	}
-	m, _ := g.Object() // an error would be about a number of thousands of digits in it
+	m, _ := g.Object() // it can only fail for a number with thousands of digits
 	return m
 }
 
-// SetTimeout limits each Cmd, CmdObj and Command from now on, over reconnects
-// too, in place of Sync.CommandLimit, which is 6 hours if nothing else is said.
-// [Forever] is no limit; with [NoWait] or For(0) they fail at once and send
-// nothing.
+// SetTimeout sets the time limit of each Cmd, CmdObj and Command that begins after
+// it, in all later connections too. It replaces Options.Sync.CommandLimit, by default
+// 6 hours. [Forever] means no limit. With [NoWait] or For(0) these calls fail at once
+// and send nothing.
 func (q *QEMUMonitorProtocol) SetTimeout(wait Wait) { q.sync.SetTimeout(wait.limit()) }
 
-// Close ends the connection, or the listening, and waits until nothing of it is
-// left.
+// Close ends the connection, or stops listening, and waits until nothing of it is
+// left. Then the object may connect again. Close of an idle object returns nil. If
+// the peer does not take the message that is being written, Close waits for it no
+// longer than Options.Sync.CloseLimit, by default 5 seconds.
 //
-// Where the peer has ended the connection before, by an end of file or a reset,
-// Close is silent if nobody has met that end: whoever stops a machine, waits for
-// its process and closes gets no error, as with the old module. The end was met if
-// a command or a call that waits for events came afterwards or was under way, and
-// also if an event was taken off the queue afterwards; then Close returns it, once.
-// (Calls of Sync() do not count.) What broke the protocol, an
-// [async.ProtocolError], is returned in any case. Close of an object that is idle
-// returns nil.
+// If the peer has already ended the connection, by an end of file or a reset, Close
+// returns that error only if the caller can know of it: a call returned it, a command
+// or a wait for an event failed after it, or an event was taken from the queue after
+// it. Otherwise Close returns nil. So a program that stops a machine, waits for its
+// process and then calls Close gets no error, as with the old module. Calls through
+// Sync() do not count. Only one Close returns the error.
 //
-// The object may connect again. A peer that does not take what is being written
-// is waited for no longer than Sync.CloseLimit, 5 seconds if nothing else is
-// said.
+// If the peer broke the protocol, Close returns that error, an
+// [async.ProtocolError], in every case.
 func (q *QEMUMonitorProtocol) Close() error {
 	err := q.sync.Disconnect()
 	if met := q.met.Swap(false); !met && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
@@ -218,8 +223,8 @@ func (q *QEMUMonitorProtocol) Close() error {
 	return err
 }
 
-// meet returns err, the error of a call, and remembers whether it says that the
-// peer has ended the connection.
+// meet returns err, the error of a call, unchanged. If err says that the peer has
+// ended the connection, meet records that the caller has seen that end.
 func (q *QEMUMonitorProtocol) meet(err error) error {
 	if async.HungUp(err) {
 		q.met.Store(true)
@@ -227,16 +232,18 @@ func (q *QEMUMonitorProtocol) meet(err error) error {
 	return err
 }
 
-// SendFDSCM sends a file descriptor at once, with a single space byte, ahead of
-// the command that takes it, such as getfd. f stays the caller's. That needs a
-// connection over a unix socket, or the error is an [*async.MessageError]; so it
-// is for a file that is not open, and matches syscall.EBADF then. The connection
-// stays usable after both. A peer that does not read is waited for no longer than
-// Sync.CommandLimit, and then the error is an [*async.ExecInterruptedError] around
-// an [*async.TimeoutError]. SetTimeout does not count here.
+// SendFDSCM sends a file descriptor now, with a single space byte. Call it before
+// the command that uses the descriptor, such as getfd. f stays the caller's.
 //
-// Where two commands with descriptors may be under way, use Files of
-// [async.Command] instead, with Sync().Do: they travel with their own command.
+// If the connection does not use a unix socket, the error is an
+// [*async.MessageError]. If f is not open, the error is an [*async.MessageError] that
+// matches syscall.EBADF. The connection stays usable after both. If the peer does not
+// read within Options.Sync.CommandLimit, the error is an [*async.ExecInterruptedError]
+// around an [*async.TimeoutError]. SetTimeout does not affect SendFDSCM.
+//
+// If two commands with descriptors may run at the same time, use Files of
+// [async.Command] with Sync().Do instead: these descriptors are sent together with
+// their command.
 func (q *QEMUMonitorProtocol) SendFDSCM(f *os.File) error {
 	ctx := context.Background()
 	if q.sendLimit > 0 {
@@ -249,14 +256,14 @@ func (q *QEMUMonitorProtocol) SendFDSCM(f *os.File) error {
 	return q.meet(q.sync.Async().SendFiles(ctx, f))
 }
 
-// IsSCMAvailable reports whether SendFDSCM can work: the object is connected,
-// over a unix socket.
+// IsSCMAvailable reports whether SendFDSCM can work, that is, whether the object is
+// connected over a unix socket.
 func (q *QEMUMonitorProtocol) IsSCMAvailable() bool { return q.sync.Async().CanSendFiles() }
 
-// SyscallConn gives access to the socket, to ask the system about it: the old
-// get_sock_fd, whose bare number could belong to another file by the time it is
-// used. Reading and writing are the engine's. Without a connection the error is
-// an [*async.StateError].
+// SyscallConn gives access to the socket, to ask the system about it. It replaces
+// the old get_sock_fd. That returned a bare number, which could belong to another
+// file by the time it was used. Do not read or write through it: the engine does
+// that. Without a connection the error is an [*async.StateError].
 func (q *QEMUMonitorProtocol) SyscallConn() (syscall.RawConn, error) {
 	return q.sync.Async().SyscallConn()
 }

@@ -20,16 +20,6 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-func openNull(t *testing.T) *os.File {
-	t.Helper()
-	f, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
 func TestConnect(t *testing.T) {
 	const greeting = `{"QMP": {"version": {"qemu": {"major": 7}, "x": [1, null]}, "capabilities": [], "more": "x"}, "side": 1}`
 	want := object{"QMP": object{
@@ -46,7 +36,7 @@ func TestConnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantNoError(t, q.Close()) // never connected
+	wantNoError(t, q.Close()) // it was never connected
 	wantNoError(t, q.Close())
 	if q.Greeting() != nil {
 		t.Error("a greeting before the first connection")
@@ -67,7 +57,7 @@ func TestConnect(t *testing.T) {
 	execute(t, q, "a")
 	wantNoError(t, q.Close())
 
-	// Each Connect decides anew about the handshake.
+	// Whether there is a handshake depends on the argument of each Connect alone.
 	if got, err := q.Connect(false); got != nil || err != nil || q.Greeting() != nil {
 		t.Errorf("without negotiation: %v, %v, %v", got, err, q.Greeting())
 	}
@@ -125,7 +115,7 @@ func TestConnectLimit(t *testing.T) {
 	})
 }
 
-// A peer that does not read.
+// Close gives up at its limit if the peer does not read.
 func TestCloseLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := connected(t, qmptest.StopReading())
@@ -141,7 +131,8 @@ func TestCloseLimit(t *testing.T) {
 	})
 }
 
-// Who hangs up behind the reply to quit leaves an end of file, once.
+// If the server closes the connection after its reply to quit, Close returns io.EOF,
+// once.
 func TestQuit(t *testing.T) {
 	q := connected(t, qmptest.Expect("quit"), qmptest.Return(`{}`), qmptest.Send(`{"event": "SHUTDOWN"}`), qmptest.HangUp())
 	execute(t, q, "quit")
@@ -166,7 +157,7 @@ func TestAccept(t *testing.T) {
 	wantState(t, err, async.Connecting, async.Running)
 	for _, expired := range []legacy.Wait{legacy.NoWait, legacy.For(0)} {
 		_, err = q.Accept(expired)
-		wantTimeout(t, err) // and it still listens
+		wantTimeout(t, err) // the object still listens
 	}
 	qmptest.ScriptDial(t, addr, handshake(qmptest.Expect("x"), qmptest.Return(`{}`))...)
 	greeting, err := q.Accept(legacy.Forever)
@@ -180,12 +171,12 @@ func TestAccept(t *testing.T) {
 	_, err = q.Accept(legacy.Forever)
 	wantState(t, err, async.Idle, async.Connecting)
 
-	// Nobody comes: it no longer listens.
+	// If nobody connects, the object no longer listens after Accept.
 	q, err = legacy.New(addr, &legacy.Options{Server: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for q.Sync().Runstate() != async.Idle { // a wait that runs out before Accept begins changes nothing
+	for q.Sync().Runstate() != async.Idle { // if the wait expires before Accept begins, the object still listens
 		_, err = q.Accept(legacy.For(time.Millisecond))
 		wantTimeout(t, err)
 	}
@@ -193,7 +184,7 @@ func TestAccept(t *testing.T) {
 	wantState(t, err, async.Idle, async.Connecting)
 	wantNoError(t, q.Close())
 
-	// Close ends the listening.
+	// Close stops listening.
 	q, err = legacy.New(addr, &legacy.Options{Server: true})
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +220,7 @@ func TestOpenConnection(t *testing.T) {
 	wantError[*async.ConnectError](t, err)
 }
 
-// An open connection that was never used goes with its object.
+// Close closes an open connection that Connect has never used.
 func TestOpenConnectionIsClosed(t *testing.T) {
 	conn, peer := qmptest.Pipe()
 	q, err := legacy.New("", &legacy.Options{Conn: conn})
@@ -272,7 +263,7 @@ func TestSendFDSCM(t *testing.T) {
 			t.Errorf("%s: %v, want EBADF", name, err)
 		}
 	}
-	q.SetTimeout(legacy.For(0)) // has no say
+	q.SetTimeout(legacy.For(0)) // it does not affect SendFDSCM
 	wantNoError(t, q.SendFDSCM(f))
 	q.SetTimeout(legacy.Forever)
 	execute(t, q, "getfd")
@@ -285,7 +276,7 @@ func TestSendFDSCM(t *testing.T) {
 	wantNoError(t, raw.Control(func(uintptr) {}))
 }
 
-// A peer that does not read holds SendFDSCM up no longer than CommandLimit.
+// If the peer does not read, SendFDSCM gives up at CommandLimit.
 func TestSendFDSCMIsLimited(t *testing.T) {
 	const limit = 50 * time.Millisecond
 	f := openNull(t)
@@ -296,7 +287,7 @@ func TestSendFDSCMIsLimited(t *testing.T) {
 	wantNoError(t, err)
 	connect(t, q)
 	defer q.Close()
-	q.SetTimeout(legacy.Forever) // does not count
+	q.SetTimeout(legacy.Forever) // it does not affect SendFDSCM
 	for range 1 << 20 {          // until the socket is full
 		if err = q.SendFDSCM(f); err != nil {
 			break
@@ -308,7 +299,7 @@ func TestSendFDSCMIsLimited(t *testing.T) {
 	}
 }
 
-// A command has a limit unless SetTimeout says otherwise.
+// A command has a time limit, unless SetTimeout removes it.
 func TestCommandLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})
@@ -333,7 +324,7 @@ func TestCommandLimit(t *testing.T) {
 				t.Errorf("%s: %v: want that it was sent, and the option", name, err)
 			}
 		}
-		// Forever is what somebody asked for.
+		// With Forever there is no limit.
 		q.SetTimeout(legacy.Forever)
 		const long = 1000 * time.Hour
 		start := time.Now()
@@ -358,7 +349,7 @@ func TestSendFDSCMOverTCP(t *testing.T) {
 	execute(t, q, "x")
 }
 
-// One connection, by two names.
+// An object and the client of package qmpsync under it share connection and events.
 func TestUpAndDown(t *testing.T) {
 	server := qmptest.Start(t, nil)
 	q, err := legacy.New(server.Addr(), nil)
@@ -375,7 +366,7 @@ func TestUpAndDown(t *testing.T) {
 	wantNoError(t, err)
 	_, err = q.Sync().Async().Execute(t.Context(), "cont", nil)
 	wantNoError(t, err)
-	// One queue of events, for whoever is first.
+	// There is one queue of events: each event goes to the first reader.
 	if ev, err := up.PullEvent(legacy.Forever); ev["event"] != "STOP" || err != nil {
 		t.Errorf("event %v, %v", ev, err)
 	}

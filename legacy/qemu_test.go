@@ -16,8 +16,8 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// started returns an object whose Connect waits for a machine that was just
-// started.
+// started returns an object whose Connect tries again until a machine that was just
+// started listens.
 func started(t *testing.T, addr string) *legacy.QEMUMonitorProtocol {
 	t.Helper()
 	q, err := legacy.New(addr, &legacy.Options{Sync: qmpsync.Options{
@@ -39,13 +39,14 @@ func wantNamedEvent(t *testing.T, q *legacy.QEMUMonitorProtocol, name string) {
 	}
 }
 
-// quit ends the machine, by the old module's calls.
+// quit ends the machine, and requires the event SHUTDOWN, the end of the connection
+// and the end of the process after it.
 func quit(t *testing.T, q *legacy.QEMUMonitorProtocol, vm *qemutest.Process) {
 	t.Helper()
 	execute(t, q, "quit")
 	wantNamedEvent(t, q, "SHUTDOWN")
 	if _, err := q.PullEvent(legacy.For(qemutest.Patience)); !errors.Is(err, io.EOF) {
-		t.Errorf("behind the last event: %v, want io.EOF", err)
+		t.Errorf("after the last event: %v, want io.EOF", err)
 	}
 	if err := q.Close(); !errors.Is(err, io.EOF) {
 		t.Errorf("Close: %v, want io.EOF", err)
@@ -70,10 +71,10 @@ func TestScript_QEMU(t *testing.T) {
 	}
 	_, err = q.Command("nonsense", nil)
 	wantError[*async.ExecuteError](t, err)
-	// QEMU cannot attribute what its parser refuses.
+	// QEMU refuses a command whose name is a number, with an error without an id.
 	reply, err = q.CmdObj(object{"execute": 5})
 	if reply["error"] == nil || reply["id"] != nil || err != nil {
-		t.Errorf("a command that is none: %v, %v", reply, err)
+		t.Errorf("a command whose name is a number: %v, %v", reply, err)
 	}
 
 	for _, cmd := range []string{"stop", "cont", "stop"} {
@@ -85,7 +86,7 @@ func TestScript_QEMU(t *testing.T) {
 		t.Errorf("events %v, %v; want RESUME and STOP", evs, err)
 	}
 
-	// Over the next connection it goes on.
+	// The same object works over the next connection.
 	wantNoError(t, q.Close())
 	connect(t, q)
 	quit(t, q, vm)
@@ -114,7 +115,7 @@ func TestSendFDSCM_QEMU(t *testing.T) {
 	quit(t, q, vm)
 }
 
-// QEMU dials us.
+// QEMU connects to the object, which listens.
 func TestAccept_QEMU(t *testing.T) {
 	t.Parallel()
 	addr := filepath.Join(qemutest.Dir(t), "qmp")

@@ -13,8 +13,8 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// By whatever call a command goes, the log masks its secrets, and no error tells
-// them.
+// The log masks the secrets in a command, and no error contains them, whichever call
+// sends the command.
 func TestSecretsAreMasked(t *testing.T) {
 	secret := map[string]any{"qom-type": "secret", "id": "shown", "data": "hunter2"}
 	raw := json.RawMessage(`{"protocol": "shown", "\u0070assword": "hunter2"}`)
@@ -58,25 +58,25 @@ func TestSecretsAreMasked(t *testing.T) {
 			if tt.sent {
 				steps = handshake(qmptest.ExpectFunc("the command", func(qmptest.Message) error { return nil }), qmptest.ReturnError("GenericError", "no"))
 			}
-			var book bytes.Buffer
+			var logged bytes.Buffer
 			opts := &legacy.Options{}
-			opts.Sync.Async.Logger = slog.New(slog.NewJSONHandler(&book, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			opts.Sync.Async.Logger = slog.New(slog.NewJSONHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			q := scripted(t, opts, steps...)
 			connect(t, q)
 			err := tt.call(q)
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("got error %v, want one that does not tell the secret", err)
+				t.Errorf("got error %v, want one without the secret", err)
 			}
 			wantNoError(t, q.Close())
-			log := book.String()
+			log := logged.String()
 			if strings.Contains(log, "hunter2") || strings.Contains(log, "shown") != tt.sent || strings.Contains(log, "***") != tt.sent {
-				t.Errorf("got the log\n%s\nwant the command if it was sent (%v), without its secret", log, tt.sent)
+				t.Errorf("got the log\n%s\nwant the command only if it was sent (sent: %v), and without its secret", log, tt.sent)
 			}
 		})
 	}
 }
 
-// user is what guest-set-user-password takes.
+// user has arguments of guest-set-user-password.
 var user = struct {
 	Name     string `json:"username"`
 	Password string `json:"password"`

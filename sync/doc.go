@@ -62,8 +62,9 @@
 //   - When a connection ends without a call of Disconnect or Close, the client
 //     stays in [async.Disconnecting] until [Client.Disconnect] or [Client.Close]
 //     has returned the cause. After a reply to quit, the cause is io.EOF.
-//     [Client.Quit] tells a server to quit, waits for that end and collects it;
-//     [async.HungUp] knows it in any error.
+//     [Client.Quit] executes quit, waits for that end and disconnects.
+//     [async.HungUp] reports whether an error says that the server ended the
+//     connection.
 //   - WaitEvent discards the events that came before the one that it returns. If
 //     two goroutines wait for different events, give each its own listener.
 //   - When a connection ends without a call of Disconnect or Close, Client.Events

@@ -1,4 +1,4 @@
-// Package contexts says what a context ended with.
+// Package contexts makes one error of the two that say why a context ended.
 package contexts
 
 import (
@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Err returns what ctx ended with: one error that matches both ctx.Err() and
-// context.Cause(ctx) with errors.Is and errors.As. It is nil while ctx has not
+// Err returns why ctx ended: one error that matches both ctx.Err() and
+// context.Cause(ctx) with errors.Is and errors.As. It returns nil if ctx has not
 // ended.
 func Err(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
@@ -18,11 +18,11 @@ func Err(ctx context.Context) error {
 	return &ended{err: err, cause: cause}
 }
 
-// ended is a context's Err and its Cause in one.
+// ended has both a context's Err and its Cause.
 type ended struct{ err, cause error }
 
-// Error says the cause alone where that matches Err anyway, as a time limit
-// does.
+// Error returns the text of the cause alone if the cause matches err, as that of a
+// time limit does. Otherwise it returns both texts.
 func (e *ended) Error() string {
 	if errors.Is(e.cause, e.err) {
 		return e.cause.Error()
