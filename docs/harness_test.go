@@ -357,7 +357,7 @@ func Example_harnessCalls() {
 		use(m.Shutdown(ctx))
 		use(m.Kill())
 		use(m.Wait(ctx))
-		use(m.Running(), m.Pid(), m.Args(), m.Log(), m.Console())
+		use(m.Running(), m.Pid(), m.CommandLine(), m.Log(), m.Console())
 		use(m.ExitStatus())
 		use(m.QMP(ctx, "query-block", nil))
 		use(m.QMP(ctx, "blockdev-del", machine.Args{"node_name": "disk0"}))

@@ -131,7 +131,7 @@
 //   - With [VM.AddDriveRaw], add auto-read-only=off if there is qemu-io while a job
 //     runs: [VM.AddDrive] does.
 //   - The values in replies are int64, not int: compare with [Test.AssertQMP] or
-//     [Equal], which look at the number.
+//     [machine.Equal], which look at the number.
 //   - The flag -update is this package's: a test program has none of its own of that
 //     name.
 package iotests

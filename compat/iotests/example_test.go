@@ -34,9 +34,3 @@ func ExampleFilterGeneratedNodeIDs() {
 	// Output:
 	// Node NODE_NAME is in use
 }
-
-func ExampleEqual() {
-	fmt.Println(iotests.Equal(int64(1024), 1024.0), iotests.Equal("1024", 1024))
-	// Output:
-	// true false
-}

@@ -173,7 +173,7 @@ func checkRow(t *testing.T, what, table string, row helperRow, got any, err erro
 		// TestQMPToOptsConverts says what comes out.
 		return
 	case table == "filter_qmp_event" && (row.Raises != "" || string(row.In) == "[]"):
-		if in := unordered(decodeOrdered(t, row.In)); err != nil || !Equal(got, in) {
+		if in := unordered(decodeOrdered(t, row.In)); err != nil || !machine.Equal(got, in) {
 			t.Errorf("%s: %s, %v; it has to be passed on", what, FormatJSON(got), err)
 		}
 		return
@@ -189,7 +189,7 @@ func checkRow(t *testing.T, what, table string, row helperRow, got any, err erro
 		return
 	}
 	want := decodeOrdered(t, row.Out)
-	same := Equal(got, want)
+	same := machine.Equal(got, want)
 	if same && slices.Contains(inOrder, table) {
 		same = FormatJSON(got) == FormatJSON(want)
 	}

@@ -238,7 +238,7 @@ func (vm *VM) poll(what string, done func() (bool, string)) {
 // AssertNoActiveBlockJobs fails the test if there is a block job.
 func (vm *VM) AssertNoActiveBlockJobs() {
 	vm.it.Helper()
-	if jobs := vm.Cmd("query-block-jobs", nil); !Equal(jobs, []any{}) {
+	if jobs := vm.Cmd("query-block-jobs", nil); !machine.Equal(jobs, []any{}) {
 		vm.fail("there are block jobs", "jobs", FormatJSON(jobs))
 	}
 }

@@ -138,7 +138,7 @@ func (vm *VM) migrationEvents(ctx context.Context) bool {
 		return true
 	}
 	return !slices.ContainsFunc(list, func(c any) bool {
-		return Equal(c, Dict{"capability": "events", "state": false})
+		return machine.Equal(c, Dict{"capability": "events", "state": false})
 	})
 }
 

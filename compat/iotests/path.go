@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/compat/machine"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -153,7 +154,7 @@ func (it *Test) Lookup(v any, path string) any {
 }
 
 // AssertQMP fails the test unless the value at a path is the wanted one, as
-// [Equal] has it. A list that is not empty means any of its items, as in iotests:
+// [machine.Equal] has it. A list that is not empty means any of its items, as in iotests:
 // for a list itself see [Test.AssertEqual].
 func (it *Test) AssertQMP(v any, path string, want any) {
 	it.Helper()
@@ -164,13 +165,13 @@ func (it *Test) AssertQMP(v any, path string, want any) {
 	}
 	if any, ok := n.([]any); ok && len(any) > 0 {
 		for _, w := range any {
-			if Equal(got, w) {
+			if machine.Equal(got, w) {
 				return
 			}
 		}
 		it.fail("the value at "+strconv.Quote(path)+" is none of those wanted", "got", FormatJSON(got), "want one of", FormatJSON(n), "in", FormatJSON(v))
 	}
-	if !Equal(got, n) {
+	if !machine.Equal(got, n) {
 		it.fail("another value at "+strconv.Quote(path)+" than wanted", "got", FormatJSON(got), "want", FormatJSON(n), "in", FormatJSON(v))
 	}
 }
@@ -205,16 +206,16 @@ func (it *Test) AssertJSONFilename(filename string, want any) {
 	if err := proto.Unmarshal([]byte(text), &got); err != nil {
 		it.fail("no JSON object in the file name: "+err.Error(), "got", filename, "want", FormatJSON(want))
 	}
-	if !Equal(FlattenQMP(got), FlattenQMP(want)) {
+	if !machine.Equal(FlattenQMP(got), FlattenQMP(want)) {
 		it.fail("the file name describes another node than wanted",
 			"got", FormatJSON(FlattenQMP(got)), "want", FormatJSON(FlattenQMP(want)))
 	}
 }
 
-// AssertEqual fails the test unless two values are [Equal]. what names them.
+// AssertEqual fails the test unless two values are [machine.Equal]. what names them.
 func (it *Test) AssertEqual(what string, got, want any) {
 	it.Helper()
-	if !Equal(got, want) {
+	if !machine.Equal(got, want) {
 		it.fail(what+": not what was wanted", "got", FormatJSON(got), "want", FormatJSON(want))
 	}
 }

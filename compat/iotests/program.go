@@ -211,12 +211,12 @@ func (it *Test) awaitFile(m *machine.Machine, path string) {
 			return
 		}
 		if status, ended := m.ExitStatus(); ended {
-			it.fail(fmt.Sprintf("%s ended with %v", m.Name(), status), "command", quote(m.Args()), "output", m.Log())
+			it.fail(fmt.Sprintf("%s ended with %v", m.Name(), status), "command", quote(m.CommandLine()), "output", m.Log())
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			it.fail(fmt.Sprintf("%s is not ready: %v", m.Name(), context.Cause(ctx)), "command", quote(m.Args()), "output", m.Log())
+			it.fail(fmt.Sprintf("%s is not ready: %v", m.Name(), context.Cause(ctx)), "command", quote(m.CommandLine()), "output", m.Log())
 		}
 	}
 }

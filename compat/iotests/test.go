@@ -23,13 +23,9 @@ const DefaultTimeout = time.Minute
 // TB is what the harness needs of a test. Every testing.TB is one, and so is what
 // [RunProgram] passes.
 type TB interface {
+	machine.TB
 	Name() string
-	Helper()
-	Cleanup(func())
 	Context() context.Context
-	Failed() bool
-	Logf(format string, args ...any)
-	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 	Skipf(format string, args ...any)
 }
@@ -164,13 +160,16 @@ func shortTempDir() string {
 // makeDir makes a directory with mode 0700 that goes at the test's end.
 func (it *Test) makeDir(parent string) string {
 	it.Helper()
-	dir, remove, err := machine.TempDir(parent, "iot-")
+	// A machine has such a directory, launched or not, and also removes it where the
+	// test program does not get to do so.
+	m := machine.New("", &machine.Options{Name: it.Name(), TempDir: parent})
+	dir, err := m.Dir()
 	if err != nil {
 		it.Fatalf("a directory for the test: %v", err)
 	}
 	it.Cleanup(func() {
 		it.Helper()
-		if err := remove(); err != nil {
+		if err := m.Kill(); err != nil {
 			it.Errorf("clean up: %v", err)
 		}
 	})

@@ -11,7 +11,6 @@ import (
 	"unicode/utf16"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/compat/machine"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -87,12 +86,6 @@ func members(v any) (ms async.Members, ok bool) {
 	}
 	return nil, false
 }
-
-// Equal reports whether two values are the same JSON, where numbers count by their
-// value whatever their types are, and true and false are 1 and 0, as in Python.
-// The order of members does not matter. Values are those of QMP, or anything that
-// encoding/json encodes; what it does not encode equals nothing.
-func Equal(a, b any) bool { return machine.Equal(a, b) }
 
 // FormatJSON returns a value as JSON on one line, as QEMU itself writes it: with a
 // blank behind commas and colons, in ASCII. Members are sorted by name, unless v

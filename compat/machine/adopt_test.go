@@ -122,7 +122,7 @@ func TestDetachAndAdopt(t *testing.T) {
 	for range 3 {
 		got, err := m.Detach()
 		is(t, fmt.Sprint(got), fmt.Sprint(s), err)
-		if m.Running() || m.Pid() != 0 || m.Args() != nil {
+		if m.Running() || m.Pid() != 0 || m.CommandLine() != nil {
 			t.Error("it runs")
 		}
 		if _, err := m.QMP(ctx, "query-status", nil); !errors.Is(err, machine.ErrNotRunning) {
@@ -141,7 +141,7 @@ func TestDetachAndAdopt(t *testing.T) {
 			t.Errorf("adopted twice: %v", err)
 		}
 		is(t, m.Pid(), s.PID, nil)
-		is(t, strings.Join(m.Args(), " "), strings.Join(s.Args, " "), nil)
+		is(t, strings.Join(m.CommandLine(), " "), strings.Join(s.Args, " "), nil)
 		_, err = m.Command(ctx, "stop", nil)
 		must(t, err)
 		ev, err := m.NextEvent(ctx)

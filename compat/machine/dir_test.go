@@ -145,7 +145,7 @@ func TestNobodyWaitsForFilesAndSockets(t *testing.T) {
 			defer close(asked)
 			m.Running()
 			m.ExitStatus()
-			m.Args()
+			m.CommandLine()
 			_ = m.Log()
 			m.AddArgs("x")
 			m.Console()

@@ -126,3 +126,8 @@ func ExampleAbnormalShutdown() {
 	}
 	// Output: quit was enough, but it ended with exit code 7
 }
+
+func ExampleEqual() {
+	fmt.Println(machine.Equal(int64(1024), 1024.0), machine.Equal("1024", 1024))
+	// Output: true false
+}

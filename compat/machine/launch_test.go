@@ -38,7 +38,7 @@ func TestLaunchAndShutdown(t *testing.T) {
 			ctx := t.Context()
 			m := newFake(t, "qmp", machine.Options{Monitor: mode, Args: []string{"a", "b"}})
 			m.AddArgs("c")
-			if _, ok := m.ExitStatus(); ok || m.Running() || m.Log() != "" || m.Args() != nil {
+			if _, ok := m.ExitStatus(); ok || m.Running() || m.Log() != "" || m.CommandLine() != nil {
 				t.Error("a machine that was not launched has a process")
 			}
 			// A machine may be launched again.
@@ -47,7 +47,7 @@ func TestLaunchAndShutdown(t *testing.T) {
 				if err := m.Launch(ctx); !errors.Is(err, machine.ErrLaunched) {
 					t.Errorf("a second launch: %v", err)
 				}
-				if args := m.Args(); strings.Join(args[len(args)-3:], " ") != "a b c" {
+				if args := m.CommandLine(); strings.Join(args[len(args)-3:], " ") != "a b c" {
 					t.Errorf("command line %q", args)
 				}
 				dir, err := m.Dir()
@@ -275,7 +275,7 @@ func TestPaths(t *testing.T) {
 		if newDir == dir || newPath == path || filepath.Dir(newDir) != parent {
 			t.Errorf("%s: directories %s, %s; sockets %s, %s", name, dir, newDir, path, newPath)
 		}
-		args := m.Args()
+		args := m.CommandLine()
 		want := []string{"file=" + newDir + "/disk", "path=" + machine.Escape(newPath) + ",a=b", newDir, "another=" + dir + "x"}
 		if got := args[len(args)-4:]; !slices.Equal(got, want) {
 			t.Errorf("%s: command line %q, want %q", name, got, want)
@@ -325,22 +325,26 @@ func (l lockedWriter) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-func TestTempDir(t *testing.T) {
+// A machine that is never launched has a directory, too.
+func TestDirWithoutLaunch(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
-	dir, remove, err := machine.TempDir(parent, "x-")
+	m := machine.New("", &machine.Options{TempDir: parent})
+	dir, err := m.Dir()
 	must(t, err)
 	info, err := os.Stat(dir)
 	must(t, err)
-	if filepath.Dir(dir) != parent || !strings.HasPrefix(filepath.Base(dir), "x-") || info.Mode().Perm() != 0o700 {
+	if filepath.Dir(dir) != parent || info.Mode().Perm() != 0o700 {
 		t.Errorf("%s: %v", dir, info.Mode())
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
-	must(t, remove())
+	must(t, m.Kill())
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
 	}
-	if _, _, err := machine.TempDir(filepath.Join(parent, "none"), "x-"); !errors.Is(err, fs.ErrNotExist) {
+	m = machine.New("", &machine.Options{TempDir: filepath.Join(parent, "none")})
+	if _, err := m.Dir(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in a directory that is not there: %v", err)
 	}
+	must(t, m.Kill())
 }

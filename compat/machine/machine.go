@@ -200,9 +200,10 @@ func (m *Machine) latest() *run {
 	return m.last
 }
 
-// Args returns the whole command line of the present or last launch, with the
-// wrapper; nil if there was none.
-func (m *Machine) Args() []string {
+// CommandLine returns the whole command line of the current launch or else the last
+// one, with the wrapper. It is nil if there was none. It has what the machine adds;
+// Options.Args is only a part of it.
+func (m *Machine) CommandLine() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.latest(); r != nil {

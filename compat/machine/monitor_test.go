@@ -137,7 +137,7 @@ func TestDescriptorsOfTheMonitor(t *testing.T) {
 	is(t, m.Inherit(f), 3, nil)
 	m.AddFD(f, 7, "")
 	must(t, m.Launch(ctx))
-	line := strings.Join(m.Args(), " ")
+	line := strings.Join(m.CommandLine(), " ")
 	for _, words := range []string{"socket,id=machine-monitor,fd=5 ", "socket,id=machine-console,fd=6 ", "-add-fd fd=4,set=7"} {
 		if !strings.Contains(line, words) {
 			t.Errorf("no %q in %s", words, line)

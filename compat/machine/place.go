@@ -135,26 +135,3 @@ func replacePath(arg, old, path string) string {
 		arg = after
 	}
 }
-
-// TempDir makes a directory that only its owner can enter, and that goes even if
-// this program does not get to remove it: a panic or a SIGKILL is noticed as that of
-// a machine is (see the package's comment). parent and pattern are as for
-// [os.MkdirTemp], and dir is absolute. remove removes dir with all that is in it; it
-// is to be called once.
-func TempDir(parent, pattern string) (dir string, remove func() error, err error) {
-	if parent == "" {
-		parent = os.TempDir()
-	}
-	if parent, err = filepath.Abs(parent); err != nil {
-		return "", nil, err
-	}
-	d, err := makeDir(parent, pattern)
-	if err != nil {
-		return "", nil, err
-	}
-	k := startKeeper(d)
-	return d.path, func() error {
-		k.stop()
-		return d.remove()
-	}, nil
-}

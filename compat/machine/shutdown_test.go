@@ -315,8 +315,8 @@ func TestWrapper(t *testing.T) {
 	}
 	m := wrapped("orderly")
 	must(t, m.Launch(ctx))
-	is(t, m.Args()[0], exe, nil)
-	is(t, m.Args()[1], exe, nil)
+	is(t, m.CommandLine()[0], exe, nil)
+	is(t, m.CommandLine()[1], exe, nil)
 	must(t, m.Shutdown(ctx))
 
 	m = wrapped("killed")
@@ -373,7 +373,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		func() { _, _ = m.SocketPath("x") },
 		func() { _, _ = m.ExitStatus() },
 		func() { _ = m.Log() },
-		func() { _ = m.Args() },
+		func() { _ = m.CommandLine() },
 		func() { _ = m.Console() },
 		func() { _ = m.Running() },
 		func() { m.AddArgs("x") },
