@@ -76,7 +76,7 @@ func TestBackupIncremental(t *testing.T) {
 		vm.IO("source", "write -P 3 0 64k", "write -P 3 4M 64k")
 		backup(second, "incremental", dict{"bitmap": "since"})
 
-		if b := vm.GetBitmap("source", "since"); !b.Persistent || b.Busy || b.Count != 0 {
+		if b := vm.Bitmap("source", "since"); !b.Persistent || b.Busy || b.Count != 0 {
 			it.Errorf("the bitmap at the end: %+v", b)
 		}
 		vm.Shutdown()
@@ -134,7 +134,7 @@ func TestBackupTransaction(t *testing.T) {
 		failed := vm.RunJob("disk1", &iotests.RunJobOptions{MayFail: true})
 		it.AssertEqual("why the second backup failed", failed.Error, "No space left on device")
 		other := vm.RunJob("disk0", &iotests.RunJobOptions{MayFail: true})
-		if !other.Cancelled {
+		if !other.Canceled {
 			it.Errorf("the other one was not cancelled: %+v", other)
 		}
 		for _, disk := range disks {

@@ -16,9 +16,9 @@ type Bitmap struct {
 	Inconsistent bool // it was in use when its image was last written
 }
 
-// QueryBitmaps returns the bitmaps of all nodes that have some, by the nodes'
+// Bitmaps returns the bitmaps of all nodes that have some, by the nodes'
 // names.
-func (vm *VM) QueryBitmaps() map[string][]Bitmap {
+func (vm *VM) Bitmaps() map[string][]Bitmap {
 	vm.it.Helper()
 	all := make(map[string][]Bitmap)
 	for _, node := range vm.nodes() {
@@ -37,7 +37,7 @@ func (vm *VM) QueryBitmaps() map[string][]Bitmap {
 // FindBitmap returns the bitmap of that name on that node, if there is one.
 func (vm *VM) FindBitmap(node, name string) (bitmap Bitmap, exists bool) {
 	vm.it.Helper()
-	for _, b := range vm.QueryBitmaps()[node] {
+	for _, b := range vm.Bitmaps()[node] {
 		if b.Name == name {
 			return b, true
 		}
@@ -45,12 +45,12 @@ func (vm *VM) FindBitmap(node, name string) (bitmap Bitmap, exists bool) {
 	return Bitmap{}, false
 }
 
-// GetBitmap is FindBitmap for one that has to be there.
-func (vm *VM) GetBitmap(node, name string) Bitmap {
+// Bitmap is FindBitmap for one that has to be there.
+func (vm *VM) Bitmap(node, name string) Bitmap {
 	vm.it.Helper()
 	bitmap, exists := vm.FindBitmap(node, name)
 	if !exists {
-		vm.fail("no bitmap "+name+" on "+node, "bitmaps", FormatJSON(vm.QueryBitmaps()))
+		vm.fail("no bitmap "+name+" on "+node, "bitmaps", FormatJSON(vm.Bitmaps()))
 	}
 	return bitmap
 }
@@ -58,7 +58,7 @@ func (vm *VM) GetBitmap(node, name string) Bitmap {
 // AssertBitmapCount fails the test unless so many bytes are dirty in a bitmap.
 func (vm *VM) AssertBitmapCount(node, name string, want int64) {
 	vm.it.Helper()
-	if b := vm.GetBitmap(node, name); b.Count != want {
+	if b := vm.Bitmap(node, name); b.Count != want {
 		vm.fail(fmt.Sprintf("the bitmap %s on %s has %d bytes dirty, not %d", name, node, b.Count, want), "bitmap", FormatJSON(b))
 	}
 }

@@ -38,10 +38,10 @@ func TestBitmapMerge(t *testing.T) {
 			"monday", "tuesday", dict{"node": "disk", "name": "wednesday"},
 		}})
 		vm.AssertBitmapCount("disk", "all", 192<<10+128<<10)
-		if b := vm.GetBitmap("disk", "all"); b.Recording || b.Granularity != 64<<10 {
+		if b := vm.Bitmap("disk", "all"); b.Recording || b.Granularity != 64<<10 {
 			it.Errorf("the bitmap: %+v", b)
 		}
-		it.AssertEqual("how many there are", len(vm.QueryBitmaps()["disk"]), 4)
+		it.AssertEqual("how many there are", len(vm.Bitmaps()["disk"]), 4)
 		for _, name := range []string{"monday", "tuesday", "wednesday"} {
 			vm.Cmd("block-dirty-bitmap-remove", dict{"node": "disk", "name": name})
 		}
@@ -75,7 +75,7 @@ func TestBitmapPersistence(t *testing.T) {
 		vm.Kill()
 
 		vm.Launch()
-		if b := vm.GetBitmap("disk", "kept"); !b.Inconsistent {
+		if b := vm.Bitmap("disk", "kept"); !b.Inconsistent {
 			it.Errorf("after a power failure: %+v", b)
 		}
 		refused := vm.CmdError("block-dirty-bitmap-clear", dict{"node": "disk", "name": "kept"})

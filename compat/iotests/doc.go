@@ -76,8 +76,8 @@
 //	assert_no_active_block_jobs          VM.AssertNoActiveBlockJobs
 //	node_info, assert_has_block_node     VM.NodeInfo, VM.AssertHasNode
 //	assert_block_path, assert_edges_list VM.AssertBlockPath, VM.BlockGraph
-//	query_bitmaps, get_bitmap            VM.QueryBitmaps, VM.GetBitmap
-//	check_bitmap_status                  VM.AssertBitmapCount, or the fields of GetBitmap
+//	query_bitmaps, get_bitmap            VM.Bitmaps, VM.Bitmap
+//	check_bitmap_status                  VM.AssertBitmapCount, or the fields of Bitmap
 //	enable_migration_events              VM.EnableMigrationEvents
 //	wait_migration, wait_for_runstate    VM.WaitMigration, VM.WaitForRunstate
 //	qemu_img, qemu_img_create            Test.Img, Test.ImgCreate; unjudged: Test.ImgResult

@@ -137,7 +137,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 		},
 		"no human monitor": {func(it *iotests.Test) { it.QSD(nil).Launch().HMPCmd("info block") }, []string{"a storage daemon has no human monitor"}},
 		"node":             {func(it *iotests.Test) { it.VM(nil).Launch().NodeInfo("nosuch") }, []string{"no node nosuch"}},
-		"bitmap":           {func(it *iotests.Test) { it.VM(nil).Launch().GetBitmap("a", "b") }, []string{"no bitmap b on a"}},
+		"bitmap":           {func(it *iotests.Test) { it.VM(nil).Launch().Bitmap("a", "b") }, []string{"no bitmap b on a"}},
 		"block path": {
 			func(it *iotests.Test) {
 				it.ImgCreate(it.Path("a"), "1M")

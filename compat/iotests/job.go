@@ -83,15 +83,15 @@ type RunJobOptions struct {
 
 // A JobResult is what became of a job.
 type JobResult struct {
-	Error     string   // why it failed; "" if it did not
-	Cancelled bool     // it ended because somebody cancelled it
-	States    []string // all that it went through, "created" and "null" included if they were seen
-	Events    []Dict   // its BLOCK_JOB events, in order
-	Last      Job      // as it was when last asked for
+	Error    string   // why it failed; "" if it did not
+	Canceled bool     // it ended because somebody cancelled it
+	States   []string // all that it went through, "created" and "null" included if they were seen
+	Events   []Dict   // its BLOCK_JOB events, in order
+	Last     Job      // as it was when last asked for
 }
 
 // OK reports whether the job did what it was to do.
-func (r *JobResult) OK() bool { return r.Error == "" && !r.Cancelled }
+func (r *JobResult) OK() bool { return r.Error == "" && !r.Canceled }
 
 // The events of a job. JOB_STATUS_CHANGE tells all of its states, the others are
 // older and tell more.
@@ -332,7 +332,7 @@ func (r *jobRun) enter(status string) {
 		}
 		if r.opts.Cancel {
 			r.command("job-cancel")
-			r.result.Cancelled = true
+			r.result.Canceled = true
 			return
 		}
 		r.command("job-finalize")
@@ -342,7 +342,7 @@ func (r *jobRun) enter(status string) {
 			r.command("job-dismiss")
 		}
 	case "null":
-		if r.result.Error == "" && !r.result.Cancelled && slices.Contains(r.result.States, "aborting") {
+		if r.result.Error == "" && !r.result.Canceled && slices.Contains(r.result.States, "aborting") {
 			r.result.Error = "it was aborted, and was gone before it could be asked why"
 		}
 		if r.result.OK() && r.opts.Progress != nil {
@@ -360,7 +360,7 @@ func (r *jobRun) askForError() string {
 		return ""
 	}
 	r.result.Last = job
-	if job.Error != "" && !r.result.Cancelled && !r.opts.Cancel {
+	if job.Error != "" && !r.result.Canceled && !r.opts.Cancel {
 		r.result.Error = job.Error
 	}
 	return job.Error
@@ -374,7 +374,7 @@ func (r *jobRun) blockJob(event Dict) {
 	r.result.Events = append(r.result.Events, event)
 	switch event["event"] {
 	case "BLOCK_JOB_CANCELLED":
-		r.result.Cancelled, r.result.Error = true, ""
+		r.result.Canceled, r.result.Error = true, ""
 	case "BLOCK_JOB_COMPLETED":
 		r.last(event)
 		if why, err := Lookup(event, "data/error"); err == nil && r.result.Error == "" {

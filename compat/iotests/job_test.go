@@ -56,7 +56,7 @@ func TestJobCancel(t *testing.T) {
 		vm.Cmd("block-job-cancel", dict{"device": "job0"})
 		vm.ResumeDrive("drive0")
 		result := vm.RunJob("job0", &iotests.RunJobOptions{MayFail: true})
-		if !result.Cancelled || result.Error != "" {
+		if !result.Canceled || result.Error != "" {
 			it.Errorf("the result of a job that was cancelled: %+v", result)
 		}
 		vm.AssertNoActiveBlockJobs()
@@ -102,7 +102,7 @@ func TestJobStates(t *testing.T) {
 						ManualFinalize: !finalize, ManualDismiss: !dismiss, Cancel: cancel, MayFail: cancel,
 					})
 					it.Log(result.States)
-					if result.Cancelled != cancel || result.Error != "" {
+					if result.Canceled != cancel || result.Error != "" {
 						it.Errorf("the result: %+v", result)
 					}
 				}

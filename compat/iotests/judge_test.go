@@ -41,7 +41,7 @@ func TestAbortedWithoutACause(t *testing.T) {
 	}{
 		"aborted":          {JobResult{States: []string{"running", "aborting", "concluded"}}, "it was aborted"},
 		"aborted with why": {JobResult{States: []string{"aborting"}, Error: "why"}, "why"},
-		"canceled":         {JobResult{States: []string{"aborting"}, Cancelled: true}, ""},
+		"canceled":         {JobResult{States: []string{"aborting"}, Canceled: true}, ""},
 		"completed":        {JobResult{States: []string{"pending"}}, ""},
 	} {
 		text := failureOf(func(tb TB) {

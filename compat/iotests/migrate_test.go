@@ -22,7 +22,7 @@ func TestMigrationWithBitmap(t *testing.T) {
 		}
 		source.AddBitmap("disk", "since", dict{"granularity": 128 << 10})
 		source.IO("disk", "write -P 5 1M 1M")
-		before := source.GetBitmap("disk", "since")
+		before := source.Bitmap("disk", "since")
 
 		source.Migrate("unix:" + socket)
 		if !source.WaitMigration("postmigrate") {
@@ -37,7 +37,7 @@ func TestMigrationWithBitmap(t *testing.T) {
 		// write before that.
 		destination.Cmd("cont", nil)
 		destination.WaitForRunstate("running")
-		it.AssertEqual("the bitmap that has come", destination.GetBitmap("disk", "since"), before)
+		it.AssertEqual("the bitmap that has come", destination.Bitmap("disk", "since"), before)
 		destination.IO("disk", "read -P 5 1M 1M", "write -P 6 4M 64k")
 		destination.AssertBitmapCount("disk", "since", 1<<20+128<<10)
 		source.Shutdown()

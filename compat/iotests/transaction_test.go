@@ -48,7 +48,7 @@ func TestGroupedBackup(t *testing.T) {
 	result := vm.RunJob("backup-b", &iotests.RunJobOptions{MayFail: true, Quiet: true})
 	it.AssertEqual("why b failed", result.Error, "No space left on device")
 	result = vm.RunJob("backup-a", &iotests.RunJobOptions{Quiet: true})
-	it.AssertEqual("that a was cancelled", result.Cancelled, true)
+	it.AssertEqual("that a was cancelled", result.Canceled, true)
 	for _, name := range names {
 		vm.AssertBitmapCount(name, "bitmap0", 128<<10)
 	}
