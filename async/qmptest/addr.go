@@ -12,13 +12,13 @@ import (
 
 // The networks that a Server or a script can be reached over.
 const (
-	Unix   = "unix" // a unix socket in a fresh directory that only its owner can enter
+	Unix   = "unix" // a unix socket in a new directory that only its owner can enter
 	TCP    = "tcp"  // a port of 127.0.0.1
 	TCP6   = "tcp6" // a port of [::1]
-	Memory = "pipe" // a Pipe, and no address
+	Memory = "pipe" // a Pipe for each connection; there is no address
 )
 
-// listen opens a listener on network. cleanup removes what it left behind.
+// listen opens a listener on network. cleanup removes the files that it made.
 func listen(network string) (ln net.Listener, addr string, cleanup func(), err error) {
 	if err := noSocketHere(); err != nil {
 		return nil, "", nil, err
@@ -42,7 +42,7 @@ func listen(network string) (ln net.Listener, addr string, cleanup func(), err e
 	case TCP6:
 		ln, err = net.Listen("tcp6", "[::1]:0")
 	default:
-		return nil, "", nil, fmt.Errorf("qmptest: network %q is none of %q, %q, %q, %q", network, Unix, TCP, TCP6, Memory)
+		return nil, "", nil, fmt.Errorf("qmptest: unknown network %q: want %q, %q, %q or %q", network, Unix, TCP, TCP6, Memory)
 	}
 	if err != nil {
 		return nil, "", nil, err
@@ -50,8 +50,8 @@ func listen(network string) (ln net.Listener, addr string, cleanup func(), err e
 	return ln, ln.Addr().String(), func() {}, nil
 }
 
-// tempDir makes a directory of mode 0700 with a path so short that a socket in
-// it stays within what the kernel allows: about 100 bytes.
+// tempDir makes a directory of mode 0700. Its path is so short that the path of
+// a socket in it is within the kernel's limit of about 100 bytes.
 func tempDir() (string, error) {
 	const longest = 80
 	dir, err := os.MkdirTemp("", "qmp")
@@ -62,8 +62,9 @@ func tempDir() (string, error) {
 	return os.MkdirTemp("/tmp", "qmp")
 }
 
-// dialAddr connects to addr, which is as for async.ParseAddress, over unix or
-// TCP. The connection is one of package net, as callers may know.
+// dialAddr connects to addr over a unix socket or TCP. addr has the form that
+// async.ParseAddress takes. The connection is a *net.UnixConn or a
+// *net.TCPConn; callers may rely on that.
 func dialAddr(ctx context.Context, addr string) (net.Conn, error) {
 	if err := noSocketHere(); err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func dialAddr(ctx context.Context, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, network, name)
 }
 
-// socketPair returns the two ends of an open pair of unix sockets.
+// socketPair returns two unix sockets that are connected to each other.
 func socketPair() (client, server net.Conn, err error) {
 	client, theirs, err := socket.Pair()
 	if err != nil {

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// A home is where something was made: a bubble of testing/synctest, by its number,
-// or "" outside of all bubbles. What has channels, goroutines or timers can only
-// be used at home. Elsewhere a wait never ends, or the runtime ends the program.
+// A home says where something was made: the number of the testing/synctest
+// bubble, or "" outside of all bubbles. A value that has channels, goroutines or
+// timers can only be used where it was made. Elsewhere a wait never ends, or the
+// runtime ends the program.
 type home string
 
 // here returns the caller's home.
@@ -19,22 +20,23 @@ func here() home {
 	if !inBubble() {
 		return ""
 	}
-	// The first line of a trace names the bubble. Nothing else does.
+	// Only the first line of a stack trace names the bubble.
 	var b [128]byte
 	line, _, _ := bytes.Cut(b[:runtime.Stack(b[:], false)], []byte("]:"))
 	_, number, _ := strings.Cut(string(line), "synctest bubble ")
 	return home(cmp.Or(number, "?"))
 }
 
-// inBubble is a cheap form of here() != "". Only in a bubble has time.Now no
-// monotonic clock reading.
+// inBubble reports whether here() != "", at less cost. In a bubble, and nowhere
+// else, time.Now has no monotonic clock reading.
 func inBubble() bool {
 	now := time.Now()
 	return now == now.Round(0)
 }
 
-// check returns an error unless the caller is at home. what is what was made
-// there, such as "this Pipe".
+// check returns an error unless the caller is in the same bubble, or like h
+// outside of all bubbles. what names the value that was made there, such as
+// "this Pipe".
 func (h home) check(what string) error {
 	switch at := here(); {
 	case at == h:
@@ -48,7 +50,8 @@ func (h home) check(what string) error {
 	}
 }
 
-// quickCheck is check for what is called often: it takes two bubbles for one.
+// quickCheck is check for functions that are called often. It costs less, but
+// does not tell one bubble from another.
 func (h home) quickCheck(what string) error {
 	if inBubble() == (h != "") {
 		return nil
@@ -62,5 +65,5 @@ func noSocketHere() error {
 	if !inBubble() {
 		return nil
 	}
-	return fmt.Errorf("qmptest: a real socket cannot be used in a testing/synctest bubble, whose clock stands still while a goroutine waits for one: use Network: qmptest.Memory, and Dial")
+	return fmt.Errorf("qmptest: a real socket cannot be used in a testing/synctest bubble, because the bubble's clock stands still while a goroutine waits for one: use Network: qmptest.Memory, and Dial")
 }

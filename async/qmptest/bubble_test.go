@@ -11,8 +11,10 @@ import (
 	"time"
 )
 
-// What these tests try ended in a SIGSEGV, in a fatal error of the runtime, or
-// in a wait until the time limit of the test program.
+// These tests hold the errors for use from the wrong bubble (bubble.go), and for
+// handlers and steps that end their goroutine. Without these errors such use
+// ends in a SIGSEGV, in a fatal error of the runtime, or in a wait until the
+// test program's time limit.
 
 const (
 	outsideIn  = " was made outside of the testing/synctest bubble that uses it: make it inside the bubble"
@@ -21,7 +23,7 @@ const (
 	realSocket = "qmptest: a real socket cannot be used in a testing/synctest bubble"
 )
 
-// wantText requires err to have this text at its end.
+// wantText requires the text of err to end in text.
 func wantText(t *testing.T, what string, err error, text string) {
 	t.Helper()
 	if err == nil || !strings.HasSuffix(err.Error(), text) {
@@ -45,14 +47,14 @@ func TestHome(t *testing.T) {
 	var first home
 	synctest.Test(t, func(t *testing.T) { first = here() })
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(400 * 24 * time.Hour) // the clock of a bubble begins in 2000, and need not stay there
+		time.Sleep(400 * 24 * time.Hour) // here must not rely on the year 2000, in which a bubble's clock begins
 		if second := here(); first == "" || second == "" || first == second || first == "?" || !inBubble() {
 			t.Errorf("two bubbles: %q and %q", first, second)
 		}
 	})
 }
 
-// servers are all uses of a server that wait, or wake somebody who waits.
+// servers are all calls of a Server that wait, or wake a goroutine that waits.
 var servers = map[string]func(*Server) error{
 	"Dial": func(s *Server) error {
 		_, err := s.Dial(context.Background())
@@ -78,7 +80,7 @@ func TestServerFromOutsideTheBubble(t *testing.T) {
 			t.Errorf("received %v", got)
 		}
 	})
-	// Outside it works on.
+	// Outside it still works.
 	outside.line()
 	outside.send(`{"execute":"qmp_capabilities"}`)
 	outside.want(`{"return": {}}`)
@@ -110,7 +112,8 @@ func TestServerFromInsideTheBubble(t *testing.T) {
 	})
 }
 
-// Start with the T of the test around the bubble: it is closed outside.
+// Start gets the T of the test that the bubble is in: the cleanup runs outside of
+// the bubble.
 func TestStartWithAnotherT(t *testing.T) {
 	tb := new(fakeTB)
 	synctest.Test(t, func(t *testing.T) { Start(tb, &Options{Network: Memory}) })
@@ -147,7 +150,8 @@ func TestRealSocketInABubble(t *testing.T) {
 	})
 }
 
-// An address or a connection that is asked for inside is about to be used there.
+// A test that asks for an address or a connection inside a bubble is about to use
+// it there.
 func TestRealSocketIntoABubble(t *testing.T) {
 	tb := new(fakeTB)
 	server := Start(tb, nil)
@@ -202,11 +206,11 @@ func TestScriptFromOutsideTheBubble(t *testing.T) {
 			tb := new(fakeTB)
 			script := Play(tb, &ScriptOptions{Network: Memory}, Greet(), AwaitMark("m"))
 			synctest.Test(t, func(t *testing.T) {
-				wantText(t, "the first", use(script), "the script"+outsideIn)
-				wantText(t, "the second", use(script), "the script"+outsideIn)
+				wantText(t, "the first call", use(script), "the script"+outsideIn)
+				wantText(t, "the second call", use(script), "the script"+outsideIn)
 			})
-			// It is broken off: nothing of its 10 s is waited for.
-			wantText(t, "behind it", script.Wait(), "the script"+outsideIn)
+			// The script has been stopped, so Wait does not last its limit of 10 s.
+			wantText(t, "Wait after it", script.Wait(), "the script"+outsideIn)
 			if got := tb.end(); got != "qmptest: the script"+outsideIn {
 				t.Errorf("the test fails with %q", got)
 			}
@@ -214,7 +218,8 @@ func TestScriptFromOutsideTheBubble(t *testing.T) {
 	}
 }
 
-// Play with the T of the test around the bubble: its end is waited for outside.
+// Play gets the T of the test that the bubble is in: the cleanup runs outside of
+// the bubble.
 func TestPlayWithAnotherT(t *testing.T) {
 	tb := new(fakeTB)
 	synctest.Test(t, func(t *testing.T) { Play(tb, &ScriptOptions{Network: Memory}) })
@@ -233,13 +238,13 @@ func TestPipeFromElsewhere(t *testing.T) {
 		wantText(t, "SetDeadline", c.SetDeadline(time.Now()), text)
 		var op *net.OpError
 		if !errors.As(err, &op) || op.Op != "write" {
-			t.Errorf("%#v is not the error of a connection", err)
+			t.Errorf("%#v is not a *net.OpError of a write", err)
 		}
 	}
 	near, far := Pipe()
 	synctest.Test(t, func(t *testing.T) {
 		use(t, near, "this Pipe"+outsideIn)
-		if err := near.Close(); err != nil { // a deferred one
+		if err := near.Close(); err != nil { // as a deferred call would
 			t.Error(err)
 		}
 	})
@@ -253,7 +258,8 @@ func TestPipeFromElsewhere(t *testing.T) {
 	wantText(t, "Close", near.Close(), "this Pipe"+insideOut)
 }
 
-// A handler that ends its goroutine ends its connection, and Close tells.
+// A handler that ends its goroutine ends its connection, and Close returns an
+// error that names the handler.
 func TestHandlerThatFailsNow(t *testing.T) {
 	for _, verb := range []string{"execute", "exec-oob"} {
 		t.Run(verb, func(t *testing.T) {

@@ -11,44 +11,45 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// queueLength is how many in-band commands QEMU lets wait behind the one being
-// executed where oob is enabled. With so many it reads nothing more, not even
-// an exec-oob.
+// queueLength is how many in-band commands QEMU lets wait, besides the one being
+// executed, where oob is enabled. While that many wait, QEMU reads nothing, not
+// even an exec-oob.
 const queueLength = 8
 
-// flushLimit is how long a client may take to read what the machine has said
-// before it ended.
+// flushLimit is how long a client may take to read what the machine sent before
+// it ended.
 const flushLimit = time.Second
 
-// A client is one connection of a Server. Three goroutines work for it: serve,
-// which reads and executes what is out of band; execute, which executes the
-// rest in order; and write.
+// A client is one connection of a Server. Three goroutines work for it: serve
+// reads, and executes out-of-band commands; execute executes the other commands
+// in order; write writes.
 type client struct {
 	srv    *Server
 	conn   net.Conn
 	index  int
-	ctx    context.Context // what handlers get; ended by abort
+	ctx    context.Context // handlers get it; abort ends it
 	cancel context.CancelFunc
 
 	rcv receiver // serve only
 
 	mu         sync.Mutex // guards the fields below
-	cond       *sync.Cond // on mu; told of every change
-	queue      []request  // in-band and not yet begun
+	cond       *sync.Cond // on mu; broadcast after every change
+	queue      []request  // in-band commands that wait to be executed
 	suspended  bool       // reading waits until the queue is shorter
 	at         string     // the in-band command being executed
 	out        []byte     // to be written
-	finished   bool       // nothing more is said: write out, then close
+	finished   bool       // nothing is added to out any more: write it, then close
 	gone       bool       // the connection has ended
-	negotiated bool       // commands are accepted, events sent
+	negotiated bool       // commands are accepted and events are sent
 	oob        bool       // out-of-band execution is enabled
 }
 
-// A request is a command to be executed, or a reply to what is none.
+// A request is a command to be executed, or an error reply to a message that is
+// not a command.
 type request struct {
 	Message
-	fds   []int
-	fault *Error
+	fds   []int  // came with the message; closed when the request is done
+	fault *Error // the reply; nil if the message is to be executed
 }
 
 func newClient(s *Server, conn net.Conn) *client {
@@ -59,7 +60,8 @@ func newClient(s *Server, conn net.Conn) *client {
 	return c
 }
 
-// serve runs in its own goroutine, from the client's turn to its end.
+// serve waits for the client's turn, and then serves it until it has gone. It
+// runs in its own goroutine.
 func (c *client) serve() {
 	defer c.srv.forget(c)
 	defer c.abort()
@@ -75,7 +77,8 @@ func (c *client) serve() {
 	}
 	var wg sync.WaitGroup
 	for _, work := range []func(){c.write, c.execute} {
-		// The server waits for them too: a handler may end this goroutine.
+		// The server waits for these goroutines, too: a handler may end the
+		// goroutine that serve runs on.
 		wg.Add(1)
 		c.srv.wg.Go(func() {
 			defer wg.Done()
@@ -91,10 +94,10 @@ func (c *client) serve() {
 	}
 	c.read()
 	c.abort()
-	wg.Wait() // not deferred: a handler that panics is to end the program at once
+	wg.Wait() // not deferred: if a handler panics, the program ends without waiting for the others
 }
 
-// read runs on serve's goroutine.
+// read reads messages until the connection ends. It runs on serve's goroutine.
 func (c *client) read() {
 	defer c.rcv.discard()
 	for {
@@ -123,7 +126,8 @@ func (c *client) read() {
 	}
 }
 
-// enqueue puts req at the end of the queue, and waits while that is too long.
+// enqueue puts req at the end of the queue, and waits while the queue is too
+// long. It reports false if the connection has ended.
 func (c *client) enqueue(req request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,7 +144,8 @@ func (c *client) enqueue(req request) bool {
 	return !c.gone
 }
 
-// execute runs in its own goroutine.
+// execute executes the commands in the queue until the connection ends. It runs in
+// its own goroutine.
 func (c *client) execute() {
 	defer c.drop()
 	for {
@@ -169,7 +174,7 @@ func (c *client) execute() {
 	}
 }
 
-// drop closes the files of commands that are not executed any more. The
+// drop closes the descriptors of commands that will not be executed, because the
 // connection has ended.
 func (c *client) drop() {
 	c.mu.Lock()
@@ -180,15 +185,15 @@ func (c *client) drop() {
 	c.queue = nil
 }
 
-// run executes one request and answers it. It is called by execute, and by read
-// for what is out of band.
+// run executes one request and answers it. execute calls it, and read for
+// out-of-band commands.
 func (c *client) run(req request) {
 	cmd := &Command{Message: req.Message, Server: c.srv, fds: req.fds}
 	var result any
 	var err error
 	if req.fault != nil {
 		err = req.fault
-		cmd.ID = nil // QEMU does not get as far as the id
+		cmd.ID = nil // QEMU's parser stops before it knows the id
 	} else {
 		result, err = c.guard(cmd)
 	}
@@ -203,8 +208,9 @@ func (c *client) run(req request) {
 	}
 }
 
-// guard is dispatch for a handler that may end its goroutine, as t.FailNow does:
-// the connection ends with it, so that the client does not wait for ever.
+// guard is dispatch for a handler that may end its goroutine, as t.FailNow does.
+// If it does, guard ends the connection, so that the client does not wait for
+// ever.
 func (c *client) guard(cmd *Command) (result any, err error) {
 	returned := false
 	defer func() {
@@ -236,7 +242,7 @@ func (c *client) reply(cmd *Command, result any, err error) ([]byte, error) {
 	return c.srv.encode(proto.AppendReturn(nil, text, cmd.ID))
 }
 
-// encode makes of a message what goes on the wire.
+// encode checks a message and returns its bytes on the wire.
 func (s *Server) encode(text []byte) ([]byte, error) {
 	msg, err := proto.AppendObject(nil, json.RawMessage(text))
 	if err != nil {
@@ -245,20 +251,20 @@ func (s *Server) encode(text []byte) ([]byte, error) {
 	return layout(nil, upperEscapes(msg), s.opts.Pretty, s.opts.LineEnd), nil
 }
 
-// say sends a message that needs no check.
+// say sends text, which is known to be well-formed.
 func (c *client) say(text []byte) {
 	c.send(layout(nil, text, c.srv.opts.Pretty, c.srv.opts.LineEnd))
 }
 
-// send lets write send msg. It never waits: QEMU, too, keeps what a client does
-// not read.
+// send queues msg for write. It never waits and the queue has no limit: QEMU, too,
+// keeps what a client does not read.
 func (c *client) send(msg []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.append(msg)
 }
 
-// event is send for those who have negotiated.
+// event is send, but drops msg if the client has not negotiated.
 func (c *client) event(msg []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -275,7 +281,7 @@ func (c *client) append(msg []byte) {
 	}
 }
 
-// write runs in its own goroutine.
+// write writes out until the connection ends. It runs in its own goroutine.
 func (c *client) write() {
 	for {
 		c.mu.Lock()
@@ -290,7 +296,7 @@ func (c *client) write() {
 			return
 		}
 		if len(out) == 0 {
-			c.abort() // finished, and all is said
+			c.abort() // finished, and everything is written
 			return
 		}
 		if _, err := c.conn.Write(out); err != nil {
@@ -300,7 +306,8 @@ func (c *client) write() {
 	}
 }
 
-// finish ends the connection when what has been said so far is written.
+// finish ends the connection after everything in out is written, or after
+// flushLimit.
 func (c *client) finish() {
 	c.conn.SetWriteDeadline(time.Now().Add(flushLimit))
 	c.mu.Lock()
@@ -309,14 +316,14 @@ func (c *client) finish() {
 	c.cond.Broadcast()
 }
 
-// abort ends the connection at once. It may be called any number of times.
+// abort ends the connection immediately. It may be called any number of times.
 func (c *client) abort() {
 	c.mu.Lock()
 	c.gone = true
 	c.out = nil
 	c.cond.Broadcast()
 	c.mu.Unlock()
-	c.cancel() // only now: a handler that ends by it must not be followed by another
+	c.cancel() // after gone is set: when it ends a handler, execute must not start the next one
 	c.conn.Close()
 }
 

@@ -12,9 +12,10 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// Decode stores the arguments in v, a pointer, by the rule of async.Call. Without
-// arguments it leaves v alone. Its error is the reply that QEMU would send for
-// arguments that do not fit.
+// Decode stores the command's arguments in v, a pointer, by the same rule by
+// which async.Call decodes a result. It does not change v if the command has no
+// arguments. If the arguments do not fit, the error is an [*Error] with QEMU's
+// words, which the handler can return.
 func (c *Command) Decode(v any) error {
 	if c.Arguments == nil {
 		return nil

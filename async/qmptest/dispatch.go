@@ -11,9 +11,9 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// The texts of this file are those of QEMU 7.2.
+// The error texts in this file are those of QEMU 7.2.
 
-// maxDepth is how deeply QEMU's parser lets a message nest.
+// maxDepth is how many levels of nesting QEMU's parser accepts in a message.
 const maxDepth = 1024
 
 func asError(err error) (*Error, bool) {
@@ -21,8 +21,8 @@ func asError(err error) (*Error, bool) {
 	return e, ok
 }
 
-// recover returns what QEMU says to bytes that are no message, having dropped
-// them, or nil if the connection has ended.
+// recover takes the error with which a message could not be read. It drops the
+// bytes and returns QEMU's reply to them, or nil if the connection has ended.
 func (c *client) recover(err error) *Error {
 	frame, ok := errors.AsType[*proto.FrameError](err)
 	if !ok || frame.Fault == proto.Truncated {
@@ -56,8 +56,8 @@ func (c *client) recover(err error) *Error {
 
 var keyword = regexp.MustCompile(`^[a-z]+`)
 
-// parseFault returns what QEMU's parser says to JSON that it is stricter about
-// than the Framer, or nil.
+// parseFault returns QEMU's reply to a message that the Framer accepts and
+// QEMU's stricter parser rejects, or nil.
 func parseFault(raw []byte) *Error {
 	_, err := proto.AppendObject(nil, json.RawMessage(raw))
 	switch {
@@ -74,10 +74,11 @@ func parseFault(raw []byte) *Error {
 	return genericf("JSON parse error, invalid UTF-8 sequence in string")
 }
 
-// lone finds an escape that may be a lone surrogate, in a text that has one.
+// lone finds, in a text that is known to have a lone surrogate, the first escape
+// of a surrogate.
 var lone = regexp.MustCompile(`\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
 
-// depth returns how deeply raw, well-formed JSON, nests.
+// depth returns how many levels raw, well-formed JSON, has.
 func depth(raw []byte) (deepest int) {
 	level, quoted := 0, false
 	for i := 0; i < len(raw); i++ {
@@ -97,8 +98,9 @@ func depth(raw []byte) (deepest int) {
 	return deepest
 }
 
-// isOOB reports whether QEMU executes raw at once, which it does even before
-// it has looked whether out-of-band execution is enabled.
+// isOOB reports whether QEMU executes raw without waiting for the commands before
+// it. QEMU does so even where out-of-band execution is not enabled: it checks
+// that afterwards, and then replies with an error.
 func isOOB(raw []byte) bool {
 	var inBand, oob bool
 	proto.Members(raw, func(name string, _ []byte) bool {
@@ -118,7 +120,7 @@ func (c *client) dispatch(cmd *Command) (any, error) {
 		return nil, err
 	}
 	if c.srv.opts.NoGreeting {
-		// The guest agent has no negotiation at all.
+		// The guest agent has no negotiation.
 	} else if cmd.Name == "qmp_capabilities" {
 		if cmd.OOB {
 			return nil, genericf("The command %s does not support OOB", cmd.Name)
@@ -148,7 +150,8 @@ func (c *client) dispatch(cmd *Command) (any, error) {
 	return h.run(c.ctx, cmd)
 }
 
-// checkMembers says what QEMU says to a command of the wrong shape.
+// checkMembers returns QEMU's error for a command with wrong members, or nil. oob
+// is whether out-of-band execution is enabled.
 func checkMembers(raw []byte, oob bool) error {
 	var verb string
 	var fault *Error
@@ -213,13 +216,15 @@ func (c *client) negotiate(arguments []byte) error {
 	return nil
 }
 
-// A param is one argument of a command of the machine.
+// A param is one argument that a command of the machine takes.
 type param struct {
 	name     string
 	kind     string // string, boolean, integer or array
 	optional bool
 }
 
+// checkArguments returns QEMU's error for arguments that do not fit params, or
+// nil.
 func checkArguments(arguments []byte, params []param) error {
 	given := make(map[string][]byte)
 	proto.Members(arguments, func(name string, value []byte) bool {
@@ -250,6 +255,8 @@ func checkArguments(arguments []byte, params []param) error {
 	return nil
 }
 
+// kindOf returns QEMU's name for the type of value. All numbers are integers, as
+// no command of the machine takes another number.
 func kindOf(value []byte) string {
 	switch value[0] {
 	case '"':

@@ -48,48 +48,52 @@
 //
 // # The machine
 //
-// A [Server] knows a handful of commands (query-version, query-status,
+// A [Server] knows a handful of commands: query-version, query-status,
 // query-name, query-commands, query-qmp-schema, stop, cont, system_reset,
-// system_powerdown, quit, human-monitor-command, yank, query-yank) and behaves
-// as QEMU 7.2 does: the events come before the reply, errors have QEMU's words,
-// commands before negotiation are refused, out-of-band commands overtake once
-// the client has enabled them. [Server.Handle] adds commands, [Server.Emit]
-// sends events.
+// system_powerdown, quit, human-monitor-command, yank and query-yank. It behaves
+// as QEMU 7.2 does: it sends the events of a command before the reply, uses
+// QEMU's error texts, and refuses commands before the negotiation. Once the
+// client has enabled out-of-band execution, out-of-band commands overtake the
+// others. [Server.Handle] adds commands, [Server.Emit] sends events.
 //
 // # Scripts
 //
-// [Script] and its sisters play a list of [Step] to a client. The first step
-// that needs a connection waits for one; messages are cut by parsing, since
-// clients need not send line ends; replies take the id of the last message. A
-// step that does not come about fails the test, and says which one it was, what
-// it wanted and what came instead.
+// [Script] and the functions whose names begin with Script play a list of [Step]
+// to a client. The first step that needs a connection waits for one. The script
+// finds the end of a message by parsing, since clients need not send line ends.
+// A reply takes the id of the last message. A step that fails makes the test
+// fail. The failure says which step it was, what it wanted, and what came
+// instead.
 //
-// # Who may call what at once
+// # Who may call what concurrently
 //
 // The methods of a Server, a [Player] and a [PipeConn] may be called by any
-// goroutine at any time. A handler must not call Close of its Server, which
-// waits for it. Handlers of one client run one after another, those of several
-// clients, and those made by HandleOOB, at once. A [Peer] belongs to the step
-// that has been given it.
+// goroutine at any time. A handler must not call Close of its Server, because
+// Close waits for the handler. Handlers of one client run one after another.
+// Handlers of several clients run concurrently, and so do the handlers of
+// out-of-band commands (HandleOOB). A [Peer] belongs to the step that has been
+// given it.
 //
 // # Traps
 //
 //   - In a bubble of testing/synctest use Memory: time does not advance while a
 //     goroutine waits for a real socket. Make the Server, the script or the Pipe
-//     inside the bubble. A socket in a bubble, and what was made elsewhere, is an
-//     error that says so.
+//     inside the bubble. Using a real socket in a bubble, or something that was
+//     made outside of it, is an error that says so.
 //   - A handler, or a function given to Do or ExpectFunc, must return. One that
 //     calls t.FailNow or t.Fatal ends its goroutine: its connection or its script
 //     ends, and the test fails.
-//   - A script fails the test if the client has not hung up in the end; see
-//     ScriptOptions.MayStop. Its limit, 10 s, counts from its beginning.
-//   - A script reads only in steps that want a message, or the end. A client
-//     that sends more than the buffers hold waits during all others.
-//   - One client at a time is served, unless Options.ManyClients: a second one
-//     connects, and waits for a greeting that does not come.
-//   - A machine whose client has eight commands waiting behind the one being
-//     executed reads nothing more from it, as QEMU does where out-of-band
-//     execution is enabled. Then it does not see a hang-up either.
-//   - Where out-of-band execution is not enabled, QEMU reads nothing while a
-//     command is executed; a Server reads on, and records what comes.
+//   - A script fails the test if the client does not hang up after the last
+//     step; see ScriptOptions.MayStop. The script's time limit, 10 s, counts
+//     from its beginning.
+//   - A script reads only in steps that wait for a message or for the client to
+//     hang up. During other steps, a client that sends more than the buffers
+//     hold has to wait.
+//   - A Server serves one client at a time, unless Options.ManyClients is set: a
+//     second one can connect, but gets no greeting until the first has hung up.
+//   - Where out-of-band execution is enabled, a Server reads nothing more from a
+//     client that has eight commands waiting besides the one being executed, as
+//     QEMU does. Then the Server does not notice a hang-up either.
+//   - Where out-of-band execution is not enabled, QEMU reads nothing while it
+//     executes a command. A Server reads on, and records what comes.
 package qmptest

@@ -11,8 +11,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// talk stands for a client: it sends text, prints the next n lines that come
-// back, and hangs up.
+// talk plays the client: it sends text, prints the next n lines that it reads,
+// and hangs up.
 func talk(conn net.Conn, n int, text string) {
 	defer conn.Close()
 	io.WriteString(conn, text)
@@ -22,7 +22,7 @@ func talk(conn net.Conn, n int, text string) {
 	}
 }
 
-// A program, other than a test, that runs against the simulated machine.
+// A program that is not a test runs against the simulated machine.
 func ExampleNewServer() {
 	machine, err := qmptest.NewServer(&qmptest.Options{Name: "vm1"})
 	if err != nil {
@@ -53,7 +53,7 @@ func ExampleNewServer() {
 	// received nosuch
 }
 
-// A command of one's own, over an in-memory connection.
+// The test adds a command, and the client calls it over an in-memory connection.
 func ExampleServer_Handle() {
 	machine, err := qmptest.NewServer(&qmptest.Options{Network: qmptest.Memory})
 	if err != nil {
@@ -113,7 +113,7 @@ func ExampleScript() {
 	// {"return": 1, "id": 2}
 }
 
-// What a failure looks like.
+// This script fails: the output shows the text of the failure.
 func ExamplePlay() {
 	t := new(exampleT) // in a test, its *testing.T
 	defer t.end()
@@ -133,12 +133,12 @@ func ExamplePlay() {
 	// FAIL: qmptest: script step 1 of 3, Expect("qmp_capabilities", `{"enable":["oob"]}`): want arguments `{"enable":["oob"]}`, got {"execute":"qmp_capabilities","id":1}
 }
 
-// A connection in memory.
+// The reader gets what was written before Close.
 func ExamplePipe() {
 	client, server := qmptest.Pipe()
 	defer client.Close()
 
-	io.WriteString(server, "last words") // fits into the buffer, so it need not wait
+	io.WriteString(server, "last words") // does not wait, because it fits into the buffer
 	server.Close()
 	text, err := io.ReadAll(client)
 	fmt.Printf("%s, %v\n", text, err)
@@ -149,7 +149,7 @@ func ExamplePipe() {
 	// write pipe pipe->pipe: broken pipe
 }
 
-// exampleT is as much of a *testing.T as the examples need.
+// exampleT has the methods of a *testing.T that the examples need.
 type exampleT struct {
 	testing.TB
 	cleanups []func()
@@ -160,7 +160,7 @@ func (t *exampleT) Helper()          {}
 func (t *exampleT) Failed() bool     { return false }
 func (t *exampleT) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
 
-// Errorf is called once at most, while nobody else looks.
+// Errorf is called once at most, and by no other goroutine at the same time.
 func (t *exampleT) Errorf(format string, args ...any) {
 	t.failures += fmt.Sprintf("FAIL: "+format+"\n", args...)
 }

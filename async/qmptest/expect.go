@@ -10,9 +10,10 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// Expect waits for a message and requires it to execute the command name, not
-// out of band. If args are given there is one, JSON, and the message's
-// arguments must equal it as in ExpectJSON; an empty one stands for none.
+// Expect waits for a message and requires it to be the command name, not out of
+// band. args is nothing or one JSON object. If it is given, the message's
+// arguments must equal it as in ExpectJSON; "" requires that the message has no
+// arguments.
 func Expect(name string, args ...string) Step {
 	label := fmt.Sprintf("Expect(%q)", name)
 	if len(args) > 0 {
@@ -49,10 +50,11 @@ func (s *Peer) expect(name string, oob bool, args []string) error {
 	return nil
 }
 
-// ExpectJSON waits for a message and requires it to equal want: the same
-// members in the same order, numbers as written, texts of the same characters
-// however escaped. If want has no id, the message may have any or none; if its
-// id is "$id", the message must have one, whichever.
+// ExpectJSON waits for a message and requires it to equal want: the same members
+// in the same order, numbers written the same way, and strings of the same
+// characters, whether escaped or not. If want has no id, the message may have any
+// id or none. If want's id is "$id", the message must have an id, which may be
+// any.
 func ExpectJSON(want string) Step {
 	return step("ExpectJSON("+shortText(want)+")", func(s *Peer) error {
 		m, err := s.Next()
@@ -80,8 +82,8 @@ func ExpectRaw(want string) Step {
 	})
 }
 
-// ExpectFunc waits for a message and hands it to check, whose error fails the
-// script.
+// ExpectFunc waits for a message and calls check with it. An error of check fails
+// the script. name is for the failure's text.
 func ExpectFunc(name string, check func(Message) error) Step {
 	return step(fmt.Sprintf("ExpectFunc(%q)", name), func(s *Peer) error {
 		m, err := s.Next()
@@ -96,6 +98,7 @@ func ExpectFunc(name string, check func(Message) error) Step {
 }
 
 // ExpectWithFDs is Expect for a command that must come with n file descriptors.
+// It closes them.
 func ExpectWithFDs(name string, n int) Step {
 	return step(fmt.Sprintf("ExpectWithFDs(%q, %d)", name, n), func(s *Peer) error {
 		if err := s.expect(name, false, nil); err != nil {
@@ -108,9 +111,10 @@ func ExpectWithFDs(name string, n int) Step {
 	})
 }
 
-// ExpectFDs waits for n file descriptors that come by themselves, with data
-// beside them, and closes them. White space in data is done with; anything else
-// is left for the steps behind.
+// ExpectFDs waits for n file descriptors that come without a command, and with
+// data: the bytes that the client sent in the same call. It closes the
+// descriptors. If data is white space, ExpectFDs consumes it. Otherwise data is
+// left for the next steps to read.
 func ExpectFDs(n int, data string) Step {
 	return Step{
 		name: fmt.Sprintf("ExpectFDs(%d, %q)", n, data), waits: "file descriptors from the client",
@@ -141,8 +145,8 @@ func ExpectFDs(n int, data string) Step {
 	}
 }
 
-// ExpectNothing requires that nothing but white space comes for so long, and
-// that the client does not hang up.
+// ExpectNothing requires that for the time d the client sends nothing but white
+// space, and does not hang up.
 func ExpectNothing(d time.Duration) Step {
 	return Step{
 		name: fmt.Sprintf("ExpectNothing(%v)", d), waits: "that time to pass",
@@ -153,7 +157,7 @@ func ExpectNothing(d time.Duration) Step {
 			}
 			until := time.Now().Add(d)
 			if s.p.deadline.Before(until) {
-				return fmt.Errorf("that is longer than what is left of the limit: %w", os.ErrDeadlineExceeded)
+				return fmt.Errorf("that is longer than what is left of the script's time limit: %w", os.ErrDeadlineExceeded)
 			}
 			conn.SetReadDeadline(until)
 			defer conn.SetReadDeadline(s.p.deadline)
@@ -171,9 +175,9 @@ func ExpectNothing(d time.Duration) Step {
 	}
 }
 
-// ExpectEOF requires that the client hangs up, having sent nothing more but
-// white space. A reset counts as hanging up: a client that closes with
-// something unread makes one.
+// ExpectEOF waits for the client to hang up, and requires that before that it
+// sends nothing but white space. A reset counts as hanging up: a client that
+// closes a connection on which it has unread bytes causes one.
 func ExpectEOF() Step {
 	return Step{name: "ExpectEOF", waits: hangUpWait, play: func(s *Peer) error {
 		if _, err := s.Conn(); err != nil {
@@ -188,7 +192,8 @@ func ExpectEOF() Step {
 	}}
 }
 
-// impliedEOF is the last step of every script.
+// impliedEOF is the last step of every script. It does nothing if no connection
+// is open.
 func impliedEOF() Step {
 	end := ExpectEOF()
 	return Step{name: "the implied ExpectEOF", waits: end.waits, play: func(s *Peer) error {
@@ -199,7 +204,9 @@ func impliedEOF() Step {
 	}}
 }
 
-// ended takes the error of a read for the client's hanging up, if it says that.
+// ended is for a step that waits for the client to hang up. It returns nil, and
+// closes the connection, if err, of a read, says that the client hung up.
+// Otherwise it returns err.
 func (s *Peer) ended(err error) error {
 	if !isGone(err) {
 		return err
@@ -208,7 +215,7 @@ func (s *Peer) ended(err error) error {
 	return s.conn.Close()
 }
 
-// equalMessage compares a message with what is wanted; see ExpectJSON.
+// equalMessage reports whether m equals want; see ExpectJSON.
 func equalMessage(want []byte, m Message) bool {
 	wantID := proto.ParseCommand(want).RawID
 	switch {
@@ -220,11 +227,14 @@ func equalMessage(want []byte, m Message) bool {
 	return equalJSON(want, m.Raw)
 }
 
+// A pair is one member of an object.
 type pair struct {
 	name  string
 	value []byte
 }
 
+// members returns the members of obj in their order, except those named without.
+// "" leaves out none.
 func members(obj []byte, without string) (list []pair) {
 	proto.Members(obj, func(name string, value []byte) bool {
 		if name != without || without == "" {
@@ -243,7 +253,7 @@ func elements(arr []byte) (list [][]byte) {
 	return list
 }
 
-// equalMembers compares objects, without the members of that name.
+// equalMembers compares two objects, except the members named without.
 func equalMembers(a, b []byte, without string) bool {
 	as, bs := members(a, without), members(b, without)
 	if len(as) != len(bs) {
@@ -257,7 +267,8 @@ func equalMembers(a, b []byte, without string) bool {
 	return true
 }
 
-// equalJSON compares two values of well-formed JSON, member order included.
+// equalJSON compares two values of well-formed JSON. The order of members
+// counts.
 func equalJSON(a, b []byte) bool {
 	a = []byte(strings.Trim(string(a), whitespace))
 	b = []byte(strings.Trim(string(b), whitespace))

@@ -11,13 +11,15 @@ import (
 	"testing"
 )
 
-// A fakeTB records what would fail a test.
-type fakeTB struct {
-	testing.TB // for the methods that a fake cannot have
+// Helpers of several test files: a fake testing.TB, and a client.
 
-	mu       sync.Mutex // guards the fields below
+// A fakeTB records the failures of a test.
+type fakeTB struct {
+	testing.TB // nil: it stands for the unexported methods of the interface
+
+	mu       sync.Mutex // guards errors
 	errors   []string
-	cleanups []func()
+	cleanups []func() // the test's goroutine only
 }
 
 func (f *fakeTB) Helper()  {}
@@ -34,7 +36,8 @@ func (f *fakeTB) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// run calls test, which Fatalf may end.
+// run calls test in a goroutine of its own, which Fatalf may end, and waits for
+// it.
 func (f *fakeTB) run(test func()) {
 	done := make(chan struct{})
 	go func() {
@@ -52,7 +55,7 @@ func (f *fakeTB) Failed() bool {
 
 func (f *fakeTB) Cleanup(cleanup func()) { f.cleanups = append(f.cleanups, cleanup) }
 
-// end does what the testing package does behind a test, and returns the
+// end runs the cleanups, as package testing does after a test, and returns the
 // failures.
 func (f *fakeTB) end() string {
 	for i := len(f.cleanups) - 1; i >= 0; i-- {
@@ -63,7 +66,7 @@ func (f *fakeTB) end() string {
 	return strings.Join(f.errors, "\n")
 }
 
-// A peer is a client by hand: it writes, and reads lines.
+// A peer is a client that the test drives: it writes text, and reads lines.
 type peer struct {
 	t testing.TB
 	net.Conn
@@ -86,7 +89,8 @@ func (p *peer) send(text string) {
 	}
 }
 
-// line returns the next line without its end, or the error in words.
+// line returns the next line without its line end. If the read fails, it returns
+// what came, '!', and the error's text.
 func (p *peer) line() string {
 	line, err := p.r.ReadString('\n')
 	if err != nil {
@@ -95,7 +99,8 @@ func (p *peer) line() string {
 	return strings.TrimRight(line, "\r\n")
 }
 
-// rest reads until the end.
+// rest reads until the end of file. If the read fails, it returns what came, '!',
+// and the error's text.
 func (p *peer) rest() string {
 	b, err := io.ReadAll(p.r)
 	if err != nil {

@@ -8,5 +8,5 @@ import (
 )
 
 func awaitUnread(*net.UnixConn) error {
-	return errors.New("qmptest: this platform cannot tell whether a unix socket has unread bytes")
+	return errors.New("qmptest: on this system there is no way to tell whether a unix socket has unread bytes")
 }

@@ -15,7 +15,10 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// sendFDs sends text, and n descriptors along with it.
+// These tests hold what scripts and servers do with file descriptors that a client
+// sends, and resets over unix sockets.
+
+// sendFDs sends text together with n descriptors.
 func (p *peer) sendFDs(text string, n int) {
 	p.t.Helper()
 	f, err := os.Open(os.DevNull)
@@ -49,8 +52,9 @@ func TestScriptCountsDescriptors(t *testing.T) {
 	p.Close()
 }
 
-// The kernel gives out two messages at once, but not what is behind the
-// descriptors.
+// One read returns both messages before the end of the bytes that the descriptors
+// came with, but not the message after them. The descriptors belong to the second
+// message.
 func TestDescriptorsOfTheSecondMessage(t *testing.T) {
 	script := Play(t, nil, AwaitMark("sent"), Expect("a"), ExpectWithFDs("b", 1), Expect("c"))
 	conn, err := script.Dial(t.Context())
@@ -102,7 +106,7 @@ func TestHandlerTakesFiles(t *testing.T) {
 	p.want(`{"return": {}}`)
 	p.sendFDs(`{"execute":"getfd"}`, 2)
 	p.want(`{"return": 2}`)
-	p.sendFDs(`{"execute":"stop"}`, 3) // takes none: the server closes them
+	p.sendFDs(`{"execute":"stop"}`, 3) // its handler takes none, so the server closes them
 	p.line()
 	p.want(`{"return": {}}`)
 	if msgs := s.Received(); msgs[1].FDs != 2 || msgs[2].FDs != 3 {
@@ -110,12 +114,13 @@ func TestHandlerTakesFiles(t *testing.T) {
 	}
 }
 
-// What nobody takes is closed: also behind garbage, and what is read at the end.
+// Descriptors that nobody takes are closed, also those that came with garbage, or
+// with the beginning of a message before the client hung up.
 func TestDescriptorsDoNotLeak(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/dev/fd")
 		if err != nil {
-			qemutest.Lacks(t, "no list of open descriptors: %v", err)
+			qemutest.Lacks(t, "this system has no list of open descriptors: %v", err)
 		}
 		return len(entries)
 	}
@@ -163,7 +168,7 @@ func TestResetOverUnixNeedsBytes(t *testing.T) {
 		want   string
 	}{
 		"hang-up": {true, "Reset: the client hung up (EOF)"},
-		"silence": {false, "Reset: the script's limit of 30ms is over while waiting for bytes to leave unread, without which a unix socket is not reset"},
+		"silence": {false, "Reset: the script's time limit of 30ms passed while the step waited for bytes to leave unread, without which a unix socket is not reset"},
 	} {
 		tb := &fakeTB{}
 		opts := &ScriptOptions{Network: SocketPair}

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// awaitUnread waits until conn has bytes to read, or its deadline, and leaves
-// them there.
+// awaitUnread waits until conn has bytes to read, or until its read deadline. It
+// does not read them.
 func awaitUnread(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

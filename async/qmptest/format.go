@@ -6,16 +6,17 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A LineEnd is what a server writes behind each message.
+// A LineEnd is what a server writes after each message.
 type LineEnd int
 
 // The line ends.
 const (
 	CRLF      LineEnd = iota // as QEMU does
 	LF                       // as the guest agent does
-	NoLineEnd                // nothing at all: messages touch
+	NoLineEnd                // nothing: the next message follows directly
 )
 
+// String returns the bytes themselves.
 func (e LineEnd) String() string {
 	switch e {
 	case LF:
@@ -26,12 +27,12 @@ func (e LineEnd) String() string {
 	return "\r\n"
 }
 
-// layout appends the JSON text the way QEMU prints it: a blank behind each
-// colon and comma and the rest on one line, or, if pretty, over several lines.
+// layout appends the JSON text the way QEMU prints it: on one line with a blank
+// after each colon and comma, or, if pretty, over several lines.
 func layout(dst, text []byte, pretty bool, end LineEnd) []byte {
 	nl := end.String()
 	if nl == "" {
-		nl = "\n" // some break there must be between pretty lines
+		nl = "\n" // pretty output needs line breaks within a message
 	}
 	depth := 0
 	newline := func() {
@@ -78,11 +79,11 @@ func layout(dst, text []byte, pretty bool, end LineEnd) []byte {
 	return append(dst, end.String()...)
 }
 
-// upperEscapes makes the digits of \u escapes capitals, as QEMU has them. It
+// upperEscapes writes the digits of \u escapes in upper case, as QEMU does. It
 // changes text.
 func upperEscapes(text []byte) []byte {
 	for i := 0; i+5 < len(text); i++ {
-		if text[i] != '\\' { // outside strings there are none
+		if text[i] != '\\' { // a backslash only stands in a string
 			continue
 		}
 		if i++; text[i] == 'u' {
@@ -99,7 +100,8 @@ func closes(text []byte) bool {
 	return len(text) > 0 && (text[0] == '}' || text[0] == ']')
 }
 
-// appendErrorReply appends an error reply with its id in front, as QEMU has it.
+// appendErrorReply appends an error reply. Its id is the first member, as in
+// QEMU's replies.
 func appendErrorReply(class, desc string, id []byte) []byte {
 	b := []byte("{")
 	if len(id) > 0 {

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// Whatever a client sends, the machine answers in messages, or hangs up, and
-// ends.
+// Whatever bytes a client sends, everything that the machine sends is a message,
+// one on each line, and the connection ends.
 func FuzzServer(f *testing.F) {
 	for _, dialogue := range dialogues {
 		var sent []byte
@@ -29,7 +29,7 @@ func FuzzServer(f *testing.F) {
 			defer conn.Close()
 			go func() {
 				conn.Write(sent)
-				synctest.Wait() // until all that can be answered is
+				synctest.Wait() // until the machine has answered everything
 				conn.(*PipeConn).CloseWrite()
 			}()
 			got, err := io.ReadAll(conn)
@@ -38,14 +38,14 @@ func FuzzServer(f *testing.F) {
 			}
 			for line := range bytes.Lines(got) {
 				if !json.Valid(line) || line[0] != '{' || !bytes.HasSuffix(line, []byte("\r\n")) {
-					t.Errorf("the machine said %q", line)
+					t.Errorf("the machine sent %q, want a JSON object on a line", line)
 				}
 			}
 		})
 	})
 }
 
-// However it is laid out, a text means the same.
+// layout changes nothing but white space.
 func FuzzLayout(f *testing.F) {
 	f.Add([]byte(`{"a": [1, {}, [], "x\"\\"], "b": {"c" : -1e5}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -111,7 +111,8 @@ func (s *Server) commands() (list []commandInfo) {
 	return list
 }
 
-// setRunning reports whether that is a change.
+// setRunning sets whether the machine is running, and reports whether that
+// changed it.
 func (s *Server) setRunning(running bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,23 +138,23 @@ func (s *Server) reset() { s.emit("RESET", cause{Reason: "host-qmp-system-reset"
 
 func (s *Server) powerdown() { s.emit("POWERDOWN", nil) }
 
-// emit is Emit for data that is known to encode.
+// emit is Emit for data that can always be encoded.
 func (s *Server) emit(name string, data any) {
 	if err := s.Emit(name, data); err != nil {
 		panic(err)
 	}
 }
 
-// quit ends the machine. The event goes out before the reply, the end of file
-// comes behind it.
+// quit ends the machine. The event goes out before the reply. The connection is
+// closed after the reply.
 func quit(_ context.Context, cmd *Command) (any, error) {
 	cmd.Server.emit("SHUTDOWN", cause{Reason: "host-qmp-quit"})
 	cmd.quit = true
 	return nil, nil
 }
 
-// human executes a line of the human monitor: what it prints is the result,
-// and what it does not know is no error.
+// human executes a line of the human monitor. The result is the text that the
+// monitor prints. An unknown command is not an error reply: the text says so.
 func human(ctx context.Context, cmd *Command) (any, error) {
 	var args struct {
 		Line string `json:"command-line"`
@@ -201,7 +202,7 @@ func human(ctx context.Context, cmd *Command) (any, error) {
 	case "help", "?":
 		return helpText, nil
 	}
-	// QEMU repeats the line as far as it has looked.
+	// QEMU's text repeats the line up to the word that it does not know.
 	unknown := words[0]
 	if unknown == "info" && len(words) > 1 {
 		before, _, _ := strings.Cut(args.Line, words[1])

@@ -52,8 +52,9 @@ func monitor(line, answer string) exchange {
 	}
 }
 
-// dialogues hold for this package's machine and for QEMU 7.2, and but for little for
-// later ones (see ofAnyVersion); both tests below ask. T stands for a time.
+// dialogues are what this package's machine and QEMU 7.2 both answer. Later
+// versions of QEMU differ in a few details; see ofAnyVersion. TestMachine and
+// TestMachineIsLikeQEMU try them. T stands for a time.
 var dialogues = map[string][]exchange{
 	"negotiation": {
 		{`{"execute":"query-status","id":1}`, notFound("1", `Expecting capabilities negotiation with 'qmp_capabilities'`)},
@@ -69,7 +70,7 @@ var dialogues = map[string][]exchange{
 		{`{"execute":"nosuch","id":3}`, notFound("3", `The command nosuch has not been found`)},
 		{`{"exec-oob":"query-name","id":4}`, generic("4", `QMP input member 'exec-oob' is unexpected`)},
 	},
-	"negotiation is told the shape": {
+	"wrong members before negotiation": {
 		{`{"id":1}`, generic("1", `QMP input lacks member 'execute'`)},
 		{`{"execute":"x","foo":1,"id":1}`, generic("1", `QMP input member 'foo' is unexpected`)},
 	},
@@ -154,14 +155,15 @@ var dialogues = map[string][]exchange{
 	},
 }
 
-// QEMU 10.0 and 11.1 answer as 7.2 does, but for a member of query-status, which 10.0
-// has no more, and for the place that the parser of 11.1 names.
+// QEMU 10.0 and 11.1 answer as 7.2 does, with two differences. Since 10.0 the reply
+// to query-status does not have the member singlestep any more. The parser of 11.1
+// says at which line and column it found an error.
 var (
 	later = strings.NewReplacer(`"singlestep": false, `, ``)
 	place = regexp.MustCompile(`\d+:\d+: (JSON parse error)`)
 )
 
-// ofAnyVersion removes from a message what not all versions of QEMU have in it.
+// ofAnyVersion removes from a message what only some versions of QEMU have in it.
 func ofAnyVersion(message string) string {
 	return place.ReplaceAllString(later.Replace(message), "$1")
 }
@@ -174,7 +176,7 @@ func (p *peer) converse(dialogue []exchange) {
 	p.converseAs(dialogue, func(message string) string { return message })
 }
 
-// converseAs is converse for what the function makes of the answers.
+// converseAs is converse, but compares what essence returns for the answers.
 func (p *peer) converseAs(dialogue []exchange, essence func(string) string) {
 	p.t.Helper()
 	p.SetDeadline(time.Now().Add(10 * time.Second))
@@ -217,7 +219,7 @@ func TestMachineVersion(t *testing.T) {
 	})
 }
 
-// TestMachineIsLikeQEMU asks a real QEMU the same questions.
+// TestMachineIsLikeQEMU plays the dialogues with a real QEMU.
 func TestMachineIsLikeQEMU(t *testing.T) {
 	for name, dialogue := range dialogues {
 		t.Run(name, func(t *testing.T) {
@@ -229,10 +231,10 @@ func TestMachineIsLikeQEMU(t *testing.T) {
 // startQEMU starts a QEMU and connects to it, or skips the test.
 func startQEMU(t *testing.T, args ...string) *peer {
 	t.Helper()
-	qemutest.NeedsCommands(t, "yank") // a dialogue has it; QEMU that lacks it differs in more
+	qemutest.NeedsCommands(t, "yank") // a dialogue uses it; a QEMU without it has other differences, too
 	binary := qemutest.Find(t, qemutest.QEMU)
 
-	// QEMU connects to the test, which so needs not wait for its socket.
+	// QEMU connects to the test, so that the test need not wait until QEMU listens.
 	dir, err := tempDir()
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +257,7 @@ func startQEMU(t *testing.T, args ...string) *peer {
 		cancel()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("QEMU said: %s", &stderr)
+			t.Logf("QEMU printed: %s", &stderr)
 		}
 	})
 	ln.SetDeadline(time.Now().Add(10 * time.Second))

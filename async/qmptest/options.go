@@ -1,59 +1,61 @@
 package qmptest
 
-// A Version is what a greeting and query-version say.
+// A Version is the version of QEMU that the greeting and query-version report.
 type Version struct {
 	Major, Minor, Micro int
-	Package             string
+	Package             string // of a distribution, such as "Debian 1:7.2+dfsg-7"
 }
 
-// DefaultVersion is used where none is given.
+// DefaultVersion is the version of a Server whose Options name none, and of
+// Greet.
 var DefaultVersion = Version{Major: 7, Minor: 2, Micro: 22}
 
 // Options configures a Server. A nil *Options, like the zero value, makes a
-// running machine behind a unix socket that behaves as QEMU 7.2 does.
+// running machine with a unix socket. It behaves as QEMU 7.2 does.
 type Options struct {
-	// Network is Unix (the default), TCP, TCP6 or Memory. A server can be
-	// reached by Dial and DialOut, too, whatever its network.
+	// Network is Unix (the default), TCP, TCP6 or Memory. Server.Dial and
+	// Server.DialOut work with each of them.
 	Network string
 
-	// Name is what query-name says; empty for none.
+	// Name is what query-name returns. Empty means that the machine has no name.
 	Name string
 
 	// Paused makes the machine begin stopped, as QEMU does with -S.
 	Paused bool
 
-	// Version is what the greeting says. The zero Version means
-	// DefaultVersion.
+	// Version is what the greeting and query-version report. The zero Version
+	// means DefaultVersion.
 	Version Version
 
-	// NoOOB leaves "oob" out of the greeting's capabilities, and refuses to
-	// enable it.
+	// NoOOB leaves "oob" out of the greeting's capabilities. A client that
+	// tries to enable it gets an error.
 	NoOOB bool
 
-	// NoGreeting starts with commands at once, without greeting and
-	// negotiation, as the guest agent does.
+	// NoGreeting leaves out the greeting and the negotiation, as the guest agent
+	// does: commands are accepted immediately.
 	NoGreeting bool
 
-	// ManyClients serves all clients at once. Without it there is one at a
-	// time, as in QEMU: further ones can connect, and wait without a greeting
-	// until the one before has hung up.
+	// ManyClients serves all clients concurrently. Without it the server serves
+	// one at a time, as QEMU does: others can connect, but get no greeting until
+	// the client before them has hung up.
 	ManyClients bool
 
 	// Pretty spreads each message over many lines, as QEMU does with
 	// -mon pretty=on.
 	Pretty bool
 
-	// LineEnd is what goes behind each message. The default is CRLF.
+	// LineEnd is what the server writes after each message. The default is CRLF.
 	LineEnd LineEnd
 
 	// MaxMessage limits one message of a client, in bytes. Zero means 64 MiB,
-	// which is QEMU's bound, too; a negative number means no limit.
+	// which is QEMU's limit, too. A negative number means no limit.
 	MaxMessage int
 
-	// PipeSize is how many bytes a connection made by Dial holds in each
+	// PipeSize is how many bytes a connection made by Dial buffers in each
 	// direction. Zero means DefaultPipeSize.
 	PipeSize int
 
-	// NoRecord keeps nothing for Received, for floods.
+	// NoRecord makes the server keep no messages for Received. It is for tests
+	// that send very many.
 	NoRecord bool
 }

@@ -14,32 +14,34 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// A Peer is the server's end of a script, as a step made by Do sees it. It is
-// for the goroutine that plays the script, while the step runs.
+// A Peer is the server's end of a script. A step made by Do gets it. Only the
+// goroutine that plays the script may use it, and only while the step runs.
 type Peer struct {
 	p *Player
 
-	conn   net.Conn // the latest one, nil before the first
+	conn   net.Conn // the latest connection, nil before the first
 	index  int      // of conn, counted from 0
 	closed bool     // conn has ended
 	rcv    *receiver
-	got    []*got // what came over conn
+	got    []*got // the messages that came over conn
 
-	every int   // cut what is sent after each so many bytes; 0: not at all
-	cuts  []int // where to cut the next thing sent
+	every int   // cut after each so many bytes; 0 means no cuts
+	cuts  []int // where to cut the next message that is sent
 }
 
-// got is a message and whether it has been answered.
+// got is a message, and whether it has been answered.
 type got struct {
 	Message
 	answered bool
 }
 
-// Context returns a context that ends with the script and its limit.
+// Context returns a context that ends when the script ends or its time limit
+// passes.
 func (s *Peer) Context() context.Context { return s.p.ctx }
 
-// Conn returns the latest connection, and takes the first one if there has been
-// none. Bytes that were read together with an earlier message are not in it.
+// Conn returns the latest connection. If there has been none, it waits for the
+// first. Bytes that the Peer read together with an earlier message cannot be read
+// from it any more. It is an error if the latest connection has ended.
 func (s *Peer) Conn() (net.Conn, error) {
 	if s.conn == nil {
 		if err := s.accept(); err != nil {
@@ -47,7 +49,7 @@ func (s *Peer) Conn() (net.Conn, error) {
 		}
 	}
 	if s.closed {
-		return nil, errors.New("the connection has ended, and there was no Accept since")
+		return nil, errors.New("the connection has ended, and no Accept came after it")
 	}
 	return s.conn, nil
 }
@@ -70,14 +72,14 @@ func (s *Peer) accept() error {
 	return nil
 }
 
-// forget drops what has been received and not yet used.
+// forget drops what has been received and not yet consumed.
 func (s *Peer) forget() {
 	if s.rcv != nil {
 		s.rcv.discard()
 	}
 }
 
-// next waits for a connection, or makes one.
+// next waits for the next connection, or makes one if the script dials.
 func (p *Player) next() (conn net.Conn, err error) {
 	switch {
 	case p.opts.DialTo != "":
@@ -103,6 +105,7 @@ func (p *Player) next() (conn net.Conn, err error) {
 	return conn, nil
 }
 
+// nextWaiting waits for the server's end of a Memory connection or SocketPair.
 func (p *Player) nextWaiting() (net.Conn, error) {
 	for {
 		p.mu.Lock()
@@ -125,8 +128,8 @@ func (p *Player) nextWaiting() (net.Conn, error) {
 	}
 }
 
-// dialOut connects to the client. Nothing tells when another program, or
-// another goroutine, has come to listen, so it tries again and again.
+// dialOut connects to the client, which may begin to listen later. Nothing tells
+// when it does, so dialOut tries again and again.
 func (p *Player) dialOut() (net.Conn, error) {
 	for {
 		conn, err := dialAddr(p.ctx, p.opts.DialTo)
@@ -150,8 +153,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Next waits for the client's next message, and keeps it for Last and for the
-// test's Received.
+// Next waits for the client's next message, and keeps it for Last and for
+// Player.Received. It closes descriptors that came with the message.
 func (s *Peer) Next() (Message, error) {
 	if _, err := s.Conn(); err != nil {
 		return Message{}, err
@@ -167,7 +170,7 @@ func (s *Peer) Next() (Message, error) {
 	return m, nil
 }
 
-// explain puts the end of a connection into plain words.
+// explain adds to the error of a read what the client has done.
 func (s *Peer) explain(err error) error {
 	var frame *proto.FrameError
 	switch {
@@ -184,8 +187,9 @@ func isGone(err error) bool {
 	return errors.Is(err, io.EOF) || socket.IsGone(err)
 }
 
-// Last returns a message that came over the latest connection: the last one
-// for 0, the one before for 1. ok is false if there were not so many.
+// Last returns a message that Next has read from the latest connection: the last
+// one for back = 0, the one before it for 1, and so on. ok is false if there is no
+// such message.
 func (s *Peer) Last(back int) (m Message, ok bool) {
 	i := len(s.got) - 1 - back
 	if i < 0 || i >= len(s.got) {
@@ -194,8 +198,8 @@ func (s *Peer) Last(back int) (m Message, ok bool) {
 	return s.got[i].Message, true
 }
 
-// Write sends b, cut as SplitEvery and SplitAt have asked for. That the client
-// has hung up is no error: what it has done shows when it is read from.
+// Write sends b, cut as SplitEvery and SplitAt ask. If the client has hung up,
+// Write returns nil; the next read reports it.
 func (s *Peer) Write(b []byte) error {
 	conn, err := s.Conn()
 	if err != nil {
@@ -204,7 +208,7 @@ func (s *Peer) Write(b []byte) error {
 	pieces := s.cut(b)
 	for _, piece := range pieces {
 		if pipe, ok := conn.(*PipeConn); ok && len(pieces) > 1 {
-			err = pipe.awaitRead() // or the pieces would be joined again
+			err = pipe.awaitRead() // otherwise the client would read the pieces joined
 		}
 		if err == nil {
 			_, err = conn.Write(piece)
@@ -219,6 +223,7 @@ func (s *Peer) Write(b []byte) error {
 	return nil
 }
 
+// cut returns the pieces in which b is to be written. It uses up cuts.
 func (s *Peer) cut(b []byte) (pieces [][]byte) {
 	start := 0
 	for i := 1; i < len(b); i++ {
@@ -258,22 +263,23 @@ const (
 	toRaw
 )
 
-// Back answers the message before the last for 1, and so on; Back(0) is what
-// replies do without a Target.
+// Back answers the message that came n before the last: Back(1) is the one before
+// the last. Back(0) is the last, as without a Target.
 func Back(n int) Target { return Target{kind: toBack, back: n} }
 
-// Oldest answers the oldest message of this connection that has not been
-// answered yet.
+// Oldest answers the oldest unanswered message of this connection.
 func Oldest() Target { return Target{kind: toOldest} }
 
 // NoID sends a reply without an id.
 func NoID() Target { return Target{kind: toNobody} }
 
-// WithID sends a reply with this id, which is JSON.
+// WithID sends a reply with the id raw, which is JSON.
 func WithID(raw string) Target { return Target{kind: toRaw, raw: raw} }
 
 // Answer returns the id for a reply to the last message, or to the one that to
-// says, which then counts as answered. It is nil for a message without one.
+// names. That message then counts as answered. The id is nil if the message has
+// none. It is an error if there is no such message, or if more than one Target
+// is given.
 func (s *Peer) Answer(to ...Target) (json.RawMessage, error) {
 	if _, err := s.Conn(); err != nil {
 		return nil, err

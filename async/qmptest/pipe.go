@@ -16,12 +16,13 @@ const DefaultPipeSize = 64 << 10
 // buffered, as sockets are: a Write returns as soon as its bytes fit into the
 // buffer, and waits only while that is full.
 //
-// A goroutine that waits in it is durably blocked in the sense of
-// testing/synctest. Make the pipe inside the bubble: a pipe that was made
-// elsewhere fails every call with an error that says so.
+// A goroutine that waits in a Pipe is durably blocked in the sense of
+// testing/synctest. Make the Pipe inside the bubble: otherwise every call returns
+// an error that says so.
 func Pipe() (client, server *PipeConn) { return PipeSize(DefaultPipeSize) }
 
-// PipeSize is Pipe with buffers of size bytes in each direction, at least 1.
+// PipeSize is Pipe with a buffer of size bytes in each direction. A size below 1
+// means 1.
 func PipeSize(size int) (client, server *PipeConn) {
 	size = max(size, 1)
 	up, down := newLane(size), newLane(size)
@@ -31,16 +32,17 @@ func PipeSize(size int) (client, server *PipeConn) {
 	return client, server
 }
 
-// A PipeConn is one end of a Pipe. Its methods may be called by any goroutine
-// at any time. Bytes of concurrent Writes do not mix.
+// A PipeConn is one end of a Pipe. Its methods may be called by any goroutine at
+// any time. The bytes of concurrent Writes do not mix.
 //
-// Errors are those of a socket: an io.EOF from Read stands alone, all others
-// come in a *net.OpError around net.ErrClosed (this end was closed),
-// os.ErrDeadlineExceeded, syscall.EPIPE (the other end was closed) or
-// syscall.ECONNRESET (the other end called Reset).
+// Errors are those of a socket. Read returns io.EOF as it is. Every other error
+// is a *net.OpError around one of these: net.ErrClosed (this end was closed),
+// os.ErrDeadlineExceeded, syscall.EPIPE (the other end was closed),
+// syscall.ECONNRESET (the other end called Reset), or the error that says that
+// the Pipe was made outside of the bubble.
 type PipeConn struct {
 	home    home
-	in, out *lane // the other end has them the other way round
+	in, out *lane // the other end's out and in
 
 	closed    chan struct{} // closed by end
 	closeOnce sync.Once
@@ -50,7 +52,7 @@ type PipeConn struct {
 
 var _ net.Conn = (*PipeConn)(nil)
 
-// Read reads what is buffered, up to len(p) bytes, and waits while nothing is.
+// Read reads up to len(p) bytes that are buffered. It waits while there are none.
 func (c *PipeConn) Read(p []byte) (int, error) {
 	if err := c.home.quickCheck("this Pipe"); err != nil {
 		return 0, c.opError("read", err)
@@ -75,14 +77,14 @@ func (c *PipeConn) Read(p []byte) (int, error) {
 	}
 }
 
-// Write writes all of p, waiting while the buffer is full. When it cannot, it
-// returns how many bytes got through.
+// Write writes all of p, and waits while the buffer is full. With an error it
+// returns how many bytes it has written.
 func (c *PipeConn) Write(p []byte) (int, error) {
 	if err := c.home.quickCheck("this Pipe"); err != nil {
 		return 0, c.opError("write", err)
 	}
-	// The turn keeps concurrent writes apart. It is a channel and not a mutex,
-	// so that waiting for it ends with the deadline.
+	// Only the holder of the turn writes. The turn is a channel and not a mutex,
+	// so that a deadline can end the wait for it.
 	for {
 		expired := c.writeLimit.wait()
 		if err := c.unusable(expired); err != nil {
@@ -120,22 +122,24 @@ func (c *PipeConn) Write(p []byte) (int, error) {
 	}
 }
 
-// Close ends both directions. What the other end has not read yet it still
-// can, and then gets io.EOF; its writes fail with syscall.EPIPE.
+// Close ends both directions. The other end can still read what is buffered, and
+// then gets io.EOF. Its writes fail with syscall.EPIPE. The error of a second call
+// matches net.ErrClosed.
 func (c *PipeConn) Close() error { return c.end(io.EOF, syscall.EPIPE) }
 
-// Reset is Close as a TCP reset does it: behind what is already buffered, the
-// other end's reads and writes fail with syscall.ECONNRESET.
+// Reset is Close in the manner of a TCP reset. The other end can still read what
+// is buffered, and then its reads fail with syscall.ECONNRESET. Its writes fail
+// with that immediately.
 func (c *PipeConn) Reset() error { return c.end(syscall.ECONNRESET, syscall.ECONNRESET) }
 
 func (c *PipeConn) end(readerGets, writerGets error) error {
 	if err := c.home.quickCheck("this Pipe"); err != nil && c.home != "" {
-		return c.opError("close", err) // the runtime does not let it be closed from there
+		return c.opError("close", err) // the runtime ends a program that closes a bubble's channel from outside
 	}
 	err := net.ErrClosed
 	c.closeOnce.Do(func() {
 		err = nil
-		close(c.closed) // first: who waits at this end is to see this, and not what the lanes say
+		close(c.closed) // first, so that calls that wait at this end get net.ErrClosed, and not the lanes' errors
 		c.out.endWriting(readerGets)
 		c.in.endReading(writerGets)
 		c.readLimit.stop()
@@ -147,8 +151,8 @@ func (c *PipeConn) end(readerGets, writerGets error) error {
 	return nil
 }
 
-// CloseWrite ends the direction towards the other end, which reads io.EOF
-// behind what is buffered. Reading goes on.
+// CloseWrite ends the direction to the other end, which reads what is buffered,
+// and then io.EOF. This end can still read.
 func (c *PipeConn) CloseWrite() error {
 	if err := c.home.quickCheck("this Pipe"); err != nil && c.home != "" {
 		return c.opError("close", err)
@@ -162,8 +166,8 @@ func (c *PipeConn) CloseWrite() error {
 	return nil
 }
 
-// awaitRead waits until the other end has read everything written to it, or
-// until nothing more can come of that.
+// awaitRead waits until the other end has read everything that was written to it,
+// or has been closed.
 func (c *PipeConn) awaitRead() error {
 	for {
 		expired := c.writeLimit.wait()
@@ -182,6 +186,8 @@ func (c *PipeConn) awaitRead() error {
 	}
 }
 
+// unusable returns why a call cannot go on: this end is closed, or the deadline
+// has passed. It returns nil if neither is so.
 func (c *PipeConn) unusable(expired <-chan struct{}) error {
 	select {
 	case <-c.closed:
@@ -206,7 +212,8 @@ func (c *PipeConn) LocalAddr() net.Addr { return pipeAddr{} }
 // RemoteAddr returns an address of network "pipe".
 func (c *PipeConn) RemoteAddr() net.Addr { return pipeAddr{} }
 
-// SetDeadline sets both deadlines. The zero time means none.
+// SetDeadline sets the deadlines of reads and of writes. The zero time means
+// none.
 func (c *PipeConn) SetDeadline(t time.Time) error {
 	if err := c.SetReadDeadline(t); err != nil {
 		return err
@@ -214,10 +221,12 @@ func (c *PipeConn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetReadDeadline sets when reads, waiting ones included, begin to fail.
+// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded. It applies to
+// reads that already wait, too.
 func (c *PipeConn) SetReadDeadline(t time.Time) error { return c.setLimit(&c.readLimit, t) }
 
-// SetWriteDeadline sets when writes, waiting ones included, begin to fail.
+// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded. It applies
+// to writes that already wait, too.
 func (c *PipeConn) SetWriteDeadline(t time.Time) error { return c.setLimit(&c.writeLimit, t) }
 
 func (c *PipeConn) setLimit(l *limit, t time.Time) error {
@@ -237,22 +246,22 @@ func (pipeAddr) String() string  { return "pipe" }
 
 // A lane is one direction of a pipe.
 type lane struct {
-	turn chan struct{} // full while somebody writes
+	turn chan struct{} // full while a Write runs
 
 	mu        sync.Mutex    // guards the fields below; nobody waits while holding it
 	data      []byte        // written and not yet read
 	size      int           // the most that data may hold
-	readerGet error         // what a read gets behind data; nil while the writer is there
-	writerGet error         // what a write gets; nil while the reader is there
-	changed   chan struct{} // nil, or closed and forgotten by the next change
+	readerGet error         // what a read returns after data; nil while the writer may write
+	writerGet error         // what a write returns; nil while it may write
+	changed   chan struct{} // nil, or a channel that the next change closes and replaces by nil
 }
 
 func newLane(size int) *lane {
 	return &lane{turn: make(chan struct{}, 1), size: size}
 }
 
-// take moves bytes into p. When there are none, it returns either why or what
-// to wait for.
+// take moves bytes into p. If there are none, it returns the error for the read,
+// or a channel to wait for.
 func (l *lane) take(p []byte) (n int, changed <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -260,7 +269,7 @@ func (l *lane) take(p []byte) (n int, changed <-chan struct{}, err error) {
 	switch {
 	case n > 0:
 		if l.data = l.data[n:]; len(l.data) == 0 {
-			l.data = nil // an idle pipe costs nothing
+			l.data = nil // an idle pipe keeps no buffer
 		}
 		l.notify()
 	case len(l.data) == 0 && l.readerGet != nil:
@@ -271,7 +280,8 @@ func (l *lane) take(p []byte) (n int, changed <-chan struct{}, err error) {
 	return n, changed, nil
 }
 
-// put takes as much of p as there is room for.
+// put buffers as much of p as there is room for. If that is not all, changed is a
+// channel to wait for.
 func (l *lane) put(p []byte) (n int, changed <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -289,7 +299,8 @@ func (l *lane) put(p []byte) (n int, changed <-chan struct{}, err error) {
 	return n, changed, nil
 }
 
-// empty reports whether nothing is left that could still be read.
+// empty reports whether the other end has nothing left to read, or can read no
+// more. If not, it returns a channel to wait for.
 func (l *lane) empty() (bool, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -299,11 +310,13 @@ func (l *lane) empty() (bool, <-chan struct{}) {
 	return false, l.watch()
 }
 
-// endWriting says that no more bytes come, and that writes fail from now on.
+// endWriting ends the writer's side: reads return readerGets after the buffered
+// bytes, and writes fail.
 func (l *lane) endWriting(readerGets error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// After CloseWrite, a Reset still shows to a reader that has not seen the end.
+	// A Close after CloseWrite or Reset changes nothing for the reader. A Reset
+	// after CloseWrite does.
 	if l.readerGet == nil || readerGets != io.EOF {
 		l.readerGet = readerGets
 	}
@@ -313,7 +326,8 @@ func (l *lane) endWriting(readerGets error) {
 	l.notify()
 }
 
-// endReading says that nobody reads any more.
+// endReading ends the reader's side: the buffered bytes are dropped, and writes
+// return writerGets.
 func (l *lane) endReading(writerGets error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -322,7 +336,7 @@ func (l *lane) endReading(writerGets error) {
 	l.notify()
 }
 
-// watch returns a channel that the next change closes. l.mu is held.
+// watch returns a channel that the next change closes. The caller holds l.mu.
 func (l *lane) watch() <-chan struct{} {
 	if l.changed == nil {
 		l.changed = make(chan struct{})
@@ -330,7 +344,7 @@ func (l *lane) watch() <-chan struct{} {
 	return l.changed
 }
 
-// notify wakes those who watch. l.mu is held.
+// notify wakes the calls that wait for a change. The caller holds l.mu.
 func (l *lane) notify() {
 	if l.changed != nil {
 		close(l.changed)
@@ -338,19 +352,19 @@ func (l *lane) notify() {
 	}
 }
 
-// A limit is a deadline that can be waited for and moved. The zero limit is
-// none.
+// A limit is a deadline that calls can wait for, and that can be moved. The zero
+// limit is no deadline.
 type limit struct {
 	mu      sync.Mutex    // guards the fields below; nobody waits while holding it
-	expired chan struct{} // closed when the deadline passes; made when first wanted
-	over    bool          // expired is closed, or would be if it were made
-	timer   *time.Timer   // runs while a deadline lies ahead
-	setting int           // counts calls of set, so that a late timer knows that it is
+	expired chan struct{} // closed when the deadline passes; nil until wait is called
+	over    bool          // the deadline has passed; if expired is not nil, it is closed
+	timer   *time.Timer   // nil if no deadline is to come
+	setting int           // counts calls of set: a timer of an earlier deadline finds another number
 	stopped bool          // the connection is closed
 }
 
-// wait returns a channel that is closed when the deadline has passed, wherever
-// that is moved to meanwhile.
+// wait returns a channel that is closed when the deadline passes. If set moves a
+// deadline that has not passed, the channel is for the new one.
 func (l *limit) wait() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -397,7 +411,7 @@ func (l *limit) set(t time.Time) bool {
 	return true
 }
 
-// expire wakes those who wait. l.mu is held.
+// expire wakes the calls that wait. The caller holds l.mu.
 func (l *limit) expire() {
 	l.over = true
 	if l.expired != nil {
@@ -405,7 +419,7 @@ func (l *limit) expire() {
 	}
 }
 
-// stop gives the timer up for good.
+// stop ends the timer. After it, set does nothing.
 func (l *limit) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -30,7 +30,10 @@ func TestPipeIsAConn(t *testing.T) {
 	}
 }
 
-// wantErr requires err to be a *net.OpError around target, or io.EOF itself.
+// These tests hold the Pipe (pipe.go).
+
+// wantErr requires err to be a *net.OpError around target. For io.EOF and nil it
+// requires target itself.
 func wantErr(t *testing.T, err, target error) {
 	t.Helper()
 	if target == nil || target == io.EOF {
@@ -142,8 +145,8 @@ func TestPipeBlockedReadEnds(t *testing.T) {
 	})
 }
 
-// As with sockets, what was sent before the end is read before the end.
-func TestPipeEndComesBehindData(t *testing.T) {
+// As with sockets, the reader gets the buffered bytes before the end.
+func TestPipeEndComesAfterData(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end           func(*PipeConn) error
 		reads, writes error
@@ -174,7 +177,7 @@ func TestPipeEndComesBehindData(t *testing.T) {
 	}
 }
 
-func TestPipeResetBehindHalfClose(t *testing.T) {
+func TestPipeResetAfterHalfClose(t *testing.T) {
 	a, b := Pipe()
 	defer a.Close()
 	b.CloseWrite()
@@ -190,18 +193,18 @@ func TestPipeDeadlineMoves(t *testing.T) {
 		defer b.Close()
 		start := time.Now()
 		a.SetReadDeadline(start.Add(time.Second))
-		a.SetReadDeadline(start.Add(time.Minute)) // the first timer is taken back
+		a.SetReadDeadline(start.Add(time.Minute)) // this stops the first timer
 		go func() {
 			timer := time.NewTimer(30 * time.Second)
 			<-timer.C
-			a.SetReadDeadline(start.Add(time.Hour)) // also for a Read that waits
+			a.SetReadDeadline(start.Add(time.Hour)) // this applies to the Read that waits, too
 		}()
 		_, err := a.Read(make([]byte, 1))
 		wantErr(t, err, os.ErrDeadlineExceeded)
 		if d := time.Since(start); d != time.Hour {
 			t.Errorf("expired after %v", d)
 		}
-		// An expired deadline counts for more than bytes that are there.
+		// After the deadline Read fails even if there are bytes.
 		b.Write([]byte("x"))
 		_, err = a.Read(make([]byte, 1))
 		wantErr(t, err, os.ErrDeadlineExceeded)
@@ -212,7 +215,7 @@ func TestPipeDeadlineMoves(t *testing.T) {
 	})
 }
 
-// Bytes of two writes that have to wait do not mix.
+// The bytes of concurrent writes that have to wait do not mix.
 func TestPipeWritesAreWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := PipeSize(3)
@@ -234,7 +237,7 @@ func TestPipeWritesAreWhole(t *testing.T) {
 		if len(got) != 300 {
 			t.Errorf("%d bytes", len(got))
 		}
-		// A write that waits for its turn ends with its deadline, too.
+		// Close ends a write that waits for its turn, too.
 		c, d := PipeSize(1)
 		defer d.Close()
 		wg.Go(func() {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// play runs in its own goroutine, which owns the Peer.
+// play plays the steps. It runs in its own goroutine, which owns the Peer.
 func (p *Player) play() {
 	defer close(p.done)
 	defer p.stop()
@@ -28,7 +28,8 @@ func (p *Player) play() {
 	p.mu.Unlock()
 }
 
-// playStep plays one step, which may end its goroutine.
+// playStep plays one step. A step may end its goroutine, as t.FailNow does; that
+// makes the script fail.
 func (p *Player) playStep(i int, peer *Peer) error {
 	returned := false
 	defer func() {
@@ -44,7 +45,7 @@ func (p *Player) playStep(i int, peer *Peer) error {
 func (p *Player) fail(i int, err error) {
 	step := p.steps[i]
 	if isTimeout(err) {
-		err = fmt.Errorf("the script's limit of %v is over while waiting for %s: %w", p.limit, step.waits, err)
+		err = fmt.Errorf("the script's time limit of %v passed while the step waited for %s: %w", p.limit, step.waits, err)
 	}
 	err = fmt.Errorf("qmptest: script step %d of %d, %s: %w", i, len(p.steps), step.name, err)
 	p.mu.Lock()
@@ -58,9 +59,9 @@ func (p *Player) fail(i int, err error) {
 	}
 }
 
-// misused fails the test with err, and breaks the script off, since nothing more
-// will come of it. A script that was made in a bubble cannot be broken off from
-// elsewhere; the bubble ends it.
+// misused fails the test with err and stops the script, which cannot go on. A
+// script that was made in a bubble cannot be stopped from outside of it; the end
+// of the bubble ends it.
 func (p *Player) misused(err error) {
 	p.mu.Lock()
 	again := p.broken
@@ -81,7 +82,7 @@ func isTimeout(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// stop ends everything that play could wait for, except functions given to Do.
+// stop ends every wait of play, except in functions given to Do.
 func (p *Player) stop() {
 	p.mu.Lock()
 	conns := append(p.conns, p.waiting...)
@@ -99,11 +100,11 @@ func (p *Player) stop() {
 // finish runs when the test is over.
 func (p *Player) finish() {
 	if err := p.home.check("the script"); err != nil {
-		p.misused(err) // Play was given the T of the test around the bubble
+		p.misused(err) // Play got the testing.T of the test that the bubble is in
 		return
 	}
 	close(p.testOver)
-	// A test that has failed need not wait for what will not come any more.
+	// After a failure the client may never do what the script waits for.
 	if p.opts.MayStop || p.t.Failed() {
 		p.mu.Lock()
 		p.broken = true
@@ -117,13 +118,13 @@ func (p *Player) finish() {
 	case <-grace.C:
 		p.stop()
 		p.mu.Lock()
-		p.broken = true // what fails after this comes too late for the test
+		p.broken = true // a failure after this comes too late to be reported
 		p.mu.Unlock()
 		at, of := p.Step()
-		p.t.Errorf("qmptest: script step %d of %d, %s: it does not return", at, of, p.steps[at].name)
+		p.t.Errorf("qmptest: script step %d of %d, %s: the step has not returned 5 s after the script's time limit", at, of, p.steps[at].name)
 	}
 	if p.client != nil {
-		p.client.Close() // it may never have been used
+		p.client.Close() // the test may not have taken it
 	}
 	p.cleanup()
 }

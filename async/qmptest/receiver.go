@@ -14,19 +14,19 @@ import (
 
 const whitespace = " \t\r\n"
 
-// A receiver cuts what a client sends into messages, and tells which of them
-// file descriptors came with. It reads only when asked to, so that whoever
-// stops asking is a peer that does not read. It is for one goroutine.
+// A receiver cuts what a client sends into messages, and tells with which message
+// file descriptors came. It reads only when a method asks it to; while nobody
+// asks, the client faces a peer that does not read. It is for one goroutine.
 type receiver struct {
 	conn net.Conn
-	max  int // the largest message; 0 is QEMU's own bound, a negative number none
+	max  int // the most bytes in a message; 0 means QEMU's own limit, a negative number no limit
 
 	buf      []byte    // received and not yet consumed
-	given    int       // how much of buf the framer at work has seen
+	given    int       // how much of buf Read has given to the current framer
 	arrivals []arrival // descriptors not yet consumed
 }
 
-// An arrival is a set of descriptors and the read they came with.
+// An arrival is a set of descriptors and the data of the read that returned them.
 type arrival struct {
 	fds  []int
 	data []byte // what this read returned
@@ -46,7 +46,7 @@ func (r *receiver) fill() error {
 		})
 	}
 	if n > 0 {
-		return nil // an error comes again
+		return nil // the next read returns the error again
 	}
 	if err == nil {
 		err = io.ErrNoProgress
@@ -54,7 +54,7 @@ func (r *receiver) fill() error {
 	return err
 }
 
-// Read gives buf, and what comes behind it, to a framer.
+// Read gives buf, and then what the client sends next, to a framer.
 func (r *receiver) Read(p []byte) (int, error) {
 	if r.given == len(r.buf) {
 		if err := r.fill(); err != nil {
@@ -66,11 +66,11 @@ func (r *receiver) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next returns the next message and the descriptors that came with it, which
-// are the caller's from then on. After an error all bytes are still there.
+// next returns the next message and the descriptors that came with it. The caller
+// closes them. After an error all bytes are still in buf.
 func (r *receiver) next() ([]byte, []int, error) {
-	// A framer for each message: it never holds bytes that belong to the next
-	// one, and a deadline that passes spoils nothing.
+	// Each message gets a new framer, which reads all of buf again. So no framer
+	// holds bytes of the next message, and after a deadline nothing is lost.
 	r.given = 0
 	limit := r.max
 	if limit == 0 {
@@ -102,9 +102,9 @@ func (r *receiver) blank() int {
 // consume drops the first n bytes of buf and returns the descriptors that
 // belong to them.
 //
-// The kernel ends a read behind the bytes that descriptors were sent with. So
-// they belong to the message that has the last byte of the read, or, if that is
-// white space, to the one behind it.
+// The kernel ends a read after the bytes with which descriptors were sent. So
+// the descriptors belong to the message that has the last byte of the read, or,
+// if that byte is white space, to the next message.
 func (r *receiver) consume(n int) []int {
 	var fds []int
 	rest := r.arrivals[:0]

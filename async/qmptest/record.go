@@ -15,15 +15,15 @@ import (
 // A Message is one JSON object that a client sent. Its bytes must not be
 // changed.
 type Message struct {
-	Conn int       // which connection it came over, counted from 0
-	Time time.Time // when it was complete
+	Conn int       // the number of the connection it came over, counted from 0
+	Time time.Time // when its last byte was read
 	Raw  []byte    // as it was on the wire, without white space around it
 
-	Name      string          // what execute or exec-oob names, "" if neither is a string
+	Name      string          // the command that execute or exec-oob names; "" if neither is a string
 	OOB       bool            // it came as exec-oob
 	Arguments json.RawMessage // nil if absent
 	ID        json.RawMessage // as it came, nil if absent
-	FDs       int             // file descriptors that arrived with it
+	FDs       int             // how many file descriptors came with it
 }
 
 func newMessage(conn int, raw []byte, fds int) Message {
@@ -38,7 +38,8 @@ func newMessage(conn int, raw []byte, fds int) Message {
 // String returns the message as it was on the wire, shortened.
 func (m Message) String() string { return shorten(m.Raw) }
 
-// shorten is for error texts, which should not hold megabytes.
+// shorten returns b, or the beginning of a long b. It is for error texts, which
+// should not hold megabytes.
 func shorten(b []byte) string {
 	const most = 300
 	if len(b) > most {
@@ -51,7 +52,7 @@ func shorten(b []byte) string {
 type record struct {
 	mu      sync.Mutex    // guards the fields below; nobody waits while holding it
 	msgs    []Message     // only ever appended to
-	changed chan struct{} // nil, or closed and forgotten by the next add
+	changed chan struct{} // nil, or a channel that the next add closes and replaces by nil
 }
 
 func (r *record) add(m Message) {
@@ -81,7 +82,7 @@ func (r *record) all() ([]Message, <-chan struct{}) {
 	return slices.Clip(r.msgs), r.changed
 }
 
-// await waits until done is content with the messages so far.
+// await waits until done returns true for the messages so far.
 func (r *record) await(ctx context.Context, done func([]Message) bool) ([]Message, error) {
 	for {
 		msgs, changed := r.all()

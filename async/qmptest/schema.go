@@ -1,8 +1,8 @@
 package qmptest
 
-// schemaInfo is one entry of what query-qmp-schema returns. QEMU hides the
-// names of types behind numbers; here they are readable, which the
-// specification allows: they have no meaning but to refer.
+// schemaInfo is one entry of what query-qmp-schema returns. QEMU gives types
+// numbers for names. Here they have readable names, which the specification
+// allows: a client may use a type's name only to find its entry.
 type schemaInfo struct {
 	Name        string         `json:"name"`
 	MetaType    string         `json:"meta-type"`
@@ -17,7 +17,7 @@ type schemaInfo struct {
 
 type schemaMember struct {
 	Name     string `json:"name"`
-	Type     string `json:"type,omitempty"` // none in an enum
+	Type     string `json:"type,omitempty"` // empty in an enum
 	Optional *null  `json:"default,omitempty"`
 }
 
@@ -89,9 +89,9 @@ var machineTypes = []schemaInfo{
 // kinds names the schema's type for each kind of param.
 var kinds = map[string]string{"string": "str", "integer": "int", "array": "[any]"}
 
-// schema describes the commands as they are now, and the machine's own events.
-// A command made by Handle is said to take no arguments, and to return
-// anything.
+// schema describes the present commands, and the machine's own events. It says
+// of a command made by Handle that it takes no arguments, and may return any
+// value.
 func (s *Server) schema() []schemaInfo {
 	var all []schemaInfo
 	for _, name := range s.names() {
@@ -100,7 +100,7 @@ func (s *Server) schema() []schemaInfo {
 		s.mu.Unlock()
 		entry := schemaInfo{Name: name, MetaType: "command", ArgType: "empty", RetType: "empty"}
 		switch {
-		case h == nil: // qmp_capabilities, which is no handler
+		case h == nil: // qmp_capabilities, which has no handler
 			entry.ArgType = "Capabilities"
 		case len(h.params) > 0:
 			entry.ArgType = name + "-arg"

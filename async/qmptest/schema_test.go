@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Each type that the schema mentions is in it, and each command is.
+// The schema has every type that it refers to, and every command.
 func TestSchema(t *testing.T) {
 	s := Start(t, &Options{Network: Memory})
 	s.HandleOOB("mine", func(context.Context, *Command) (any, error) { return nil, nil })
@@ -22,7 +22,7 @@ func TestSchema(t *testing.T) {
 	byName := make(map[string]schemaInfo)
 	for _, e := range schema.Return {
 		if _, ok := byName[e.Name]; ok {
-			t.Errorf("%s is there twice", e.Name)
+			t.Errorf("the schema has %s twice", e.Name)
 		}
 		byName[e.Name] = e
 	}

@@ -11,14 +11,12 @@ import (
 	"time"
 )
 
-// More networks for scripts.
-const (
-	// SocketPair is a pair of unix sockets that is open from the start; the
-	// client's end is Player.Conn.
-	SocketPair = "socketpair"
-)
+// SocketPair is a network for scripts alone: two unix sockets that are connected
+// to each other from the start. Player.Conn returns the client's end.
+const SocketPair = "socketpair"
 
-// DefaultLimit is how long a script may take as a whole.
+// DefaultLimit is how long a script may take from its first step to its last,
+// outside of a bubble of testing/synctest.
 const DefaultLimit = 10 * time.Second
 
 // ScriptOptions configures Play. A nil *ScriptOptions, like the zero value,
@@ -27,37 +25,39 @@ type ScriptOptions struct {
 	// Network is Unix (the default), TCP, TCP6, Memory or SocketPair.
 	Network string
 
-	// DialTo makes the script connect to a client that listens at this
-	// address, and Network is ignored. It tries until somebody listens.
+	// DialTo makes the script connect to a client that listens at this address.
+	// The script tries until somebody listens there. Network is ignored then.
 	DialTo string
 
-	// Limit is how long the script may take as a whole, from the call of Play
-	// on. Zero means DefaultLimit, and an hour of virtual time in a bubble of
-	// testing/synctest, where waiting costs nothing.
+	// Limit is how long the script may take, from the call of Play to the end of
+	// its last step. Zero means DefaultLimit. In a bubble of testing/synctest,
+	// where waiting costs nothing, zero means an hour of the bubble's time.
 	Limit time.Duration
 
-	// MayStop says that the script need not come to its end: when the test is
-	// over it is broken off, and running into the limit is no failure.
+	// MayStop says that the script need not reach its end. When the test is over,
+	// the script is stopped, and the test does not fail if the script's time
+	// limit passes.
 	MayStop bool
 
-	// LineEnd is what goes behind what Greet, Return, ReturnError, Reply and
-	// Event send. The default is CRLF.
+	// LineEnd is what Greet, Return, ReturnError, Reply and Event write after
+	// each message. The default is CRLF.
 	LineEnd LineEnd
 
-	// Pretty spreads what these send over many lines, as QEMU does with
-	// -mon pretty=on.
+	// Pretty makes the same steps spread each message over many lines, as QEMU
+	// does with -mon pretty=on.
 	Pretty bool
 
-	// MaxMessage limits one message of the client, in bytes. Zero means 64
-	// MiB; a negative number means no limit.
+	// MaxMessage limits one message of the client, in bytes. Zero means 64 MiB. A
+	// negative number means no limit.
 	MaxMessage int
 
-	// PipeSize is how many bytes a Memory connection holds in each direction.
+	// PipeSize is how many bytes a Memory connection buffers in each direction.
 	// Zero means DefaultPipeSize.
 	PipeSize int
 }
 
-// A Player plays a script. Its methods may be called by any goroutine.
+// A Player plays a script. Its methods may be called by any goroutine, except
+// AwaitMark, which is for the test's own.
 type Player struct {
 	t        testing.TB
 	home     home
@@ -66,30 +66,30 @@ type Player struct {
 	limit    time.Duration
 	deadline time.Time
 
-	ln      net.Listener // nil unless it listens
+	ln      net.Listener // nil if the script does not listen
 	addr    string
 	client  net.Conn // the client's end of a SocketPair, else nil
-	cleanup func()   // removes the socket file
+	cleanup func()   // removes the socket's file
 
-	ctx      context.Context // ends with the deadline, and with stop
+	ctx      context.Context // ended by the deadline, or by stop
 	cancel   context.CancelFunc
 	testOver chan struct{} // closed when the test has ended
 	done     chan struct{} // closed when play has ended
 	rec      record
 
 	mu      sync.Mutex    // guards the fields below; nobody waits while holding it
-	marks   marks         //
-	waiting []net.Conn    // server ends of Memory connections that no Accept has taken yet
-	arrived chan struct{} // nil, or closed and forgotten when waiting grows
-	conns   []net.Conn    // accepted, to be closed in the end
-	stopped bool          // nothing more is accepted
-	broken  bool          // the script was broken off, so a failure is none
+	marks   marks         // which names Mark has been called with
+	waiting []net.Conn    // server ends of Memory connections and SocketPairs that no Accept has taken yet
+	arrived chan struct{} // nil, or a channel that is closed and replaced by nil when waiting grows
+	conns   []net.Conn    // accepted; stop closes them
+	stopped bool          // no connection is accepted any more
+	broken  bool          // the script was stopped before its end, so the error of its step is not a failure
 	at      int           // the step being played
 	failure error         // why the script failed
 }
 
-// Script plays steps to one client after another over a unix socket and
-// returns its address. See Play.
+// Script plays steps over a unix socket, and returns its address. Each Accept
+// among the steps takes one client. See Play.
 func Script(t testing.TB, steps ...Step) string {
 	t.Helper()
 	return Play(t, nil, steps...).Addr()
@@ -101,34 +101,34 @@ func ScriptTCP(t testing.TB, steps ...Step) string {
 	return Play(t, &ScriptOptions{Network: TCP}, steps...).Addr()
 }
 
-// ScriptMemory is Script over in-memory connections. It returns the function
-// that makes one, and suits testing/synctest.
+// ScriptMemory is Script over in-memory connections. It returns a function that
+// makes a connection, for async.Options.Dialer, and can be used in a bubble of
+// testing/synctest.
 func ScriptMemory(t testing.TB, steps ...Step) func(context.Context) (net.Conn, error) {
 	t.Helper()
 	return Play(t, &ScriptOptions{Network: Memory}, steps...).Dial
 }
 
-// ScriptConn is Script over one open connection, a unix socket, whose other
-// end it returns.
+// ScriptConn is Script over a SocketPair. It returns the client's end.
 func ScriptConn(t testing.TB, steps ...Step) net.Conn {
 	t.Helper()
 	return Play(t, &ScriptOptions{Network: SocketPair}, steps...).Conn()
 }
 
-// ScriptDial is Script for a client that listens, at addr: each Accept connects
-// to it.
+// ScriptDial is Script for a client that listens at addr. Each Accept connects to
+// it.
 func ScriptDial(t testing.TB, addr string, steps ...Step) *Player {
 	t.Helper()
 	return Play(t, &ScriptOptions{DialTo: addr}, steps...)
 }
 
-// Play plays steps, one after another, in a goroutine of its own. It returns
-// as soon as clients can connect; opts may be nil.
+// Play plays steps, one after another, in a goroutine of its own. It returns as
+// soon as clients can connect. opts may be nil.
 //
-// A step that fails, or runs into the limit, fails the test, and ends all
-// connections and the script. If the latest connection is still open behind the
-// last step, an ExpectEOF follows by itself. When the test is over it waits for
-// the script's end.
+// If a step fails, or the script's time limit passes, Play fails the test, and
+// closes all connections. If the latest connection is still open after the last
+// step, Play adds an ExpectEOF. The test's cleanup waits until the script has
+// ended.
 func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	t.Helper()
 	p := &Player{
@@ -153,8 +153,8 @@ func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	return p
 }
 
-// defaultLimit is longer where time is virtual: a test of a 15 s timeout must
-// not run into a limit that is meant for a client that hangs.
+// defaultLimit is longer in a bubble. The limit is meant for a client that hangs,
+// and must not end the test of a timeout of 15 s.
 func defaultLimit() time.Duration {
 	if inBubble() {
 		return time.Hour
@@ -162,6 +162,7 @@ func defaultLimit() time.Duration {
 	return DefaultLimit
 }
 
+// open opens what the script's network needs.
 func (p *Player) open() (err error) {
 	if p.opts.DialTo != "" || p.opts.Network != Memory {
 		if err := noSocketHere(); err != nil {
@@ -183,9 +184,9 @@ func (p *Player) open() (err error) {
 	return err
 }
 
-// Addr returns where the script listens, or DialTo: a path, or host:port. It is
-// empty for Memory and SocketPair. In a bubble of testing/synctest, where a real
-// socket cannot be used, it fails the test.
+// Addr returns the address at which the script listens, a path or host:port, or
+// DialTo. It is empty for Memory and SocketPair. In a bubble of testing/synctest,
+// where a real socket cannot be used, Addr fails the test.
 func (p *Player) Addr() string {
 	if p.addr != "" {
 		p.t.Helper()
@@ -194,8 +195,10 @@ func (p *Player) Addr() string {
 	return p.addr
 }
 
-// Conn returns the client's end of a SocketPair, and nil for other networks. In
-// a bubble of testing/synctest a SocketPair fails the test.
+// Conn returns the client's end of a SocketPair, and nil for other networks. Each
+// call returns the same connection. When the test is over it is closed. In a
+// bubble of testing/synctest, where a real socket cannot be used, Conn fails the
+// test.
 func (p *Player) Conn() net.Conn {
 	if p.client != nil {
 		p.t.Helper()
@@ -204,10 +207,10 @@ func (p *Player) Conn() net.Conn {
 	return p.client
 }
 
-// Dial connects to the script. For Memory that is a new Pipe whose other end
-// the next Accept takes; for others it dials Addr. In a bubble of
-// testing/synctest it ends the script with an error, unless Play was called in
-// that bubble.
+// Dial connects to the script. For Memory it makes a new Pipe, whose other end
+// the next Accept takes. For other networks it dials Addr. In a bubble of
+// testing/synctest other than the one in which Play was called, Dial fails the
+// test and returns an error.
 func (p *Player) Dial(ctx context.Context) (net.Conn, error) {
 	if err := p.home.check("the script"); err != nil {
 		p.misused(err)
@@ -237,13 +240,15 @@ func (p *Player) Dial(ctx context.Context) (net.Conn, error) {
 	return client, nil
 }
 
-// Received returns what clients have sent so far, as far as steps have read it.
+// Received returns the messages of clients that steps have read so far, in order.
 func (p *Player) Received() []Message {
 	return p.rec.sofar()
 }
 
-// AwaitReceived waits until done, given all messages so far, returns true, and
-// returns them; or until ctx or the script has ended.
+// AwaitReceived calls done with all messages so far, and again after each new
+// one, until done returns true. It returns these messages. If ctx or the script
+// ends first, it returns the messages so far and an error. If ctx has ended, the
+// error matches its cause.
 func (p *Player) AwaitReceived(ctx context.Context, done func([]Message) bool) ([]Message, error) {
 	if err := p.home.check("the script"); err != nil {
 		p.misused(err)
@@ -262,7 +267,7 @@ func withDone(ctx context.Context, done <-chan struct{}) (context.Context, conte
 		defer close(ended)
 		select {
 		case <-done:
-			cancel(errors.New("the server has ended"))
+			cancel(errors.New("the server or script has ended"))
 		case <-ctx.Done():
 		}
 	}()
@@ -272,7 +277,8 @@ func withDone(ctx context.Context, done <-chan struct{}) (context.Context, conte
 	}
 }
 
-// Mark sets a mark that an AwaitMark step may wait for. A mark stays set.
+// Mark sets the mark name, for which an AwaitMark step may wait. A mark stays set:
+// a later AwaitMark does not wait.
 func (p *Player) Mark(name string) {
 	if err := p.home.check("the script"); err != nil {
 		p.misused(err)
@@ -283,8 +289,9 @@ func (p *Player) Mark(name string) {
 	p.marks.set(name)
 }
 
-// AwaitMark waits for a Mark step. It fails the test, and ends it by FailNow,
-// if the script ends without that; so it is for the test's own goroutine.
+// AwaitMark waits until the step Mark(name) has been played. If the script ends
+// without it, AwaitMark fails the test by FailNow. So it must be called by the
+// test's own goroutine.
 func (p *Player) AwaitMark(name string) {
 	p.t.Helper()
 	if err := p.home.check("the script"); err != nil {
@@ -304,13 +311,14 @@ func (p *Player) AwaitMark(name string) {
 	}
 }
 
+// mark returns a channel that is closed when the mark is set.
 func (p *Player) mark(name string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.marks.get(name)
 }
 
-// Wait waits for the script's end and returns why it failed, or nil.
+// Wait waits until the script has ended, and returns why it failed, or nil.
 func (p *Player) Wait() error {
 	if err := p.home.check("the script"); err != nil {
 		p.misused(err)
@@ -322,15 +330,16 @@ func (p *Player) Wait() error {
 	return p.failure
 }
 
-// Step returns the index of the step being played, and how many there are, the
-// implied ExpectEOF included. When all have been played the two are equal.
+// Step returns the index of the step being played, and the number of steps. The
+// added ExpectEOF counts. When all steps have been played, at equals of.
 func (p *Player) Step() (at, of int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.at, len(p.steps)
 }
 
-// marks are names that are set or not. The zero value has none set.
+// marks are names, each with a channel that is closed when the mark is set. In
+// the zero value no mark is set.
 type marks map[string]chan struct{}
 
 func (m *marks) get(name string) chan struct{} {

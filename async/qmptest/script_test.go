@@ -13,16 +13,19 @@ import (
 	"time"
 )
 
-// A client of a script, in a bubble.
+// These tests hold the steps (steps.go, expect.go, peer.go) and the Player
+// (script.go, play.go), over Memory connections in a bubble.
+
+// An act is what the client of a script does.
 type act func(p *peer, script *Player)
 
-// plays tells each step what it does, and how it fails. Each runs in a bubble,
-// over a Memory connection; the client hangs up behind its act.
+// plays shows of each step what it does, and how it fails. The client hangs up
+// after its act.
 var plays = []struct {
 	name  string
 	steps []Step
 	act   act
-	fails string // a part of the failure; empty for none
+	fails string // a part of the failure's text; empty if the script must not fail
 }{
 	{"greet", []Step{Greet("oob", "x")}, func(p *peer, _ *Player) {
 		p.want(`{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob", "x"]}}`)
@@ -35,7 +38,7 @@ var plays = []struct {
 		"forgotten close",
 		[]Step{Greet()},
 		func(_ *peer, script *Player) { script.Wait() },
-		`script step 1 of 2, the implied ExpectEOF: the script's limit of 1h0m0s is over while waiting for the client to hang up; a Disconnect or Close is missing: `,
+		`script step 1 of 2, the implied ExpectEOF: the script's time limit of 1h0m0s passed while the step waited for the client to hang up; a Disconnect or Close is missing: `,
 	},
 
 	{"expect", []Step{Expect("a"), Expect("b", `{"x":1,"y":[true,null,"é"]}`), Expect("c", "")}, func(p *peer, _ *Player) {
@@ -67,7 +70,7 @@ var plays = []struct {
 		"expect but nothing",
 		[]Step{Expect("a")},
 		func(_ *peer, script *Player) { script.Wait() },
-		`script step 0 of 2, Expect("a"): the script's limit of 1h0m0s is over while waiting for a message from the client: `,
+		`script step 0 of 2, Expect("a"): the script's time limit of 1h0m0s passed while the step waited for a message from the client: `,
 	},
 	{
 		"expect oob",
@@ -117,7 +120,7 @@ var plays = []struct {
 	}, ""},
 	{"expect nothing but", []Step{ExpectNothing(time.Second)}, func(p *peer, _ *Player) { p.send(" {") }, `script step 0 of 2, ExpectNothing(1s): got  {`},
 	{"expect nothing but end", []Step{ExpectNothing(time.Second)}, func(p *peer, _ *Player) {}, `ExpectNothing(1s): the client hung up (EOF)`},
-	{"expect nothing too long", []Step{ExpectNothing(2 * time.Hour)}, func(p *peer, s *Player) { s.Wait() }, `ExpectNothing(2h0m0s): the script's limit of 1h0m0s is over while waiting for that time to pass`},
+	{"expect nothing too long", []Step{ExpectNothing(2 * time.Hour)}, func(p *peer, s *Player) { s.Wait() }, `ExpectNothing(2h0m0s): the script's time limit of 1h0m0s passed while the step waited for that time to pass`},
 	{"expect nothing read ahead", []Step{Expect("a"), ExpectNothing(time.Second)}, func(p *peer, _ *Player) { p.send(`{"execute":"a"}x`) }, `ExpectNothing(1s): got x`},
 	{"expect eof", []Step{ExpectEOF(), Accept(), ExpectEOF()}, func(p *peer, s *Player) {
 		p.send("\r\n")
@@ -156,7 +159,7 @@ var plays = []struct {
 		p.send(`{"execute":"a","id":"one"}{"execute":"b"}`)
 		p.want(`{"x": null, "y": "one"}`)
 	}, ""},
-	{"reply to nobody", []Step{Accept(), Reply(`{"id":"$id"}`)}, func(p *peer, _ *Player) {}, `$id: the client has not sent so many messages`},
+	{"reply to nobody", []Step{Accept(), Reply(`{"id":"$id"}`)}, func(p *peer, _ *Player) {}, `$id: the client has not sent that many messages`},
 	{"event", []Step{Event("STOP", ""), Event("X", `{"a":1}`)}, func(p *peer, _ *Player) {
 		p.want(`{"timestamp": {"seconds": 946684800, "microseconds": 0}, "event": "STOP"}`)
 		p.want(`{"timestamp": {"seconds": 946684800, "microseconds": 0}, "event": "X", "data": {"a": 1}}`)
@@ -175,7 +178,7 @@ var plays = []struct {
 		"send to nobody reading",
 		[]Step{SendBytes(make([]byte, 1<<20))},
 		func(_ *peer, s *Player) { s.Wait() },
-		"SendBytes(1048576 bytes): the script's limit of 1h0m0s is over while waiting for the client to read: sending",
+		"SendBytes(1048576 bytes): the script's time limit of 1h0m0s passed while the step waited for the client to read: sending",
 	},
 	{"split", []Step{Accept(), SplitAt(2, 3), Send("abcdef"), SplitEvery(4), Send("ghijkl"), SplitEvery(0), Send("mno")}, func(p *peer, _ *Player) {
 		for _, want := range []string{"ab", "c", "def", "ghij", "klmno"} {
@@ -194,7 +197,7 @@ var plays = []struct {
 			p.t.Errorf("paused for %v", d)
 		}
 	}, ""},
-	{"pause too long", []Step{Pause(2 * time.Hour)}, func(_ *peer, s *Player) { s.Wait() }, `Pause(2h0m0s): the script's limit of 1h0m0s is over while waiting for the end of the pause`},
+	{"pause too long", []Step{Pause(2 * time.Hour)}, func(_ *peer, s *Player) { s.Wait() }, `Pause(2h0m0s): the script's time limit of 1h0m0s passed while the step waited for the end of the pause`},
 	{"marks", []Step{Mark("a"), AwaitMark("b"), AwaitMark("b"), Send("c")}, func(p *peer, s *Player) {
 		s.AwaitMark("a")
 		s.Mark("b")
@@ -205,7 +208,7 @@ var plays = []struct {
 		"mark never set",
 		[]Step{AwaitMark("b")},
 		func(_ *peer, s *Player) { s.Wait() },
-		`script step 0 of 2, AwaitMark("b"): the script's limit of 1h0m0s is over while waiting for the test to call Mark("b")`,
+		`script step 0 of 2, AwaitMark("b"): the script's time limit of 1h0m0s passed while the step waited for the test to call Mark("b")`,
 	},
 	{"hang up", []Step{Greet(), HangUp(), Accept(), Send("x"), HangUp()}, func(p *peer, s *Player) {
 		if got := p.rest(); !strings.HasSuffix(got, "}\r\n") {
@@ -217,7 +220,7 @@ var plays = []struct {
 		}
 		q.Close()
 	}, ""},
-	{"step behind hang-up", []Step{HangUp(), Expect("a")}, func(*peer, *Player) {}, `script step 1 of 3, Expect("a"): the connection has ended, and there was no Accept since`},
+	{"step after hang-up", []Step{HangUp(), Expect("a")}, func(*peer, *Player) {}, `script step 1 of 3, Expect("a"): the connection has ended, and no Accept came after it`},
 	{"half close", []Step{Send("x"), HalfClose(), Expect("a")}, func(p *peer, _ *Player) {
 		if got := p.rest(); got != "x" {
 			p.t.Errorf("got %q", got)
@@ -236,14 +239,14 @@ var plays = []struct {
 		q, _ := s.Dial(context.Background())
 		q.Close()
 	}, ""},
-	{"stall for ever", []Step{Stall()}, func(_ *peer, s *Player) { s.Wait() }, "Stall: the script's limit of 1h0m0s is over while waiting for the client to hang up; a Disconnect or Close is missing"},
+	{"stall for ever", []Step{Stall()}, func(_ *peer, s *Player) { s.Wait() }, "Stall: the script's time limit of 1h0m0s passed while the step waited for the client to hang up; a Disconnect or Close is missing"},
 	{"stop reading", []Step{StopReading()}, func(p *peer, _ *Player) {
 		p.SetWriteDeadline(time.Now().Add(time.Second))
 		if n, err := p.Write(make([]byte, 2*DefaultPipeSize)); n != DefaultPipeSize || !errors.Is(err, os.ErrDeadlineExceeded) {
 			p.t.Errorf("wrote %d, %v", n, err)
 		}
 	}, ""},
-	{"stop reading for ever", []Step{StopReading()}, func(_ *peer, s *Player) { s.Wait() }, "StopReading: the script's limit of 1h0m0s is over"},
+	{"stop reading for ever", []Step{StopReading()}, func(_ *peer, s *Player) { s.Wait() }, "StopReading: the script's time limit of 1h0m0s passed"},
 	{"accept", []Step{Send("1"), Accept(), Send("2"), HangUp()}, func(p *peer, s *Player) {
 		q, _ := s.Dial(context.Background())
 		b := make([]byte, 1)
@@ -255,7 +258,7 @@ var plays = []struct {
 		}
 		q.Close()
 	}, ""},
-	{"accept nobody", []Step{Accept(), Accept()}, func(_ *peer, s *Player) { s.Wait() }, "script step 1 of 3, Accept: the script's limit of 1h0m0s is over while waiting for a client to connect"},
+	{"accept nobody", []Step{Accept(), Accept()}, func(_ *peer, s *Player) { s.Wait() }, "script step 1 of 3, Accept: the script's time limit of 1h0m0s passed while the step waited for a client to connect"},
 	{"do", []Step{Expect("a"), Do("answer", func(s *Peer) error {
 		m, _ := s.Last(0)
 		if _, ok := s.Last(1); ok || s.Context().Err() != nil {
@@ -322,9 +325,9 @@ func TestStepNames(t *testing.T) {
 	}
 }
 
-// A test that has failed already is not kept waiting for its script, and told
-// nothing more; one that may stop is not failed at all.
-func TestBrokenOff(t *testing.T) {
+// A test that has failed already does not wait for its script, and the script
+// reports nothing more. A script that may stop does not fail its test.
+func TestStoppedAtTheTestsEnd(t *testing.T) {
 	for name, opts := range map[string]*ScriptOptions{
 		"may stop": {Network: Memory, MayStop: true},
 		"failed":   {Network: Memory},
@@ -366,7 +369,7 @@ func TestAwaitMarkWithoutMark(t *testing.T) {
 	})
 }
 
-// The default limit is that of real time outside a bubble.
+// Outside of a bubble the default limit is DefaultLimit.
 func TestDefaultLimit(t *testing.T) {
 	if d := defaultLimit(); d != DefaultLimit {
 		t.Errorf("%v", d)
@@ -385,9 +388,9 @@ func TestStepThatDoesNotReturn(t *testing.T) {
 		close(stuck)
 		synctest.Wait()
 		if again := strings.Join(tb.errors, "\n"); again != got {
-			t.Errorf("behind the test's end it failed once more: %s", again)
+			t.Errorf("after the test's end the script failed once more: %s", again)
 		}
-		if want := `qmptest: script step 0 of 2, Do("hang"): it does not return`; !strings.HasPrefix(got, want) {
+		if want := `qmptest: script step 0 of 2, Do("hang"): the step has not returned 5 s after the script's time limit`; !strings.HasPrefix(got, want) {
 			t.Errorf("got %s", got)
 		}
 	})
@@ -423,7 +426,7 @@ func TestScriptEndsAwaitReceived(t *testing.T) {
 		script := Play(t, &ScriptOptions{Network: Memory}, HangUp())
 		go script.Dial(t.Context())
 		_, err := script.AwaitReceived(t.Context(), func([]Message) bool { return false })
-		if err == nil || !strings.Contains(err.Error(), "the server has ended") {
+		if err == nil || !strings.Contains(err.Error(), "the server or script has ended") {
 			t.Errorf("AwaitReceived: %v", err)
 		}
 	})

@@ -28,60 +28,61 @@ type Server struct {
 
 	ln      net.Listener // nil for Memory
 	addr    string
-	cleanup func()        // removes the socket file
-	turn    chan struct{} // one token: the right to be served; nil for ManyClients
-	done    chan struct{} // closed by the first shut
+	cleanup func()        // removes the socket's file
+	turn    chan struct{} // full while a client is being served; nil for ManyClients
+	done    chan struct{} // closed by the first call of shut
 	wg      sync.WaitGroup
 	rec     record
 
 	mu       sync.Mutex // guards the fields below; nobody waits while holding it
 	handlers map[string]*handler
-	clients  []*client // those served or waiting
-	conns    int       // connections so far
-	running  bool      // the simulated machine is
-	begun    bool      // it has ever been running
-	over     bool      // the machine has ended: no more clients, and done is closed
-	failed   []error   // handlers that did not return
+	clients  []*client // being served, or waiting to be
+	conns    int       // how many connections there have been
+	running  bool      // the simulated machine is running
+	begun    bool      // the simulated machine has been running at some time
+	over     bool      // the server has ended: it takes no more clients, and done is closed
+	failed   []error   // one for each handler that ended its goroutine
 }
 
 // A handler is a command that the machine knows.
 type handler struct {
 	run    func(context.Context, *Command) (any, error)
 	oob    bool    // may be executed out of band
-	params []param // what arguments it takes
-	any    bool    // takes any arguments instead
-	ret    string  // the type of the schema that it returns
+	params []param // the arguments that it takes
+	any    bool    // it takes any arguments; params is not used
+	ret    string  // the name of its result's type in the schema
 }
 
-// A Command is one that a client wants executed, as a handler sees it.
+// A Command is the command that a handler is to execute. It is for the handler's
+// goroutine until the handler returns.
 type Command struct {
 	Message
-	Server *Server
+	Server *Server // the server that received it
 
-	fds  []int // not yet taken; for the handler's goroutine
-	quit bool  // the machine ends behind the reply; likewise
+	fds  []int // not yet taken by TakeFiles
+	quit bool  // set by the handler: the machine ends after the reply
 }
 
-// TakeFiles returns the files whose descriptors came with the command. They are
-// the caller's to close; those that nobody takes are closed when the handler
-// returns. A second call returns none.
+// TakeFiles returns the files whose descriptors came with the command. The caller
+// closes them. The server closes files that the handler has not taken by the
+// time it returns. A second call returns none.
 func (c *Command) TakeFiles() []*os.File {
 	files := socket.Files(c.fds)
 	c.fds = nil
 	return files
 }
 
-// The classes of errors that the machine itself uses.
+// The classes of the errors that the machine's own commands return.
 const (
 	GenericError    = "GenericError"
 	CommandNotFound = "CommandNotFound"
 )
 
-// An Error that a handler returns becomes the error reply. Other errors become
-// one of class GenericError.
+// An Error is what a handler returns to choose the class of the error reply. Any
+// other error becomes a reply of class GenericError.
 type Error struct {
-	Class string
-	Desc  string
+	Class string // such as GenericError
+	Desc  string // the text for people
 }
 
 func (e *Error) Error() string { return e.Class + ": " + e.Desc }
@@ -90,7 +91,7 @@ func genericf(format string, args ...any) *Error {
 	return &Error{Class: GenericError, Desc: fmt.Sprintf(format, args...)}
 }
 
-// NewServer starts a machine; opts may be nil. Close ends it.
+// NewServer starts a machine. opts may be nil. Close ends it.
 func NewServer(opts *Options) (*Server, error) { return newServer(nil, opts) }
 
 func newServer(t testing.TB, opts *Options) (*Server, error) {
@@ -117,9 +118,9 @@ func newServer(t testing.TB, opts *Options) (*Server, error) {
 	return s, nil
 }
 
-// Start is NewServer for a test: a failure to start fails the test, and the
-// server is closed when the test is over, which fails it if a handler has not
-// returned.
+// Start is NewServer for a test. If the server cannot be started, the test fails.
+// When the test is over, Start closes the server, and fails the test if Close
+// returns an error.
 func Start(t testing.TB, opts *Options) *Server {
 	t.Helper()
 	s, err := newServer(t, opts)
@@ -134,9 +135,10 @@ func Start(t testing.TB, opts *Options) *Server {
 	return s
 }
 
-// Addr returns where the server listens: a path, or host:port. It is empty for
-// Memory. In a bubble of testing/synctest, where a real socket cannot be used,
-// it fails the test of Start, and panics for a server made by NewServer.
+// Addr returns the address at which the server listens: a path, or host:port. It
+// is empty for Memory. A real socket cannot be used in a bubble of
+// testing/synctest: there Addr fails the test that was given to Start, and panics
+// if the server was made by NewServer.
 func (s *Server) Addr() string {
 	if s.addr != "" {
 		refuseSocket(s.t)
@@ -144,17 +146,17 @@ func (s *Server) Addr() string {
 	return s.addr
 }
 
-// Done returns a channel that is closed when the machine has ended, by quit or
-// by Close.
+// Done returns a channel that is closed when the machine has ended: after the
+// command quit, or in Close.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Close ends the machine and its connections, and waits until nothing of them
-// is left. It may be called any number of times. The contexts of handlers end;
-// a handler that does not return within 10 s is an error, and so is one that
-// ended its goroutine, as t.FailNow does, instead of returning.
+// Close ends the machine, its connections, and the contexts of its handlers. It
+// waits until the handlers have returned and no goroutine of the server is left,
+// at most 10 s. It may be called any number of times. The error says which
+// handler did not return in time, or ended its goroutine, as t.FailNow does.
 func (s *Server) Close() error {
 	if err := s.home.check("the Server"); err != nil && s.home != "" {
-		return err // the runtime does not let it be closed from there
+		return err // the runtime ends a program that closes a bubble's channel from outside
 	}
 	for _, c := range s.shut() {
 		c.abort()
@@ -177,8 +179,8 @@ func (s *Server) Close() error {
 	return errors.Join(s.failed...)
 }
 
-// shut ends the machine, any number of times, and returns the clients that are
-// left. What has been said to them so far is still written.
+// shut ends the machine, and returns the clients that are left. What has been
+// sent to them so far is still written. It may be called any number of times.
 func (s *Server) shut() []*client {
 	s.mu.Lock()
 	clients, again := slices.Clone(s.clients), s.over
@@ -197,7 +199,7 @@ func (s *Server) shut() []*client {
 	return clients
 }
 
-// busy names the handlers at work.
+// busy names the in-band commands being executed.
 func (s *Server) busy() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,20 +212,21 @@ func (s *Server) busy() string {
 	return names
 }
 
-// Handle makes the machine execute the command name by calling run, instead of
-// what it did before, if anything. The result is encoded by encoding/json; nil
-// becomes an empty object.
+// Handle makes the machine execute the command name by calling run. It replaces
+// an earlier handler of that name, and a command that the machine knows by
+// itself. encoding/json encodes the result; nil becomes an empty object. If the
+// result cannot be encoded, the client gets an error reply that says so.
 //
-// The commands of one client are executed one after another, so a run that
-// blocks holds up those behind it. Its context ends when the connection or the
-// server does.
+// The commands of one client are executed one after another, so while run waits,
+// the later ones wait, too. The context of run ends when the connection or the
+// server ends.
 func (s *Server) Handle(name string, run func(ctx context.Context, cmd *Command) (any, error)) {
 	s.handle(name, &handler{run: run, any: true, ret: "any"})
 }
 
-// HandleOOB is Handle for a command that may also be executed out of band: at
-// once, while those in order wait. Then nothing more is read from this client
-// until run returns.
+// HandleOOB is Handle for a command that may also be executed out of band. Then it
+// does not wait for the commands before it, and the server reads nothing more
+// from this client until run returns.
 func (s *Server) HandleOOB(name string, run func(ctx context.Context, cmd *Command) (any, error)) {
 	s.handle(name, &handler{run: run, oob: true, any: true, ret: "any"})
 }
@@ -234,9 +237,9 @@ func (s *Server) handle(name string, h *handler) {
 	s.handlers[name] = h
 }
 
-// Emit sends an event to all clients that have negotiated, before anything that
-// is sent later. data is encoded by encoding/json, to an object; nil leaves it
-// out.
+// Emit queues an event for all clients that have negotiated. They get it before
+// everything that the server sends to them later. encoding/json encodes data,
+// which must become an object; nil makes an event without data.
 func (s *Server) Emit(name string, data any) error {
 	if err := s.home.check("the Server"); err != nil {
 		return err
@@ -248,14 +251,14 @@ func (s *Server) Emit(name string, data any) error {
 			return fmt.Errorf("qmptest: event %s: %w", name, err)
 		}
 		if text[0] != '{' {
-			return fmt.Errorf("qmptest: event %s: the data %s is no object", name, shorten(text))
+			return fmt.Errorf("qmptest: event %s: the data %s is not an object", name, shorten(text))
 		}
 	}
 	msg, err := s.encode([]byte(appendEvent(name, string(text))))
 	if err != nil {
 		return fmt.Errorf("qmptest: event %s: %w", name, err)
 	}
-	// Under the lock, so that all clients get events in the same order.
+	// The lock makes all clients get events in the same order.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.clients {
@@ -264,14 +267,16 @@ func (s *Server) Emit(name string, data any) error {
 	return nil
 }
 
-// Received returns what clients have sent so far, in the order in which it was
-// read.
+// Received returns the messages that clients have sent so far, in the order in
+// which the server read them.
 func (s *Server) Received() []Message {
 	return s.rec.sofar()
 }
 
-// AwaitReceived waits until done, given all messages so far, returns true, and
-// returns them; or until ctx or the server has ended.
+// AwaitReceived calls done with all messages so far, and again after each new
+// one, until done returns true. It returns these messages. If ctx or the server
+// ends first, it returns the messages so far and an error. If ctx has ended, the
+// error matches its cause.
 func (s *Server) AwaitReceived(ctx context.Context, done func([]Message) bool) ([]Message, error) {
 	if err := s.home.check("the Server"); err != nil {
 		return nil, err
@@ -281,8 +286,9 @@ func (s *Server) AwaitReceived(ctx context.Context, done func([]Message) bool) (
 	return s.rec.await(ctx, done)
 }
 
-// Dial returns a new in-memory connection to the server, a Pipe. In a bubble of
-// testing/synctest it is an error, unless the server was made in that bubble.
+// Dial makes a Pipe and returns the client's end of it. In a bubble of
+// testing/synctest other than the one in which the server was made, it returns
+// an error.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 	if err := s.home.check("the Server"); err != nil {
 		return nil, err
@@ -302,7 +308,8 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 }
 
 // DialOut connects to a client that listens at addr, as QEMU does with
-// server=off, and serves it. It tries once.
+// server=off, and serves it. It makes one attempt, and returns as soon as that
+// has succeeded or failed.
 func (s *Server) DialOut(ctx context.Context, addr string) error {
 	if err := s.home.check("the Server"); err != nil {
 		return err
@@ -317,7 +324,8 @@ func (s *Server) DialOut(ctx context.Context, addr string) error {
 	return nil
 }
 
-// accept runs in its own goroutine until the listener is closed.
+// accept serves each client that connects, until the listener is closed. It runs
+// in its own goroutine.
 func (s *Server) accept() {
 	for {
 		conn, err := s.ln.Accept()
@@ -328,8 +336,8 @@ func (s *Server) accept() {
 	}
 }
 
-// serve starts to serve conn, or closes it and returns false if the server has
-// ended.
+// serve starts to serve conn. If the server has ended, it closes conn and returns
+// false.
 func (s *Server) serve(conn net.Conn) bool {
 	c := newClient(s, conn)
 	s.mu.Lock()
@@ -353,7 +361,8 @@ func (s *Server) ended(name string) {
 	s.failed = append(s.failed, fmt.Errorf("qmptest: the handler of %s has ended its goroutine, as t.FailNow and t.Fatal do: call t.Error in a handler, and return an error", name))
 }
 
-// refuseSocket ends the caller in a bubble, where t may be nil.
+// refuseSocket does nothing outside of a bubble. In a bubble it fails the test, or
+// panics if t is nil.
 func refuseSocket(t testing.TB) {
 	err := noSocketHere()
 	if err == nil {
@@ -366,6 +375,7 @@ func refuseSocket(t testing.TB) {
 	t.Fatalf("%v", err)
 }
 
+// forget removes c from the clients of the server.
 func (s *Server) forget(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -66,24 +66,24 @@ func TestServerNetworks(t *testing.T) {
 
 func TestServerMisuse(t *testing.T) {
 	if _, err := NewServer(&Options{Network: "udp"}); err == nil {
-		t.Error("no error for a strange network")
+		t.Error("no error for an unknown network")
 	}
 	tb := &fakeTB{}
 	tb.run(func() { Start(tb, &Options{Network: "udp"}) })
-	if got := tb.end(); !strings.HasPrefix(got, `qmptest: network "udp" is none of`) {
+	if got := tb.end(); !strings.HasPrefix(got, `qmptest: unknown network "udp"`) {
 		t.Error(got)
 	}
 	s := Start(t, &Options{Network: Memory})
 	for want, data := range map[string]any{
 		"unsupported type": make(chan int),
-		"is no object":     []int{1},
+		"is not an object": []int{1},
 	} {
 		if err := s.Emit("X", data); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Emit: %v, want %s", err, want)
+			t.Errorf("Emit: got error %v, want %s in it", err, want)
 		}
 	}
 	if err := s.Emit("X", json.RawMessage(`{"a":1,"a":2}`)); err == nil {
-		t.Error("Emit takes repeated names")
+		t.Error("Emit accepts an object with a repeated name")
 	}
 }
 
@@ -119,7 +119,7 @@ func TestServerWithoutGreeting(t *testing.T) {
 	}
 }
 
-// Both print the same over several lines.
+// With Pretty the server prints what QEMU prints with -mon pretty=on.
 func TestServerPretty(t *testing.T) {
 	const commands = `{"execute":"qmp_capabilities","id":[]}{"execute":"query-name","id":{"a":[],"b":{},"c":[1,{"d":2}]}}{"execute":"nosuch"}{"execute":"stop"}{"execute":"quit"}`
 	const want = "{\r\n    \"return\": {\r\n    },\r\n    \"id\": [\r\n    ]\r\n}\r\n" +
@@ -143,7 +143,7 @@ func TestServerOneClientAtATime(t *testing.T) {
 		second.SetReadDeadline(time.Now().Add(time.Minute))
 		second.want("!read pipe pipe->pipe: i/o timeout")
 		second.SetReadDeadline(time.Time{})
-		second.send(negotiation.send) // it may talk already
+		second.send(negotiation.send) // it may send before it is served
 		first.Close()
 		if got := second.line(); !strings.HasPrefix(got, `{"QMP"`) {
 			t.Errorf("got %s", got)
@@ -174,7 +174,7 @@ func TestServerManyClients(t *testing.T) {
 		if got := timestamp.ReplaceAllString(b.rest(), "T"); got != stopEvent+"\r\n"+`{"timestamp": T, "event": "SHUTDOWN", "data": {"guest": false, "reason": "host-qmp-quit"}}`+"\r\n"+`{"return": {}, "id": 2}`+"\r\n" {
 			t.Errorf("b got %s", got)
 		}
-		if got := c.rest(); got != "" { // it has not negotiated
+		if got := c.rest(); got != "" { // it has not negotiated, so it gets no events
 			t.Errorf("c got %s", got)
 		}
 		<-s.Done()
@@ -263,7 +263,7 @@ func TestHandlerContextEnds(t *testing.T) {
 				}
 				synctest.Wait()
 				if status := s.status(); !status.Running {
-					t.Error("what was queued has been executed")
+					t.Error("the command in the queue has been executed")
 				}
 			})
 		})
@@ -292,8 +292,8 @@ func TestCloseNamesStuckHandler(t *testing.T) {
 	})
 }
 
-// The end of the machine does not wait long for a client that does not read,
-// and events never wait for one.
+// When the machine ends, it waits for a client that does not read, but only for
+// flushLimit. Sending an event never waits for a client.
 func TestServerClientDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := Start(t, &Options{Network: Memory, ManyClients: true, PipeSize: 1000})
@@ -307,14 +307,14 @@ func TestServerClientDoesNotRead(t *testing.T) {
 			t.Errorf("the client that reads got %d lines", got)
 		}
 		if d := time.Since(start); d != 0 {
-			t.Errorf("after %v", d)
+			t.Errorf("the client that reads got the end after %v, want it immediately", d)
 		}
 		s.wg.Wait()
 		if d := time.Since(start); d != flushLimit {
-			t.Errorf("ended after %v", d)
+			t.Errorf("the server ended after %v, want %v", d, flushLimit)
 		}
 		if got := strings.Count(p.rest(), "\n"); got > 20 {
-			t.Errorf("the client that does not got %d lines", got)
+			t.Errorf("the client that does not read got %d lines", got)
 		}
 	})
 }
@@ -333,10 +333,10 @@ func TestServerDialsOut(t *testing.T) {
 	newPeer(t, conn, err).converse(dialogues["machine"])
 	<-s.Done()
 	if err := s.DialOut(t.Context(), ln.Addr().String()); err == nil {
-		t.Error("DialOut of a machine that has ended")
+		t.Error("DialOut of a machine that has ended: got no error")
 	}
 	if err := s.DialOut(t.Context(), filepath.Join(t.TempDir(), "s")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("DialOut to nobody: %v", err)
+		t.Errorf("DialOut to a socket that does not exist: got error %v, want os.ErrNotExist", err)
 	}
 }
 
@@ -377,7 +377,7 @@ func TestServerBounds(t *testing.T) {
 	s = Start(t, &Options{Network: Memory})
 	p = dial(t, s, negotiation)
 	for _, levels := range []int{maxDepth, 20_000} {
-		p.send(`{"execute":"` + strings.Repeat("[", levels) + strings.Repeat("]", levels) + `"}`) // inside a string
+		p.send(`{"execute":"` + strings.Repeat("[", levels) + strings.Repeat("]", levels) + `"}`) // brackets in a string do not count
 		p.line()
 		p.send(`{"a":` + strings.Repeat("[", levels) + strings.Repeat("]", levels) + `}` + "\n")
 		p.want(generic("", "JSON nesting depth limit exceeded")[0])

@@ -13,7 +13,9 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// greetAndHangUp is a whole script over any kind of connection.
+// These tests hold scripts over real sockets, of each network.
+
+// greetAndHangUp is a script that works over every network.
 func greetAndHangUp() []Step {
 	return []Step{Greet(), Expect("a"), HangUp()}
 }
@@ -96,7 +98,7 @@ func TestScriptDials(t *testing.T) {
 func TestScriptDialsNobody(t *testing.T) {
 	tb := &fakeTB{}
 	Play(tb, &ScriptOptions{DialTo: filepath.Join(t.TempDir(), "s"), Limit: 20 * time.Millisecond}, Accept())
-	if got := tb.end(); !strings.Contains(got, "the script's limit of 20ms is over while waiting for a client to connect") {
+	if got := tb.end(); !strings.Contains(got, "the script's time limit of 20ms passed while the step waited for a client to connect") {
 		t.Error(got)
 	}
 }
@@ -117,7 +119,7 @@ func TestDialFailsFails(t *testing.T) {
 func TestUnknownNetwork(t *testing.T) {
 	tb := &fakeTB{}
 	tb.run(func() { Play(tb, &ScriptOptions{Network: "udp"}) })
-	if got := tb.end(); !strings.HasPrefix(got, `qmptest: script: qmptest: network "udp" is none of`) {
+	if got := tb.end(); !strings.HasPrefix(got, `qmptest: script: qmptest: unknown network "udp"`) {
 		t.Error(got)
 	}
 }

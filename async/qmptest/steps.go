@@ -13,14 +13,15 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A Step is one thing that the server's end of a script does.
+// A Step is one thing that the server's end of a script does. A Step may be used
+// in any number of scripts.
 type Step struct {
 	name  string
-	waits string // what it may wait for, for the message about the limit
+	waits string // what it may wait for; the text about the time limit names it
 	play  func(*Peer) error
 }
 
-// String returns the step as it is named in failures.
+// String returns the step's name, which is in the text of a failure.
 func (s Step) String() string { return s.name }
 
 // step makes a step that may wait for the client to send something.
@@ -33,16 +34,17 @@ func sends(name string, play func(*Peer) error) Step {
 	return Step{name: name, waits: "the client to read", play: play}
 }
 
-// Do is a step of the test's own. The function should not block but in the
-// methods of its Peer.
+// Do is a step that calls play. An error of play fails the script. play should
+// wait for nothing except in the methods of its Peer: the script's time limit
+// ends only those.
 func Do(name string, play func(*Peer) error) Step {
 	return Step{name: fmt.Sprintf("Do(%q)", name), waits: "that step", play: play}
 }
 
 // Accept takes the next connection, or makes one where the script dials. The
-// steps behind it are about that one; earlier ones stay open until they or the
-// script end. The first Accept may be left out: then the first step that needs
-// a connection takes it.
+// steps after it are about that connection. Earlier connections stay open until
+// the client closes them or the script ends. The first Accept may be left out:
+// the first step that needs a connection then takes one.
 func Accept() Step {
 	return Step{name: "Accept", waits: "a client to connect", play: (*Peer).accept}
 }
@@ -59,19 +61,19 @@ func DialFails() Step {
 			conn.Close()
 			return fmt.Errorf("somebody listens at %s", s.p.opts.DialTo)
 		}
-		return s.p.ctx.Err() // a limit that passed proves nothing
+		return s.p.ctx.Err() // if the time limit ended the attempt, somebody may listen there
 	}}
 }
 
-// Greet sends a greeting of QEMU 7.2.22 with these capabilities.
+// Greet sends a greeting of QEMU 7.2.22 (DefaultVersion) with these capabilities.
 func Greet(capabilities ...string) Step {
 	return sends("Greet("+quoteAll(capabilities)+")", func(s *Peer) error {
 		return s.writeJSON(appendGreeting(DefaultVersion, capabilities))
 	})
 }
 
-// Return answers the last message, or the one that to says, with success.
-// result is JSON.
+// Return answers the last message, or the one that to names, with success.
+// result is JSON. More than one Target is an error.
 func Return(result string, to ...Target) Step {
 	return sends("Return("+shortText(result)+")", func(s *Peer) error {
 		id, err := s.Answer(to...)
@@ -82,7 +84,7 @@ func Return(result string, to ...Target) Step {
 	})
 }
 
-// ReturnError answers the last message, or the one that to says, with an error.
+// ReturnError answers the last message, or the one that to names, with an error.
 func ReturnError(class, desc string, to ...Target) Step {
 	return sends(fmt.Sprintf("ReturnError(%q, %q)", class, desc), func(s *Peer) error {
 		id, err := s.Answer(to...)
@@ -93,9 +95,10 @@ func ReturnError(class, desc string, to ...Target) Step {
 	})
 }
 
-// Reply sends text, JSON, with a line end. In it, $id stands for the id of the
-// last message and $prev_id for that of the one before, both as they came; for
-// a message without an id that is null.
+// Reply sends text, which is JSON, with a line end. In text, $id stands for the
+// id of the last message, and $prev_id for the id of the message before that.
+// Reply fills in the bytes that the client sent, or null for a message without
+// an id.
 func Reply(text string) Step {
 	return sends("Reply("+shortText(text)+")", func(s *Peer) error {
 		text, err := s.Expand(text)
@@ -106,8 +109,8 @@ func Reply(text string) Step {
 	})
 }
 
-// Expand fills in $id and $prev_id as Reply does, also where the text has them
-// in quotes. The text need not be JSON.
+// Expand fills in $id and $prev_id as Reply does, with or without quotes around
+// them. The text need not be JSON.
 func (s *Peer) Expand(text string) (string, error) {
 	for back, name := range []string{"$id", "$prev_id"} {
 		if !strings.Contains(text, name) {
@@ -115,7 +118,7 @@ func (s *Peer) Expand(text string) (string, error) {
 		}
 		m, ok := s.Last(back)
 		if !ok {
-			return "", fmt.Errorf("%s: the client has not sent so many messages", name)
+			return "", fmt.Errorf("%s: the client has not sent that many messages", name)
 		}
 		id := "null"
 		if m.ID != nil {
@@ -127,25 +130,25 @@ func (s *Peer) Expand(text string) (string, error) {
 	return text, nil
 }
 
-// Event sends an event with the time of now. data is a JSON object, or empty
-// for none.
+// Event sends an event with the current time. data is a JSON object, or "" for an
+// event without data.
 func Event(name, data string) Step {
 	return sends(fmt.Sprintf("Event(%q)", name), func(s *Peer) error {
 		return s.writeJSON(appendEvent(name, data))
 	})
 }
 
-// Send sends text just as it is.
+// Send sends text unchanged, without a line end.
 func Send(text string) Step {
 	return sends("Send("+shortText(text)+")", func(s *Peer) error { return s.Write([]byte(text)) })
 }
 
-// SendBytes sends b just as it is.
+// SendBytes sends b unchanged.
 func SendBytes(b []byte) Step {
 	return sends(fmt.Sprintf("SendBytes(%d bytes)", len(b)), func(s *Peer) error { return s.Write(b) })
 }
 
-// SendHex sends the bytes that digits spell in base 16.
+// SendHex sends the bytes that digits write in hexadecimal, such as "0d0a".
 func SendHex(digits string) Step {
 	return sends("SendHex("+shortText(digits)+")", func(s *Peer) error {
 		b, err := hex.DecodeString(digits)
@@ -156,11 +159,12 @@ func SendHex(digits string) Step {
 	})
 }
 
-// SplitEvery writes everything behind it in pieces of n bytes; 0 ends that.
+// SplitEvery makes the steps after it write in pieces of n bytes. SplitEvery(0)
+// ends that.
 //
-// On a Memory connection each piece waits until the client has read what was
-// sent before. On sockets the pieces are separate writes, which the client may find
-// joined.
+// On a Memory connection each piece is written after the client has read all
+// pieces before it. On a socket each piece is a write of its own, but the client
+// may read several pieces at once.
 func SplitEvery(n int) Step {
 	return Step{name: fmt.Sprintf("SplitEvery(%d)", n), play: func(s *Peer) error {
 		s.every = n
@@ -168,8 +172,8 @@ func SplitEvery(n int) Step {
 	}}
 }
 
-// SplitAt cuts what the next step sends behind byte k, for each k; see
-// SplitEvery.
+// SplitAt cuts what the next step sends into pieces: one cut after k bytes, for
+// each k. See SplitEvery for when a piece is written.
 func SplitAt(k ...int) Step {
 	return Step{name: fmt.Sprintf("SplitAt(%v)", k), play: func(s *Peer) error {
 		s.cuts = k
@@ -177,15 +181,16 @@ func SplitAt(k ...int) Step {
 	}}
 }
 
-// Pause waits. In a bubble of testing/synctest it lets all other goroutines
-// come to rest first, and takes no time.
+// Pause waits for the time d. In a bubble of testing/synctest, d passes as soon as
+// all other goroutines of the bubble wait, too.
 func Pause(d time.Duration) Step {
 	return Step{name: fmt.Sprintf("Pause(%v)", d), waits: "the end of the pause", play: func(s *Peer) error {
 		return sleep(s.p.ctx, d)
 	}}
 }
 
-// Mark tells the test that the script has come here: Player.AwaitMark returns.
+// Mark tells the test that the script has reached this step: Player.AwaitMark
+// returns.
 func Mark(name string) Step {
 	return Step{name: fmt.Sprintf("Mark(%q)", name), play: func(s *Peer) error {
 		s.p.Mark(name)
@@ -193,8 +198,8 @@ func Mark(name string) Step {
 	}}
 }
 
-// AwaitMark waits until the test has called Player.Mark. Nothing is read
-// meanwhile.
+// AwaitMark waits until the test has called Player.Mark. While it waits, the
+// script reads nothing.
 func AwaitMark(name string) Step {
 	return Step{
 		name: fmt.Sprintf("AwaitMark(%q)", name), waits: fmt.Sprintf("the test to call Mark(%q)", name),
@@ -216,7 +221,8 @@ func HangUp() Step {
 	}}
 }
 
-// HalfClose shuts down the direction to the client. Reading goes on.
+// HalfClose shuts down the direction to the client, which reads an end of file.
+// The script can still read.
 func HalfClose() Step {
 	return Step{name: "HalfClose", waits: "a client to connect", play: func(s *Peer) error {
 		conn, err := s.Conn()
@@ -225,7 +231,7 @@ func HalfClose() Step {
 		}
 		half, ok := conn.(interface{ CloseWrite() error })
 		if !ok {
-			return fmt.Errorf("a %T has no half-close", conn)
+			return fmt.Errorf("a %T cannot be half-closed", conn)
 		}
 		if err := half.CloseWrite(); err != nil && !isGone(err) && !errors.Is(err, syscall.ENOTCONN) {
 			return err
@@ -237,9 +243,9 @@ func HalfClose() Step {
 // Reset ends the connection so that the client gets a reset (ECONNRESET)
 // instead of an end of file.
 //
-// A unix socket is reset only by bytes of the client that are left unread. So
-// there Reset waits for some; those that were read together with an earlier
-// message don't count.
+// On a unix socket the kernel makes a reset only if the script closes it while
+// bytes of the client are unread. So there Reset waits until the client has sent
+// some. Bytes that were read together with an earlier message do not count.
 func Reset() Step {
 	return Step{name: "Reset", waits: "bytes to leave unread, without which a unix socket is not reset", play: func(s *Peer) error {
 		conn, err := s.Conn()
@@ -262,7 +268,7 @@ func Reset() Step {
 	}}
 }
 
-// end closes the connection with hangUp.
+// end closes the connection by calling hangUp.
 func (s *Peer) end(hangUp func(net.Conn) error) error {
 	conn, err := s.Conn()
 	if err != nil {
@@ -272,8 +278,8 @@ func (s *Peer) end(hangUp func(net.Conn) error) error {
 	return hangUp(conn)
 }
 
-// Stall answers nothing more. It reads, and throws away, what the client sends
-// until the client hangs up.
+// Stall sends nothing more. It reads and drops what the client sends, until the
+// client hangs up.
 func Stall() Step {
 	return Step{name: "Stall", waits: hangUpWait, play: func(s *Peer) error {
 		if _, err := s.Conn(); err != nil {
@@ -283,9 +289,9 @@ func Stall() Step {
 	}}
 }
 
-// StopReading reads nothing more, so that the client's writes fill the buffers
-// and block, until the test is over; then the client must have hung up. To read
-// on in the middle of a test use AwaitMark, during which nothing is read either.
+// StopReading reads nothing until the test is over, so that the client's writes
+// fill the buffers and block. By then the client must have hung up. To stop
+// reading for a part of the test, use AwaitMark, which reads nothing either.
 func StopReading() Step {
 	return Step{name: "StopReading", waits: hangUpWait, play: func(s *Peer) error {
 		if _, err := s.Conn(); err != nil {

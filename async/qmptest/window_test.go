@@ -8,7 +8,10 @@ import (
 	"time"
 )
 
-// slow adds a command slow that waits for a token.
+// These tests hold out-of-band execution (client.go): how many commands the
+// server takes before it stops reading.
+
+// slow adds a command slow, which waits for a token.
 func slow(s *Server) chan struct{} {
 	token := make(chan struct{})
 	s.Handle("slow", func(ctx context.Context, _ *Command) (any, error) {
@@ -37,8 +40,9 @@ func TestOutOfBandOvertakes(t *testing.T) {
 	})
 }
 
-// Behind a slow command and seven others out-of-band commands pass; one more,
-// and the machine reads nothing until one is done, as QEMU does.
+// While a slow command is executed and seven others wait, the server executes
+// out-of-band commands. If eight wait, it reads nothing until a command is done,
+// as QEMU does.
 func TestOutOfBandStarves(t *testing.T) {
 	for others, passes := range map[int]bool{7: true, 8: false} {
 		t.Run(fmt.Sprint(others), func(t *testing.T) {
@@ -47,15 +51,15 @@ func TestOutOfBandStarves(t *testing.T) {
 				token := slow(s)
 				p := dial(t, s, oobNegotiation)
 				p.send(`{"execute":"slow","id":0}`)
-				synctest.Wait() // it is executed, no longer queued
+				synctest.Wait() // it is being executed, so it is not in the queue any more
 				for i := range others {
 					p.send(fmt.Sprintf(`{"execute":"slow","id":%d}`, i+1))
 				}
 				p.send(`{"exec-oob":"query-yank","id":"oob"}`)
 				synctest.Wait()
 				if !passes {
-					// The next one is out of the queue, but reading goes on only
-					// when it is done.
+					// Now the next command leaves the queue, but the server reads
+					// on only after it is done.
 					token <- struct{}{}
 					p.want(`{"return": {}, "id": 0}`)
 					p.SetReadDeadline(time.Now().Add(time.Minute))
