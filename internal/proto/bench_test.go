@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// BenchmarkNext frames a message and cuts it up. Beside it, in the same run,
-// stands what encoding/json takes to frame it and to cut off its members.
+// BenchmarkNext frames a message and parses its members. For comparison, the same run
+// measures encoding/json for the same work.
 func BenchmarkNext(b *testing.B) {
 	var rows []string
 	for len(rows)*62 < 10<<20 {
@@ -25,7 +25,7 @@ func BenchmarkNext(b *testing.B) {
 		{"30KiB", `{"return": [` + strings.Join(rows[:450], ", ") + `], "id": 1}` + "\r\n"},
 		{"10MiB", `{"return": [` + strings.Join(rows, ", ") + `], "id": 1}` + "\r\n"},
 	} {
-		// A stream gives the text over and over, in pieces as a socket does.
+		// The stream returns the text again and again, in pieces as a socket does.
 		stream := func() io.Reader {
 			whole := repeat{text: []byte(bm.text)}
 			return readerFunc(func(p []byte) (int, error) { return whole.Read(p[:min(len(p), 200<<10)]) })
@@ -69,7 +69,7 @@ func BenchmarkNext(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode makes Go values.
+// BenchmarkDecode decodes a reply into Go values.
 func BenchmarkDecode(b *testing.B) {
 	raw := []byte(`{"return": [` + strings.Repeat(`{"name": "virtio-blk-pci", "n": 1073741824, "value": [1, 2.5, true, null, "\u00e9"]},`, 100) + `{}], "id": 1}`)
 	b.Run("proto", func(b *testing.B) {
@@ -126,8 +126,8 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// BenchmarkUnmarshal decodes a reply. Beside it, in the same run, stands what
-// package json takes without the rule about names and exact integers.
+// BenchmarkUnmarshal decodes a reply. For comparison, the same run measures package
+// json without the rules about names and exact integers.
 func BenchmarkUnmarshal(b *testing.B) {
 	row := `{"iops_rd": 0, "detect_zeroes": "off", "image": {"virtual-size": 1073741824, "filename": "/tmp/disk.img", "format": "qcow2", "actual-size": 9007199254740993, "dirty-flag": false}, "ro": false, "node-name": "disk0", "backing_file_depth": 0, "drv": "qcow2", "iops": 0, "bps_wr": 0, "write_threshold": 0, "encrypted": false, "bps": 0, "bps_rd": 0, "cache": {"no-flush": false, "direct": false, "writeback": true}, "file": "/tmp/disk.img"}`
 	raw := []byte("[" + strings.Repeat(row+", ", 19) + row + "]")

@@ -35,8 +35,8 @@ func TestMask(t *testing.T) {
 			t.Errorf("the message became %.100s", msg)
 		}
 	}
-	// One pass, however deep: this would take a minute if each level looked
-	// through all those below it.
+	// Mask reads each byte once, however deep it is. This would take a minute if each
+	// level read all levels within it again.
 	long := strings.Repeat(`{"a":`, 9000) + `"` + strings.Repeat("x", 4<<20) + `"` + strings.Repeat("}", 9000)
 	if got := Mask([]byte(long), []string{"b"}); string(got) != long {
 		t.Errorf("%d bytes of %d", len(got), len(long))

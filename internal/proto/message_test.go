@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// member is one call of what Members is given.
+// A member is a name and a value that Members passes to its function.
 type member struct{ name, value string }
 
+// members returns what Members passes to its function.
 func members(obj string) []member {
 	var got []member
 	Members([]byte(obj), func(name string, value []byte) bool {
@@ -48,7 +49,7 @@ func TestMembers(t *testing.T) {
 			[]member{{"a", nested(MaxDepth - 1)}, {"b", strings.Repeat("[", 500) + strings.Repeat("]", 500)}},
 		},
 
-		// No objects.
+		// Values that are not objects.
 		{"", nil},
 		{" ", nil},
 		{`["a",1]`, nil},
@@ -170,7 +171,7 @@ func TestParseMessage(t *testing.T) {
 		want := tt.want
 		want.Raw = b(tt.raw)
 		got := ParseMessage(b(tt.raw))
-		want.at = got.at // where the members are is checked by what they are
+		want.at = got.at // the positions: the members themselves are compared
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", tt.raw, got, want)
 		}
@@ -246,7 +247,7 @@ func TestIDs(t *testing.T) {
 		}
 	}
 
-	// Ids are keys of a map: each must equal itself only.
+	// Ids are keys of a map: no id may equal another.
 	distinct := map[ID]bool{{}: true, Number(0): true, Number(1): true, TextualID(""): true, TextualID("0"): true, TextualID("1"): true, {Kind: OtherID}: true}
 	if len(distinct) != 7 {
 		t.Errorf("%d distinct ids, want 7", len(distinct))
@@ -346,8 +347,8 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
-// TestWalkersEnd feeds the walkers what no Framer gives out: they promise
-// nothing then, but must come to an end, within the bytes.
+// TestWalkersEnd gives the walkers bytes that a Framer never returns. They promise no
+// result for these, but they must end, and must not read past the bytes.
 func TestWalkersEnd(t *testing.T) {
 	for _, in := range []string{`{"a`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":[1,`, `[1,`, `[`, `["`, `["\`, `{"a":"\"`, `{`, `{,`, `[,,]`, `{"a":}`, `]`} {
 		b := bytes.Clone([]byte(in)[:len(in):len(in)])

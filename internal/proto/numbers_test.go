@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// What goes out for a number: the shortest digits that mean the same value. A
-// float64 without a fraction goes out as an integer, which QEMU takes for either
-// kind of number. What Decode makes of it has the same value again.
+// A number is sent with the fewest digits that have its exact value. A float64 without
+// a fraction is sent as an integer, which QEMU accepts for both kinds of number. Decode
+// returns the same value again.
 func TestNumbersGoOutExactly(t *testing.T) {
 	tooBig := bigInt(t, "18446744073709551616")
 	for _, tt := range []struct {
 		v    any
-		want string // "" if it is refused
+		want string // "" if the number is refused
 	}{
 		{int64(math.MinInt64), `-9223372036854775808`},
 		{uint64(math.MaxUint64), `18446744073709551615`},

@@ -37,7 +37,7 @@ func TestUnmarshal(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		what, raw string
-		want      any // what a new value of its type has to become
+		want      any // the result in a new value of its type
 	}{
 		// Names.
 		{"the field's own name", `{"NodeName":"a"}`, base{"a"}},
@@ -74,7 +74,7 @@ func TestUnmarshal(t *testing.T) {
 		{"structs, repeated, are merged", `{"a":{"b":1},"a":{"c":2}}`, struct{ A struct{ B, C int } }{struct{ B, C int }{1, 2}}},
 		{"any, null", `{"a":null}`, struct{ A any }{nil}},
 
-		// What the framer lets through.
+		// Faults that the Framer accepts.
 		{"invalid UTF-8", "{\"node-name\":\"a\xff\",\"x\xff\":1}", base{"a\ufffd"}},
 		{"invalid UTF-8 in an any", "[\"a\xff\",{\"b\xff\":\"\\ud800\"}]", []any{"a\ufffd", object{"b\ufffd": "\ufffd"}}},
 		{"white space", " \r\n[ 1 ]\t", []any{int64(1)}},
@@ -85,18 +85,18 @@ func TestUnmarshal(t *testing.T) {
 		}
 	}
 
-	// A top-level any has no type of its own.
+	// Unmarshal into an any.
 	var v any
 	if err := Unmarshal([]byte(`{"a":9007199254740993}`), &v); err != nil || !reflect.DeepEqual(v, object{"a": int64(9007199254740993)}) {
 		t.Errorf("any: got %#v and error %v", v, err)
 	}
-	// Where an any holds a pointer, that is what a caller wants filled.
+	// If an any holds a pointer, Unmarshal fills what it points to.
 	var inner base
 	outer := struct{ A any }{&inner}
 	if err := Unmarshal([]byte(`{"a":{"node-name":"x"}}`), &outer); err != nil || inner.NodeName != "x" || outer.A != &inner {
 		t.Errorf("an any that holds a pointer: got %+v, %+v and error %v", inner, outer, err)
 	}
-	// What an any holds otherwise goes.
+	// Any other value in an any is replaced.
 	v = object{"old": 1}
 	if err := Unmarshal([]byte(`{"a":1}`), &v); err != nil || !reflect.DeepEqual(v, object{"a": int64(1)}) {
 		t.Errorf("an any that holds a map: got %#v and error %v", v, err)
@@ -109,7 +109,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		raw  string
 		v    any
-		want string // in the error
+		want string // part of the error
 	}{
 		{`{"n":1.0}`, new(struct{ N int64 }), "1.0"},
 		{`{"n":1e3}`, new(struct{ N int64 }), "1e3"},
@@ -119,7 +119,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{`{"a_b":1}`, new(struct {
 			A int `json:"a-b"`
 			B int `json:"ab"`
-		}), "a_b"}, // it could be either
+		}), "a_b"}, // the name matches two fields
 		{`{} {}`, new(any), "after top-level value"},
 		{`{`, new(any), "EOF"},
 		{``, new(any), "EOF"},
@@ -137,8 +137,8 @@ func TestUnmarshalRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshal holds that Unmarshal into an any is Decode, wherever the any
-// stands, and that no bytes upset it.
+// FuzzUnmarshal requires Unmarshal into an any to give the same value as Decode,
+// wherever the any is, and not to panic for any bytes.
 func FuzzUnmarshal(f *testing.F) {
 	for _, s := range objects {
 		f.Add([]byte(s))

@@ -12,7 +12,7 @@ func bigInt(t testing.TB, s string) *big.Int {
 	t.Helper()
 	n, ok := new(big.Int).SetString(s, 10)
 	if !ok {
-		t.Fatalf("%.40q is no integer", s)
+		t.Fatalf("%.40q is not an integer", s)
 	}
 	return n
 }
@@ -77,7 +77,7 @@ func TestDecode(t *testing.T) {
 		{"1." + strings.Repeat("5", MaxDigits-1), 1.0 + 5.0/9},
 		{"-1." + strings.Repeat("0", MaxDigits-2) + "e-0", -1.0},
 
-		// What text cannot hold becomes U+FFFD.
+		// Each part of a text that is not valid Unicode becomes U+FFFD.
 		{`"\ud800"`, "\ufffd"},
 		{`"\udc00x"`, "\ufffdx"},
 		{`"\ud800\ud83d\ude00"`, "\ufffd😀"},
@@ -117,7 +117,7 @@ func TestDecodeLongNumber(t *testing.T) {
 		}
 	}
 
-	// What follows the number is still read correctly.
+	// Decode still returns the members after the number.
 	v, err := Decode([]byte(`{"a":` + long + `,"b":2}`))
 	if want := map[string]any{"a": nil, "b": int64(2)}; err == nil || !reflect.DeepEqual(v, want) {
 		t.Errorf("got %v, %v", v, err)
@@ -150,8 +150,8 @@ func TestDecodeDeep(t *testing.T) {
 	}
 }
 
-// TestDecodeKeepsNothing holds that the values share no bytes with the message,
-// which the Framer writes over.
+// TestDecodeKeepsNothing requires that the values share no bytes with the message,
+// because the Framer overwrites these.
 func TestDecodeKeepsNothing(t *testing.T) {
 	raw := []byte(`{"return":{"a":"text","\u0062":["\u0074"]},"id":"x"}`)
 	v, err := Decode(raw)
