@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -296,3 +298,55 @@ type noProgress struct{ net.Conn }
 func (noProgress) Read([]byte) (int, error) { return 0, nil }
 
 func stuck(conn net.Conn) net.Conn { return noProgress{conn} }
+
+// socketPath returns a path for a unix socket, short enough on any system.
+func socketPath(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "qmp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
+// awaitState waits for a transition to state.
+func awaitState(t testing.TB, w *async.RunstateWatcher, state async.Runstate) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		tr, err := w.Next(ctx)
+		if err != nil {
+			t.Fatalf("waiting for %v: %v", state, err)
+		}
+		if tr.To == state {
+			return
+		}
+	}
+}
+
+// events is a step that sends n events, E0 and so on.
+func events(n int) qmptest.Step {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"event":"E%d"}`+"\r\n", i)
+	}
+	return qmptest.Send(b.String())
+}
+
+func eventNames(from, to int) string {
+	var list []string
+	for i := from; i < to; i++ {
+		list = append(list, fmt.Sprintf("E%d", i))
+	}
+	return strings.Join(list, " ")
+}
+
+// wantInstant fails the test if the bubble's clock has moved since begin.
+func wantInstant(t testing.TB, what string, begin time.Time) {
+	t.Helper()
+	if took := time.Since(begin); took != 0 {
+		t.Errorf("%s: took %v, want no time", what, took)
+	}
+}

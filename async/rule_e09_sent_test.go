@@ -1,4 +1,4 @@
-// Tests of rule E9 (bounds) for what is sent; see e09_bounds_test.go for what
+// Tests of rule E9 (bounds) for what is sent; see rule_e09_bounds_test.go for what
 // is received.
 // The code that they hold: options.go, command.go and session.go.
 package async_test

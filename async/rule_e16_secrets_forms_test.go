@@ -1,5 +1,6 @@
-// More tests of rule E16 (secrets are masked): however the command is made. See
-// e16_hooks_logs_test.go for what they are.
+// Tests of rule E16 (logs mask known secrets): however a command is written.
+// secretCommands lists the commands.
+// The code that they hold: log.go and internal/proto.
 package async_test
 
 import (

@@ -1,0 +1,155 @@
+// Tests of rule E1 (run states): what a client is after a call failed, after its
+// connection ended, and before its first connection.
+// The code that they hold: connect.go, listen.go, end.go and disconnect.go.
+package async_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+func TestE1FailedListenStaysIdle(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, nil)
+	path := filepath.Join(t.TempDir(), "missing", "s")
+	err := c.Listen(t.Context(), path)
+	if e := wantAs[*async.ConnectError](t, "Listen", err); e.Op != "listen" || e.Address != path {
+		t.Errorf("Listen: got Op %q and Address %q, want listen and %q", e.Op, e.Address, path)
+	}
+	wantIs(t, "Listen", err, os.ErrNotExist)
+	wantState(t, c, async.Idle)
+	wantNil(t, "Listen elsewhere", c.Listen(t.Context(), socketPath(t)))
+}
+
+// A failed connect rolls back by itself: the next one needs no Disconnect.
+func TestE1FailedConnectCanBeRepeated(t *testing.T) {
+	t.Parallel()
+	p := memory(t, slices.Concat(
+		[]qmptest.Step{qmptest.Send("{}"), qmptest.ExpectEOF(), qmptest.Accept()},
+		connected(""),
+	)...)
+	c := newClient(t, &async.Options{Dialer: p.Dial})
+	err := c.Connect(t.Context(), "here")
+	wantAs[*async.GreetingError](t, "Connect", err)
+	if e := wantAs[*async.ConnectError](t, "Connect", err); e.Op != "connect" || e.Address != "here" || e.Stage != async.StageSession {
+		t.Errorf("Connect: got %+v, want Op connect, Address here, Stage %s", *e, async.StageSession)
+	}
+	wantState(t, c, async.Idle)
+	wantNil(t, "Disconnect from IDLE", c.Disconnect(t.Context()))
+	connect(t, c)
+	wantState(t, c, async.Running)
+}
+
+func TestE1EndedContextDialsNothing(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, &async.Options{Nickname: "vm7", Dialer: func(context.Context) (net.Conn, error) {
+		t.Error("it has dialled")
+		return nil, errors.New("no")
+	}})
+	w := c.WatchRunstate()
+	why := errors.New("the user went home")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+
+	err := c.Connect(ctx, "/run/x")
+	wantIs(t, "Connect", err, context.Canceled, why)
+	wantText(t, "Connect", err, "qmp vm7: connect /run/x: failed to establish connection", why.Error())
+	if e := wantAs[*async.ConnectError](t, "Connect", err); e.Attempts != 0 || e.Stage != async.StageConnection {
+		t.Errorf("Connect: got Attempts %d, Stage %q, want 0, %q", e.Attempts, e.Stage, async.StageConnection)
+	}
+	path := socketPath(t)
+	wantIs(t, "Listen", c.Listen(ctx, path), context.Canceled, why)
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("Listen with an ended context has made a socket")
+	}
+
+	// Attach takes the connection over all the same, so it closes it.
+	conn, other := qmptest.Pipe()
+	defer other.Close()
+	wantIs(t, "Attach", c.Attach(ctx, conn), context.Canceled, why)
+	if _, err := other.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("Attach with an ended context: the peer reads %v, want EOF", err)
+	}
+	wantTransitions(t, w, "IDLE")
+}
+
+// After an unasked-for end nothing of the connection is left, and still the
+// cause waits for Disconnect. (Not parallel: it counts all goroutines.)
+func TestE1UnaskedEndWaitsForItsCollector(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	bubble(t, func(t *testing.T) {
+		closed := make(chan struct{})
+		p := memory(t, connected("", qmptest.Expect("query-status"), qmptest.Reset())...)
+		c := dial(t, p, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
+			return &rigged{Conn: conn, close: func() error { close(closed); return nil }}
+		})})
+		w := c.WatchRunstate()
+		_, err := c.Execute(t.Context(), "query-status", nil)
+		wantInterrupted(t, "Execute", err, true, syscall.ECONNRESET)
+		<-closed
+		wantNil(t, "the script", p.Wait())
+		wantState(t, c, async.Disconnecting)
+		time.Sleep(time.Hour)
+		wantState(t, c, async.Disconnecting) // for as long as it takes
+		for _, line := range engineGoroutines() {
+			t.Errorf("left of a connection that has ended: %s", line)
+		}
+
+		_, err = c.Execute(t.Context(), "query-status", nil)
+		wantAs[*async.StateError](t, "Execute behind the end", err)
+		err = c.Connect(t.Context(), "")
+		wantAs[*async.StateError](t, "Connect behind the end", err)
+
+		wantIs(t, "Disconnect", c.Disconnect(t.Context()), syscall.ECONNRESET)
+		wantState(t, c, async.Idle)
+		wantNil(t, "second Disconnect", c.Disconnect(t.Context()))
+		wantTransitions(t, w, "RUNNING DISCONNECTING IDLE")
+	})
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestE1ZeroClientIsReady(t *testing.T) {
+	t.Parallel()
+	s := qmptest.Start(t, nil)
+	var c async.Client
+	defer c.Close()
+	if err := c.Connect(t.Context(), s.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, &c, "stop", "{}")
+}
+
+// The greeting is that of the present connection, or of the last one.
+func TestE1GreetingOutlivesItsConnection(t *testing.T) {
+	t.Parallel()
+	s := qmptest.Start(t, &qmptest.Options{Version: qmptest.Version{Major: 9, Minor: 1, Micro: 2, Package: "Debian 1:9.1.2"}})
+	c := newClient(t, nil)
+	if c.Greeting() != nil {
+		t.Error("a greeting before the first connection")
+	}
+	if err := c.Connect(t.Context(), s.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	g := c.Greeting()
+	want := async.Version{Major: 9, Minor: 1, Micro: 2, Package: "Debian 1:9.1.2"}
+	if g == nil || g.Version != want || !slices.Equal(g.Capabilities, []string{"oob"}) || !strings.Contains(string(g.Raw()), "QMP") {
+		t.Errorf("Greeting: got %+v, want version %+v and capabilities [oob]", g, want)
+	}
+}
