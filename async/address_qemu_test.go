@@ -4,7 +4,6 @@ package async_test
 
 import (
 	"context"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,16 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
-	"golang.org/x/sys/unix"
 )
-
-// emptyMachine is Machine's command line, for those that start QEMU in another
-// way.
-func emptyMachine(args ...string) []string {
-	return append([]string{"-nodefaults", "-machine", "none", "-display", "none"}, args...)
-}
 
 // A socket pair: no name, no file, no listener.
 func TestE1ConnectInheritedDescriptor_QEMU(t *testing.T) {
@@ -106,23 +100,6 @@ func TestE1ListenInheritedDescriptor_QEMU(t *testing.T) {
 	if _, err := os.Lstat(path); err != nil {
 		t.Errorf("the file of somebody else's socket: %v", err)
 	}
-}
-
-// wantListening checks that only the owner can connect to c's socket at path.
-func wantListening(t *testing.T, c *async.Client, path string) {
-	t.Helper()
-	wantState(t, c, async.Connecting)
-	if a := c.ListenAddr(); a == nil || a.String() != path || a.Network() != "unix" {
-		t.Errorf("listens at %v, want unix socket %s", a, path)
-	}
-	info, err := os.Lstat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := info.Mode(), fs.ModeSocket|0o600; got != want {
-		t.Errorf("mode of the socket is %v, want %v", got, want)
-	}
-	wantFiles(t, filepath.Dir(path), filepath.Base(path))
 }
 
 // wantFiles checks what is in dir.

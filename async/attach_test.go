@@ -146,7 +146,7 @@ func TestSecondAnswerIsDropped(t *testing.T) {
 			t.Error("Do: got no error")
 		}
 		time.Sleep(time.Minute)
-		wantIdleBooks(t, c)
+		wantNothingPending(t, c)
 		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		wantNil(t, "Disconnect", c.Disconnect(ctx))

@@ -20,32 +20,6 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// socketChardev is a monitor at a chardev, as TCP over IPv6 needs it: QEMU 7.2
-// refuses the short form, -qmp tcp:[::1]:PORT.
-func socketChardev(t *testing.T, options string) []string {
-	t.Helper()
-	return append([]string{"-chardev", "socket,id=m," + options}, qemutest.OnChardev(t, "m")...)
-}
-
-// boundPort returns the port that the system chose for chardev id, which was
-// told port 0, as c knows it.
-func boundPort(t *testing.T, c *async.Client, id string) string {
-	t.Helper()
-	type chardev struct {
-		Label    string `json:"label"`
-		Filename string `json:"filename"`
-	}
-	for _, dev := range callReal[[]chardev](t, c, "query-chardev", nil) {
-		if dev.Label == id {
-			// Such as disconnected:tcp:127.0.0.1:4444,server=on
-			addr, _, _ := strings.Cut(dev.Filename, ",")
-			return addr[strings.LastIndexByte(addr, ':')+1:]
-		}
-	}
-	t.Fatalf("no chardev %s", id)
-	return ""
-}
-
 func TestE1Connect_QEMU(t *testing.T) {
 	t.Parallel()
 	hasIPv6(t)

@@ -114,13 +114,6 @@ func tcpMonitor(t *testing.T) (*qemutest.Process, string) {
 	return vm, "127.0.0.1:" + boundPort(t, teller, "m")
 }
 
-// startTCP starts an empty machine and connects to its monitor over TCP.
-func startTCP(t *testing.T, opts *async.Options) (*qemutest.Process, *async.Client) {
-	t.Helper()
-	vm, addr := tcpMonitor(t)
-	return vm, dialReal(t, addr, opts)
-}
-
 // dialWatched connects to a monitor and watches the stream: the engine takes a
 // reset behind the reply to quit for an end of file, but there is to be none.
 func dialWatched(t *testing.T, network, addr string, opts *async.Options) *async.Client {

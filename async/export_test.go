@@ -10,8 +10,8 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// Books is what a connection keeps count of.
-type Books struct {
+// Counts is what a connection keeps count of.
+type Counts struct {
 	Pending            int // entries of unanswered commands
 	Window             int // free places among the in-band commands
 	Descriptors        int // 1 unless a command with descriptors is unanswered
@@ -38,18 +38,18 @@ func AwaitTurn(c *Client, patience time.Duration) bool {
 	}
 }
 
-// ReadBooks returns the books of c's present connection.
-func ReadBooks(c *Client) (b Books, ok bool) {
+// ReadCounts returns the books of c's present connection.
+func ReadCounts(c *Client) (b Counts, ok bool) {
 	s := sessionOf(c)
 	if s == nil {
-		return Books{}, false
+		return Counts{}, false
 	}
 	k := s.calls
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Books{
+	return Counts{
 		Pending:      len(k.pending),
 		Window:       k.window.size - len(k.window.inside),
 		Descriptors:  k.descriptors.size - len(k.descriptors.inside),

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,22 +27,6 @@ type fdSet struct {
 		FD     int    `json:"fd"`
 		Opaque string `json:"opaque"`
 	} `json:"fds"`
-}
-
-// someFiles makes n different files.
-func someFiles(t *testing.T, n int) []*os.File {
-	t.Helper()
-	dir := qemutest.Dir(t)
-	var files []*os.File
-	for i := range n {
-		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("file-%d", i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		files = append(files, f)
-	}
-	return files
 }
 
 // Callers at the same time each have their own file added, in whatever order

@@ -4,13 +4,17 @@
 package async_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
@@ -67,4 +71,42 @@ func filesOverMemory(t testing.TB, opts async.Options, sent func(b []byte, files
 	}
 	async.RigSender(c, async.RiggedSender{Try: write, Send: write})
 	return c
+}
+
+// cramped attaches a client to a script over a pair of unix sockets that take
+// only a little from the client before the script reads it.
+func cramped(t testing.TB, opts *async.Options, steps ...qmptest.Step) (*async.Client, net.Conn, *qmptest.Player) {
+	t.Helper()
+	p := play(t, qmptest.ScriptOptions{Network: qmptest.SocketPair}, steps...)
+	if err := p.Conn().(*net.UnixConn).SetWriteBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, opts)
+	if err := c.Attach(t.Context(), p.Conn()); err != nil {
+		t.Fatal(err)
+	}
+	return c, p.Conn(), p
+}
+
+// fill writes white space, which is no message, until conn takes no more.
+func fill(t testing.TB, conn net.Conn) {
+	t.Helper()
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blank := bytes.Repeat([]byte(" "), 512)
+	err = raw.Write(func(fd uintptr) bool {
+		for {
+			if _, writeErr := unix.Write(int(fd), blank); writeErr != nil {
+				if !errors.Is(writeErr, unix.EAGAIN) {
+					t.Errorf("filling the socket: %v", writeErr)
+				}
+				return true
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -5,7 +5,9 @@ package async_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,9 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
-	"golang.org/x/sys/unix"
 )
 
 // The tests in the files named *_qemu_test.go drive QEMU's own programs. Their
@@ -298,4 +301,76 @@ func (b *block) spoil(t *testing.T) {
 // ends: an end of file, or a reset where the process had not read everything.
 func isGone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// emptyMachine is Machine's command line, for those that start QEMU in another
+// way.
+func emptyMachine(args ...string) []string {
+	return append([]string{"-nodefaults", "-machine", "none", "-display", "none"}, args...)
+}
+
+// wantListening checks that only the owner can connect to c's socket at path.
+func wantListening(t *testing.T, c *async.Client, path string) {
+	t.Helper()
+	wantState(t, c, async.Connecting)
+	if a := c.ListenAddr(); a == nil || a.String() != path || a.Network() != "unix" {
+		t.Errorf("listens at %v, want unix socket %s", a, path)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := info.Mode(), fs.ModeSocket|0o600; got != want {
+		t.Errorf("mode of the socket is %v, want %v", got, want)
+	}
+	wantFiles(t, filepath.Dir(path), filepath.Base(path))
+}
+
+// socketChardev is a monitor at a chardev, as TCP over IPv6 needs it: QEMU 7.2
+// refuses the short form, -qmp tcp:[::1]:PORT.
+func socketChardev(t *testing.T, options string) []string {
+	t.Helper()
+	return append([]string{"-chardev", "socket,id=m," + options}, qemutest.OnChardev(t, "m")...)
+}
+
+// boundPort returns the port that the system chose for chardev id, which was
+// told port 0, as c knows it.
+func boundPort(t *testing.T, c *async.Client, id string) string {
+	t.Helper()
+	type chardev struct {
+		Label    string `json:"label"`
+		Filename string `json:"filename"`
+	}
+	for _, dev := range callReal[[]chardev](t, c, "query-chardev", nil) {
+		if dev.Label == id {
+			// Such as disconnected:tcp:127.0.0.1:4444,server=on
+			addr, _, _ := strings.Cut(dev.Filename, ",")
+			return addr[strings.LastIndexByte(addr, ':')+1:]
+		}
+	}
+	t.Fatalf("no chardev %s", id)
+	return ""
+}
+
+// startTCP starts an empty machine and connects to its monitor over TCP.
+func startTCP(t *testing.T, opts *async.Options) (*qemutest.Process, *async.Client) {
+	t.Helper()
+	vm, addr := tcpMonitor(t)
+	return vm, dialReal(t, addr, opts)
+}
+
+// someFiles makes n different files.
+func someFiles(t *testing.T, n int) []*os.File {
+	t.Helper()
+	dir := qemutest.Dir(t)
+	var files []*os.File
+	for i := range n {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("file-%d", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		files = append(files, f)
+	}
+	return files
 }

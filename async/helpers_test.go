@@ -350,3 +350,50 @@ func wantInstant(t testing.TB, what string, begin time.Time) {
 		t.Errorf("%s: took %v, want no time", what, took)
 	}
 }
+
+// stuckWriter connects a client to a server that does not read, and leaves a
+// command in the middle of being written.
+func stuckWriter(t *testing.T, opts *async.Options) *async.Client {
+	t.Helper()
+	p := play(t, qmptest.ScriptOptions{Network: qmptest.Memory, PipeSize: 512}, connected("", qmptest.StopReading())...)
+	c := dial(t, p, opts)
+	big := start(context.Background(), c, async.Command{Name: "big", Args: map[string]any{"x": strings.Repeat("x", 4096)}})
+	t.Cleanup(func() {
+		c.Close()
+		<-big
+	})
+	synctest.Wait()
+	return c
+}
+
+// wantNothingPending checks that nothing is left of the commands so far.
+func wantNothingPending(t testing.TB, c *async.Client) {
+	t.Helper()
+	async.AwaitTurn(c, patience)
+	b, ok := async.ReadCounts(c)
+	if want := (async.Counts{Window: 8, Descriptors: 1, Turn: true}); !ok || b != want {
+		t.Errorf("left of the commands: got %+v (%v), want %+v", b, ok, want)
+	}
+}
+
+// nothing is a Try of a sender that never gets anything out without waiting.
+func nothing([]byte, []*os.File) (int, error) { return 0, nil }
+
+const window = 8 // in-band commands that may be unanswered where oob is enabled
+
+// expectN is steps that expect n commands, name0 and so on.
+func expectN(name string, from, to int) (steps []qmptest.Step) {
+	for i := from; i < to; i++ {
+		steps = append(steps, qmptest.Expect(fmt.Sprint(name, i)))
+	}
+	return steps
+}
+
+// startN starts n commands, name0 and so on, one after another.
+func startN(ctx context.Context, c *async.Client, name string, from, to int) (calls []<-chan result) {
+	for i := from; i < to; i++ {
+		calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprint(name, i)}))
+		synctest.Wait()
+	}
+	return calls
+}

@@ -5,6 +5,7 @@ package async_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -152,4 +154,25 @@ func TestE1GreetingOutlivesItsConnection(t *testing.T) {
 	if g == nil || g.Version != want || !slices.Equal(g.Capabilities, []string{"oob"}) || !strings.Contains(string(g.Raw()), "QMP") {
 		t.Errorf("Greeting: got %+v, want version %+v and capabilities [oob]", g, want)
 	}
+}
+
+// The connection ends when the handshake has all that it needs, and nobody has
+// been told yet.
+func TestE1EndsBeforeItIsRunning(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		client, server := qmptest.Pipe()
+		io.WriteString(server, `{"QMP":{"version":{},"capabilities":[]}}{"return":{},"id":1}`)
+		server.Close()
+		c := newClient(t, &async.Options{OnSend: func(json.RawMessage) json.RawMessage {
+			synctest.Wait() // until the reader has met the end, and is busy closing
+			return nil
+		}})
+		err := c.Attach(t.Context(), &rigged{Conn: client, close: func() error {
+			time.Sleep(time.Second)
+			return nil
+		}})
+		wantIs(t, "Attach", err, io.EOF)
+		wantState(t, c, async.Idle)
+	})
 }

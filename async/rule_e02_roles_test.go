@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -20,39 +19,6 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 )
-
-// engineGoroutines returns the innermost engine function of each goroutine that
-// works for a connection.
-func engineGoroutines() (list []string) {
-	buf := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(buf, true)
-		if n < len(buf) {
-			buf = buf[:n]
-			break
-		}
-		buf = make([]byte, 2*len(buf))
-	}
-	for g := range strings.SplitSeq(string(buf), "\n\n") {
-		// Callers have the engine on their stacks, too: what counts is what
-		// it has started.
-		if i := strings.Index(g, "/async.(*session)."); i >= 0 && strings.Contains(g, "created by sync.(*WaitGroup).Go") {
-			line, _, _ := strings.Cut(g[i+1:], "\n")
-			list = append(list, line)
-		}
-	}
-	return list
-}
-
-// openFiles returns how many descriptors this process has, or -1 where it
-// cannot be told.
-func openFiles() int {
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return -1
-	}
-	return len(list)
-}
 
 // The reading role is a goroutine, the writing role that of the caller: one
 // goroutine a connection. After Disconnect neither that nor a descriptor is
@@ -157,21 +123,6 @@ func TestE2NothingIsLeftWhenTheCallReturns(t *testing.T) {
 	})
 }
 
-// stuckWriter connects a client to a server that does not read, and leaves a
-// command in the middle of being written.
-func stuckWriter(t *testing.T, opts *async.Options) *async.Client {
-	t.Helper()
-	p := play(t, qmptest.ScriptOptions{Network: qmptest.Memory, PipeSize: 512}, connected("", qmptest.StopReading())...)
-	c := dial(t, p, opts)
-	big := start(context.Background(), c, async.Command{Name: "big", Args: map[string]any{"x": strings.Repeat("x", 4096)}})
-	t.Cleanup(func() {
-		c.Close()
-		<-big
-	})
-	synctest.Wait()
-	return c
-}
-
 // Waiting for the right to write ends with the context.
 func TestE2WaitingForTheTurnEndsWithTheContext(t *testing.T) {
 	t.Parallel()
@@ -232,6 +183,7 @@ func (h *callback) Handle(ctx context.Context, r slog.Record) error {
 	h.client.WatchRunstate().Close()
 	return nil
 }
+
 func (h *callback) Enabled(context.Context, slog.Level) bool { return true }
 
 // Logging is I/O: no mutex is held across it either.
@@ -306,7 +258,8 @@ type counted struct {
 }
 
 func (c *counted) Done() <-chan struct{} { return c.done }
-func (c *counted) Value(any) any         { return nil }
+
+func (c *counted) Value(any) any { return nil }
 
 // AfterFunc is what package context asks for in a context that is not its own.
 func (c *counted) AfterFunc(func()) (stop func() bool) {

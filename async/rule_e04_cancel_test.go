@@ -19,16 +19,6 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// wantIdleBooks checks that nothing is left of the commands so far.
-func wantIdleBooks(t testing.TB, c *async.Client) {
-	t.Helper()
-	async.AwaitTurn(c, patience)
-	b, ok := async.ReadBooks(c)
-	if want := (async.Books{Window: 8, Descriptors: 1, Turn: true}); !ok || b != want {
-		t.Errorf("left of the commands: got %+v (%v), want %+v", b, ok, want)
-	}
-}
-
 // The late reply of a cancelled call is dropped, and never given to another.
 func TestE4LateReplyIsDropped(t *testing.T) {
 	t.Parallel()
@@ -53,7 +43,7 @@ func TestE4LateReplyIsDropped(t *testing.T) {
 				wantText(t, "slow", err, "slow: interrupted after it was sent")
 				execute(t, c, "next", `"next"`)
 				execute(t, c, "last", `"last"`)
-				wantIdleBooks(t, c)
+				wantNothingPending(t, c)
 			})
 		})
 	}
@@ -111,7 +101,7 @@ func TestE4CancelledBeforeItsTurnIsNeverSent(t *testing.T) {
 		p.Mark("read on")
 		wantNil(t, "big", (<-big).err)
 		execute(t, c, "after", "{}")
-		wantIdleBooks(t, c)
+		wantNothingPending(t, c)
 	})
 }
 
@@ -129,7 +119,7 @@ func TestE4EndedContextSendsNothing(t *testing.T) {
 	_, err = async.Call[any](ctx, c, "victim", nil)
 	wantInterrupted(t, "Call", err, false, context.Canceled)
 	execute(t, c, "after", "{}")
-	wantIdleBooks(t, c)
+	wantNothingPending(t, c)
 }
 
 // The error matches what the context ended with, and why.
@@ -192,9 +182,6 @@ func TestE4PlainContextErrorStaysBare(t *testing.T) {
 		t.Errorf("got cause %#v, want context.Canceled itself", e.Err)
 	}
 }
-
-// nothing is a Try of a sender that never gets anything out without waiting.
-func nothing([]byte, []*os.File) (int, error) { return 0, nil }
 
 // What the error says of being sent is true also where the connection ends just
 // when the first byte has gone out, before the engine knows that.
@@ -269,4 +256,52 @@ func TestE4WithdrawalThatComesTooLate(t *testing.T) {
 		wantInterrupted(t, "first", err, true, context.Canceled)
 		execute(t, c, "second", "2")
 	})
+}
+
+// A reply that is there counts, even if the context, or the connection, has ended
+// too by the time when its caller looks.
+func TestE4ReplyThatCameCounts(t *testing.T) {
+	t.Parallel()
+	for _, ended := range []string{"context", "connection"} {
+		for range 30 { // a select takes any of two that are ready
+			bubble(t, func(t *testing.T) {
+				p := memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`1`), qmptest.AwaitMark("end"), qmptest.HangUp())...)
+				var conn net.Conn
+				c := dial(t, p, &async.Options{Dialer: rig(p, func(made net.Conn) net.Conn {
+					conn = made
+					return made
+				})})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				async.RigSender(c, async.RiggedSender{Try: func(b []byte, _ []*os.File) (int, error) {
+					n, err := conn.Write(b)
+					synctest.Wait() // until the reply is there
+					if ended == "context" {
+						cancel()
+					} else {
+						p.Mark("end")
+						synctest.Wait()
+					}
+					return n, err
+				}})
+				v, err := c.Execute(ctx, "x", nil)
+				wantValue(t, "x, whose "+ended+" ended, too", v, err, "1")
+				p.Mark("end")
+			})
+		}
+	}
+}
+
+// A context that ends behind the first look at it sends nothing.
+func TestE4ContextThatEndsBehindTheFirstLook(t *testing.T) {
+	t.Parallel()
+	for range 30 {
+		bubble(t, func(t *testing.T) {
+			c := dial(t, memory(t, connected("", qmptest.Expect("after"), qmptest.Return(`{}`))...), nil)
+			inner, cancel := context.WithCancel(t.Context())
+			_, err := c.Execute(&firstLook{Context: inner, then: cancel}, "victim", nil)
+			wantInterrupted(t, "victim", err, false, context.Canceled)
+			execute(t, c, "after", "{}")
+		})
+	}
 }

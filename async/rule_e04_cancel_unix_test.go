@@ -5,61 +5,18 @@
 package async_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 )
-
-// cramped attaches a client to a script over a pair of unix sockets that take
-// only a little from the client before the script reads it.
-func cramped(t testing.TB, opts *async.Options, steps ...qmptest.Step) (*async.Client, net.Conn, *qmptest.Player) {
-	t.Helper()
-	p := play(t, qmptest.ScriptOptions{Network: qmptest.SocketPair}, steps...)
-	if err := p.Conn().(*net.UnixConn).SetWriteBuffer(4096); err != nil {
-		t.Fatal(err)
-	}
-	c := newClient(t, opts)
-	if err := c.Attach(t.Context(), p.Conn()); err != nil {
-		t.Fatal(err)
-	}
-	return c, p.Conn(), p
-}
-
-// fill writes white space, which is no message, until conn takes no more.
-func fill(t testing.TB, conn net.Conn) {
-	t.Helper()
-	raw, err := conn.(syscall.Conn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	blank := bytes.Repeat([]byte(" "), 512)
-	err = raw.Write(func(fd uintptr) bool {
-		for {
-			if _, writeErr := unix.Write(int(fd), blank); writeErr != nil {
-				if !errors.Is(writeErr, unix.EAGAIN) {
-					t.Errorf("filling the socket: %v", writeErr)
-				}
-				return true
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // cancelOnSend returns a hook that ends a call's context when the command name
 // is about to be written.
@@ -99,7 +56,7 @@ func TestE4WithdrawnBeforeItsFirstByte(t *testing.T) {
 				cancel(nil)
 				wantInterrupted(t, "victim", err, false, context.Canceled, why)
 				wantText(t, "victim", err, "before it was sent")
-				wantIdleBooks(t, c)
+				wantNothingPending(t, c)
 			}
 			wantState(t, c, async.Running)
 			p.Mark("read on")
@@ -149,7 +106,7 @@ func TestE4PartlyWrittenIsFinished(t *testing.T) {
 			wantInterrupted(t, "victim", err, true, context.Canceled)
 			p.Mark("read on")
 			execute(t, c, "after", `"in time"`)
-			wantIdleBooks(t, c)
+			wantNothingPending(t, c)
 		})
 	}
 }

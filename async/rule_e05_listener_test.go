@@ -200,3 +200,20 @@ func TestE5IteratorGoesOnWithTheNextConnection(t *testing.T) {
 		}
 	})
 }
+
+// A closed listener takes no event that was on its way to it.
+func TestE5CloseBeatsAnEventOnItsWay(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := dial(t, memory(t, connected("", qmptest.Expect("x"), qmptest.Event("E", ""), qmptest.Return(`{}`))...), nil)
+		var l *async.EventListener
+		l = c.NewListener(&async.ListenerOptions{Filter: func(async.Event) bool {
+			<-do(func() error { l.Close(); return nil }) // which takes a lock that filters run without
+			return true
+		}})
+		execute(t, c, "x", "{}")
+		if n := l.Len(); n != 0 {
+			t.Errorf("a closed listener took %d events", n)
+		}
+	})
+}

@@ -229,3 +229,22 @@ func TestE5NextEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for an event when the connection ends is told of the end, not of the
+// state behind it, however many listeners there are. (So many that a wrong order
+// would show.)
+func TestE5EndComesBeforeTheState(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		p := memory(t, connected("", qmptest.AwaitMark("end"), qmptest.HangUp())...)
+		c := dial(t, p, nil)
+		first := c.NewListener(nil)
+		for range 3000 {
+			c.NewListener(nil)
+		}
+		waits := do(func() error { _, err := first.Next(t.Context()); return err })
+		p.Mark("end")
+		wantAs[*async.ExecInterruptedError](t, "Next", <-waits)
+		wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -220,4 +221,40 @@ func TestErrorsAreShortAndOnOneLine(t *testing.T) {
 		}
 		wantText(t, "the error", err, "A B", "what went wrong: \u00e4\u00e4")
 	}
+}
+
+// The connection ends between the look at the state and the turn to write.
+func TestE6EndsBeforeTheTurn(t *testing.T) {
+	t.Parallel()
+	for range 30 {
+		bubble(t, func(t *testing.T) {
+			client, server := qmptest.Pipe()
+			c := newClient(t, bare())
+			wantNil(t, "Attach", c.Attach(t.Context(), client))
+			ctx := &firstLook{Context: t.Context(), then: func() {
+				server.Close()
+				synctest.Wait()
+			}}
+			_, err := c.Execute(ctx, "x", nil)
+			wantInterrupted(t, "x", err, false, io.EOF)
+		})
+	}
+}
+
+// The connection ends when nothing of a command has gone out, before the rest of
+// it is left to a goroutine.
+func TestE6EndsBeforeTheRestIsWritten(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		client, server := qmptest.Pipe()
+		c := newClient(t, bare())
+		wantNil(t, "Attach", c.Attach(t.Context(), client))
+		async.RigSender(c, async.RiggedSender{Try: func([]byte, []*os.File) (int, error) {
+			server.Close()
+			synctest.Wait()
+			return 0, nil
+		}})
+		_, err := c.Execute(t.Context(), "x", nil)
+		wantInterrupted(t, "x", err, false, io.EOF)
+	})
 }

@@ -62,7 +62,7 @@ func TestE7ErrorWithoutID(t *testing.T) {
 						t.Errorf("the call: got %+v", *e)
 					}
 					execute(t, c, "next", "{}")
-					wantIdleBooks(t, c)
+					wantNothingPending(t, c)
 					return
 				}
 				for _, call := range calls {
@@ -107,7 +107,7 @@ func TestE7LateErrorWithoutID(t *testing.T) {
 			giveUp(t, c, true)
 			time.Sleep(2 * time.Second) // until the error has come: with another one pending nobody could tell
 			execute(t, c, "next", `{}`)
-			wantIdleBooks(t, c)
+			wantNothingPending(t, c)
 			// That one is done with.
 			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesErrorWithoutID: true})
 			wantNil(t, "y", err)
@@ -245,7 +245,7 @@ func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
 		reply, err := c.Do(t.Context(), async.Command{Name: "b", TakesErrorWithoutID: true})
 		wantNil(t, "b", err)
 		wantText(t, "b", reply.Err(), "JSON parse error")
-		wantIdleBooks(t, c)
+		wantNothingPending(t, c)
 	})
 }
 

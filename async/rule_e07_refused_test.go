@@ -86,7 +86,7 @@ func TestE7RefusedBeforeSending(t *testing.T) {
 			wantAs[async.ProtocolError](t, "Do", err)
 			wantText(t, "Do", err, append(tt.text, "qmp: "+label+": not sent: ")...)
 			execute(t, c, "next", "{}")
-			wantIdleBooks(t, c)
+			wantNothingPending(t, c)
 		})
 	}
 }

@@ -64,7 +64,7 @@ func TestE7UnroutableIsDroppedAndLogged(t *testing.T) {
 			if len(warnings) != 1 || warnings[0]["qmp"] != "vm7" || warnings[0]["message"] != logged {
 				t.Errorf("warnings in the log: got %v, want one, of vm7, about %s", warnings, logged)
 			}
-			wantIdleBooks(t, c)
+			wantNothingPending(t, c)
 		})
 	}
 }
@@ -115,7 +115,7 @@ func TestE7CallersIDs(t *testing.T) {
 		got = <-whole
 		wantValue(t, "an id in an object", got.value, got.err, "5")
 		execute(t, c, "x", "6")
-		wantIdleBooks(t, c)
+		wantNothingPending(t, c)
 	})
 }
 

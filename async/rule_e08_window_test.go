@@ -18,25 +18,6 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-const window = 8 // in-band commands that may be unanswered where oob is enabled
-
-// expectN is steps that expect n commands, name0 and so on.
-func expectN(name string, from, to int) (steps []qmptest.Step) {
-	for i := from; i < to; i++ {
-		steps = append(steps, qmptest.Expect(fmt.Sprint(name, i)))
-	}
-	return steps
-}
-
-// startN starts n commands, name0 and so on, one after another.
-func startN(ctx context.Context, c *async.Client, name string, from, to int) (calls []<-chan result) {
-	for i := from; i < to; i++ {
-		calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprint(name, i)}))
-		synctest.Wait()
-	}
-	return calls
-}
-
 // What is asked for in the handshake: oob where it is offered, unless declined.
 func TestE8Negotiation(t *testing.T) {
 	t.Parallel()
@@ -120,7 +101,7 @@ func TestE8WindowOfEight(t *testing.T) {
 			got := <-call
 			wantValue(t, "in-band", got.value, got.err, fmt.Sprint(i))
 		}
-		wantIdleBooks(t, c)
+		wantNothingPending(t, c)
 	})
 }
 
@@ -146,7 +127,7 @@ func TestE8ThoseWhoWaitedGoInOrder(t *testing.T) {
 				wantNil(t, fmt.Sprint("x", i), (<-call).err)
 			}
 			synctest.Wait()
-			if b, _ := async.ReadBooks(c); b.Pending != window || b.Waiting != 0 {
+			if b, _ := async.ReadCounts(c); b.Pending != window || b.Waiting != 0 {
 				t.Fatalf("got %+v, want the last %d pending", b, window)
 			}
 		})
@@ -191,11 +172,11 @@ func TestE8CancelledOnesCount(t *testing.T) {
 		for _, call := range calls {
 			wantInterrupted(t, "cancelled", (<-call).err, true, context.Canceled)
 		}
-		if b, _ := async.ReadBooks(c); b.Pending != window || b.Window != 0 {
+		if b, _ := async.ReadCounts(c); b.Pending != window || b.Window != 0 {
 			t.Errorf("behind cancelling all: got %+v, want %d pending and no place free", b, window)
 		}
 		execute(t, c, "next", `"next"`)
-		if b, _ := async.ReadBooks(c); b.Pending != window-1 || b.Window != 1 {
+		if b, _ := async.ReadCounts(c); b.Pending != window-1 || b.Window != 1 {
 			t.Errorf("behind the answer to one: got %+v, want %d pending and one place free", b, window-1)
 		}
 	})
@@ -227,7 +208,7 @@ func TestE8GivingUpNamesTheOldest(t *testing.T) {
 			t.Errorf("got note %q, want %q", e.Note, note)
 		}
 		wantText(t, "impatient", err, "impatient: interrupted before it was sent ("+note+")")
-		if b, _ := async.ReadBooks(c); b.Waiting != 1 {
+		if b, _ := async.ReadCounts(c); b.Waiting != 1 {
 			t.Errorf("got %d in the queue, want 1", b.Waiting)
 		}
 		wantNil(t, "the oldest", (<-first[0]).err)
@@ -261,8 +242,8 @@ func TestE8GrantIsHandedOn(t *testing.T) {
 			p.Mark("answer")
 			e := wantAs[*async.ExecInterruptedError](t, "leaving", (<-leaving).err)
 			synctest.Wait()
-			b, _ := async.ReadBooks(c)
-			want := async.Books{Pending: window, Descriptors: 1, Turn: true}
+			b, _ := async.ReadCounts(c)
+			want := async.Counts{Pending: window, Descriptors: 1, Turn: true}
 			if e.Sent {
 				want.Waiting = 1
 			} else {
@@ -299,7 +280,7 @@ func TestE8GivingUpGivesBothPlacesBack(t *testing.T) {
 		files := []*os.File{os.Stdin}
 		_, err := c.Do(ctx, async.Command{Name: "victim", Files: files})
 		wantInterrupted(t, "victim", err, false, context.DeadlineExceeded)
-		if b, _ := async.ReadBooks(c); b.Descriptors != 1 || b.Waiting != 0 {
+		if b, _ := async.ReadCounts(c); b.Descriptors != 1 || b.Waiting != 0 {
 			t.Errorf("got %+v, want the place for descriptors free and nobody waiting", b)
 		}
 		for _, call := range calls {
@@ -307,7 +288,7 @@ func TestE8GivingUpGivesBothPlacesBack(t *testing.T) {
 		}
 		_, err = c.Do(t.Context(), async.Command{Name: "after", Files: files})
 		wantNil(t, "after", err)
-		wantIdleBooks(t, c)
+		wantNothingPending(t, c)
 	})
 }
 
@@ -328,14 +309,14 @@ func TestE8PipelinedWithoutOOB(t *testing.T) {
 				c := dial(t, p, &tt.opts)
 				ctx, cancel := context.WithCancel(t.Context())
 				calls := startN(ctx, c, "x", 0, n)
-				if b, _ := async.ReadBooks(c); b.Pending != n {
+				if b, _ := async.ReadCounts(c); b.Pending != n {
 					t.Errorf("got %d pending, want %d", b.Pending, n)
 				}
 				cancel()
 				for _, call := range calls {
 					wantInterrupted(t, "cancelled", (<-call).err, true, context.Canceled)
 				}
-				wantIdleBooks(t, c)
+				wantNothingPending(t, c)
 				execute(t, c, "next", "{}")
 			})
 		})
@@ -365,5 +346,46 @@ func TestE8DisconnectEndsTheWait(t *testing.T) {
 		}
 		p.Mark("read on")
 		wantNil(t, "Disconnect", <-ended)
+	})
+}
+
+// Those who came later do not overtake one that may pass already and waits for its
+// turn to write.
+func TestE8NewcomersDoNotOvertake(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		steps := append(expectN("x", 0, window), qmptest.AwaitMark("answer"),
+			qmptest.Return(`{}`, qmptest.Oldest()), qmptest.Return(`{}`, qmptest.Oldest()), qmptest.Return(`{}`, qmptest.Oldest()),
+			qmptest.ExpectOOB("stuck"))
+		steps = append(steps, expectN("x", window, window+3)...)
+		var conn net.Conn
+		p := memory(t, connected("oob", append(steps, qmptest.ExpectEOF())...)...)
+		c := dial(t, p, &async.Options{Dialer: rig(p, func(made net.Conn) net.Conn {
+			conn = made
+			return made
+		})})
+		goOn := make(chan struct{})
+		async.RigSender(c, async.RiggedSender{
+			Try: func(b []byte, _ []*os.File) (int, error) {
+				if strings.Contains(string(b), "stuck") {
+					return 0, nil
+				}
+				return conn.Write(b)
+			},
+			Send: func(b []byte, _ []*os.File) (int, error) {
+				<-goOn
+				return conn.Write(b)
+			},
+		})
+		startN(t.Context(), c, "x", 0, window)
+		startN(t.Context(), c, "x", window, window+2) // they wait
+		start(t.Context(), c, async.Command{Name: "stuck", OOB: true})
+		synctest.Wait()
+		p.Mark("answer")
+		synctest.Wait() // the first of them may pass, and waits for its turn
+		startN(t.Context(), c, "x", window+2, window+3)
+		close(goOn)
+		synctest.Wait()
+		wantNil(t, "Close", c.Close())
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -141,21 +140,6 @@ func TestE9BoundsAreOfOneMessage(t *testing.T) {
 	}
 }
 
-// memoryInUse is what the heap and the stacks hold.
-func memoryInUse() int {
-	m := collected()
-	return int(m.HeapAlloc + m.StackInuse)
-}
-
-func heapInUse() int { return int(collected().HeapAlloc) }
-
-func collected() (m runtime.MemStats) {
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m
-}
-
 // An idle connection is small, also when it has seen large messages both ways.
 // (Not parallel: it measures what the whole process takes.)
 func TestE9IdleConnectionIsSmall(t *testing.T) {
@@ -194,5 +178,43 @@ func TestE9IdleConnectionIsSmall(t *testing.T) {
 	}
 	for _, e := range ends {
 		wantNil(t, "Close", e.client.Close())
+	}
+}
+
+// Events are bounded like replies, and so is what stands in front of a greeting.
+func TestE9DepthOfEvents(t *testing.T) {
+	t.Parallel()
+	for _, levels := range []int{10_000, 10_001} {
+		event := `{"event":"E","data":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`
+		for when, steps := range map[string][]qmptest.Step{
+			"before the greeting": append([]qmptest.Step{qmptest.Send(event)}, connected("")...),
+			"later":               connected("", qmptest.Expect("x"), qmptest.Send(event), qmptest.Return(`{}`)),
+		} {
+			t.Run(fmt.Sprintf("%d levels, %s", levels, when), func(t *testing.T) {
+				t.Parallel()
+				if levels > 10_000 && when == "before the greeting" {
+					steps = []qmptest.Step{qmptest.Send(event), qmptest.ExpectEOF()}
+				} else if levels > 10_000 {
+					steps = connected("", qmptest.Expect("x"), qmptest.Send(event), qmptest.ExpectEOF())
+				}
+				c := newClient(t, &async.Options{Dialer: memory(t, steps...).Dial})
+				l := c.NewListener(nil)
+				err := c.Connect(t.Context(), "")
+				if err == nil && when == "later" {
+					_, err = c.Execute(t.Context(), "x", nil)
+				}
+				if levels <= 10_000 {
+					wantNil(t, when, err)
+					ev, ok, err := l.TryNext()
+					if !ok || err != nil || string(ev.Raw()) != event {
+						t.Errorf("got an event of %d bytes, %v and error %v, want it as it was sent", len(ev.Raw()), ok, err)
+					}
+					return
+				}
+				if e := wantAs[*async.MessageError](t, when, err); e.Reason != async.TooDeep || e.Limit != 10_000 {
+					t.Errorf("got Reason %q, Limit %d, want %q, 10000", e.Reason, e.Limit, async.TooDeep)
+				}
+			})
+		}
 	}
 }

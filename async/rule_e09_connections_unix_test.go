@@ -202,7 +202,7 @@ func TestE9IdleConnectionIsSmallAgain(t *testing.T) {
 				s.hear(t, fmt.Sprintf(`"id":%d}`, i+2))
 			}
 			calls = append(calls, start(t.Context(), c, async.Command{Name: "x", Args: filler(1 << 20)}))
-			for b, _ := async.ReadBooks(c); b.Waiting == 0; b, _ = async.ReadBooks(c) {
+			for b, _ := async.ReadCounts(c); b.Waiting == 0; b, _ = async.ReadCounts(c) {
 				runtime.Gosched()
 			}
 			for i := range 8 {

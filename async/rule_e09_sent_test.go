@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -94,5 +96,54 @@ func TestE9SentBounds(t *testing.T) {
 				execute(t, c, "after", "{}") // that call only
 			})
 		})
+	}
+}
+
+// The largest message that QEMU reads is sent, and a byte more is refused, for
+// that call only. (For all that a message can be made of, see
+// TestE9SentBounds.)
+func TestE9SentAtFullSize(t *testing.T) {
+	t.Parallel()
+	most := 64<<20 - 1 // what QEMU reads; see Options.MaxMessage
+	if testing.Short() {
+		t.Log("1 MiB in place of 64: a short run")
+		most = 1<<20 - 1
+	}
+	client, server := qmptest.Pipe()
+	sent := 0
+	opts := &async.Options{SkipGreeting: true, SkipNegotiation: true}
+	if testing.Short() {
+		opts.MaxMessage = most
+	}
+	c := newClient(t, opts)
+	wantNil(t, "Attach", c.Attach(t.Context(), &rigged{Conn: client, write: func(p []byte) (int, error) {
+		// A pipe that held it would be dear under the race detector.
+		if sent += len(p); sent < most {
+			return len(p), nil
+		}
+		_, err := io.WriteString(server, `{"return":"big","id":2}`)
+		return len(p), err
+	}}))
+	const frame = `{"execute":"big","arguments":{"a":""},"id":1}`
+	args := []byte(`{"a":"` + strings.Repeat("x", most+1-len(frame)) + `"}`)
+	_, err := c.Execute(t.Context(), "big", json.RawMessage(args))
+	if e := wantAs[*async.MessageError](t, "a byte more", err); e.Reason != async.TooLarge || e.Limit != most || e.Command != "big" {
+		t.Errorf("a byte more: got Reason %q, Limit %d, Command %q, want %q, %d, big", e.Reason, e.Limit, e.Command, async.TooLarge, most)
+	}
+	wantText(t, "a byte more", err, "not sent", strconv.Itoa(most), "Options.MaxMessage")
+	if len(err.Error()) > 500 {
+		t.Errorf("the error takes %d bytes to say it", len(err.Error()))
+	}
+	wantState(t, c, async.Running)
+	wantNothingPending(t, c)
+	if sent != 0 {
+		t.Errorf("%d bytes were sent of what was refused", sent)
+	}
+
+	args = append(args[:len(args)-3], `"}`...) // the same without one x
+	value, err := c.Execute(t.Context(), "big", json.RawMessage(args))
+	wantValue(t, "the largest", value, err, `"big"`)
+	if sent != most {
+		t.Errorf("%d bytes were sent, want %d", sent, most)
 	}
 }

@@ -3,11 +3,15 @@
 package async_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -305,5 +309,70 @@ func TestE11HalfClosedServerThatDoesNotRead(t *testing.T) {
 		if took := time.Since(begin); took != time.Second {
 			t.Errorf("took %v, want the 1s of its context", took)
 		}
+	})
+}
+
+// Replies that come with the end, or in front of garbage, count; and who gets the
+// last one finds the client knowing of the end.
+func TestE11RepliesWithTheEnd(t *testing.T) {
+	t.Parallel()
+	const calls, rounds = 150, 60
+	for _, tail := range []string{"", "\x00"} {
+		for range rounds {
+			client, server := qmptest.Pipe()
+			asked := make(chan struct{})
+			var sent atomic.Int32
+			opts := bare()
+			opts.OnSend = func(json.RawMessage) json.RawMessage {
+				if sent.Add(1) == calls {
+					close(asked)
+				}
+				return nil
+			}
+			c := newClient(t, opts)
+			var data bytes.Buffer
+			for i := range calls {
+				fmt.Fprintf(&data, `{"return":1,"id":%d}`, i+1)
+			}
+			data.WriteString(tail)
+			wantNil(t, "Attach", c.Attach(t.Context(), &dataAndEnd{Conn: client, asked: asked, data: data.Bytes()}))
+			var pending []<-chan error
+			for range calls {
+				pending = append(pending, do(func() error {
+					_, err := c.Execute(t.Context(), "x", nil)
+					if state := c.Runstate(); err == nil && state != async.Disconnecting {
+						t.Errorf("who has its reply finds the client %v", state)
+					}
+					return err
+				}))
+			}
+			for _, call := range pending {
+				wantNil(t, "x", <-call)
+			}
+			c.Close()
+			server.Close()
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// A caller does not get its reply before the client knows of the end behind it.
+func TestE11ClientKnowsOfTheEndFirst(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		var returned atomic.Bool
+		log := handler{slog.DiscardHandler, func() {
+			synctest.Wait()
+			if returned.Load() {
+				t.Error("the caller knows before the client does")
+			}
+		}}
+		p := memory(t, connected("", qmptest.Expect("x"), qmptest.Send(`{"return":1,"id":2}`+"\x00"), qmptest.ExpectEOF())...)
+		c := dial(t, p, &async.Options{Logger: slog.New(log)})
+		execute(t, c, "x", "1")
+		returned.Store(true)
+		wantState(t, c, async.Disconnecting)
 	})
 }

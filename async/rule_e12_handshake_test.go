@@ -311,3 +311,37 @@ func TestE12GreetingThatClaimsToBeAnEvent(t *testing.T) {
 		wantNil(t, "Connect", c.Connect(ctx, ""))
 	})
 }
+
+// A greeting that comes with the end is answered: the server may have shut down
+// its own direction alone.
+func TestE12GreetingWithTheEnd(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		client, server := qmptest.Pipe()
+		defer server.Close()
+		asked := make(chan struct{})
+		close(asked)
+		c := newClient(t, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		err := c.Attach(ctx, &dataAndEnd{Conn: client, asked: asked, data: []byte(`{"QMP":{"version":{},"capabilities":[]}}`)})
+		wantIs(t, "Attach", err, io.EOF)
+		wantInstant(t, "Attach", begin)
+		buf := make([]byte, 100)
+		if n, _ := server.Read(buf); !strings.Contains(string(buf[:n]), "qmp_capabilities") {
+			t.Errorf("the greeting was not answered: %q", buf[:n])
+		}
+	})
+}
+
+// A server that has shut down its direction behind its greeting, and cannot be
+// answered, holds nobody up.
+func TestE12HalfClosedServerThatIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, qmptest.Greet(), qmptest.HalfClose(), qmptest.ExpectEOF())
+		c := newClient(t, &async.Options{Dialer: p.Dial, OnSend: func(json.RawMessage) json.RawMessage { return json.RawMessage(`[]`) }})
+		wantAs[*async.MessageError](t, "Connect", c.Connect(t.Context(), ""))
+	})
+}

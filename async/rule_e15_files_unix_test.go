@@ -138,7 +138,7 @@ func TestE15EachCallerGetsItsOwnFile(t *testing.T) {
 			if !noOOB && most != 1 {
 				t.Errorf("unanswered commands with files at a time: got %d, want 1", most)
 			}
-			wantIdleBooks(t, c)
+			wantNothingPending(t, c)
 		})
 	}
 }
@@ -189,7 +189,7 @@ func TestE15ACancelledOneStillCounts(t *testing.T) {
 				wantValue(t, "second", got.value, got.err, `"second"`)
 				got = <-third
 				wantValue(t, "third", got.value, got.err, `"third"`)
-				wantIdleBooks(t, c)
+				wantNothingPending(t, c)
 			})
 		})
 	}
@@ -237,7 +237,7 @@ func TestE15SendFiles(t *testing.T) {
 			wantNil(t, "SendFiles of three", c.SendFiles(t.Context(), a, os.Stdin, a))
 			wantNil(t, "closing a file behind the call", a.Close())
 			execute(t, c, "after", "{}")
-			wantIdleBooks(t, c)
+			wantNothingPending(t, c)
 		})
 	}
 }

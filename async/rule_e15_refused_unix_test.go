@@ -65,7 +65,7 @@ func TestE15BadFiles(t *testing.T) {
 					check("SendFiles", c.SendFiles(t.Context(), tt.files...))
 				}
 				wantState(t, c, async.Running)
-				wantIdleBooks(t, c)
+				wantNothingPending(t, c)
 				_, err := c.Do(t.Context(), async.Command{Name: "after", Files: []*os.File{good}})
 				wantNil(t, "after", err)
 			})
@@ -104,7 +104,7 @@ func TestE15TooManyFiles(t *testing.T) {
 			wantText(t, what, err, "not sent", fmt.Sprint(n), "253")
 		}
 	}
-	wantIdleBooks(t, c)
+	wantNothingPending(t, c)
 	_, err := c.Do(t.Context(), async.Command{Name: "most", Files: slices.Repeat([]*os.File{os.Stdin}, most)})
 	wantNil(t, "most", err)
 	execute(t, c, "after", "{}")

@@ -142,7 +142,7 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 	}
 	// The server answers in order: behind the last answer all others have come.
 	execute(t, c, "last", `"last"`)
-	wantIdleBooks(t, c)
+	wantNothingPending(t, c)
 	wantState(t, c, async.Running)
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	seen, err := server.wait()

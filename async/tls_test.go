@@ -90,7 +90,7 @@ func TestTLS(t *testing.T) {
 			wg.Wait()
 			_, err := c.Do(t.Context(), async.Command{Name: "x", Files: []*os.File{os.Stdin}})
 			wantText(t, "with a file", err, "unix socket")
-			wantIdleBooks(t, c)
+			wantNothingPending(t, c)
 			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 			if seen, err := server.wait(); err != io.EOF || len(seen) != 8*20+1 {
 				t.Errorf("the server got %d commands and then %v, want %d and an EOF, which TLS tells from a cut", len(seen), err, 8*20+1)
@@ -123,7 +123,7 @@ func TestTLSCancelledInTheMiddleOfAWrite(t *testing.T) {
 		wantInterrupted(t, "second", (<-second).err, false, context.DeadlineExceeded)
 		close(serve)
 		execute(t, c, "third", `"third"`)
-		wantIdleBooks(t, c)
+		wantNothingPending(t, c)
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		if seen, _ := server.wait(); strings.Join(seen, " ") != "qmp_capabilities first third" {
 			t.Errorf("the server got %v, want qmp_capabilities, first and third", seen)
