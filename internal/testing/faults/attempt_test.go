@@ -2,18 +2,14 @@ package faults
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,11 +19,12 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// patience is how long a case on real sockets may wait for what is to happen at
-// once: many times what it takes on a busy machine.
+// patience is the time limit of a script on real sockets. What the script waits
+// for happens at once; the limit is many times what that takes on a busy machine.
 const patience = time.Minute
 
-// An attempt is one run of a fault through one layer.
+// An attempt is one run of a fault through one layer. Its methods are what the
+// faults' run functions call.
 type attempt struct {
 	*testing.T
 	client
@@ -38,16 +35,16 @@ type attempt struct {
 	player *qmptest.Player
 
 	watch  *async.RunstateWatcher
-	first  async.Runstate // which the watch began in
+	first  async.Runstate // the client's state when watch began
 	log    *logged
-	began  time.Time
+	began  time.Time // when the attempt began, or took was called last
 	conns  []weak.Pointer[watched]
-	closed []*atomic.Bool // of the same connections
+	closed []*atomic.Bool // whether each of conns has been closed
 
-	dialled  int // how often
-	dials    int // that are to fail yet
-	dialErr  error
-	writeErr atomic.Pointer[error] // of every write, if it is set
+	dialled  int                   // how often dial has been called
+	dials    int                   // how many more calls of dial have to fail
+	dialErr  error                 // the error of those calls
+	writeErr atomic.Pointer[error] // if it is set, the error of every write
 }
 
 // failDials makes the next n dials fail.
@@ -73,8 +70,9 @@ func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
 	return w, nil
 }
 
-// A watched connection is known to have been closed, and to have been let go
-// when nothing points to it any more: no goroutine, no timer, no context.
+// A watched connection records that it was closed. attempt.conns has weak
+// pointers to these connections, which show whether a goroutine, a timer or a
+// context still refers to one.
 type watched struct {
 	net.Conn
 	closed   *atomic.Bool
@@ -93,7 +91,7 @@ func (w *watched) Close() error {
 	return w.Conn.Close()
 }
 
-// A logged text may be written and read by any goroutine.
+// logged is the text of the log. Any goroutine may write and read it.
 type logged struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -111,6 +109,8 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
+// run runs the fault once. Then it requires that the client is idle, that its
+// connections are closed, and that nothing refers to them.
 func (a *attempt) run(t *testing.T) {
 	a.T, a.log = t, new(logged)
 	script, steps, opts, listenAt := a.row.script, a.row.steps, a.row.options, ""
@@ -136,7 +136,8 @@ func (a *attempt) run(t *testing.T) {
 	if a.client, err = a.open(opts, listenAt); err != nil {
 		t.Fatal(err)
 	}
-	// The script waits for the client's end, also where the test gives up.
+	// The script waits until the client has hung up. If the test fails, Close
+	// does that.
 	defer a.engine().Close()
 	a.first, a.watch = a.engine().Runstate(), a.engine().WatchRunstate()
 	defer a.watch.Close()
@@ -145,23 +146,23 @@ func (a *attempt) run(t *testing.T) {
 	a.began = time.Now()
 	a.row.run(a)
 
-	// Whatever has happened: the end completes, and nothing is left.
+	// Disconnect always completes, and nothing is left after it.
 	a.client.end()
 	if got := a.engine().Runstate(); got != async.Idle {
-		t.Errorf("in the end the client is %v, want it idle", got)
+		t.Errorf("after Disconnect the client is %v, want idle", got)
 	}
 	a.watch.Close()
 	a.checkTransitions(<-watching)
 	for i, closed := range a.closed {
 		if !closed.Load() {
-			t.Errorf("connection %d was not closed", i)
+			t.Errorf("connection %d is not closed", i)
 		}
 	}
-	if inBubble && a.place.at%8 == 0 { // a collection takes a while
+	if inBubble && a.place.at%8 == 0 { // not at every place, because a garbage collection takes long
 		for i, conn := range a.conns {
 			synctest.Wait()
 			if runtime.GC(); conn.Value() != nil {
-				t.Errorf("something still holds connection %d", i)
+				t.Errorf("something still refers to connection %d", i)
 			}
 		}
 	}
@@ -170,8 +171,8 @@ func (a *attempt) run(t *testing.T) {
 	}
 }
 
-// checkTransitions requires what the watcher saw to be a way through the states,
-// to idle.
+// checkTransitions requires that the transitions that the watcher saw are legal,
+// follow one another, and end in idle.
 func (a *attempt) checkTransitions(seen []async.Transition) {
 	state := a.first
 	ways := map[async.Runstate][]async.Runstate{
@@ -182,7 +183,7 @@ func (a *attempt) checkTransitions(seen []async.Transition) {
 	}
 	for _, tr := range seen {
 		if tr.From != state || !slices.Contains(ways[tr.From], tr.To) {
-			a.Errorf("in state %v the watcher saw %v to %v", state, tr.From, tr.To)
+			a.Errorf("in state %v the watcher saw the transition from %v to %v, which is not legal there", state, tr.From, tr.To)
 		}
 		state = tr.To
 	}
@@ -190,78 +191,12 @@ func (a *attempt) checkTransitions(seen []async.Transition) {
 		a.Error("the watcher saw no transition, though the client has dialled")
 	}
 	if state != async.Idle {
-		a.Errorf("the watcher's last state is %v, want it idle", state)
+		a.Errorf("the watcher's last state is %v, want idle", state)
 	}
 }
 
-// outcome says in a few words what an error is, for errors.As and errors.Is.
-func outcome(err error) string {
-	if err == nil {
-		return "no error"
-	}
-	var says []string
-	add := func(is bool, what string) {
-		if is {
-			says = append(says, what)
-		}
-	}
-	add(isA[*async.ConnectError](err), "ConnectError")
-	add(isA[*async.StateError](err), "StateError")
-	add(isA[*async.ExecuteError](err), "ExecuteError")
-	if e, ok := errors.AsType[*async.ExecInterruptedError](err); ok {
-		switch {
-		case e.Command == "":
-			says = append(says, "ExecInterruptedError")
-		case e.Sent && !e.SafeToRetry():
-			says = append(says, "ExecInterruptedError (sent)")
-		case !e.Sent && e.SafeToRetry():
-			says = append(says, "ExecInterruptedError (not sent)")
-		default:
-			says = append(says, "a contradiction")
-		}
-	}
-	add(isA[*async.GreetingError](err), "GreetingError")
-	add(isA[*async.NegotiationError](err), "NegotiationError")
-	add(isA[*async.ServerParseError](err), "ServerParseError")
-	add(isA[*async.BadReplyError](err), "BadReplyError")
-	if e, ok := errors.AsType[*async.MessageError](err); ok {
-		says = append(says, "MessageError ("+string(e.Reason)+")")
-	}
-	add(isA[*async.InvalidIDError](err), "InvalidIDError")
-	add(isA[*async.OverflowError](err), "OverflowError")
-	for _, s := range sentinels {
-		add(errors.Is(err, s.err), s.name)
-	}
-	if says == nil {
-		return "another error"
-	}
-	return strings.Join(says, ", ")
-}
-
-// A layer's own TimeoutError matches context.DeadlineExceeded, too.
-var sentinels = []struct {
-	err  error
-	name string
-}{
-	{io.EOF, "io.EOF"},
-	{io.ErrUnexpectedEOF, "io.ErrUnexpectedEOF"},
-	{syscall.ECONNRESET, "ECONNRESET"},
-	{syscall.EPIPE, "EPIPE"},
-	{syscall.ECONNREFUSED, "ECONNREFUSED"},
-	{os.ErrNotExist, "os.ErrNotExist"},
-	{syscall.EACCES, "EACCES"},
-	{syscall.EBADF, "EBADF"},
-	{context.DeadlineExceeded, "context.DeadlineExceeded"},
-	{async.ErrClosed, "ErrClosed"},
-	{async.ErrNoOOB, "ErrNoOOB"},
-}
-
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
-}
-
-// ends requires that a call came to want, which goes onto the page.
+// ends requires that a call ended with the outcome want, and notes it for the
+// page.
 func (a *attempt) ends(call string, err error, want string) {
 	a.Helper()
 	got := outcome(err)
@@ -269,28 +204,29 @@ func (a *attempt) ends(call string, err error, want string) {
 		a.Errorf("%s%s: got %s\n\t(%v)\nwant %s", a.place, call, got, err, want)
 	}
 	if err != nil && strings.ContainsAny(err.Error(), "\r\n") {
-		a.Errorf("%s%s: the error takes more than a line: %q", a.place, call, err)
+		a.Errorf("%s%s: the error's text has more than one line: %q", a.place, call, err)
 	}
 	a.row.note(a.layer, call, got)
 }
 
-// says requires that an error's text has parts in it.
+// says requires that an error's text contains each of parts.
 func (a *attempt) says(err error, parts ...string) {
 	a.Helper()
 	for _, part := range parts {
 		if err == nil || !strings.Contains(err.Error(), part) {
-			a.Errorf("%sthe error is %v, want it to say %q", a.place, err, part)
+			a.Errorf("%sthe error is %v, want %q in its text", a.place, err, part)
 		}
 	}
 }
 
-// gives executes a command and requires its value.
+// gives executes a command and requires that its value is want.
 func (a *attempt) gives(command, want string) {
 	a.Helper()
 	got, err := a.execute(connectLimit, command, nil)
 	a.is(command, got, err, want)
 }
 
+// is requires that a call returned want and no error.
 func (a *attempt) is(what, got string, err error, want string) {
 	a.Helper()
 	if err != nil || blankless(got) != blankless(want) {
@@ -298,10 +234,11 @@ func (a *attempt) is(what, got string, err error, want string) {
 	}
 }
 
-// blankless takes out the blanks, which the legacy layer's values have not kept.
+// blankless removes white space. The values of the legacy layer are encoded again
+// without it.
 func blankless(json string) string { return strings.Join(strings.Fields(json), "") }
 
-// hears requires the events that are there without waiting, and no others.
+// hears requires that the events in the queue are those of want. It does not wait.
 func (a *attempt) hears(want ...string) {
 	a.Helper()
 	var got []string
@@ -320,6 +257,7 @@ func (a *attempt) hears(want ...string) {
 	}
 }
 
+// connected connects and requires that there is no error.
 func (a *attempt) connected() {
 	a.Helper()
 	if err := a.connect(); err != nil {
@@ -327,8 +265,8 @@ func (a *attempt) connected() {
 	}
 }
 
-// took requires the time that has passed since the last took, or the start. It
-// is for the virtual time of a bubble, which is exact.
+// took requires that want has passed since the last call of took, or since the
+// start. It is for the time of a bubble, which is exact.
 func (a *attempt) took(want time.Duration) {
 	a.Helper()
 	if got := time.Since(a.began); got != want {
@@ -337,7 +275,8 @@ func (a *attempt) took(want time.Duration) {
 	a.began = time.Now()
 }
 
-// together runs f in a goroutine of its own, and returns when all are at rest.
+// together runs f in a goroutine of its own, and returns when all goroutines of
+// the bubble wait. The channel gets f's result.
 func together[T any](f func() T) <-chan T {
 	done := make(chan T, 1)
 	go func() { done <- f() }()
@@ -345,13 +284,13 @@ func together[T any](f func() T) <-chan T {
 	return done
 }
 
-// A result is what a command came to.
+// A result is what a command returned.
 type result struct {
 	value string
 	err   error
 }
 
-// pending executes a command in a goroutine of its own, and returns when it
+// pending executes a command in a goroutine of its own, and returns when that
 // waits.
 func (a *attempt) pending(limit time.Duration, name string, args any) <-chan result {
 	return together(func() result {
@@ -360,16 +299,17 @@ func (a *attempt) pending(limit time.Duration, name string, args any) <-chan res
 	})
 }
 
-// A heard is what a wait for events came to.
+// A heard is the events that a goroutine read, and the error that ended it.
 type heard struct {
 	events []string
 	err    error
 }
 
-// waitLimit is longer than what else may end.
+// waitLimit is the time limit of a wait for an event. All other limits are
+// shorter.
 const waitLimit = time.Minute
 
-// waiting waits for events in a goroutine of its own.
+// waiting reads events in a goroutine of its own, until a read fails.
 func (a *attempt) waiting() <-chan heard {
 	return together(func() (h heard) {
 		for {
@@ -383,7 +323,8 @@ func (a *attempt) waiting() <-chan heard {
 	})
 }
 
-// heard requires the events that a wait has met, and what ended it.
+// heard requires that h has these events, and that end is the outcome of the read
+// that failed.
 func (a *attempt) heard(h heard, events []string, end string) {
 	a.Helper()
 	a.ends("an event wait", h.err, end)

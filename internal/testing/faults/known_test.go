@@ -1,29 +1,12 @@
 package faults
 
 import (
-	"strings"
 	"time"
 
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// script is a connection whose greeting offers capabilities, words apart, and
-// which then goes on with steps.
-func script(capabilities string, steps ...qmptest.Step) []qmptest.Step {
-	return append([]qmptest.Step{
-		qmptest.Greet(strings.Fields(capabilities)...),
-		qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
-	}, steps...)
-}
-
-// events is n events in a row.
-func events(n int) qmptest.Step {
-	return qmptest.Send(strings.Repeat(`{"event": "MANY"}`+"\r\n", n))
-}
-
-var long = `"` + strings.Repeat("x", 64<<10) + `"`
-
-// known are failures that users of other clients have met.
+// known are failures that users of other clients have reported.
 var known = []fault{
 	{
 		rule: "E9", what: "a reply of more than 64 KiB", then: "it arrives, and so does the next",
@@ -35,7 +18,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E12", what: "an event between qmp_capabilities and its reply", then: "it is an event, and each reply reaches its command",
+		rule: "E12", what: "an event between qmp_capabilities and its reply", then: "the listener gets it, and each command gets its own reply",
 		steps: []qmptest.Step{
 			qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Event("BETWEEN", ""), qmptest.Return(`{}`),
 			qmptest.Expect("x"), qmptest.Return(`1`), qmptest.Expect("y"), qmptest.Return(`2`),
@@ -48,7 +31,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E12", what: "events in front of the greeting", then: "they are events, and the connection comes about",
+		rule: "E12", what: "events before the greeting", then: "the listener gets them, and the connection is made",
 		steps: append([]qmptest.Step{qmptest.Event("EARLY", ""), qmptest.Event("EARLIER", "")}, script("")...),
 		run: func(a *attempt) {
 			a.connected()
@@ -56,7 +39,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E5", what: "10,000 events that nobody reads", then: "commands are answered, and the events are there afterwards (qmpsync keeps the newest 1,000)",
+		rule: "E5", what: "10,000 events that nobody reads", then: "commands are answered, and the events can be read afterwards (qmpsync keeps the newest 1,000)",
 		steps: script("", qmptest.Expect("x"), events(10_000), qmptest.Return(`1`), qmptest.Expect("y"), qmptest.Return(`2`)),
 		run: func(a *attempt) {
 			a.connected()
@@ -77,7 +60,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E12", what: "a peer that never greets", then: "at the limit, to the moment",
+		rule: "E12", what: "a peer that never greets", then: "the connect ends exactly at its time limit",
 		steps: []qmptest.Step{qmptest.Stall()},
 		run: func(a *attempt) {
 			err := a.connect()
@@ -87,7 +70,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E4", what: "the late reply of a command that was given up", then: "the next command gets its own",
+		rule: "E4", what: "a late reply to a canceled command", then: "the next command gets its own reply",
 		steps: script("", qmptest.Expect("slow"), qmptest.Pause(2*time.Second), qmptest.Return(`"late"`),
 			qmptest.Expect("next"), qmptest.Return(`"its own"`)),
 		run: func(a *attempt) {
@@ -99,7 +82,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E5", what: "the machine dies while an event is waited for", then: "at once",
+		rule: "E5", what: "the machine dies while a caller waits for an event", then: "the wait ends at once",
 		steps: script("", qmptest.Event("LAST", ""), qmptest.Pause(time.Second), qmptest.HangUp()),
 		run: func(a *attempt) {
 			a.connected()
@@ -108,7 +91,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E11", what: "a hang-up right behind the reply to quit", then: "the reply arrives",
+		rule: "E11", what: "a hang-up directly after the reply to quit", then: "the reply arrives",
 		steps: script("", qmptest.Expect("quit"), qmptest.Return(`{}`), qmptest.HangUp()),
 		run: func(a *attempt) {
 			a.connected()
@@ -118,7 +101,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E11", what: "a reset right behind the reply to quit", then: "the reply arrives, and the reset is an end of file",
+		rule: "E11", what: "a reset directly after the reply to quit", then: "the reply arrives, and the reset counts as an end of file",
 		steps: script("", qmptest.Expect("quit"), qmptest.Return(`{}`), qmptest.Reset()),
 		run: func(a *attempt) {
 			a.connected()
@@ -128,7 +111,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E10", what: "integers over 2^53, either way", then: "they are exact",
+		rule: "E10", what: "integers beyond 2^53, sent and received", then: "they are exact",
 		steps: script("", qmptest.Expect("x", `{"n": 18446744073709551615}`), qmptest.Return(`[9007199254740993, -9223372036854775808, 18446744073709551615]`)),
 		run: func(a *attempt) {
 			a.connected()
@@ -137,7 +120,7 @@ var known = []fault{
 		},
 	},
 	{
-		rule: "E10", what: "a monitor that prints over many lines (pretty=on)", then: "it is read like any other",
+		rule: "E10", what: "a monitor that spreads each message over many lines (pretty=on)", then: "its messages are read like others",
 		script: qmptest.ScriptOptions{Pretty: true},
 		steps:  script("oob", qmptest.Event("E", `{"a": [1, 2]}`), qmptest.Expect("x"), qmptest.Return(`{"b": {"c": []}}`)),
 		run: func(a *attempt) {

@@ -12,14 +12,15 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// connectLimit bounds connecting, and closeLimit the end, in every layer.
+// connectLimit is the time limit of connecting, and closeLimit that of
+// Disconnect, in every layer.
 const (
 	connectLimit = 10 * time.Second
 	closeLimit   = 5 * time.Second
 )
 
-// A client is what the three layers have in common. A limit of 0 is none, and a
-// negative one has expired.
+// A client has the calls that the three layers have in common. A limit of 0 means
+// no limit. A negative limit has already expired.
 type client interface {
 	connect() error
 	execute(limit time.Duration, name string, args any) (value string, err error)
@@ -30,17 +31,17 @@ type client interface {
 	// sendFile executes getfd with f.
 	sendFile(limit time.Duration, f *os.File) (value string, err error)
 	next(limit time.Duration) (event string, err error)
-	poll() (event string, err error) // "" for none
+	poll() (event string, err error) // does not wait; "" means no event
 	accept() error
-	end() error // says why the connection has ended
+	end() error // Disconnect; the error says why the connection has ended
 	close() error
 	engine() *async.Client
 }
 
 var layers = []struct {
 	name string
-	// open returns a client that is not connected yet; with an address it
-	// listens there.
+	// open returns a client that is not connected yet. If listenAt is not empty,
+	// the client listens there.
 	open func(opts async.Options, listenAt string) (client, error)
 }{
 	{"async", openAsync},
@@ -48,8 +49,9 @@ var layers = []struct {
 	{"legacy", openLegacy},
 }
 
-// An asyncClient keeps the contexts of its calls alive until release: what the
-// engine forgets to take back from one shows as something that is left.
+// An asyncClient cancels the contexts of its calls only in release. If the engine
+// leaves something registered with a context after a call, the context keeps the
+// connection reachable, and the attempt fails.
 type asyncClient struct {
 	c      *async.Client
 	events *async.EventListener
@@ -190,7 +192,7 @@ func openLegacy(opts async.Options, listenAt string) (client, error) {
 	return legacyClient{q}, err
 }
 
-// wait says limit as package legacy does.
+// wait returns limit in the form that package legacy takes.
 func wait(limit time.Duration) legacy.Wait {
 	if limit == 0 {
 		return legacy.Forever

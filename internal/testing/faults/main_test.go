@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A goroutine that is left when all tests are over fails the run.
+// TestMain fails the run if a goroutine is left after all tests.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -16,13 +16,13 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A fault is a row of the matrix: something that goes wrong, or could.
+// A fault is a row of the matrix: something that goes wrong, or may go wrong.
 type fault struct {
-	rule string // of the plan: E1 to E16
-	what string // goes wrong
-	then string // what is checked besides the errors, in the page's words
+	rule string // of docs/guarantees.md: E1 to E16
+	what string // what goes wrong, as the page says it
+	then string // what run checks besides the errors, as the page says it
 
-	// not names the layers that have no such call, and says why.
+	// not has the layers that have no such call, each with the reason.
 	not map[string]string
 
 	options async.Options
@@ -30,26 +30,27 @@ type fault struct {
 	steps   []qmptest.Step
 	run     func(*attempt)
 
-	// places are those of the recorded session where it is to happen, each with
-	// steps of its own. The row is run at every one.
+	// places are the bytes of the recorded session at which the fault happens,
+	// each with its own steps. The fault is run at each place. If there are none,
+	// it is run once, with steps.
 	places []place
 }
 
-// A row is what has been seen of a fault.
+// A row is a fault and what the runs have seen of it.
 type row struct {
 	*fault
-	mu   sync.Mutex
-	saw  []sighting
-	runs map[string]int // by layer
+	mu   sync.Mutex     // guards the fields below
+	saw  []sighting     // each outcome of each call, once
+	runs map[string]int // how often the fault was run, for each layer
 }
 
-// A sighting is what a call came to.
+// A sighting is an outcome of a call, and the layers in which it was seen.
 type sighting struct {
 	call, outcome string
 	layers        []string
 }
 
-// note keeps what a call came to, once for each layer.
+// note adds an outcome of a call to what the runs have seen.
 func (r *row) note(layer, call, outcome string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,18 +64,19 @@ func (r *row) note(layer, call, outcome string) {
 	}
 }
 
-// TestMatrix runs every fault through every layer, and holds the page to what it
-// has seen.
+// TestMatrix runs every fault through every layer, and compares the page with what
+// the runs have seen.
 //
-// Nothing runs beside an attempt, since it looks at what a collection leaves. The
-// collector takes whatever stands in the frame of a goroutine that was preempted
-// in the middle for a pointer, and in the frame of another attempt's decoder stood,
-// once in some thousand attempts, an old one to this session: its stack had been
-// the reader's before. Goroutines that wait are scanned precisely.
+// The attempts run one after another. Each checks that a garbage collection frees
+// its connections. For a goroutine that was preempted while it ran, the collector
+// takes every word on the stack for a pointer. With parallel attempts, about one
+// in a thousand failed: another attempt's goroutine ran on a stack on which an old
+// pointer to this session was left. A goroutine that waits does not have this
+// effect, because the collector knows which words of its stack are pointers.
 // Holds E2.
 func TestMatrix(t *testing.T) {
-	rows := make([]*row, 0, len(known)+len(rules))
-	for _, f := range slices.Concat(known, rules, everyByte()) {
+	var rows []*row
+	for _, f := range slices.Concat(known, rulesE1toE6, rulesE7toE10, rulesE11toE16, everyByte()) {
 		rows = append(rows, &row{fault: &f, runs: map[string]int{}})
 	}
 	before := descriptors(t)
@@ -91,18 +93,18 @@ func TestMatrix(t *testing.T) {
 		}
 	})
 	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors are open, %d were before", after, before)
+		t.Errorf("%d descriptors are open, %d were open before the faults", after, before)
 	}
 	if t.Failed() || missing(rows) {
-		return // the page keeps what the last whole run has seen
+		return // only a complete run can be compared with the page
 	}
 	holdPage(t, page, rows, *update)
 }
 
-// descriptors counts those that this process has open, where the system lists
-// them.
+// descriptors returns how many descriptors this process has open. Where the system
+// does not list them it returns 0.
 func descriptors(t *testing.T) int {
-	// The first socket opens the runtime's own.
+	// With the first socket the runtime opens descriptors for itself.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -115,11 +117,12 @@ func descriptors(t *testing.T) int {
 	return len(open)
 }
 
-// missing reports whether a row has not been run in full: -run has left it out.
+// missing reports whether some row was not run in every layer, because of -run.
 func missing(rows []*row) bool {
 	return slices.ContainsFunc(rows, func(r *row) bool { return len(r.runs)+len(r.not) != len(layers) })
 }
 
+// runIn runs the fault through one layer, at each of its places.
 func (r *row) runIn(t *testing.T, layer string, open func(async.Options, string) (client, error)) {
 	places := r.places
 	if places == nil {
@@ -141,7 +144,7 @@ func (r *row) runIn(t *testing.T, layer string, open func(async.Options, string)
 	r.runs[layer] = len(places)
 }
 
-// table writes the matrix for the page.
+// table returns the matrix as the page has it.
 func table(rows []*row) string {
 	var b strings.Builder
 	b.WriteString("| rule | what goes wrong | what the caller sees | async | qmpsync | legacy |\n")
@@ -160,8 +163,8 @@ func table(rows []*row) string {
 	return b.String()
 }
 
-// seen says what the callers saw: of each call, all that it came to, and which
-// layers differ from the others.
+// seen returns the text of a row's column "what the caller sees": the outcomes of
+// each call, and then. An outcome that only some layers had names these layers.
 func (r *row) seen() string {
 	slices.SortFunc(r.saw, func(x, y sighting) int {
 		return cmp.Or(cmp.Compare(x.call, y.call), cmp.Compare(x.outcome, y.outcome))

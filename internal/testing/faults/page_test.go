@@ -17,8 +17,8 @@ const (
 
 var update = flag.Bool("update", false, "write the table of docs/guarantees.md from what this run sees")
 
-// holdPage compares the page's matrix with what the run has seen. With update it
-// writes the matrix instead.
+// holdPage compares the matrix on the page with rows. With update it writes the
+// matrix instead.
 func holdPage(t testing.TB, page string, rows []*row, update bool) {
 	t.Helper()
 	b, err := os.ReadFile(page)
@@ -28,7 +28,7 @@ func holdPage(t testing.TB, page string, rows []*row, update bool) {
 	before, rest, ok := strings.Cut(string(b), begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the matrix, which is between these lines:\n%s%s", page, begin, end)
+		t.Fatalf("%s does not have the two lines between which the matrix stands:\n%s%s", page, begin, end)
 	}
 	want := before + begin + "\n" + table(rows) + "\n" + end + after
 	switch {
@@ -38,11 +38,11 @@ func holdPage(t testing.TB, page string, rows []*row, update bool) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("the table in docs/guarantees.md is not what this run has seen:\n%sIf that is meant: go test ./internal/testing/faults -update", changed(string(b), want))
+		t.Errorf("the table in docs/guarantees.md differs from what this run has seen:\n%sIf the difference is intended: go test ./internal/testing/faults -update", changed(string(b), want))
 	}
 }
 
-// changed returns the lines that only one of two pages has.
+// changed returns the lines that only one of two versions of the page has.
 func changed(before, after string) string {
 	var b strings.Builder
 	for line := range strings.Lines(before) {
@@ -58,16 +58,16 @@ func changed(before, after string) string {
 	return b.String()
 }
 
-// recorder stands for a test, and keeps what it fails with.
+// A recorder is a testing.TB whose Errorf records the failure.
 type recorder struct {
-	testing.TB // what is not overridden below
+	testing.TB // the real test, for all other methods
 	failure    string
 }
 
 func (r *recorder) Helper()                           {}
 func (r *recorder) Errorf(format string, args ...any) { r.failure += fmt.Sprintf(format, args...) }
 
-// A run changes the page only where it is told to.
+// Only a run with -update changes the page.
 func TestPageIsWrittenByUpdateOnly(t *testing.T) {
 	rows := []*row{{fault: &fault{rule: "E1", what: "a fault"}}}
 	before := "above\n" + begin + "\nold\n" + end + "below\n"

@@ -10,10 +10,10 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// session is what a server says in a recorded session: at once, to
-// qmp_capabilities, to the command x, and to the command y. Each line end is put
-// in front of the message behind it, so that the client has asked on when it
-// comes, and each byte belongs to one part.
+// session is what a server sends in a recorded session, in four parts: the
+// beginning, the answer to qmp_capabilities, the answer to the command x, and the
+// answer to the command y. The line end of a message stands at the beginning of the
+// next part, so that every byte belongs to the part for which the client waits.
 var session = []string{
 	`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "EARLY"}` + "\r\n" +
 		`{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}`,
@@ -24,27 +24,30 @@ var session = []string{
 		`{"id": 3, "error": {"class": "GenericError", "desc": "no"}}`,
 }
 
+// asks are the commands that the client sends before each part of the session.
 var asks = []string{"", "qmp_capabilities", "x", "y"}
 
-// last is pending behind the last message.
+// last is the command that is pending after the last message.
 const last = "z"
 
-// first is how long the server says nothing at all, so that an event can be waited
-// for by then: that cannot begin before the connect.
+// first is how long the server sends nothing after the client has dialled. In that
+// time the test begins to wait for events, which it cannot do before the connect.
 const first = time.Second
 
-var stages = []string{"before the greeting is whole", "before qmp_capabilities is answered", "before the reply to a command is whole", "before an error reply is whole", "behind the last message"}
+// stages name the parts of the session on the page, and its end.
+var stages = []string{"before the greeting is whole", "before qmp_capabilities is answered", "before the reply to a command is whole", "before an error reply is whole", "after the last message"}
 
-// A place is one byte of the session at which something happens.
+// A place is one byte of the session, before which something happens.
 type place struct {
-	at     int      // bytes of the session in front of it
+	at     int      // how many bytes of the session come before it
 	stage  int      // the part that it is in; len(session) is the end
-	in     int      // bytes of that part in front of it
-	inside bool     // a message has begun and is not whole
-	events []string // those that are whole by then
+	in     int      // how many bytes of that part come before it
+	inside bool     // it is within a message
+	events []string // the events before it
 	steps  []qmptest.Step
 }
 
+// String is a prefix for failure texts.
 func (p place) String() string {
 	if p.steps == nil {
 		return ""
@@ -52,7 +55,7 @@ func (p place) String() string {
 	return fmt.Sprintf("byte %d: ", p.at)
 }
 
-// places are those of the whole session, its end included.
+// places returns every place of the session, and its end.
 func places() (all []place) {
 	var at int
 	var events []string
@@ -79,7 +82,7 @@ func places() (all []place) {
 	return append(all, place{at: at, stage: len(session), events: events})
 }
 
-// before is the session up to p.
+// before returns the steps of the session up to p.
 func (p place) before() []qmptest.Step {
 	story := append([]qmptest.Step{qmptest.Pause(first)}, parts(0, p.stage)...)
 	if p.stage < len(session) {
@@ -88,14 +91,15 @@ func (p place) before() []qmptest.Step {
 	return story
 }
 
-// behind is the rest.
-func (p place) behind() []qmptest.Step {
+// after returns the steps of the session from p on.
+func (p place) after() []qmptest.Step {
 	if p.stage == len(session) {
 		return nil
 	}
 	return append([]qmptest.Step{qmptest.Send(session[p.stage][p.in:])}, parts(p.stage+1, len(session))...)
 }
 
+// parts returns the steps of whole parts of the session.
 func parts(from, to int) (story []qmptest.Step) {
 	for i := from; i < to; i++ {
 		story = append(story, ask(i), qmptest.Send(session[i]))
@@ -103,7 +107,7 @@ func parts(from, to int) (story []qmptest.Step) {
 	return story
 }
 
-// ask waits for what the client says in front of a part.
+// ask returns the step that waits for what the client sends before a part.
 func ask(part int) qmptest.Step {
 	if asks[part] == "" {
 		return qmptest.Send("")
@@ -111,9 +115,9 @@ func ask(part int) qmptest.Step {
 	return qmptest.Expect(asks[part])
 }
 
-// everyByte are the faults that are met at every byte of the session, with a call
-// (the connect, or a command), a wait for events and a state watch pending: a row
-// for each fault and part.
+// everyByte returns the faults that happen at every byte of the session, one for
+// each kind and part. When the fault happens, the connect or a command is pending,
+// and so are a wait for events and a watch of the run state.
 func everyByte() []fault {
 	var faults []fault
 	for _, kind := range []struct {
@@ -137,7 +141,7 @@ func everyByte() []fault {
 					f.places = append(f.places, p)
 				}
 			}
-			limit := time.Duration(0) // all ends at once
+			limit := time.Duration(0) // every call ends at once
 			if kind.what == "stall" {
 				limit = connectLimit
 			}
@@ -145,9 +149,9 @@ func everyByte() []fault {
 			faults = append(faults, f)
 		}
 	}
-	split := fault{rule: "E10", what: "a pause of a second at any byte", then: "no event is lost, and all is answered"}
+	split := fault{rule: "E10", what: "a pause of a second at any byte", then: "no event is lost, and every command is answered"}
 	for _, p := range places() {
-		p.steps = slices.Concat(p.before(), []qmptest.Step{qmptest.Pause(time.Second)}, p.behind())
+		p.steps = slices.Concat(p.before(), []qmptest.Step{qmptest.Pause(time.Second)}, p.after())
 		split.places = append(split.places, p)
 	}
 	split.run = func(a *attempt) {
@@ -164,8 +168,10 @@ func everyByte() []fault {
 	return append(faults, split)
 }
 
-// breaksOff drives the session of a server that ends, or says nothing more, at
-// the attempt's place.
+// breaksOff is the client's side of a session in which the server hangs up, or
+// sends nothing more, at the attempt's place. between and inside are the causes
+// that the caller sees if the place is between two messages or within one. limit is
+// how long a call waits; 0 means that it ends at once.
 func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
 	cause := between
 	if a.place.inside {
@@ -207,7 +213,7 @@ func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
 			a.is(command, v, err, `{"x": "}"}`)
 		case command == "y":
 			if outcome(err) != "ExecuteError" {
-				a.Errorf("%s%s: got error %v, want the server's", a.place, command, err)
+				a.Errorf("%s%s: got error %v, want the server's ExecuteError", a.place, command, err)
 			}
 		}
 		if err != nil && command != "y" || a.place.stage == i+2 {
@@ -216,7 +222,7 @@ func (a *attempt) breaksOff(between, inside string, limit time.Duration) {
 	}
 	wantEvents := "ExecInterruptedError, " + cause
 	if limit > 0 {
-		wantEvents = cause // it is the wait that has ended, not the connection
+		wantEvents = cause // only the wait has ended, not the connection
 	}
 	a.heard(<-events, a.place.events, wantEvents)
 	synctest.Wait()
