@@ -4,7 +4,7 @@ package qapi
 
 // Accelerator is QAPI's enum Accelerator. Since 10.2.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-accelerator.Accelerator
 type Accelerator string

@@ -12,7 +12,7 @@ import (
 type ACPIDeviceOstEvent struct {
 	Info ACPIOSTInfo `json:"info"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "ACPI_DEVICE_OST".

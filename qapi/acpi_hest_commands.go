@@ -14,7 +14,7 @@ import (
 type InjectGHESV2ErrorArguments struct {
 	Cper string `json:"cper"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // InjectGHESV2Error is the command inject-ghes-v2-error. Since 10.2. Unstable.

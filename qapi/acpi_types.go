@@ -20,7 +20,7 @@ type ACPITableOptions struct {
 	File           *string `json:"file,omitzero"`
 	Data           *string `json:"data,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // ACPIOSTInfo is QAPI's struct ACPIOSTInfo. Since 2.1.
@@ -33,5 +33,5 @@ type ACPIOSTInfo struct {
 	Source   int64        `json:"source"`
 	Status   int64        `json:"status"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

@@ -4,7 +4,7 @@ package qapi
 
 // AudioFormat is QAPI's enum AudioFormat. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-audio.AudioFormat
 type AudioFormat string
@@ -22,7 +22,7 @@ const (
 
 // AudiodevDriver is QAPI's enum AudiodevDriver. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-audio.AudiodevDriver
 type AudiodevDriver string

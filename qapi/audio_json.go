@@ -230,8 +230,8 @@ func (u *Audiodev) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Driver needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Driver needs one, the error is a [*support.UnionError].
 func (u *Audiodev) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain Audiodev
 	v := plain(*u)

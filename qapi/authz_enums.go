@@ -4,7 +4,7 @@ package qapi
 
 // QAuthZListPolicy is QAPI's enum QAuthZListPolicy. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-authz.QAuthZListPolicy
 type QAuthZListPolicy string
@@ -17,7 +17,7 @@ const (
 
 // QAuthZListFormat is QAPI's enum QAuthZListFormat. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-authz.QAuthZListFormat
 type QAuthZListFormat string

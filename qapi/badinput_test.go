@@ -14,7 +14,7 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// A union needs exactly the branch that its discriminator names.
+// A union encodes only if exactly the branch is set that its discriminator names.
 func TestUnionFaults(t *testing.T) {
 	t.Parallel()
 	raw, file := &qapi.BlockdevOptionsRaw{}, &qapi.BlockdevOptionsFile{Filename: "f"}
@@ -75,7 +75,8 @@ func TestUnionsEncode(t *testing.T) {
 	}
 }
 
-// A reply that does not fit says which command and member, and both types.
+// If a reply does not fit the result's type, the error has the command, the member, and
+// both types.
 func TestRepliesThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -114,7 +115,7 @@ func TestRepliesThatDoNotFit(t *testing.T) {
 	}
 }
 
-// Unknown events come as they are, known ones as their structs.
+// Decode returns the struct of a known event, and an unknown event unchanged.
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
@@ -174,7 +175,7 @@ func TestSince(t *testing.T) {
 	}
 }
 
-// What the server does not have is told before anything is sent.
+// If the server does not have a part of a command, Checked refuses it and sends nothing.
 func TestChecked(t *testing.T) {
 	t.Parallel()
 	str, opt := "str", []byte("null")
@@ -196,7 +197,7 @@ func TestChecked(t *testing.T) {
 	})
 	for name, tt := range map[string]struct {
 		command, args string
-		want          string // the path, "" if it is sent
+		want          string // the path in the error; "" if the command is sent
 	}{
 		"all there":            {"migrate", `{"uri":"x","mode":"b","list":[{"type":"a","deep":"x"},{"type":"b"}]}`, ""},
 		"no such command":      {"quit", `{}`, "quit"},

@@ -14,12 +14,12 @@ import (
 type QueryBlockArguments struct {
 	Flat *bool `json:"flat,omitzero"` // since 11.0
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryBlock is the command query-block. Since 0.14.
 //
-// args may be nil. It may be executed before the machine is made (-preconfig).
+// args may be nil. It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-block
 func QueryBlock(ctx context.Context, c async.Caller, args *QueryBlockArguments) ([]BlockInfo, error) {
@@ -30,12 +30,12 @@ func QueryBlock(ctx context.Context, c async.Caller, args *QueryBlockArguments) 
 type QueryBlockstatsArguments struct {
 	QueryNodes *bool `json:"query-nodes,omitzero"` // since 2.3
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryBlockstats is the command query-blockstats. Since 0.14.
 //
-// args may be nil. It may be executed before the machine is made (-preconfig).
+// args may be nil. It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-blockstats
 func QueryBlockstats(ctx context.Context, c async.Caller, args *QueryBlockstatsArguments) ([]BlockStats, error) {
@@ -44,7 +44,7 @@ func QueryBlockstats(ctx context.Context, c async.Caller, args *QueryBlockstatsA
 
 // QueryBlockJobs is the command query-block-jobs. Since 1.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-block-jobs
 func QueryBlockJobs(ctx context.Context, c async.Caller) ([]BlockJobInfo, error) {
@@ -57,12 +57,12 @@ type BlockResizeArguments struct {
 	NodeName *string `json:"node-name,omitzero"` // since 2.0
 	Size     int64   `json:"size"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockResize is the command block_resize. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block_resize
 func BlockResize(ctx context.Context, c async.Caller, args *BlockResizeArguments) error {
@@ -71,7 +71,7 @@ func BlockResize(ctx context.Context, c async.Caller, args *BlockResizeArguments
 
 // BlockdevSnapshotSync is the command blockdev-snapshot-sync. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-snapshot-sync
 func BlockdevSnapshotSync(ctx context.Context, c async.Caller, args *BlockdevSnapshotSyncOptions) error {
@@ -80,7 +80,7 @@ func BlockdevSnapshotSync(ctx context.Context, c async.Caller, args *BlockdevSna
 
 // BlockdevSnapshot is the command blockdev-snapshot. Since 2.5.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-snapshot
 func BlockdevSnapshot(ctx context.Context, c async.Caller, args *BlockdevSnapshotOptions) error {
@@ -93,12 +93,12 @@ type ChangeBackingFileArguments struct {
 	ImageNodeName string `json:"image-node-name"`
 	BackingFile   string `json:"backing-file"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // ChangeBackingFile is the command change-backing-file. Since 2.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.change-backing-file
 func ChangeBackingFile(ctx context.Context, c async.Caller, args *ChangeBackingFileArguments) error {
@@ -121,12 +121,12 @@ type BlockCommitArguments struct {
 	AutoFinalize        *bool            `json:"auto-finalize,omitzero"`    // since 3.1
 	AutoDismiss         *bool            `json:"auto-dismiss,omitzero"`     // since 3.1
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockCommit is the command block-commit. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-commit
 func BlockCommit(ctx context.Context, c async.Caller, args *BlockCommitArguments) error {
@@ -135,7 +135,7 @@ func BlockCommit(ctx context.Context, c async.Caller, args *BlockCommitArguments
 
 // DriveBackup is the command drive-backup. Since 1.6.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.drive-backup
 //
@@ -146,7 +146,7 @@ func DriveBackup(ctx context.Context, c async.Caller, args *DriveBackupOptions) 
 
 // BlockdevBackup is the command blockdev-backup. Since 2.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-backup
 func BlockdevBackup(ctx context.Context, c async.Caller, args *BlockdevBackupOptions) error {
@@ -157,12 +157,12 @@ func BlockdevBackup(ctx context.Context, c async.Caller, args *BlockdevBackupOpt
 type QueryNamedBlockNodesArguments struct {
 	Flat *bool `json:"flat,omitzero"` // since 5.0
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryNamedBlockNodes is the command query-named-block-nodes. Since 2.0.
 //
-// args may be nil. It may be executed before the machine is made (-preconfig).
+// args may be nil. It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-named-block-nodes
 func QueryNamedBlockNodes(ctx context.Context, c async.Caller, args *QueryNamedBlockNodesArguments) ([]BlockDeviceInfo, error) {
@@ -171,7 +171,7 @@ func QueryNamedBlockNodes(ctx context.Context, c async.Caller, args *QueryNamedB
 
 // XDebugQueryBlockGraph is the command x-debug-query-block-graph. Since 4.0. Unstable.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.x-debug-query-block-graph
 func XDebugQueryBlockGraph(ctx context.Context, c async.Caller) (*XDbgBlockGraph, error) {
@@ -180,7 +180,7 @@ func XDebugQueryBlockGraph(ctx context.Context, c async.Caller) (*XDbgBlockGraph
 
 // DriveMirror is the command drive-mirror. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.drive-mirror
 func DriveMirror(ctx context.Context, c async.Caller, args *DriveMirrorOptions) error {
@@ -189,7 +189,7 @@ func DriveMirror(ctx context.Context, c async.Caller, args *DriveMirrorOptions) 
 
 // BlockDirtyBitmapAdd is the command block-dirty-bitmap-add. Since 2.4.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-dirty-bitmap-add
 func BlockDirtyBitmapAdd(ctx context.Context, c async.Caller, args *BlockDirtyBitmapAddOptions) error {
@@ -198,7 +198,7 @@ func BlockDirtyBitmapAdd(ctx context.Context, c async.Caller, args *BlockDirtyBi
 
 // BlockDirtyBitmapRemove is the command block-dirty-bitmap-remove. Since 2.4.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-dirty-bitmap-remove
 func BlockDirtyBitmapRemove(ctx context.Context, c async.Caller, args *BlockDirtyBitmap) error {
@@ -207,7 +207,7 @@ func BlockDirtyBitmapRemove(ctx context.Context, c async.Caller, args *BlockDirt
 
 // BlockDirtyBitmapClear is the command block-dirty-bitmap-clear. Since 2.4.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-dirty-bitmap-clear
 func BlockDirtyBitmapClear(ctx context.Context, c async.Caller, args *BlockDirtyBitmap) error {
@@ -216,7 +216,7 @@ func BlockDirtyBitmapClear(ctx context.Context, c async.Caller, args *BlockDirty
 
 // BlockDirtyBitmapEnable is the command block-dirty-bitmap-enable. Since 4.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-dirty-bitmap-enable
 func BlockDirtyBitmapEnable(ctx context.Context, c async.Caller, args *BlockDirtyBitmap) error {
@@ -225,7 +225,7 @@ func BlockDirtyBitmapEnable(ctx context.Context, c async.Caller, args *BlockDirt
 
 // BlockDirtyBitmapDisable is the command block-dirty-bitmap-disable. Since 4.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-dirty-bitmap-disable
 func BlockDirtyBitmapDisable(ctx context.Context, c async.Caller, args *BlockDirtyBitmap) error {
@@ -234,7 +234,7 @@ func BlockDirtyBitmapDisable(ctx context.Context, c async.Caller, args *BlockDir
 
 // BlockDirtyBitmapMerge is the command block-dirty-bitmap-merge. Since 4.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-dirty-bitmap-merge
 func BlockDirtyBitmapMerge(ctx context.Context, c async.Caller, args *BlockDirtyBitmapMergeOptions) error {
@@ -243,7 +243,7 @@ func BlockDirtyBitmapMerge(ctx context.Context, c async.Caller, args *BlockDirty
 
 // XDebugBlockDirtyBitmapSha256 is the command x-debug-block-dirty-bitmap-sha256. Since 2.10. Unstable.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.x-debug-block-dirty-bitmap-sha256
 func XDebugBlockDirtyBitmapSha256(ctx context.Context, c async.Caller, args *BlockDirtyBitmap) (*BlockDirtyBitmapSha256, error) {
@@ -268,12 +268,12 @@ type BlockdevMirrorArguments struct {
 	AutoDismiss    *bool            `json:"auto-dismiss,omitzero"`     // since 3.1
 	TargetIsZero   *bool            `json:"target-is-zero,omitzero"`   // since 10.1
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevMirror is the command blockdev-mirror. Since 2.6.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-mirror
 func BlockdevMirror(ctx context.Context, c async.Caller, args *BlockdevMirrorArguments) error {
@@ -295,12 +295,12 @@ type BlockStreamArguments struct {
 	AutoFinalize        *bool            `json:"auto-finalize,omitzero"`    // since 3.1
 	AutoDismiss         *bool            `json:"auto-dismiss,omitzero"`     // since 3.1
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockStream is the command block-stream. Since 1.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-stream
 func BlockStream(ctx context.Context, c async.Caller, args *BlockStreamArguments) error {
@@ -312,12 +312,12 @@ type BlockJobSetSpeedArguments struct {
 	Device string `json:"device"`
 	Speed  int64  `json:"speed"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockJobSetSpeed is the command block-job-set-speed. Since 1.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-job-set-speed
 func BlockJobSetSpeed(ctx context.Context, c async.Caller, args *BlockJobSetSpeedArguments) error {
@@ -329,12 +329,12 @@ type BlockJobCancelArguments struct {
 	Device string `json:"device"`
 	Force  *bool  `json:"force,omitzero"` // since 1.3
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockJobCancel is the command block-job-cancel. Since 1.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-job-cancel
 func BlockJobCancel(ctx context.Context, c async.Caller, args *BlockJobCancelArguments) error {
@@ -345,12 +345,12 @@ func BlockJobCancel(ctx context.Context, c async.Caller, args *BlockJobCancelArg
 type BlockJobPauseArguments struct {
 	Device string `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockJobPause is the command block-job-pause. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-job-pause
 //
@@ -363,12 +363,12 @@ func BlockJobPause(ctx context.Context, c async.Caller, args *BlockJobPauseArgum
 type BlockJobResumeArguments struct {
 	Device string `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockJobResume is the command block-job-resume. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-job-resume
 //
@@ -381,12 +381,12 @@ func BlockJobResume(ctx context.Context, c async.Caller, args *BlockJobResumeArg
 type BlockJobCompleteArguments struct {
 	Device string `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockJobComplete is the command block-job-complete. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-job-complete
 //
@@ -399,12 +399,12 @@ func BlockJobComplete(ctx context.Context, c async.Caller, args *BlockJobComplet
 type BlockJobDismissArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockJobDismiss is the command block-job-dismiss. Since 2.12.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-job-dismiss
 //
@@ -417,12 +417,12 @@ func BlockJobDismiss(ctx context.Context, c async.Caller, args *BlockJobDismissA
 type BlockJobFinalizeArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockJobFinalize is the command block-job-finalize. Since 2.12.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-job-finalize
 //
@@ -440,7 +440,7 @@ func BlockJobChange(ctx context.Context, c async.Caller, args *BlockJobChangeOpt
 
 // BlockdevAdd is the command blockdev-add. Since 2.9.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-add
 func BlockdevAdd(ctx context.Context, c async.Caller, args *BlockdevOptions) error {
@@ -451,12 +451,12 @@ func BlockdevAdd(ctx context.Context, c async.Caller, args *BlockdevOptions) err
 type BlockdevReopenArguments struct {
 	Options []BlockdevOptions `json:"options"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevReopen is the command blockdev-reopen. Since 6.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-reopen
 func BlockdevReopen(ctx context.Context, c async.Caller, args *BlockdevReopenArguments) error {
@@ -467,12 +467,12 @@ func BlockdevReopen(ctx context.Context, c async.Caller, args *BlockdevReopenArg
 type BlockdevDelArguments struct {
 	NodeName string `json:"node-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevDel is the command blockdev-del. Since 2.9.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-del
 func BlockdevDel(ctx context.Context, c async.Caller, args *BlockdevDelArguments) error {
@@ -484,12 +484,12 @@ type BlockdevSetActiveArguments struct {
 	NodeName *string `json:"node-name,omitzero"`
 	Active   bool    `json:"active"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevSetActive is the command blockdev-set-active. Since 10.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-set-active
 func BlockdevSetActive(ctx context.Context, c async.Caller, args *BlockdevSetActiveArguments) error {
@@ -501,12 +501,12 @@ type BlockdevCreateArguments struct {
 	JobID   string                `json:"job-id"`
 	Options BlockdevCreateOptions `json:"options"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevCreate is the command blockdev-create. Since 3.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-create
 func BlockdevCreate(ctx context.Context, c async.Caller, args *BlockdevCreateArguments) error {
@@ -520,12 +520,12 @@ type XBlockdevAmendArguments struct {
 	Options  BlockdevAmendOptions `json:"options"`
 	Force    *bool                `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // XBlockdevAmend is the command x-blockdev-amend. Since 5.1. Unstable.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.x-blockdev-amend
 func XBlockdevAmend(ctx context.Context, c async.Caller, args *XBlockdevAmendArguments) error {
@@ -537,12 +537,12 @@ type BlockSetWriteThresholdArguments struct {
 	NodeName       string `json:"node-name"`
 	WriteThreshold uint64 `json:"write-threshold"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockSetWriteThreshold is the command block-set-write-threshold. Since 2.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-set-write-threshold
 func BlockSetWriteThreshold(ctx context.Context, c async.Caller, args *BlockSetWriteThresholdArguments) error {
@@ -555,12 +555,12 @@ type XBlockdevChangeArguments struct {
 	Child  *string `json:"child,omitzero"`
 	Node   *string `json:"node,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // XBlockdevChange is the command x-blockdev-change. Since 2.7. Unstable.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.x-blockdev-change
 func XBlockdevChange(ctx context.Context, c async.Caller, args *XBlockdevChangeArguments) error {
@@ -573,12 +573,12 @@ type XBlockdevSetIOThreadArguments struct {
 	IOThread StrOrNull `json:"iothread"`
 	Force    *bool     `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // XBlockdevSetIOThread is the command x-blockdev-set-iothread. Since 2.12. Unstable.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.x-blockdev-set-iothread
 func XBlockdevSetIOThread(ctx context.Context, c async.Caller, args *XBlockdevSetIOThreadArguments) error {
@@ -587,7 +587,7 @@ func XBlockdevSetIOThread(ctx context.Context, c async.Caller, args *XBlockdevSe
 
 // BlockdevSnapshotInternalSync is the command blockdev-snapshot-internal-sync. Since 1.7.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-snapshot-internal-sync
 func BlockdevSnapshotInternalSync(ctx context.Context, c async.Caller, args *BlockdevSnapshotInternal) error {
@@ -600,12 +600,12 @@ type BlockdevSnapshotDeleteInternalSyncArguments struct {
 	ID     *string `json:"id,omitzero"`
 	Name   *string `json:"name,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevSnapshotDeleteInternalSync is the command blockdev-snapshot-delete-internal-sync. Since 1.7.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.blockdev-snapshot-delete-internal-sync
 func BlockdevSnapshotDeleteInternalSync(ctx context.Context, c async.Caller, args *BlockdevSnapshotDeleteInternalSyncArguments) (*SnapshotInfo, error) {

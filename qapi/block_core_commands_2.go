@@ -12,7 +12,7 @@ import (
 
 // QueryPRManagers is the command query-pr-managers. Since 3.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-pr-managers
 func QueryPRManagers(ctx context.Context, c async.Caller) ([]PRManagerInfo, error) {
@@ -25,7 +25,7 @@ type EjectArguments struct {
 	ID     *string `json:"id,omitzero"`     // since 2.8
 	Force  *bool   `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Eject is the command eject. Since 0.14.
@@ -43,7 +43,7 @@ type BlockdevOpenTrayArguments struct {
 	ID     *string `json:"id,omitzero"`     // since 2.8
 	Force  *bool   `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevOpenTray is the command blockdev-open-tray. Since 2.5.
@@ -60,7 +60,7 @@ type BlockdevCloseTrayArguments struct {
 	Device *string `json:"device,omitzero"` // deprecated
 	ID     *string `json:"id,omitzero"`     // since 2.8
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevCloseTray is the command blockdev-close-tray. Since 2.5.
@@ -76,7 +76,7 @@ func BlockdevCloseTray(ctx context.Context, c async.Caller, args *BlockdevCloseT
 type BlockdevRemoveMediumArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevRemoveMedium is the command blockdev-remove-medium. Since 2.12.
@@ -91,7 +91,7 @@ type BlockdevInsertMediumArguments struct {
 	ID       string `json:"id"`
 	NodeName string `json:"node-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevInsertMedium is the command blockdev-insert-medium. Since 2.12.
@@ -110,7 +110,7 @@ type BlockdevChangeMediumArguments struct {
 	Force        *bool                       `json:"force,omitzero"` // since 7.1
 	ReadOnlyMode *BlockdevChangeReadOnlyMode `json:"read-only-mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockdevChangeMedium is the command blockdev-change-medium. Since 2.5.
@@ -122,7 +122,7 @@ func BlockdevChangeMedium(ctx context.Context, c async.Caller, args *BlockdevCha
 
 // BlockSetIOThrottle is the command block_set_io_throttle. Since 1.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block_set_io_throttle
 func BlockSetIOThrottle(ctx context.Context, c async.Caller, args *BlockIOThrottle) error {
@@ -138,12 +138,12 @@ type BlockLatencyHistogramSetArguments struct {
 	BoundariesZap   []uint64 `json:"boundaries-zap,omitzero"`
 	BoundariesFlush []uint64 `json:"boundaries-flush,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockLatencyHistogramSet is the command block-latency-histogram-set. Since 4.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.block-latency-histogram-set
 func BlockLatencyHistogramSet(ctx context.Context, c async.Caller, args *BlockLatencyHistogramSetArguments) error {

@@ -4,7 +4,7 @@ package qapi
 
 // ImageInfoSpecificKind is QAPI's enum ImageInfoSpecificKind. Since 1.7.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.ImageInfoSpecificKind
 type ImageInfoSpecificKind string
@@ -20,7 +20,7 @@ const (
 
 // BlockDeviceIOStatus is QAPI's enum BlockDeviceIoStatus. Since 1.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockDeviceIoStatus
 type BlockDeviceIOStatus string
@@ -34,7 +34,7 @@ const (
 
 // Qcow2BitmapInfoFlags is QAPI's enum Qcow2BitmapInfoFlags. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.Qcow2BitmapInfoFlags
 type Qcow2BitmapInfoFlags string
@@ -47,7 +47,7 @@ const (
 
 // BlockdevOnError is QAPI's enum BlockdevOnError. Since 1.3.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevOnError
 type BlockdevOnError string
@@ -63,7 +63,7 @@ const (
 
 // MirrorSyncMode is QAPI's enum MirrorSyncMode. Since 1.3.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.MirrorSyncMode
 type MirrorSyncMode string
@@ -79,7 +79,7 @@ const (
 
 // BitmapSyncMode is QAPI's enum BitmapSyncMode. Since 4.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BitmapSyncMode
 type BitmapSyncMode string
@@ -93,7 +93,7 @@ const (
 
 // MirrorCopyMode is QAPI's enum MirrorCopyMode. Since 3.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.MirrorCopyMode
 type MirrorCopyMode string
@@ -106,7 +106,7 @@ const (
 
 // NewImageMode is QAPI's enum NewImageMode. Since 1.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.NewImageMode
 type NewImageMode string
@@ -119,7 +119,7 @@ const (
 
 // XDbgBlockGraphNodeType is QAPI's enum XDbgBlockGraphNodeType. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.XDbgBlockGraphNodeType
 type XDbgBlockGraphNodeType string
@@ -133,7 +133,7 @@ const (
 
 // BlockPermission is QAPI's enum BlockPermission. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockPermission
 type BlockPermission string
@@ -148,7 +148,7 @@ const (
 
 // BlockdevDiscardOptions is QAPI's enum BlockdevDiscardOptions. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevDiscardOptions
 type BlockdevDiscardOptions string
@@ -161,7 +161,7 @@ const (
 
 // BlockdevDetectZeroesOptions is QAPI's enum BlockdevDetectZeroesOptions. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevDetectZeroesOptions
 type BlockdevDetectZeroesOptions string
@@ -175,7 +175,7 @@ const (
 
 // BlockdevAIOOptions is QAPI's enum BlockdevAioOptions. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevAioOptions
 type BlockdevAIOOptions string
@@ -189,7 +189,7 @@ const (
 
 // BlockdevDriver is QAPI's enum BlockdevDriver. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevDriver
 type BlockdevDriver string
@@ -247,7 +247,7 @@ const (
 
 // Qcow2OverlapCheckMode is QAPI's enum Qcow2OverlapCheckMode. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.Qcow2OverlapCheckMode
 type Qcow2OverlapCheckMode string
@@ -262,7 +262,7 @@ const (
 
 // BlockdevQcowEncryptionFormat is QAPI's enum BlockdevQcowEncryptionFormat. Since 2.10.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevQcowEncryptionFormat
 type BlockdevQcowEncryptionFormat string
@@ -274,7 +274,7 @@ const (
 
 // BlockdevQcow2EncryptionFormat is QAPI's enum BlockdevQcow2EncryptionFormat. Since 2.10.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevQcow2EncryptionFormat
 type BlockdevQcow2EncryptionFormat string
@@ -287,7 +287,7 @@ const (
 
 // SSHHostKeyCheckMode is QAPI's enum SshHostKeyCheckMode. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.SshHostKeyCheckMode
 type SSHHostKeyCheckMode string
@@ -301,7 +301,7 @@ const (
 
 // SSHHostKeyCheckHashType is QAPI's enum SshHostKeyCheckHashType. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.SshHostKeyCheckHashType
 type SSHHostKeyCheckHashType string
@@ -315,7 +315,7 @@ const (
 
 // BlkdebugEvent is QAPI's enum BlkdebugEvent. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlkdebugEvent
 type BlkdebugEvent string
@@ -374,7 +374,7 @@ const (
 
 // BlkdebugIOType is QAPI's enum BlkdebugIOType. Since 4.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlkdebugIOType
 type BlkdebugIOType string
@@ -391,7 +391,7 @@ const (
 
 // QuorumReadPattern is QAPI's enum QuorumReadPattern. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.QuorumReadPattern
 type QuorumReadPattern string
@@ -404,7 +404,7 @@ const (
 
 // ISCSITransport is QAPI's enum IscsiTransport. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.IscsiTransport
 type ISCSITransport string
@@ -417,7 +417,7 @@ const (
 
 // ISCSIHeaderDigest is QAPI's enum IscsiHeaderDigest. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.IscsiHeaderDigest
 type ISCSIHeaderDigest string
@@ -432,7 +432,7 @@ const (
 
 // RBDAuthMode is QAPI's enum RbdAuthMode. Since 3.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.RbdAuthMode
 type RBDAuthMode string
@@ -445,7 +445,7 @@ const (
 
 // RBDImageEncryptionFormat is QAPI's enum RbdImageEncryptionFormat. Since 6.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.RbdImageEncryptionFormat
 type RBDImageEncryptionFormat string
@@ -459,7 +459,7 @@ const (
 
 // ReplicationMode is QAPI's enum ReplicationMode. Since 2.9. If CONFIG_REPLICATION.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.ReplicationMode
 type ReplicationMode string
@@ -472,7 +472,7 @@ const (
 
 // NFSTransport is QAPI's enum NFSTransport. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.NFSTransport
 type NFSTransport string
@@ -484,7 +484,7 @@ const (
 
 // OnCbwError is QAPI's enum OnCbwError. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.OnCbwError
 type OnCbwError string
@@ -497,7 +497,7 @@ const (
 
 // BlockdevQcow2Version is QAPI's enum BlockdevQcow2Version. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevQcow2Version
 type BlockdevQcow2Version string
@@ -510,7 +510,7 @@ const (
 
 // Qcow2CompressionType is QAPI's enum Qcow2CompressionType. Since 5.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.Qcow2CompressionType
 type Qcow2CompressionType string
@@ -523,7 +523,7 @@ const (
 
 // BlockdevVMDKSubformat is QAPI's enum BlockdevVmdkSubformat. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevVmdkSubformat
 type BlockdevVMDKSubformat string
@@ -539,7 +539,7 @@ const (
 
 // BlockdevVMDKAdapterType is QAPI's enum BlockdevVmdkAdapterType. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevVmdkAdapterType
 type BlockdevVMDKAdapterType string
@@ -554,7 +554,7 @@ const (
 
 // BlockdevVHDXSubformat is QAPI's enum BlockdevVhdxSubformat. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevVhdxSubformat
 type BlockdevVHDXSubformat string
@@ -567,7 +567,7 @@ const (
 
 // BlockdevVPCSubformat is QAPI's enum BlockdevVpcSubformat. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevVpcSubformat
 type BlockdevVPCSubformat string
@@ -580,7 +580,7 @@ const (
 
 // BlockErrorAction is QAPI's enum BlockErrorAction. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockErrorAction
 type BlockErrorAction string
@@ -594,7 +594,7 @@ const (
 
 // PreallocMode is QAPI's enum PreallocMode. Since 2.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.PreallocMode
 type PreallocMode string

@@ -4,7 +4,7 @@ package qapi
 
 // QuorumOpType is QAPI's enum QuorumOpType. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.QuorumOpType
 type QuorumOpType string
@@ -18,7 +18,7 @@ const (
 
 // BIOSAtaTranslation is QAPI's enum BiosAtaTranslation. Since 2.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BiosAtaTranslation
 type BIOSAtaTranslation string
@@ -34,7 +34,7 @@ const (
 
 // FloppyDriveType is QAPI's enum FloppyDriveType. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.FloppyDriveType
 type FloppyDriveType string
@@ -50,7 +50,7 @@ const (
 
 // BlockdevChangeReadOnlyMode is QAPI's enum BlockdevChangeReadOnlyMode. Since 2.3.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-core.BlockdevChangeReadOnlyMode
 type BlockdevChangeReadOnlyMode string

@@ -42,8 +42,8 @@ func (u *ImageInfoSpecificQCow2Encryption) UnmarshalJSONFrom(dec *jsontext.Decod
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *ImageInfoSpecificQCow2Encryption) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ImageInfoSpecificQCow2Encryption
 	v := plain(*u)
@@ -177,8 +177,8 @@ func (u *ImageInfoSpecific) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *ImageInfoSpecific) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ImageInfoSpecific
 	v := plain(*u)
@@ -400,8 +400,8 @@ func (u *BlockStatsSpecific) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Driver needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Driver needs one, the error is a [*support.UnionError].
 func (u *BlockStatsSpecific) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockStatsSpecific
 	v := plain(*u)
@@ -464,8 +464,8 @@ func (u *BlockJobInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *BlockJobInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockJobInfo
 	v := plain(*u)

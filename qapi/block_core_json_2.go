@@ -17,8 +17,8 @@ func (v *BlockDirtyBitmapAddOptions) MarshalJSONTo(enc *jsontext.Encoder) error 
 // MarshalJSON implements json.Marshaler.
 func (v BlockDirtyBitmapAddOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *BlockDirtyBitmapOrStr) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = BlockDirtyBitmapOrStr{}
 	switch dec.PeekKind() {
@@ -32,8 +32,8 @@ func (a *BlockDirtyBitmapOrStr) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *BlockDirtyBitmapOrStr) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "BlockDirtyBitmapOrStr"}
 	alt.Add("local", a.Local != nil, a.Local)
@@ -42,7 +42,7 @@ func (a *BlockDirtyBitmapOrStr) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a BlockDirtyBitmapOrStr) IsZero() bool {
 	return a.Local == nil && a.External == nil && a.Unknown == nil
 }
@@ -202,8 +202,8 @@ func (u *BlockJobChangeOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *BlockJobChangeOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockJobChangeOptions
 	v := plain(*u)
@@ -304,8 +304,8 @@ func (v *Qcow2OverlapCheckFlags) MarshalJSONTo(enc *jsontext.Encoder) error {
 // MarshalJSON implements json.Marshaler.
 func (v Qcow2OverlapCheckFlags) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *Qcow2OverlapChecks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = Qcow2OverlapChecks{}
 	switch dec.PeekKind() {
@@ -319,8 +319,8 @@ func (a *Qcow2OverlapChecks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *Qcow2OverlapChecks) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "Qcow2OverlapChecks"}
 	alt.Add("flags", a.Flags != nil, a.Flags)
@@ -329,7 +329,7 @@ func (a *Qcow2OverlapChecks) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a Qcow2OverlapChecks) IsZero() bool {
 	return a.Flags == nil && a.Mode == nil && a.Unknown == nil
 }
@@ -354,8 +354,8 @@ func (u *BlockdevQcowEncryption) UnmarshalJSONFrom(dec *jsontext.Decoder) error 
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *BlockdevQcowEncryption) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockdevQcowEncryption
 	v := plain(*u)
@@ -400,8 +400,8 @@ func (u *BlockdevQcow2Encryption) UnmarshalJSONFrom(dec *jsontext.Decoder) error
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *BlockdevQcow2Encryption) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockdevQcow2Encryption
 	v := plain(*u)
@@ -463,8 +463,8 @@ func (u *SSHHostKeyCheck) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Mode needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Mode needs one, the error is a [*support.UnionError].
 func (u *SSHHostKeyCheck) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SSHHostKeyCheck
 	v := plain(*u)

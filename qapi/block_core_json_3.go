@@ -89,8 +89,8 @@ func (u *RBDEncryptionOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *RBDEncryptionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain RBDEncryptionOptions
 	v := plain(*u)
@@ -128,8 +128,8 @@ func (u *RBDEncryptionCreateOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) er
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *RBDEncryptionCreateOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain RBDEncryptionCreateOptions
 	v := plain(*u)
@@ -382,8 +382,8 @@ func (u *BlockdevOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Driver needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Driver needs one, the error is a [*support.UnionError].
 func (u *BlockdevOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockdevOptions
 	v := plain(*u)
@@ -449,8 +449,8 @@ func (u BlockdevOptions) MarshalJSON() ([]byte, error) { return support.Marshal(
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *BlockdevOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *BlockdevRef) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = BlockdevRef{}
 	switch dec.PeekKind() {
@@ -464,8 +464,8 @@ func (a *BlockdevRef) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *BlockdevRef) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "BlockdevRef"}
 	alt.Add("definition", a.Definition != nil, a.Definition)
@@ -474,7 +474,7 @@ func (a *BlockdevRef) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a BlockdevRef) IsZero() bool {
 	return a.Definition == nil && a.Reference == nil && a.Unknown == nil
 }
@@ -485,8 +485,8 @@ func (a BlockdevRef) MarshalJSON() ([]byte, error) { return support.Marshal(&a) 
 // UnmarshalJSON implements json.Unmarshaler.
 func (a *BlockdevRef) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *BlockdevRefOrNull) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = BlockdevRefOrNull{}
 	switch dec.PeekKind() {
@@ -503,8 +503,8 @@ func (a *BlockdevRefOrNull) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *BlockdevRefOrNull) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "BlockdevRefOrNull"}
 	alt.Add("definition", a.Definition != nil, a.Definition)
@@ -514,7 +514,7 @@ func (a *BlockdevRefOrNull) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a BlockdevRefOrNull) IsZero() bool {
 	return a.Definition == nil && a.Reference == nil && !a.Null && a.Unknown == nil
 }

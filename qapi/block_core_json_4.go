@@ -102,8 +102,8 @@ func (u *BlockdevCreateOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Driver needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Driver needs one, the error is a [*support.UnionError].
 func (u *BlockdevCreateOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockdevCreateOptions
 	v := plain(*u)
@@ -179,8 +179,8 @@ func (u *BlockdevAmendOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Driver needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Driver needs one, the error is a [*support.UnionError].
 func (u *BlockdevAmendOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockdevAmendOptions
 	v := plain(*u)

@@ -12,7 +12,7 @@ import (
 
 // NBDServerStart is the command nbd-server-start. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-export.nbd-server-start
 func NBDServerStart(ctx context.Context, c async.Caller, args *NBDServerOptionsLegacy) error {
@@ -21,7 +21,7 @@ func NBDServerStart(ctx context.Context, c async.Caller, args *NBDServerOptionsL
 
 // NBDServerAdd is the command nbd-server-add. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-export.nbd-server-add
 //
@@ -35,12 +35,12 @@ type NBDServerRemoveArguments struct {
 	Name string                 `json:"name"`
 	Mode *BlockExportRemoveMode `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // NBDServerRemove is the command nbd-server-remove. Since 2.12.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-export.nbd-server-remove
 //
@@ -51,7 +51,7 @@ func NBDServerRemove(ctx context.Context, c async.Caller, args *NBDServerRemoveA
 
 // NBDServerStop is the command nbd-server-stop. Since 1.3.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-export.nbd-server-stop
 func NBDServerStop(ctx context.Context, c async.Caller) error {
@@ -60,7 +60,7 @@ func NBDServerStop(ctx context.Context, c async.Caller) error {
 
 // BlockExportAdd is the command block-export-add. Since 5.2.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-export.block-export-add
 func BlockExportAdd(ctx context.Context, c async.Caller, args *BlockExportOptions) error {
@@ -72,12 +72,12 @@ type BlockExportDelArguments struct {
 	ID   string                 `json:"id"`
 	Mode *BlockExportRemoveMode `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // BlockExportDel is the command block-export-del. Since 5.2.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-export.block-export-del
 func BlockExportDel(ctx context.Context, c async.Caller, args *BlockExportDelArguments) error {
@@ -86,7 +86,7 @@ func BlockExportDel(ctx context.Context, c async.Caller, args *BlockExportDelArg
 
 // QueryBlockExports is the command query-block-exports. Since 5.2.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-export.query-block-exports
 func QueryBlockExports(ctx context.Context, c async.Caller) ([]BlockExportInfo, error) {

@@ -4,7 +4,7 @@ package qapi
 
 // FUSEExportAllowOther is QAPI's enum FuseExportAllowOther. Since 6.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-export.FuseExportAllowOther
 type FUSEExportAllowOther string
@@ -18,7 +18,7 @@ const (
 
 // BlockExportRemoveMode is QAPI's enum BlockExportRemoveMode. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-export.BlockExportRemoveMode
 type BlockExportRemoveMode string
@@ -31,7 +31,7 @@ const (
 
 // BlockExportType is QAPI's enum BlockExportType. Since 4.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-block-export.BlockExportType
 type BlockExportType string

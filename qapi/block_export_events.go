@@ -12,7 +12,7 @@ import (
 type BlockExportDeletedEvent struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "BLOCK_EXPORT_DELETED".

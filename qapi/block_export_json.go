@@ -118,8 +118,8 @@ func (u *BlockExportOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *BlockExportOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockExportOptions
 	v := plain(*u)
@@ -142,8 +142,8 @@ func (u BlockExportOptions) MarshalJSON() ([]byte, error) { return support.Marsh
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *BlockExportOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *BlockExportIOThreads) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = BlockExportIOThreads{}
 	switch dec.PeekKind() {
@@ -156,8 +156,8 @@ func (a *BlockExportIOThreads) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *BlockExportIOThreads) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "BlockExportIothreads"}
 	alt.Add("single", a.Single != nil, a.Single)
@@ -166,7 +166,7 @@ func (a *BlockExportIOThreads) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a BlockExportIOThreads) IsZero() bool {
 	return a.Single == nil && a.Multi == nil && a.Unknown == nil
 }

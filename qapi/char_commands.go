@@ -12,7 +12,7 @@ import (
 
 // QueryChardev is the command query-chardev. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-char.query-chardev
 func QueryChardev(ctx context.Context, c async.Caller) ([]ChardevInfo, error) {
@@ -32,7 +32,7 @@ type RingbufWriteArguments struct {
 	Data   string      `json:"data"`
 	Format *DataFormat `json:"format,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // RingbufWrite is the command ringbuf-write. Since 1.4.
@@ -48,7 +48,7 @@ type RingbufReadArguments struct {
 	Size   int64       `json:"size"`
 	Format *DataFormat `json:"format,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // RingbufRead is the command ringbuf-read. Since 1.4.
@@ -63,7 +63,7 @@ type ChardevAddArguments struct {
 	ID      string         `json:"id"`
 	Backend ChardevBackend `json:"backend"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // ChardevAdd is the command chardev-add. Since 1.4.
@@ -78,7 +78,7 @@ type ChardevChangeArguments struct {
 	ID      string         `json:"id"`
 	Backend ChardevBackend `json:"backend"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // ChardevChange is the command chardev-change. Since 2.10.
@@ -92,7 +92,7 @@ func ChardevChange(ctx context.Context, c async.Caller, args *ChardevChangeArgum
 type ChardevRemoveArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // ChardevRemove is the command chardev-remove. Since 1.4.
@@ -106,7 +106,7 @@ func ChardevRemove(ctx context.Context, c async.Caller, args *ChardevRemoveArgum
 type ChardevSendBreakArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // ChardevSendBreak is the command chardev-send-break. Since 2.10.

@@ -4,7 +4,7 @@ package qapi
 
 // DataFormat is QAPI's enum DataFormat. Since 1.4.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-char.DataFormat
 type DataFormat string
@@ -17,7 +17,7 @@ const (
 
 // ChardevVCEncoding is QAPI's enum ChardevVCEncoding. Since 11.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-char.ChardevVCEncoding
 type ChardevVCEncoding string
@@ -30,7 +30,7 @@ const (
 
 // ChardevBackendKind is QAPI's enum ChardevBackendKind. Since 1.4.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-char.ChardevBackendKind
 type ChardevBackendKind string

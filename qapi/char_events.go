@@ -13,7 +13,7 @@ type VserportChangeEvent struct {
 	ID   string `json:"id"`
 	Open bool   `json:"open"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "VSERPORT_CHANGE".

@@ -372,8 +372,8 @@ func (u *ChardevBackend) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *ChardevBackend) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ChardevBackend
 	v := plain(*u)

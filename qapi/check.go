@@ -36,16 +36,16 @@ func (e *UnsupportedError) Error() string {
 	return text
 }
 
-// openCommand takes further arguments than its definition lists.
+// openCommand is the command that takes more arguments than its definition lists.
 const openCommand = "device_add"
 
-// Checked returns a Caller that compares each command with what the server
-// supports before it sends it. What the server does not have is an
-// [*UnsupportedError]; nothing is sent then. Everything else is passed to c. It may
-// be used concurrently.
+// Checked returns a Caller that checks each command against schema before it passes
+// the command to c. If the server does not have the command, one of its arguments or a
+// value in them, the error is an [*UnsupportedError] and nothing is sent. The Caller
+// may be used concurrently.
 //
-// A whole message ([async.Command].Object) is passed on unchecked, and of
-// device_add only the name is checked: its properties are the device's.
+// It does not check a whole message, [async.Command].Object. Of device_add it checks
+// only the command's name, because the other arguments are properties of the device.
 func Checked(c async.Caller, schema *Schema) async.Caller {
 	return &checked{c, schema}
 }
@@ -64,8 +64,8 @@ func (c *checked) Do(ctx context.Context, cmd async.Command) (async.Reply, error
 	return c.caller.Do(ctx, cmd)
 }
 
-// check returns an [*UnsupportedError], or nil. Arguments that do not encode are
-// not its business.
+// check returns an [*UnsupportedError], or nil. It returns nil for arguments that do
+// not encode: the client refuses these.
 func (s *Schema) check(command string, args any) error {
 	i := s.entries[command]
 	if i == nil || i.Command == nil {
@@ -84,6 +84,7 @@ func (s *Schema) check(command string, args any) error {
 	return nil
 }
 
+// unsupported returns the error for a missing part.
 func (s *Schema) unsupported(path []string) error {
 	e := &UnsupportedError{Path: path, Server: s.version}
 	if len(path) <= 2 {
@@ -92,8 +93,8 @@ func (s *Schema) unsupported(path []string) error {
 	return e
 }
 
-// missing returns the path to the first part of value that the type t does not
-// have, or nil. path leads to value.
+// missing returns the path to the first part of value that the type t does not have,
+// or nil if there is none. path is the path to value.
 func (s *Schema) missing(value []byte, t string, path []string) []string {
 	i := s.entries[t]
 	switch {
@@ -102,7 +103,7 @@ func (s *Schema) missing(value []byte, t string, path []string) []string {
 	case i.Enum != nil:
 		text, ok := proto.Text(value)
 		if !ok {
-			return nil // QEMU says so better
+			return nil // QEMU's own error about the type is better
 		}
 		for _, m := range i.Enum.Members {
 			if m.Name == text {
@@ -134,7 +135,7 @@ func (s *Schema) missing(value []byte, t string, path []string) []string {
 	return nil
 }
 
-// missingMember is missing for objects.
+// missingMember is missing for an object.
 func (s *Schema) missingMember(value []byte, o *SchemaInfoObject, path []string) []string {
 	types := make(map[string]string)
 	for _, m := range o.Members {
@@ -170,6 +171,7 @@ func (s *Schema) missingMember(value []byte, o *SchemaInfoObject, path []string)
 	return found
 }
 
+// join returns a new path that has name after path.
 func join(path []string, name string) []string {
 	return append(path[:len(path):len(path)], name)
 }

@@ -4,7 +4,7 @@ package qapi
 
 // IOOperationType is QAPI's enum IoOperationType. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.IoOperationType
 type IOOperationType string
@@ -17,7 +17,7 @@ const (
 
 // OnOffAuto is QAPI's enum OnOffAuto. Since 2.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.OnOffAuto
 type OnOffAuto string
@@ -31,7 +31,7 @@ const (
 
 // OnOffSplit is QAPI's enum OnOffSplit. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.OnOffSplit
 type OnOffSplit string
@@ -45,7 +45,7 @@ const (
 
 // OffAutoPCIBAR is QAPI's enum OffAutoPCIBAR. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.OffAutoPCIBAR
 type OffAutoPCIBAR string
@@ -64,7 +64,7 @@ const (
 
 // PCIELinkSpeed is QAPI's enum PCIELinkSpeed. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.PCIELinkSpeed
 type PCIELinkSpeed string
@@ -81,7 +81,7 @@ const (
 
 // PCIELinkWidth is QAPI's enum PCIELinkWidth. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.PCIELinkWidth
 type PCIELinkWidth string
@@ -99,7 +99,7 @@ const (
 
 // HostMemPolicy is QAPI's enum HostMemPolicy. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.HostMemPolicy
 type HostMemPolicy string
@@ -114,7 +114,7 @@ const (
 
 // NetFilterDirection is QAPI's enum NetFilterDirection. Since 2.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.NetFilterDirection
 type NetFilterDirection string
@@ -128,7 +128,7 @@ const (
 
 // GrabToggleKeys is QAPI's enum GrabToggleKeys. Since 4.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.GrabToggleKeys
 type GrabToggleKeys string
@@ -145,7 +145,7 @@ const (
 
 // EndianMode is QAPI's enum EndianMode. Since 10.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-common.EndianMode
 type EndianMode string

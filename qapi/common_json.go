@@ -8,8 +8,8 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *StrOrNull) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = StrOrNull{}
 	switch dec.PeekKind() {
@@ -23,8 +23,8 @@ func (a *StrOrNull) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *StrOrNull) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "StrOrNull"}
 	alt.Add("s", a.S != nil, a.S)
@@ -33,7 +33,7 @@ func (a *StrOrNull) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a StrOrNull) IsZero() bool {
 	return a.S == nil && !a.Null && a.Unknown == nil
 }

@@ -15,7 +15,7 @@ type StrOrNull struct {
 	S    *string `json:"-"`
 	Null bool    `json:"-"`
 
-	Unknown jsontext.Value `json:"-"` // a value of a kind that is not known here
+	Unknown jsontext.Value `json:"-"` // a value of a kind that this package does not know
 }
 
 // HumanReadableText is QAPI's struct HumanReadableText. Since 6.2.
@@ -24,5 +24,5 @@ type StrOrNull struct {
 type HumanReadableText struct {
 	HumanReadableText string `json:"human-readable-text"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

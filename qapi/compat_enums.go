@@ -4,7 +4,7 @@ package qapi
 
 // CompatPolicyInput is QAPI's enum CompatPolicyInput. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-compat.CompatPolicyInput
 type CompatPolicyInput string
@@ -18,7 +18,7 @@ const (
 
 // CompatPolicyOutput is QAPI's enum CompatPolicyOutput. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-compat.CompatPolicyOutput
 type CompatPolicyOutput string

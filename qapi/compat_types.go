@@ -15,5 +15,5 @@ type CompatPolicy struct {
 	UnstableInput    *CompatPolicyInput  `json:"unstable-input,omitzero"`  // since 6.2
 	UnstableOutput   *CompatPolicyOutput `json:"unstable-output,omitzero"` // since 6.2
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

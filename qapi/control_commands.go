@@ -14,12 +14,12 @@ import (
 type QMPCapabilitiesArguments struct {
 	Enable []QMPCapability `json:"enable,omitzero"` // since 2.12
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QMPCapabilities is the command qmp_capabilities. Since 0.13.
 //
-// args may be nil. It may be executed before the machine is made (-preconfig).
+// args may be nil. It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-control.qmp_capabilities
 func QMPCapabilities(ctx context.Context, c async.Caller, args *QMPCapabilitiesArguments) error {
@@ -28,7 +28,7 @@ func QMPCapabilities(ctx context.Context, c async.Caller, args *QMPCapabilitiesA
 
 // QueryVersion is the command query-version. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-control.query-version
 func QueryVersion(ctx context.Context, c async.Caller) (*VersionInfo, error) {
@@ -37,7 +37,7 @@ func QueryVersion(ctx context.Context, c async.Caller) (*VersionInfo, error) {
 
 // QueryCommands is the command query-commands. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-control.query-commands
 func QueryCommands(ctx context.Context, c async.Caller) ([]CommandInfo, error) {
@@ -46,7 +46,7 @@ func QueryCommands(ctx context.Context, c async.Caller) ([]CommandInfo, error) {
 
 // Quit is the command quit. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-control.quit
 func Quit(ctx context.Context, c async.Caller) error {

@@ -4,7 +4,7 @@ package qapi
 
 // QMPCapability is QAPI's enum QMPCapability. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-control.QMPCapability
 type QMPCapability string
@@ -16,7 +16,7 @@ const (
 
 // MonitorMode is QAPI's enum MonitorMode. Since 5.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-control.MonitorMode
 type MonitorMode string

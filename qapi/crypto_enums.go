@@ -4,7 +4,7 @@ package qapi
 
 // QCryptoTLSCredsEndpoint is QAPI's enum QCryptoTLSCredsEndpoint. Since 2.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoTLSCredsEndpoint
 type QCryptoTLSCredsEndpoint string
@@ -17,7 +17,7 @@ const (
 
 // QCryptoSecretFormat is QAPI's enum QCryptoSecretFormat. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoSecretFormat
 type QCryptoSecretFormat string
@@ -30,7 +30,7 @@ const (
 
 // QCryptoHashAlgo is QAPI's enum QCryptoHashAlgo. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoHashAlgo
 type QCryptoHashAlgo string
@@ -49,7 +49,7 @@ const (
 
 // QCryptoCipherAlgo is QAPI's enum QCryptoCipherAlgo. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoCipherAlgo
 type QCryptoCipherAlgo string
@@ -73,7 +73,7 @@ const (
 
 // QCryptoCipherMode is QAPI's enum QCryptoCipherMode. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoCipherMode
 type QCryptoCipherMode string
@@ -88,7 +88,7 @@ const (
 
 // QCryptoIVGenAlgo is QAPI's enum QCryptoIVGenAlgo. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoIVGenAlgo
 type QCryptoIVGenAlgo string
@@ -102,7 +102,7 @@ const (
 
 // QCryptoBlockFormat is QAPI's enum QCryptoBlockFormat. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoBlockFormat
 type QCryptoBlockFormat string
@@ -115,7 +115,7 @@ const (
 
 // QCryptoBlockLUKSKeyslotState is QAPI's enum QCryptoBlockLUKSKeyslotState. Since 5.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoBlockLUKSKeyslotState
 type QCryptoBlockLUKSKeyslotState string
@@ -128,7 +128,7 @@ const (
 
 // QCryptoAkCipherAlgo is QAPI's enum QCryptoAkCipherAlgo. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoAkCipherAlgo
 type QCryptoAkCipherAlgo string
@@ -140,7 +140,7 @@ const (
 
 // QCryptoAkCipherKeyType is QAPI's enum QCryptoAkCipherKeyType. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoAkCipherKeyType
 type QCryptoAkCipherKeyType string
@@ -153,7 +153,7 @@ const (
 
 // QCryptoRSAPaddingAlgo is QAPI's enum QCryptoRSAPaddingAlgo. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-crypto.QCryptoRSAPaddingAlgo
 type QCryptoRSAPaddingAlgo string

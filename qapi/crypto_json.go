@@ -60,8 +60,8 @@ func (u *QCryptoBlockOpenOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockOpenOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockOpenOptions
 	v := plain(*u)
@@ -98,8 +98,8 @@ func (u *QCryptoBlockCreateOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) err
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockCreateOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockCreateOptions
 	v := plain(*u)
@@ -161,8 +161,8 @@ func (u *QCryptoBlockInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockInfo
 	v := plain(*u)
@@ -205,8 +205,8 @@ func (u *QCryptoBlockAmendOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) erro
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Format needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockAmendOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockAmendOptions
 	v := plain(*u)
@@ -312,8 +312,8 @@ func (u *QCryptoAkCipherOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error 
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Alg needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Alg needs one, the error is a [*support.UnionError].
 func (u *QCryptoAkCipherOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoAkCipherOptions
 	v := plain(*u)

@@ -4,7 +4,7 @@ package qapi
 
 // QCryptodevBackendAlgoType is QAPI's enum QCryptodevBackendAlgoType. Since 8.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cryptodev.QCryptodevBackendAlgoType
 type QCryptodevBackendAlgoType string
@@ -17,7 +17,7 @@ const (
 
 // QCryptodevBackendServiceType is QAPI's enum QCryptodevBackendServiceType. Since 8.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cryptodev.QCryptodevBackendServiceType
 type QCryptodevBackendServiceType string
@@ -33,7 +33,7 @@ const (
 
 // QCryptodevBackendType is QAPI's enum QCryptodevBackendType. Since 8.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cryptodev.QCryptodevBackendType
 type QCryptodevBackendType string

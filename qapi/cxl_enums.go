@@ -4,7 +4,7 @@ package qapi
 
 // CXLEventLog is QAPI's enum CxlEventLog. Since 8.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cxl.CxlEventLog
 type CXLEventLog string
@@ -19,7 +19,7 @@ const (
 
 // CXLUncorErrorType is QAPI's enum CxlUncorErrorType. Since 8.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cxl.CxlUncorErrorType
 type CXLUncorErrorType string
@@ -45,7 +45,7 @@ const (
 
 // CXLCorErrorType is QAPI's enum CxlCorErrorType. Since 8.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cxl.CxlCorErrorType
 type CXLCorErrorType string
@@ -63,7 +63,7 @@ const (
 
 // CXLExtentSelectionPolicy is QAPI's enum CxlExtentSelectionPolicy. Since 9.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cxl.CxlExtentSelectionPolicy
 type CXLExtentSelectionPolicy string
@@ -78,7 +78,7 @@ const (
 
 // CXLExtentRemovalPolicy is QAPI's enum CxlExtentRemovalPolicy. Since 9.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-cxl.CxlExtentRemovalPolicy
 type CXLExtentRemovalPolicy string

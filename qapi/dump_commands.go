@@ -19,7 +19,7 @@ type DumpGuestMemoryArguments struct {
 	Length   *int64                 `json:"length,omitzero"`
 	Format   *DumpGuestMemoryFormat `json:"format,omitzero"` // since 2.0
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // DumpGuestMemory is the command dump-guest-memory. Since 1.2.

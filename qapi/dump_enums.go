@@ -4,7 +4,7 @@ package qapi
 
 // DumpGuestMemoryFormat is QAPI's enum DumpGuestMemoryFormat. Since 2.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-dump.DumpGuestMemoryFormat
 type DumpGuestMemoryFormat string
@@ -23,7 +23,7 @@ const (
 
 // DumpStatus is QAPI's enum DumpStatus. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-dump.DumpStatus
 type DumpStatus string

@@ -13,7 +13,7 @@ type DumpCompletedEvent struct {
 	Result DumpQueryResult `json:"result"`
 	Error  *string         `json:"error,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "DUMP_COMPLETED".

@@ -14,7 +14,7 @@ import (
 type RequestEBPFArguments struct {
 	ID EBPFProgramID `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // RequestEBPF is the command request-ebpf. Since 9.0. If CONFIG_EBPF.

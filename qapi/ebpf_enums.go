@@ -4,7 +4,7 @@ package qapi
 
 // EBPFProgramID is QAPI's enum EbpfProgramID. Since 9.0. If CONFIG_EBPF.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ebpf.EbpfProgramID
 type EBPFProgramID string

@@ -12,5 +12,5 @@ import (
 type EBPFObject struct {
 	Object string `json:"object"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

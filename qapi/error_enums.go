@@ -4,7 +4,7 @@ package qapi
 
 // QapiErrorClass is QAPI's enum QapiErrorClass. Since 1.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-error.QapiErrorClass
 type QapiErrorClass string

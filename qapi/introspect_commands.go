@@ -11,7 +11,7 @@ import (
 
 // QueryQMPSchema is the command query-qmp-schema. Since 2.5.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-introspect.query-qmp-schema
 func QueryQMPSchema(ctx context.Context, c async.Caller) ([]SchemaInfo, error) {

@@ -4,7 +4,7 @@ package qapi
 
 // SchemaMetaType is QAPI's enum SchemaMetaType. Since 2.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-introspect.SchemaMetaType
 type SchemaMetaType string
@@ -22,7 +22,7 @@ const (
 
 // JSONType is QAPI's enum JSONType. Since 2.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-introspect.JSONType
 type JSONType string

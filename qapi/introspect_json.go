@@ -34,8 +34,8 @@ func (u *SchemaInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// MetaType needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and MetaType needs one, the error is a [*support.UnionError].
 func (u *SchemaInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SchemaInfo
 	v := plain(*u)

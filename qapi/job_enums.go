@@ -4,7 +4,7 @@ package qapi
 
 // JobType is QAPI's enum JobType. Since 1.7.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-job.JobType
 type JobType string
@@ -24,7 +24,7 @@ const (
 
 // JobStatus is QAPI's enum JobStatus. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-job.JobStatus
 type JobStatus string
@@ -46,7 +46,7 @@ const (
 
 // JobVerb is QAPI's enum JobVerb. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-job.JobVerb
 type JobVerb string

@@ -13,7 +13,7 @@ type JobStatusChangeEvent struct {
 	ID     string    `json:"id"`
 	Status JobStatus `json:"status"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "JOB_STATUS_CHANGE".

@@ -17,5 +17,5 @@ type JobInfo struct {
 	TotalProgress   int64     `json:"total-progress"`
 	Error           *string   `json:"error,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

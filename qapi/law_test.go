@@ -7,7 +7,7 @@ import (
 	"github.com/goqmp/qmp/qapi"
 )
 
-// What was decoded encodes to the same JSON.
+// A decoded value encodes to the same JSON.
 func TestLaw(t *testing.T) {
 	t.Parallel()
 	qapitest.Law(t, "qemu", qapi.Commands(), qapi.Events())

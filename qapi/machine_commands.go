@@ -21,7 +21,7 @@ func QueryCPUsFast(ctx context.Context, c async.Caller) ([]CPUInfoFast, error) {
 type QueryMachinesArguments struct {
 	CompatProps *bool `json:"compat-props,omitzero"` // since 9.1. Unstable
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryMachines is the command query-machines. Since 1.2.
@@ -49,7 +49,7 @@ func QueryTarget(ctx context.Context, c async.Caller) (*QEMUTargetInfo, error) {
 
 // QueryUUID is the command query-uuid. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-machine.query-uuid
 func QueryUUID(ctx context.Context, c async.Caller) (*UUIDInfo, error) {
@@ -98,7 +98,7 @@ type MemsaveArguments struct {
 	Filename string `json:"filename"`
 	CPUIndex *int64 `json:"cpu-index,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Memsave is the command memsave. Since 0.14.
@@ -114,7 +114,7 @@ type PmemsaveArguments struct {
 	Size     uint64 `json:"size"`
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Pmemsave is the command pmemsave. Since 0.14.
@@ -126,7 +126,7 @@ func Pmemsave(ctx context.Context, c async.Caller, args *PmemsaveArguments) erro
 
 // QueryMemdev is the command query-memdev. Since 2.1.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-machine.query-memdev
 func QueryMemdev(ctx context.Context, c async.Caller) ([]Memdev, error) {
@@ -135,7 +135,7 @@ func QueryMemdev(ctx context.Context, c async.Caller) ([]Memdev, error) {
 
 // QueryHotpluggableCPUs is the command query-hotpluggable-cpus. Since 2.7.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-machine.query-hotpluggable-cpus
 func QueryHotpluggableCPUs(ctx context.Context, c async.Caller) ([]HotpluggableCPU, error) {
@@ -144,7 +144,7 @@ func QueryHotpluggableCPUs(ctx context.Context, c async.Caller) ([]HotpluggableC
 
 // SetNUMANode is the command set-numa-node. Since 3.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-machine.set-numa-node
 func SetNUMANode(ctx context.Context, c async.Caller, args *NUMAOptions) error {
@@ -155,7 +155,7 @@ func SetNUMANode(ctx context.Context, c async.Caller, args *NUMAOptions) error {
 type BalloonArguments struct {
 	Value int64 `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Balloon is the command balloon. Since 0.14.
@@ -239,7 +239,7 @@ func XQueryUSB(ctx context.Context, c async.Caller) (*HumanReadableText, error) 
 type DumpdtbArguments struct {
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Dumpdtb is the command dumpdtb. Since 7.2. If CONFIG_FDT.
@@ -260,7 +260,7 @@ func XQueryInterruptControllers(ctx context.Context, c async.Caller) (*HumanRead
 type QueryFirmwareLogArguments struct {
 	MaxSize *uint64 `json:"max-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryFirmwareLog is the command query-firmware-log. Since 10.2.
@@ -276,7 +276,7 @@ func QueryFirmwareLog(ctx context.Context, c async.Caller, args *QueryFirmwareLo
 type DumpSkeysArguments struct {
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // DumpSkeys is the command dump-skeys. Since 2.5.
@@ -291,7 +291,7 @@ type QueryCPUModelComparisonArguments struct {
 	Modela CPUModelInfo `json:"modela"`
 	Modelb CPUModelInfo `json:"modelb"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryCPUModelComparison is the command query-cpu-model-comparison. Since 2.8.
@@ -306,7 +306,7 @@ type QueryCPUModelBaselineArguments struct {
 	Modela CPUModelInfo `json:"modela"`
 	Modelb CPUModelInfo `json:"modelb"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryCPUModelBaseline is the command query-cpu-model-baseline. Since 2.8.
@@ -321,7 +321,7 @@ type QueryCPUModelExpansionArguments struct {
 	Type  CPUModelExpansionType `json:"type"`
 	Model CPUModelInfo          `json:"model"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryCPUModelExpansion is the command query-cpu-model-expansion. Since 2.8.

@@ -4,7 +4,7 @@ package qapi
 
 // S390CPUEntitlement is QAPI's enum S390CpuEntitlement. Since 8.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine-common.S390CpuEntitlement
 type S390CPUEntitlement string
@@ -19,7 +19,7 @@ const (
 
 // CPUTopologyLevel is QAPI's enum CpuTopologyLevel. Since 9.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine-common.CpuTopologyLevel
 type CPUTopologyLevel string
@@ -39,7 +39,7 @@ const (
 
 // CacheLevelAndType is QAPI's enum CacheLevelAndType. Since 9.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine-common.CacheLevelAndType
 type CacheLevelAndType string

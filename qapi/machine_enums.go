@@ -4,7 +4,7 @@ package qapi
 
 // SysEmuTarget is QAPI's enum SysEmuTarget. Since 3.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.SysEmuTarget
 type SysEmuTarget string
@@ -47,7 +47,7 @@ const (
 
 // S390CPUState is QAPI's enum S390CpuState. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.S390CpuState
 type S390CPUState string
@@ -63,7 +63,7 @@ const (
 
 // LostTickPolicy is QAPI's enum LostTickPolicy. Since 2.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.LostTickPolicy
 type LostTickPolicy string
@@ -77,7 +77,7 @@ const (
 
 // NUMAOptionsType is QAPI's enum NumaOptionsType. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.NumaOptionsType
 type NUMAOptionsType string
@@ -93,7 +93,7 @@ const (
 
 // X86CPURegister32 is QAPI's enum X86CPURegister32. Since 1.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.X86CPURegister32
 type X86CPURegister32 string
@@ -112,7 +112,7 @@ const (
 
 // HmatLBMemoryHierarchy is QAPI's enum HmatLBMemoryHierarchy. Since 5.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.HmatLBMemoryHierarchy
 type HmatLBMemoryHierarchy string
@@ -127,7 +127,7 @@ const (
 
 // HmatLBDataType is QAPI's enum HmatLBDataType. Since 5.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.HmatLBDataType
 type HmatLBDataType string
@@ -144,7 +144,7 @@ const (
 
 // HmatCacheAssociativity is QAPI's enum HmatCacheAssociativity. Since 5.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.HmatCacheAssociativity
 type HmatCacheAssociativity string
@@ -158,7 +158,7 @@ const (
 
 // HmatCacheWritePolicy is QAPI's enum HmatCacheWritePolicy. Since 5.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.HmatCacheWritePolicy
 type HmatCacheWritePolicy string
@@ -172,7 +172,7 @@ const (
 
 // MemoryDeviceInfoKind is QAPI's enum MemoryDeviceInfoKind. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.MemoryDeviceInfoKind
 type MemoryDeviceInfoKind string
@@ -190,7 +190,7 @@ const (
 
 // SMBIOSEntryPointType is QAPI's enum SmbiosEntryPointType. Since 7.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.SmbiosEntryPointType
 type SMBIOSEntryPointType string
@@ -204,7 +204,7 @@ const (
 
 // CPUModelExpansionType is QAPI's enum CpuModelExpansionType. Since 2.8.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.CpuModelExpansionType
 type CPUModelExpansionType string
@@ -217,7 +217,7 @@ const (
 
 // CPUModelCompareResult is QAPI's enum CpuModelCompareResult. Since 2.8.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine.CpuModelCompareResult
 type CPUModelCompareResult string

@@ -31,8 +31,8 @@ func (u *CPUInfoFast) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Target needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Target needs one, the error is a [*support.UnionError].
 func (u *CPUInfoFast) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain CPUInfoFast
 	v := plain(*u)
@@ -137,8 +137,8 @@ func (u *NUMAOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *NUMAOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain NUMAOptions
 	v := plain(*u)
@@ -476,8 +476,8 @@ func (u *MemoryDeviceInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *MemoryDeviceInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain MemoryDeviceInfo
 	v := plain(*u)

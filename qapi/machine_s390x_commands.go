@@ -19,7 +19,7 @@ type SetCPUTopologyArguments struct {
 	Entitlement *S390CPUEntitlement `json:"entitlement,omitzero"`
 	Dedicated   *bool               `json:"dedicated,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // SetCPUTopology is the command set-cpu-topology. Since 8.2. Unstable.

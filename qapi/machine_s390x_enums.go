@@ -4,7 +4,7 @@ package qapi
 
 // S390CPUPolarization is QAPI's enum S390CpuPolarization. Since 8.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-machine-s390x.S390CpuPolarization
 type S390CPUPolarization string

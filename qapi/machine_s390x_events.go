@@ -12,7 +12,7 @@ import (
 type CPUPolarizationChangeEvent struct {
 	Polarization S390CPUPolarization `json:"polarization"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "CPU_POLARIZATION_CHANGE".
@@ -22,7 +22,7 @@ func (*CPUPolarizationChangeEvent) EventName() string { return "CPU_POLARIZATION
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-machine-s390x.SCLP_CPI_INFO_AVAILABLE
 type SCLPCpiInfoAvailableEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "SCLP_CPI_INFO_AVAILABLE".

@@ -12,5 +12,5 @@ import (
 type CPUPolarizationInfo struct {
 	Polarization S390CPUPolarization `json:"polarization"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

@@ -4,7 +4,7 @@ package qapi
 
 // MigrationStatus is QAPI's enum MigrationStatus. Since 2.3.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.MigrationStatus
 type MigrationStatus string
@@ -32,7 +32,7 @@ const (
 
 // MigrationCapability is QAPI's enum MigrationCapability. Since 1.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.MigrationCapability
 type MigrationCapability string
@@ -67,7 +67,7 @@ const (
 
 // MultiFDCompression is QAPI's enum MultiFDCompression. Since 5.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.MultiFDCompression
 type MultiFDCompression string
@@ -84,7 +84,7 @@ const (
 
 // MigMode is QAPI's enum MigMode.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.MigMode
 type MigMode string
@@ -99,7 +99,7 @@ const (
 
 // ZeroPageDetection is QAPI's enum ZeroPageDetection. Since 9.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.ZeroPageDetection
 type ZeroPageDetection string
@@ -113,7 +113,7 @@ const (
 
 // MigrationParameter is QAPI's enum MigrationParameter. Since 2.4.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.MigrationParameter
 type MigrationParameter string
@@ -160,7 +160,7 @@ const (
 
 // COLOMessage is QAPI's enum COLOMessage. Since 2.8.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.COLOMessage
 type COLOMessage string
@@ -178,7 +178,7 @@ const (
 
 // COLOMode is QAPI's enum COLOMode. Since 2.8.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.COLOMode
 type COLOMode string
@@ -192,7 +192,7 @@ const (
 
 // FailoverStatus is QAPI's enum FailoverStatus. Since 2.8.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.FailoverStatus
 type FailoverStatus string
@@ -208,7 +208,7 @@ const (
 
 // COLOExitReason is QAPI's enum COLOExitReason. Since 3.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.COLOExitReason
 type COLOExitReason string
@@ -223,7 +223,7 @@ const (
 
 // MigrationAddressType is QAPI's enum MigrationAddressType. Since 8.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.MigrationAddressType
 type MigrationAddressType string
@@ -238,7 +238,7 @@ const (
 
 // MigrationChannelType is QAPI's enum MigrationChannelType. Since 8.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.MigrationChannelType
 type MigrationChannelType string
@@ -251,7 +251,7 @@ const (
 
 // DirtyRateStatus is QAPI's enum DirtyRateStatus. Since 5.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.DirtyRateStatus
 type DirtyRateStatus string
@@ -265,7 +265,7 @@ const (
 
 // DirtyRateMeasureMode is QAPI's enum DirtyRateMeasureMode. Since 6.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.DirtyRateMeasureMode
 type DirtyRateMeasureMode string
@@ -279,7 +279,7 @@ const (
 
 // TimeUnit is QAPI's enum TimeUnit. Since 8.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-migration.TimeUnit
 type TimeUnit string

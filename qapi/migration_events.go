@@ -12,7 +12,7 @@ import (
 type MigrationEvent struct {
 	Status MigrationStatus `json:"status"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "MIGRATION".
@@ -24,7 +24,7 @@ func (*MigrationEvent) EventName() string { return "MIGRATION" }
 type MigrationPassEvent struct {
 	Pass int64 `json:"pass"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "MIGRATION_PASS".
@@ -37,7 +37,7 @@ type COLOExitEvent struct {
 	Mode   COLOMode       `json:"mode"`
 	Reason COLOExitReason `json:"reason"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "COLO_EXIT".
@@ -49,7 +49,7 @@ func (*COLOExitEvent) EventName() string { return "COLO_EXIT" }
 type UnplugPrimaryEvent struct {
 	DeviceID string `json:"device-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "UNPLUG_PRIMARY".

@@ -183,8 +183,8 @@ func (u *MigrationAddress) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Transport needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Transport needs one, the error is a [*support.UnionError].
 func (u *MigrationAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain MigrationAddress
 	v := plain(*u)

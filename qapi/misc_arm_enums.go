@@ -4,7 +4,7 @@ package qapi
 
 // SsidSizeMode is QAPI's enum SsidSizeMode. Since 11.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-misc-arm.SsidSizeMode
 type SsidSizeMode string
@@ -37,7 +37,7 @@ const (
 
 // OasMode is QAPI's enum OasMode. Since 11.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-misc-arm.OasMode
 type OasMode string

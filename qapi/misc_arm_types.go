@@ -14,5 +14,5 @@ type GICCapability struct {
 	Emulated bool  `json:"emulated"`
 	Kernel   bool  `json:"kernel"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

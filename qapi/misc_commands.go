@@ -17,7 +17,7 @@ type AddClientArguments struct {
 	Skipauth *bool  `json:"skipauth,omitzero"`
 	TLS      *bool  `json:"tls,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // AddClient is the command add_client. Since 0.14.
@@ -29,7 +29,7 @@ func AddClient(ctx context.Context, c async.Caller, args *AddClientArguments) er
 
 // QueryName is the command query-name. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-misc.query-name
 func QueryName(ctx context.Context, c async.Caller) (*NameInfo, error) {
@@ -38,7 +38,7 @@ func QueryName(ctx context.Context, c async.Caller) (*NameInfo, error) {
 
 // QueryIOThreads is the command query-iothreads. Since 2.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-misc.query-iothreads
 func QueryIOThreads(ctx context.Context, c async.Caller) ([]IOThreadInfo, error) {
@@ -61,7 +61,7 @@ func Cont(ctx context.Context, c async.Caller) error {
 
 // XExitPreconfig is the command x-exit-preconfig. Since 3.0. Unstable.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-misc.x-exit-preconfig
 func XExitPreconfig(ctx context.Context, c async.Caller) error {
@@ -73,7 +73,7 @@ type HumanMonitorCommandArguments struct {
 	CommandLine string `json:"command-line"`
 	CPUIndex    *int64 `json:"cpu-index,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // HumanMonitorCommand is the command human-monitor-command. Since 0.14.
@@ -87,7 +87,7 @@ func HumanMonitorCommand(ctx context.Context, c async.Caller, args *HumanMonitor
 type GetfdArguments struct {
 	Fdname string `json:"fdname"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Getfd is the command getfd. Since 0.14. If CONFIG_POSIX.
@@ -102,7 +102,7 @@ type GetWin32SocketArguments struct {
 	Info   string `json:"info"`
 	Fdname string `json:"fdname"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GetWin32Socket is the command get-win32-socket. Since 8.0. If CONFIG_WIN32.
@@ -116,7 +116,7 @@ func GetWin32Socket(ctx context.Context, c async.Caller, args *GetWin32SocketArg
 type ClosefdArguments struct {
 	Fdname string `json:"fdname"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Closefd is the command closefd. Since 0.14.
@@ -131,7 +131,7 @@ type AddFDArguments struct {
 	FdsetID *int64  `json:"fdset-id,omitzero"`
 	Opaque  *string `json:"opaque,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // AddFD is the command add-fd. Since 1.2.
@@ -148,7 +148,7 @@ type RemoveFDArguments struct {
 	FdsetID int64  `json:"fdset-id"`
 	FD      *int64 `json:"fd,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // RemoveFD is the command remove-fd. Since 1.2.
@@ -169,12 +169,12 @@ func QueryFdsets(ctx context.Context, c async.Caller) ([]FdsetInfo, error) {
 type QueryCommandLineOptionsArguments struct {
 	Option *string `json:"option,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryCommandLineOptions is the command query-command-line-options. Since 1.5.
 //
-// args may be nil. It may be executed before the machine is made (-preconfig).
+// args may be nil. It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-misc.query-command-line-options
 func QueryCommandLineOptions(ctx context.Context, c async.Caller, args *QueryCommandLineOptionsArguments) ([]CommandLineOptionInfo, error) {

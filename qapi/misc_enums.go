@@ -4,7 +4,7 @@ package qapi
 
 // CommandLineParameterType is QAPI's enum CommandLineParameterType. Since 1.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-misc.CommandLineParameterType
 type CommandLineParameterType string

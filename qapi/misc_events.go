@@ -13,7 +13,7 @@ type RTCChangeEvent struct {
 	Offset  int64  `json:"offset"`
 	QOMPath string `json:"qom-path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "RTC_CHANGE".
@@ -28,7 +28,7 @@ type VfuClientHangupEvent struct {
 	DevID      string `json:"dev-id"`
 	DevQOMPath string `json:"dev-qom-path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "VFU_CLIENT_HANGUP".

@@ -4,7 +4,7 @@ package qapi
 
 // SEVState is QAPI's enum SevState. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-misc-i386.SevState
 type SEVState string
@@ -21,7 +21,7 @@ const (
 
 // SEVGuestType is QAPI's enum SevGuestType. Since 6.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-misc-i386.SevGuestType
 type SEVGuestType string
@@ -34,7 +34,7 @@ const (
 
 // EvtchnPortType is QAPI's enum EvtchnPortType. Since 8.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-misc-i386.EvtchnPortType
 type EvtchnPortType string

@@ -42,8 +42,8 @@ func (u *SEVInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// SEVType needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and SEVType needs one, the error is a [*support.UnionError].
 func (u *SEVInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SEVInfo
 	v := plain(*u)

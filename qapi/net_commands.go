@@ -15,7 +15,7 @@ type SetLinkArguments struct {
 	Name string `json:"name"`
 	Up   bool   `json:"up"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // SetLink is the command set_link. Since 0.14.
@@ -27,7 +27,7 @@ func SetLink(ctx context.Context, c async.Caller, args *SetLinkArguments) error 
 
 // NetdevAdd is the command netdev_add. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-net.netdev_add
 func NetdevAdd(ctx context.Context, c async.Caller, args *Netdev) error {
@@ -38,12 +38,12 @@ func NetdevAdd(ctx context.Context, c async.Caller, args *Netdev) error {
 type NetdevDelArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // NetdevDel is the command netdev_del. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-net.netdev_del
 func NetdevDel(ctx context.Context, c async.Caller, args *NetdevDelArguments) error {
@@ -54,7 +54,7 @@ func NetdevDel(ctx context.Context, c async.Caller, args *NetdevDelArguments) er
 type QueryRXFilterArguments struct {
 	Name *string `json:"name,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryRXFilter is the command query-rx-filter. Since 1.6.

@@ -4,7 +4,7 @@ package qapi
 
 // AFXDPMode is QAPI's enum AFXDPMode. Since 8.2. If CONFIG_AF_XDP.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-net.AFXDPMode
 type AFXDPMode string
@@ -17,7 +17,7 @@ const (
 
 // NetClientDriver is QAPI's enum NetClientDriver. Since 2.7.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-net.NetClientDriver
 type NetClientDriver string
@@ -47,7 +47,7 @@ const (
 
 // RXState is QAPI's enum RxState. Since 1.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-net.RxState
 type RXState string

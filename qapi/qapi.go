@@ -9,22 +9,24 @@
 //		err = qapi.Cont(ctx, c)
 //	}
 //
-// c is any [async.Caller]: a client, a machine, or what else executes commands.
-// Functions wait for the reply; errors are those of [async.Client.Do], and an
-// [*async.ExecuteError] with QEMU's class and description where QEMU refuses.
-// Everything may be called concurrently; the values belong to whoever has them.
+// c is any [async.Caller]: a client, a machine, or anything else that executes
+// commands. Each function waits for the reply. Errors are those of
+// [async.Client.Do]; if QEMU refuses the command, the error is an
+// [*async.ExecuteError] with QEMU's class and description. All functions may be
+// called concurrently. The package keeps no reference to the values that it takes and
+// returns.
 //
-// It follows QEMU 11.1, and has what QEMU 7.2 and later had and 11.1 has lost,
-// marked "removed in". Use it with each of these releases, and with those to come:
-// members, values of enums and branches of unions that it does not know are kept,
-// and encode again as they were. A member is a pointer where the schema has it as
-// optional, or where one of these releases does not have it.
+// The package follows the schema of QEMU 11.1. It also has the parts of the schema
+// that a release from 7.2 on had and 11.1 no longer has; their comments say "removed
+// in". Use it with all of these releases, and with later ones: members, values of
+// enums and branches of unions that the package does not know are kept, and encode
+// again unchanged. A member is a pointer if it is optional in the schema, or if one of
+// these releases does not have it.
 //
-// Names are QAPI's in Go's spelling: query-status is [QueryStatus], its result
-// [StatusInfo], the event JOB_STATUS_CHANGE [JobStatusChangeEvent]. A few types
-// whose name a command has taken end in Options, such as
-// [BlockdevSnapshotOptions]. Optional members are set with new:
-// ReadOnly: new(true).
+// Names are QAPI's in Go's spelling. The command query-status is [QueryStatus], its
+// result is [StatusInfo], and the event JOB_STATUS_CHANGE is [JobStatusChangeEvent]. If
+// a type would have the name of a command's function, the type's name ends in Options,
+// as in [BlockdevSnapshotOptions]. Set optional members with new: ReadOnly: new(true).
 package qapi
 
 //go:generate go run github.com/goqmp/qmp/cmd/qmp-gen -facts qemu -o .

@@ -97,8 +97,8 @@ func TestQueries_QEMU(t *testing.T) {
 	}
 }
 
-// The definitions have all that the running QEMU has: its commands and events,
-// and their arguments.
+// The definitions have all commands and events of the running QEMU, and arguments for
+// each command that takes some.
 func TestIntrospection_QEMU(t *testing.T) {
 	t.Parallel()
 	c := startQEMU(t)
@@ -156,7 +156,8 @@ func TestIntrospection_QEMU(t *testing.T) {
 	}
 }
 
-// A workflow in typed form: a node, a job on it, its end as an event.
+// The generated functions add nodes, run a job, wait for its end by an event, and
+// dismiss it.
 func TestTypedBlockJob_QEMU(t *testing.T) {
 	t.Parallel()
 	c := startQEMU(t)
@@ -195,7 +196,7 @@ func TestTypedBlockJob_QEMU(t *testing.T) {
 		t.Errorf("%+v after %v", status, time.Since(start))
 	}
 
-	// What QEMU refuses keeps its class and words.
+	// The error of a command that QEMU refuses has QEMU's class.
 	err = qapi.JobPause(ctx, c, &qapi.JobPauseArguments{ID: "no-such"})
 	if refusal, ok := errors.AsType[*async.ExecuteError](err); !ok || refusal.Class == "" || refusal.Command != "job-pause" {
 		t.Errorf("%v", err)

@@ -14,7 +14,7 @@ import (
 type DeviceListPropertiesArguments struct {
 	Typename string `json:"typename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // DeviceListProperties is the command device-list-properties. Since 1.2.
@@ -44,7 +44,7 @@ func DeviceAdd(ctx context.Context, c async.Caller, args *DeviceAddArguments) er
 type DeviceDelArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // DeviceDel is the command device_del. Since 0.14.
@@ -58,7 +58,7 @@ func DeviceDel(ctx context.Context, c async.Caller, args *DeviceDelArguments) er
 type DeviceSyncConfigArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // DeviceSyncConfig is the command device-sync-config. Since 9.2. Unstable.

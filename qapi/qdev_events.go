@@ -13,7 +13,7 @@ type DeviceDeletedEvent struct {
 	Device *string `json:"device,omitzero"`
 	Path   string  `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "DEVICE_DELETED".
@@ -26,7 +26,7 @@ type DeviceUnplugGuestErrorEvent struct {
 	Device *string `json:"device,omitzero"`
 	Path   string  `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "DEVICE_UNPLUG_GUEST_ERROR".

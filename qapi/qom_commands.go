@@ -14,12 +14,12 @@ import (
 type QOMListArguments struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QOMList is the command qom-list. Since 1.2.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.qom-list
 func QOMList(ctx context.Context, c async.Caller, args *QOMListArguments) ([]ObjectPropertyInfo, error) {
@@ -31,12 +31,12 @@ type QOMGetArguments struct {
 	Path     string `json:"path"`
 	Property string `json:"property"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QOMGet is the command qom-get. Since 1.2.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.qom-get
 func QOMGet(ctx context.Context, c async.Caller, args *QOMGetArguments) (jsontext.Value, error) {
@@ -47,7 +47,7 @@ func QOMGet(ctx context.Context, c async.Caller, args *QOMGetArguments) (jsontex
 type QOMListGetArguments struct {
 	Paths []string `json:"paths"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QOMListGet is the command qom-list-get. Since 10.1.
@@ -63,12 +63,12 @@ type QOMSetArguments struct {
 	Property string         `json:"property"`
 	Value    jsontext.Value `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QOMSet is the command qom-set. Since 1.2.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.qom-set
 func QOMSet(ctx context.Context, c async.Caller, args *QOMSetArguments) error {
@@ -80,12 +80,12 @@ type QOMListTypesArguments struct {
 	Implements *string `json:"implements,omitzero"`
 	Abstract   *bool   `json:"abstract,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QOMListTypes is the command qom-list-types. Since 1.1.
 //
-// args may be nil. It may be executed before the machine is made (-preconfig).
+// args may be nil. It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.qom-list-types
 func QOMListTypes(ctx context.Context, c async.Caller, args *QOMListTypesArguments) ([]ObjectTypeInfo, error) {
@@ -96,12 +96,12 @@ func QOMListTypes(ctx context.Context, c async.Caller, args *QOMListTypesArgumen
 type QOMListPropertiesArguments struct {
 	Typename string `json:"typename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QOMListProperties is the command qom-list-properties. Since 2.12.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.qom-list-properties
 func QOMListProperties(ctx context.Context, c async.Caller, args *QOMListPropertiesArguments) ([]ObjectPropertyInfo, error) {
@@ -110,7 +110,7 @@ func QOMListProperties(ctx context.Context, c async.Caller, args *QOMListPropert
 
 // ObjectAdd is the command object-add. Since 2.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.object-add
 func ObjectAdd(ctx context.Context, c async.Caller, args *ObjectOptions) error {
@@ -121,12 +121,12 @@ func ObjectAdd(ctx context.Context, c async.Caller, args *ObjectOptions) error {
 type ObjectDelArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // ObjectDel is the command object-del. Since 2.0.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.object-del
 func ObjectDel(ctx context.Context, c async.Caller, args *ObjectDelArguments) error {

@@ -4,7 +4,7 @@ package qapi
 
 // NetfilterInsert is QAPI's enum NetfilterInsert. Since 5.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-qom.NetfilterInsert
 type NetfilterInsert string
@@ -17,7 +17,7 @@ const (
 
 // MonitorQMPCloseAction is QAPI's enum MonitorQMPCloseAction. Since 11.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-qom.MonitorQMPCloseAction
 type MonitorQMPCloseAction string
@@ -30,7 +30,7 @@ const (
 
 // ObjectType is QAPI's enum ObjectType. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-qom.ObjectType
 type ObjectType string

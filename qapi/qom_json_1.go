@@ -570,8 +570,8 @@ func (u *ObjectOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// QOMType needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and QOMType needs one, the error is a [*support.UnionError].
 func (u *ObjectOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ObjectOptions
 	v := plain(*u)

@@ -15,7 +15,7 @@ type RDMAGidStatusChangedEvent struct {
 	SubnetPrefix uint64 `json:"subnet-prefix"`
 	InterfaceID  uint64 `json:"interface-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "RDMA_GID_STATUS_CHANGED".

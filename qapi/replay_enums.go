@@ -4,7 +4,7 @@ package qapi
 
 // ReplayMode is QAPI's enum ReplayMode. Since 2.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-replay.ReplayMode
 type ReplayMode string

@@ -14,5 +14,5 @@ type ReplayInfo struct {
 	Filename *string    `json:"filename,omitzero"`
 	Icount   int64      `json:"icount"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

@@ -14,7 +14,7 @@ import (
 type QueryRockerArguments struct {
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryRocker is the command query-rocker. Since 2.4.
@@ -28,7 +28,7 @@ func QueryRocker(ctx context.Context, c async.Caller, args *QueryRockerArguments
 type QueryRockerPortsArguments struct {
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryRockerPorts is the command query-rocker-ports. Since 2.4.
@@ -43,7 +43,7 @@ type QueryRockerOfDpaFlowsArguments struct {
 	Name  string  `json:"name"`
 	TblID *uint32 `json:"tbl-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryRockerOfDpaFlows is the command query-rocker-of-dpa-flows. Since 2.4.
@@ -58,7 +58,7 @@ type QueryRockerOfDpaGroupsArguments struct {
 	Name string `json:"name"`
 	Type *uint8 `json:"type,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryRockerOfDpaGroups is the command query-rocker-of-dpa-groups. Since 2.4.

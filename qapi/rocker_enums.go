@@ -4,7 +4,7 @@ package qapi
 
 // RockerPortDuplex is QAPI's enum RockerPortDuplex. Since 2.4.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-rocker.RockerPortDuplex
 type RockerPortDuplex string
@@ -17,7 +17,7 @@ const (
 
 // RockerPortAutoneg is QAPI's enum RockerPortAutoneg. Since 2.4.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-rocker.RockerPortAutoneg
 type RockerPortAutoneg string

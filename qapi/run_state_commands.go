@@ -12,7 +12,7 @@ import (
 
 // QueryStatus is the command query-status. Since 0.14.
 //
-// It may be executed before the machine is made (-preconfig).
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-run-state.query-status
 func QueryStatus(ctx context.Context, c async.Caller) (*StatusInfo, error) {
@@ -23,7 +23,7 @@ func QueryStatus(ctx context.Context, c async.Caller) (*StatusInfo, error) {
 type WatchdogSetActionArguments struct {
 	Action WatchdogAction `json:"action"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // WatchdogSetAction is the command watchdog-set-action. Since 2.11.
@@ -40,12 +40,12 @@ type SetActionArguments struct {
 	Panic    *PanicAction    `json:"panic,omitzero"`
 	Watchdog *WatchdogAction `json:"watchdog,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // SetAction is the command set-action. Since 6.0.
 //
-// args may be nil. It may be executed before the machine is made (-preconfig).
+// args may be nil. It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-run-state.set-action
 func SetAction(ctx context.Context, c async.Caller, args *SetActionArguments) error {

@@ -4,7 +4,7 @@ package qapi
 
 // RunState is QAPI's enum RunState.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.RunState
 type RunState string
@@ -31,7 +31,7 @@ const (
 
 // ShutdownCause is QAPI's enum ShutdownCause.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.ShutdownCause
 type ShutdownCause string
@@ -53,7 +53,7 @@ const (
 
 // WatchdogAction is QAPI's enum WatchdogAction. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.WatchdogAction
 type WatchdogAction string
@@ -71,7 +71,7 @@ const (
 
 // RebootAction is QAPI's enum RebootAction. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.RebootAction
 type RebootAction string
@@ -84,7 +84,7 @@ const (
 
 // ShutdownAction is QAPI's enum ShutdownAction. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.ShutdownAction
 type ShutdownAction string
@@ -97,7 +97,7 @@ const (
 
 // PanicAction is QAPI's enum PanicAction. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.PanicAction
 type PanicAction string
@@ -112,7 +112,7 @@ const (
 
 // GuestPanicAction is QAPI's enum GuestPanicAction. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.GuestPanicAction
 type GuestPanicAction string
@@ -126,7 +126,7 @@ const (
 
 // GuestPanicInformationType is QAPI's enum GuestPanicInformationType. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.GuestPanicInformationType
 type GuestPanicInformationType string
@@ -141,7 +141,7 @@ const (
 
 // S390CrashReason is QAPI's enum S390CrashReason. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.S390CrashReason
 type S390CrashReason string
@@ -157,7 +157,7 @@ const (
 
 // MemoryFailureRecipient is QAPI's enum MemoryFailureRecipient. Since 5.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.MemoryFailureRecipient
 type MemoryFailureRecipient string
@@ -170,7 +170,7 @@ const (
 
 // MemoryFailureAction is QAPI's enum MemoryFailureAction. Since 5.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.MemoryFailureAction
 type MemoryFailureAction string
@@ -185,7 +185,7 @@ const (
 
 // NotifyVmexitOption is QAPI's enum NotifyVmexitOption. Since 7.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-run-state.NotifyVmexitOption
 type NotifyVmexitOption string

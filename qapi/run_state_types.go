@@ -14,12 +14,12 @@ type StatusInfo struct {
 	Status     RunState `json:"status"`
 	Singlestep *bool    `json:"singlestep,omitzero"` // removed in 9.0
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestPanicInformation is QAPI's union GuestPanicInformation. Since 2.9.
 //
-// Type selects the branch. It may be left empty where a branch is set.
+// Type selects the branch. It may be empty if a branch is set.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#object-QMP-run-state.GuestPanicInformation
 type GuestPanicInformation struct {
@@ -31,7 +31,7 @@ type GuestPanicInformation struct {
 	TDX    *GuestPanicInformationTDX    `json:"-"` // tdx
 	SEV    *GuestPanicInformationSEV    `json:"-"` // sev
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that is not known here
+	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
 }
 
 // GuestPanicInformationHyperV is QAPI's struct GuestPanicInformationHyperV. Since 2.9.
@@ -44,7 +44,7 @@ type GuestPanicInformationHyperV struct {
 	Arg4 uint64 `json:"arg4"`
 	Arg5 uint64 `json:"arg5"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestPanicInformationS390 is QAPI's struct GuestPanicInformationS390. Since 2.12.
@@ -56,7 +56,7 @@ type GuestPanicInformationS390 struct {
 	PswAddr uint64          `json:"psw-addr"`
 	Reason  S390CrashReason `json:"reason"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestPanicInformationTDX is QAPI's struct GuestPanicInformationTdx. Since 10.1.
@@ -67,7 +67,7 @@ type GuestPanicInformationTDX struct {
 	Message   string  `json:"message"`
 	GPA       *uint64 `json:"gpa,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestPanicInformationSEV is QAPI's struct GuestPanicInformationSev. Since 11.0.
@@ -77,7 +77,7 @@ type GuestPanicInformationSEV struct {
 	Set  int64 `json:"set"`
 	Code int64 `json:"code"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // MemoryFailureFlags is QAPI's struct MemoryFailureFlags. Since 5.2.
@@ -87,5 +87,5 @@ type MemoryFailureFlags struct {
 	ActionRequired bool `json:"action-required"`
 	Recursive      bool `json:"recursive"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

@@ -8,26 +8,29 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A Schema is what one running QEMU supports, by its own account (query-qmp-schema;
-// QEMU, "QMP introspection"). It does not change; it may be used concurrently.
+// A Schema says what one running QEMU supports. QEMU itself reports it by the command
+// query-qmp-schema (QEMU, "QMP introspection"). A Schema does not change, and may be
+// used concurrently.
 //
-// A path names a part of it: a command or an event first, then the name of an
-// argument or of a member of an event's data, then members of its type, down to a
-// value of an enum. Arrays and alternates are passed through:
+// A path names a part of the schema. It begins with a command or an event. Then comes
+// the name of an argument, or of a member of the event's data; then members of that
+// one's type, down to a value of an enum. Arrays and alternates have no place of their
+// own in a path:
 //
 //	s.Has("blockdev-add", "read-only")
 //	s.Has("blockdev-add", "driver", "qcow2")
 //	s.Has("blockdev-add", "file", "filename")
 //
-// The names of types are no part of a path: QEMU hides them and changes them from
-// build to build.
+// A path does not contain names of types: QEMU hides them, and they differ from build
+// to build.
 type Schema struct {
-	entries map[string]*SchemaInfo // by name, or by QEMU's number for a type
+	entries map[string]*SchemaInfo // the key is a name, or QEMU's number for a type
 	version string                 // of the server, "" if unknown
 }
 
-// Introspect asks the server for its schema and its version. The schema takes some
-// 200 kB; keep the result for as long as the connection lasts.
+// Introspect asks the server for its schema and its version. The reply has about
+// 200 kB: keep the result while the connection lasts, and do not ask again. Errors are
+// those of [QueryQMPSchema] and [QueryVersion].
 func Introspect(ctx context.Context, c async.Caller) (*Schema, error) {
 	infos, err := QueryQMPSchema(ctx, c)
 	if err != nil {
@@ -42,12 +45,12 @@ func Introspect(ctx context.Context, c async.Caller) (*Schema, error) {
 	return s, nil
 }
 
-// Version returns the server's version, such as "10.0.2"; "" if the schema does
-// not come from [Introspect].
+// Version returns the server's version, such as "10.0.2". It is "" if [NewSchema] made
+// the schema.
 func (s *Schema) Version() string { return s.version }
 
-// NewSchema returns the schema that consists of infos, the result of
-// query-qmp-schema.
+// NewSchema returns the schema that infos describe, the result of query-qmp-schema.
+// The schema keeps infos: do not change them after the call.
 func NewSchema(infos []SchemaInfo) *Schema {
 	s := &Schema{entries: make(map[string]*SchemaInfo, len(infos))}
 	for i := range infos {
@@ -66,6 +69,7 @@ func (s *Schema) Events() []string {
 	return s.names(func(i *SchemaInfo) bool { return i.Event != nil })
 }
 
+// names returns the sorted names of the entries for which want returns true.
 func (s *Schema) names(want func(*SchemaInfo) bool) []string {
 	var names []string
 	for name, i := range s.entries {
@@ -77,12 +81,12 @@ func (s *Schema) names(want func(*SchemaInfo) bool) []string {
 	return names
 }
 
-// Has reports whether the server has what path names. An empty path names
-// nothing.
+// Has reports whether the server has the part that path names. It is false for an
+// empty path.
 func (s *Schema) Has(path ...string) bool { return len(s.find(path)) > 0 }
 
-// HasResult reports whether the result of a command has what path names: without
-// a path, whether the server has the command.
+// HasResult reports whether the result of a command has the part that path names.
+// Without a path it reports whether the server has the command.
 func (s *Schema) HasResult(command string, path ...string) bool {
 	i := s.entries[command]
 	if i == nil || i.Command == nil {
@@ -94,8 +98,7 @@ func (s *Schema) HasResult(command string, path ...string) bool {
 	return len(s.walk([]string{i.Command.RetType}, path)) > 0
 }
 
-// AllowsOOB reports whether the server has the command and executes it out of
-// band.
+// AllowsOOB reports whether the server has the command and allows it out of band.
 func (s *Schema) AllowsOOB(command string) bool {
 	i := s.entries[command]
 	return i != nil && i.Command != nil && i.Command.AllowOOB != nil && *i.Command.AllowOOB
@@ -107,14 +110,14 @@ type Parameter struct {
 	Name     string
 	Optional bool
 	Kind     string   // "string", "number", "int", "boolean", "null", "value" (any), "enum", "array", "object" or "alternate"
-	Values   []string // of an enum, in the schema's order
+	Values   []string // the values of an enum, in the schema's order
 	Features []string // such as "deprecated" and "unstable"
-	Case     string   // the branch of a union that has it, or ""
+	Case     string   // the branch of a union that has the member, or ""
 }
 
-// Parameters returns what may follow path: the arguments of a command, say, those
-// of all branches included. It is nil where nothing may follow, and where the
-// server does not have what path names.
+// Parameters returns the members that may follow path. For a command these are its
+// arguments, those of all branches included. The result is nil if no member may follow,
+// and if the server does not have the part that path names.
 func (s *Schema) Parameters(path ...string) []Parameter {
 	var ps []Parameter
 	for _, n := range s.find(path) {
@@ -131,7 +134,7 @@ func (s *Schema) Parameters(path ...string) []Parameter {
 	return ps
 }
 
-// Features returns the features of what path names, such as "deprecated".
+// Features returns the features of the part that path names, such as "deprecated".
 func (s *Schema) Features(path ...string) []string {
 	var features []string
 	for _, n := range s.find(path) {
@@ -140,18 +143,19 @@ func (s *Schema) Features(path ...string) []string {
 	return features
 }
 
-// Deprecated reports whether the server marks what path names as deprecated.
+// Deprecated reports whether the server marks the part that path names as deprecated.
 func (s *Schema) Deprecated(path ...string) bool {
 	return slices.Contains(s.Features(path...), "deprecated")
 }
 
-// A node is one thing that a path may name: several where branches of a union
-// have a member of the same name.
+// A node is a part that a path names. A path names several if branches of a union have
+// members of the same name.
 type node struct {
-	types    []string // of its value; none for a value of an enum
+	types    []string // the types of its value; none for a value of an enum
 	features []string
 }
 
+// find returns the nodes that path names.
 func (s *Schema) find(path []string) []node {
 	if len(path) == 0 {
 		return nil
@@ -173,7 +177,8 @@ func (s *Schema) find(path []string) []node {
 	return s.walk(n.types, path[1:])
 }
 
-// walk follows path from values of the given types.
+// walk returns the nodes that path names, if path begins in a value of one of the
+// types.
 func (s *Schema) walk(types, path []string) []node {
 	var found []node
 	s.members(types, func(m SchemaInfoObjectMember, _ string) {
@@ -196,8 +201,8 @@ func (s *Schema) walk(types, path []string) []node {
 	return s.walk(next, path[1:])
 }
 
-// members calls yield for each member that values of the given types may have,
-// with the branch that has it, or "".
+// members calls yield for each member that a value of one of the types may have.
+// branch is the branch of a union that has the member, or "".
 func (s *Schema) members(types []string, yield func(m SchemaInfoObjectMember, branch string)) {
 	seen := make(map[string]bool)
 	var visit func(t, branch string)
@@ -228,8 +233,8 @@ func (s *Schema) members(types []string, yield func(m SchemaInfoObjectMember, br
 	}
 }
 
-// values calls yield for each value of the enums that the given types are, or lead
-// to through arrays and alternates.
+// values calls yield for each value of each enum among the types. It looks for enums
+// in arrays and alternates too.
 func (s *Schema) values(types []string, yield func(SchemaInfoEnumMember)) {
 	for _, t := range types {
 		switch i := s.entries[t]; {
@@ -248,7 +253,7 @@ func (s *Schema) values(types []string, yield func(SchemaInfoEnumMember)) {
 	}
 }
 
-// kind describes the type t.
+// kind returns the Kind and the Values of a [Parameter] of type t.
 func (s *Schema) kind(t string) (kind string, values []string) {
 	i := s.entries[t]
 	if i == nil {

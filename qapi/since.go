@@ -5,32 +5,34 @@ import (
 	"strings"
 )
 
-// sinceTable has a line for each part of the schema, sorted: its key, the first
-// release that has it, and the last one unless the newest has it.
+// sinceTable has a line for each part of the schema, in sorted order. A line has the
+// part's key and the first release that has the part. If the newest release does not
+// have it, the line also has the last release that does.
 //
 //go:embed since.txt
 var sinceTable string
 
 // Since returns the first release of QEMU that has a part of its schema, such as
-// "8.2", or "" if that is not known. key is a command or an event, a type, or one
-// of these with a part after a dot: "migrate.channels" (an argument),
-// "BlockdevOptions.read-only" (a member), "RunState.colo" (a value of an enum).
+// "8.2". It returns "" if that is not known. key is the name of a command, an event or
+// a type. A dot and a name after it select an argument ("migrate.channels"), a member
+// ("BlockdevOptions.read-only") or a value of an enum ("RunState.colo").
 //
-// Releases before 2.12 are known from QEMU's documentation only: "2.12" may stand
-// for an older one.
+// For releases before 2.12 the source is QEMU's documentation alone, which does not
+// mention every part: "2.12" may mean 2.12 or an older release.
 func Since(key string) string {
 	since, _ := lookUp(key)
 	return since
 }
 
-// Until returns the last release of QEMU that has what key names, as in [Since].
-// It is "" if the newest one that this package knows has it, and for a key that
-// is not known.
+// Until returns the last release of QEMU that has the part that key names, as in
+// [Since]. It returns "" if the newest release that this package knows has the part,
+// and if the key is not known.
 func Until(key string) string {
 	_, until := lookUp(key)
 	return until
 }
 
+// lookUp returns the releases in the line of key.
 func lookUp(key string) (since, until string) {
 	if key == "" || strings.ContainsAny(key, " \n") {
 		return "", ""

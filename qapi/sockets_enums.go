@@ -4,7 +4,7 @@ package qapi
 
 // NetworkAddressFamily is QAPI's enum NetworkAddressFamily. Since 2.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-sockets.NetworkAddressFamily
 type NetworkAddressFamily string
@@ -20,7 +20,7 @@ const (
 
 // SocketAddressType is QAPI's enum SocketAddressType. Since 2.9.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-sockets.SocketAddressType
 type SocketAddressType string

@@ -109,8 +109,8 @@ func (u *SocketAddressLegacy) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *SocketAddressLegacy) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SocketAddressLegacy
 	v := plain(*u)
@@ -153,8 +153,8 @@ func (u *SocketAddress) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *SocketAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SocketAddress
 	v := plain(*u)

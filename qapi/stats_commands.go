@@ -21,7 +21,7 @@ func QueryStats(ctx context.Context, c async.Caller, args *StatsFilter) ([]Stats
 type QueryStatsSchemasArguments struct {
 	Provider *StatsProvider `json:"provider,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // QueryStatsSchemas is the command query-stats-schemas. Since 7.1.

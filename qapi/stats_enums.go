@@ -4,7 +4,7 @@ package qapi
 
 // StatsType is QAPI's enum StatsType. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-stats.StatsType
 type StatsType string
@@ -20,7 +20,7 @@ const (
 
 // StatsUnit is QAPI's enum StatsUnit. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-stats.StatsUnit
 type StatsUnit string
@@ -35,7 +35,7 @@ const (
 
 // StatsProvider is QAPI's enum StatsProvider. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-stats.StatsProvider
 type StatsProvider string
@@ -48,7 +48,7 @@ const (
 
 // StatsTarget is QAPI's enum StatsTarget. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-stats.StatsTarget
 type StatsTarget string

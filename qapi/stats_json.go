@@ -40,8 +40,8 @@ func (u *StatsFilter) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Target needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Target needs one, the error is a [*support.UnionError].
 func (u *StatsFilter) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain StatsFilter
 	v := plain(*u)
@@ -61,8 +61,8 @@ func (u StatsFilter) MarshalJSON() ([]byte, error) { return support.Marshal(&u) 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *StatsFilter) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *StatsValue) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = StatsValue{}
 	switch dec.PeekKind() {
@@ -78,8 +78,8 @@ func (a *StatsValue) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *StatsValue) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "StatsValue"}
 	alt.Add("scalar", a.Scalar != nil, a.Scalar)
@@ -89,7 +89,7 @@ func (a *StatsValue) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a StatsValue) IsZero() bool {
 	return a.Scalar == nil && a.Boolean == nil && a.List == nil && a.Unknown == nil
 }

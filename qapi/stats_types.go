@@ -13,7 +13,7 @@ type StatsRequest struct {
 	Provider StatsProvider `json:"provider"`
 	Names    []string      `json:"names,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // StatsVCPUFilter is QAPI's struct StatsVCPUFilter. Since 7.1.
@@ -22,12 +22,12 @@ type StatsRequest struct {
 type StatsVCPUFilter struct {
 	VCPUs []string `json:"vcpus,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // StatsFilter is QAPI's union StatsFilter. Since 7.1.
 //
-// Target selects the branch. It may be left empty where a branch is set.
+// Target selects the branch. It may be empty if a branch is set.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#object-QMP-stats.StatsFilter
 type StatsFilter struct {
@@ -37,7 +37,7 @@ type StatsFilter struct {
 	// At most one branch is set.
 	VCPU *StatsVCPUFilter `json:"-"` // vcpu
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that is not known here
+	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
 }
 
 // StatsValue is QAPI's alternate StatsValue. Since 7.1.
@@ -50,7 +50,7 @@ type StatsValue struct {
 	Boolean *bool    `json:"-"`
 	List    []uint64 `json:"-"`
 
-	Unknown jsontext.Value `json:"-"` // a value of a kind that is not known here
+	Unknown jsontext.Value `json:"-"` // a value of a kind that this package does not know
 }
 
 // Stats is QAPI's struct Stats. Since 7.1.
@@ -60,7 +60,7 @@ type Stats struct {
 	Name  string     `json:"name"`
 	Value StatsValue `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // StatsResult is QAPI's struct StatsResult. Since 7.1.
@@ -71,7 +71,7 @@ type StatsResult struct {
 	QOMPath  *string       `json:"qom-path,omitzero"`
 	Stats    []Stats       `json:"stats"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // StatsSchemaValue is QAPI's struct StatsSchemaValue. Since 7.1.
@@ -85,7 +85,7 @@ type StatsSchemaValue struct {
 	Exponent   int16      `json:"exponent"`
 	BucketSize *uint32    `json:"bucket-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // StatsSchema is QAPI's struct StatsSchema. Since 7.1.
@@ -96,5 +96,5 @@ type StatsSchema struct {
 	Target   StatsTarget        `json:"target"`
 	Stats    []StatsSchemaValue `json:"stats"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// Commands lists every command, those that were removed included, in the schema's order.
+// Commands returns all commands in the schema's order, also those that QEMU has removed.
 func Commands() []support.CommandInfo {
 	return []support.CommandInfo{
 		{Name: "query-status", Since: "0.14", NewResult: support.New[StatusInfo]},
@@ -263,7 +263,7 @@ func Commands() []support.CommandInfo {
 	}
 }
 
-// Events lists every event, those that were removed included, in the schema's order.
+// Events returns all events in the schema's order, also those that QEMU has removed.
 func Events() []support.EventInfo {
 	return []support.EventInfo{
 		{Name: "SHUTDOWN", Since: "0.12", New: support.New[ShutdownEvent]},
@@ -328,7 +328,7 @@ func Events() []support.EventInfo {
 	}
 }
 
-// newEvent returns a value for the data of the event name, or nil for an event that is not known here.
+// newEvent returns a new value for the data of an event, or nil if this package does not know the event.
 func newEvent(name string) support.Event {
 	switch name {
 	case "SHUTDOWN":
@@ -454,16 +454,16 @@ func newEvent(name string) support.Event {
 }
 
 // Decode returns the data of ev as a pointer to the struct of its event, such as
-// *[ShutdownEvent]. An event that is not known here is returned as it is.
-// Data that does not fit is an error that names the event.
+// *[ShutdownEvent]. If this package does not know the event, Decode returns ev unchanged,
+// an [async.Event]. If the data does not fit the struct, the error names the event.
 func Decode(ev async.Event) (any, error) { return support.DecodeEvent(ev, newEvent(ev.Name)) }
 
-// Wait reads l up to the first event of the type that match takes for which match
-// returns true, and returns its data. What it reads before that is dropped, so l
-// should be a listener of its own. A nil match takes the first event of the type;
-// the type is to be given then: Wait[ShutdownEvent](ctx, l, nil).
+// Wait reads events from l until one comes that has match's type and for which match
+// returns true. It returns the data of that event, and drops the events before it: give
+// it a listener that nothing else reads. With a nil match it returns the first event of
+// the type; then name the type: Wait[ShutdownEvent](ctx, l, nil).
 //
-// Errors are those of [async.EventListener.Next], and that of [Decode].
+// Errors are those of [async.EventListener.Next] and [Decode].
 func Wait[E any, P support.EventOf[E]](ctx context.Context, l *async.EventListener, match func(P) bool) (P, error) {
 	return support.WaitEvent[E](ctx, l, match)
 }

@@ -4,7 +4,7 @@ package qapi
 
 // TPMModel is QAPI's enum TpmModel. Since 1.5. If CONFIG_TPM.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-tpm.TpmModel
 type TPMModel string
@@ -18,7 +18,7 @@ const (
 
 // TPMType is QAPI's enum TpmType. Since 1.5. If CONFIG_TPM.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-tpm.TpmType
 type TPMType string

@@ -15,7 +15,7 @@ type TraceEventGetStateArguments struct {
 	Name string `json:"name"`
 	VCPU *int64 `json:"vcpu,omitzero"` // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // TraceEventGetState is the command trace-event-get-state. Since 2.2.
@@ -32,7 +32,7 @@ type TraceEventSetStateArguments struct {
 	IgnoreUnavailable *bool  `json:"ignore-unavailable,omitzero"`
 	VCPU              *int64 `json:"vcpu,omitzero"` // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // TraceEventSetState is the command trace-event-set-state. Since 2.2.

@@ -4,7 +4,7 @@ package qapi
 
 // TraceEventState is QAPI's enum TraceEventState. Since 2.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-trace.TraceEventState
 type TraceEventState string

@@ -14,5 +14,5 @@ type TraceEventInfo struct {
 	State TraceEventState `json:"state"`
 	VCPU  *bool           `json:"vcpu,omitzero"` // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

@@ -15,7 +15,7 @@ type TransactionArguments struct {
 	Actions    []TransactionAction    `json:"actions"`
 	Properties *TransactionProperties `json:"properties,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Transaction is the command transaction. Since 1.1.

@@ -4,7 +4,7 @@ package qapi
 
 // ActionCompletionMode is QAPI's enum ActionCompletionMode. Since 2.5.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-transaction.ActionCompletionMode
 type ActionCompletionMode string
@@ -17,7 +17,7 @@ const (
 
 // TransactionActionKind is QAPI's enum TransactionActionKind. Since 1.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-transaction.TransactionActionKind
 type TransactionActionKind string

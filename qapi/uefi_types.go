@@ -17,7 +17,7 @@ type UEFIVariable struct {
 	Time   *string `json:"time,omitzero"`
 	Digest *string `json:"digest,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // UEFIVarStore is QAPI's struct UefiVarStore. Since 10.0.
@@ -27,5 +27,5 @@ type UEFIVarStore struct {
 	Version   int64          `json:"version"`
 	Variables []UEFIVariable `json:"variables"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }

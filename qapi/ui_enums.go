@@ -4,7 +4,7 @@ package qapi
 
 // DisplayProtocol is QAPI's enum DisplayProtocol. Since 7.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.DisplayProtocol
 type DisplayProtocol string
@@ -17,7 +17,7 @@ const (
 
 // SetPasswordAction is QAPI's enum SetPasswordAction. Since 7.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.SetPasswordAction
 type SetPasswordAction string
@@ -31,7 +31,7 @@ const (
 
 // ImageFormat is QAPI's enum ImageFormat. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.ImageFormat
 type ImageFormat string
@@ -44,7 +44,7 @@ const (
 
 // SpiceQueryMouseMode is QAPI's enum SpiceQueryMouseMode. Since 1.1. If CONFIG_SPICE.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.SpiceQueryMouseMode
 type SpiceQueryMouseMode string
@@ -58,7 +58,7 @@ const (
 
 // VNCPrimaryAuth is QAPI's enum VncPrimaryAuth. Since 2.3. If CONFIG_VNC.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.VncPrimaryAuth
 type VNCPrimaryAuth string
@@ -78,7 +78,7 @@ const (
 
 // VNCVencryptSubAuth is QAPI's enum VncVencryptSubAuth. Since 2.3. If CONFIG_VNC.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.VncVencryptSubAuth
 type VNCVencryptSubAuth string
@@ -98,7 +98,7 @@ const (
 
 // QKeyCode is QAPI's enum QKeyCode. Since 1.3.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.QKeyCode
 type QKeyCode string
@@ -271,7 +271,7 @@ const (
 
 // KeyValueKind is QAPI's enum KeyValueKind. Since 1.3.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.KeyValueKind
 type KeyValueKind string
@@ -284,7 +284,7 @@ const (
 
 // InputButton is QAPI's enum InputButton. Since 2.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.InputButton
 type InputButton string
@@ -305,7 +305,7 @@ const (
 
 // InputAxis is QAPI's enum InputAxis. Since 2.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.InputAxis
 type InputAxis string
@@ -318,7 +318,7 @@ const (
 
 // InputMultiTouchType is QAPI's enum InputMultiTouchType. Since 8.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.InputMultiTouchType
 type InputMultiTouchType string
@@ -334,7 +334,7 @@ const (
 
 // InputEventKind is QAPI's enum InputEventKind. Since 2.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.InputEventKind
 type InputEventKind string
@@ -350,7 +350,7 @@ const (
 
 // DisplayGLMode is QAPI's enum DisplayGLMode. Since 3.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.DisplayGLMode
 type DisplayGLMode string
@@ -365,7 +365,7 @@ const (
 
 // HotKeyMod is QAPI's enum HotKeyMod. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.HotKeyMod
 type HotKeyMod string
@@ -379,7 +379,7 @@ const (
 
 // DisplayType is QAPI's enum DisplayType. Since 2.12.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.DisplayType
 type DisplayType string
@@ -399,7 +399,7 @@ const (
 
 // DisplayReloadType is QAPI's enum DisplayReloadType. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.DisplayReloadType
 type DisplayReloadType string
@@ -411,7 +411,7 @@ const (
 
 // DisplayUpdateType is QAPI's enum DisplayUpdateType. Since 7.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-ui.DisplayUpdateType
 type DisplayUpdateType string

@@ -22,8 +22,8 @@ func (u *SetPasswordOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Protocol needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Protocol needs one, the error is a [*support.UnionError].
 func (u *SetPasswordOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SetPasswordOptions
 	v := plain(*u)
@@ -66,8 +66,8 @@ func (u *ExpirePasswordOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Protocol needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Protocol needs one, the error is a [*support.UnionError].
 func (u *ExpirePasswordOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ExpirePasswordOptions
 	v := plain(*u)
@@ -310,8 +310,8 @@ func (u *KeyValue) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *KeyValue) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain KeyValue
 	v := plain(*u)
@@ -435,8 +435,8 @@ func (u *InputEvent) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *InputEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain InputEvent
 	v := plain(*u)
@@ -547,8 +547,8 @@ func (u *DisplayOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *DisplayOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain DisplayOptions
 	v := plain(*u)
@@ -596,8 +596,8 @@ func (u *DisplayReloadOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *DisplayReloadOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain DisplayReloadOptions
 	v := plain(*u)

@@ -4,7 +4,7 @@ package qapi
 
 // QapiVFIOMigrationState is QAPI's enum QapiVfioMigrationState. Since 9.1.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-vfio.QapiVfioMigrationState
 type QapiVFIOMigrationState string

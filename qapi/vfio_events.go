@@ -14,7 +14,7 @@ type VFIOMigrationEvent struct {
 	QOMPath     string                 `json:"qom-path"`
 	DeviceState QapiVFIOMigrationState `json:"device-state"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // EventName returns "VFIO_MIGRATION".

@@ -4,7 +4,7 @@ package qapi
 
 // GranuleMode is QAPI's enum GranuleMode. Since 9.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-virtio.GranuleMode
 type GranuleMode string
@@ -20,7 +20,7 @@ const (
 
 // VMAppleVirtioBlkVariant is QAPI's enum VMAppleVirtioBlkVariant. Since 9.2.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-virtio.VMAppleVirtioBlkVariant
 type VMAppleVirtioBlkVariant string

@@ -14,7 +14,7 @@ import (
 type YankArguments struct {
 	Instances []YankInstance `json:"instances"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // Yank is the command yank. Since 6.0.
@@ -24,7 +24,7 @@ func Yank(ctx context.Context, c async.Caller, args *YankArguments) error {
 	return support.Execute(ctx, c, "yank", support.Arguments(args))
 }
 
-// YankOOB is [Yank] out of band: it overtakes other commands.
+// YankOOB is [Yank] out of band: the server executes it before commands that wait.
 func YankOOB(ctx context.Context, c async.Caller, args *YankArguments) error {
 	return support.ExecuteOOB(ctx, c, "yank", support.Arguments(args))
 }
@@ -36,7 +36,7 @@ func QueryYank(ctx context.Context, c async.Caller) ([]YankInstance, error) {
 	return support.Call[[]YankInstance](ctx, c, "query-yank", nil)
 }
 
-// QueryYankOOB is [QueryYank] out of band: it overtakes other commands.
+// QueryYankOOB is [QueryYank] out of band: the server executes it before commands that wait.
 func QueryYankOOB(ctx context.Context, c async.Caller) ([]YankInstance, error) {
 	return support.CallOOB[[]YankInstance](ctx, c, "query-yank", nil)
 }

@@ -4,7 +4,7 @@ package qapi
 
 // YankInstanceType is QAPI's enum YankInstanceType. Since 6.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#enum-QMP-yank.YankInstanceType
 type YankInstanceType string

@@ -12,7 +12,7 @@ import (
 type YankInstanceBlockNode struct {
 	NodeName string `json:"node-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // YankInstanceChardev is QAPI's struct YankInstanceChardev. Since 6.0.
@@ -21,12 +21,12 @@ type YankInstanceBlockNode struct {
 type YankInstanceChardev struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // YankInstance is QAPI's union YankInstance. Since 6.0.
 //
-// Type selects the branch. It may be left empty where a branch is set.
+// Type selects the branch. It may be empty if a branch is set.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#object-QMP-yank.YankInstance
 type YankInstance struct {
@@ -36,5 +36,5 @@ type YankInstance struct {
 	BlockNode *YankInstanceBlockNode `json:"-"` // block-node
 	Chardev   *YankInstanceChardev   `json:"-"` // chardev
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that is not known here
+	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
 }

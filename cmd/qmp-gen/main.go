@@ -1,12 +1,16 @@
 // Command qmp-gen writes Go code from QAPI definitions: one function per command,
 // one struct per event, and the types that both use.
 //
-// From schema files, such as those of a QEMU of your own:
+// It reads schema files, such as those of a QEMU that you build yourself:
 //
 //	qmp-gen -schema qapi/qapi-schema.json -release 10.0 -package vendorqapi -o vendorqapi
 //
-// The code needs packages async and qapi/support of this module, and
-// github.com/go-json-experiment/json.
+// The generated code imports packages async and qapi/support of this module, and
+// github.com/go-json-experiment/json. Files in the folder that an earlier run has
+// written and this one does not write are removed.
+//
+// With -facts in place of -schema it writes the code of QEMU's own schema. This
+// module's packages qapi and qapi/qga are made that way.
 package main
 
 import (
@@ -28,7 +32,7 @@ func main() {
 
 func run(args []string) error {
 	flags := flag.NewFlagSet("qmp-gen", flag.ContinueOnError)
-	facts := flags.String("facts", "", "write the code of QEMU's own schema, as this program knows it: qemu or qga")
+	facts := flags.String("facts", "", "in place of -schema: write the code of QEMU's own schema, which this program contains: qemu or qga")
 	schema := flags.String("schema", "", "the `file` that includes the others, such as qapi/qapi-schema.json")
 	release := flags.String("release", "", "the release that the schema files belong to, for the comments")
 	pkg := flags.String("package", "qapi", "the `name` of the package")
@@ -47,7 +51,7 @@ func run(args []string) error {
 	case *schema != "" && *facts == "":
 		files, err = fromSchema(*schema, *release, *pkg)
 	default:
-		return errors.New("want either -schema or -facts")
+		return errors.New("give either -schema or -facts")
 	}
 	if err != nil {
 		return err
@@ -55,6 +59,7 @@ func run(args []string) error {
 	return write(*out, files)
 }
 
+// fromSchema returns the generated files for a schema file and those that it includes.
 func fromSchema(file, release, pkg string) (map[string][]byte, error) {
 	s, err := qapigen.Parse(os.DirFS(filepath.Dir(file)), filepath.Base(file))
 	if err != nil {
@@ -64,8 +69,8 @@ func fromSchema(file, release, pkg string) (map[string][]byte, error) {
 	return qapigen.Generate(s, qapigen.Options{Package: pkg})
 }
 
-// write writes the files, and removes those that an earlier run has written and
-// this one has not.
+// write writes the files to dir. It removes the generated files in dir that are not
+// among them.
 func write(dir string, files map[string][]byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

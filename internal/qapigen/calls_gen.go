@@ -33,19 +33,21 @@ func (g *generator) command(d *Definition) {
 		notes = append(notes, "args may be nil.")
 	}
 	if d.SuccessResponse != nil && !*d.SuccessResponse {
-		notes = append(notes, "The server answers only if it refuses: ctx has to bound the wait.")
+		notes = append(notes, "The server replies only if it refuses the command: give ctx a deadline.")
 	}
 	if d.AllowPreconfig {
-		notes = append(notes, "It may be executed before the machine is made (-preconfig).")
+		notes = append(notes, "It may be executed before the machine is created (-preconfig).")
 	}
 	g.doc(name, "the command "+d.Name, d, strings.Join(notes, " "))
 	g.function(name, "", d, arguments)
 	if d.AllowOOB {
-		g.p("// %sOOB is [%s] out of band: it overtakes other commands.\n", name, name)
+		g.p("// %sOOB is [%s] out of band: the server executes it before commands that wait.\n", name, name)
 		g.function(name+"OOB", "OOB", d, arguments)
 	}
 }
 
+// function writes one function of a command. variant is "" or "OOB"; arguments is the
+// type of its arguments, or "".
 func (g *generator) function(name, variant string, d *Definition, arguments string) {
 	param, pass := "", "nil"
 	if arguments != "" {
@@ -61,8 +63,8 @@ func (g *generator) function(name, variant string, d *Definition, arguments stri
 		name, param, result, variant, result, d.Name, pass)
 }
 
-// resultType returns the type of a command's result: a pointer to a struct, and
-// anything else as it is.
+// resultType returns the type of a command's result: a pointer if it is a struct, and
+// otherwise the type itself.
 func (g *generator) resultType(d *Definition) string {
 	t := g.typeName(d.Returns)
 	if g.isObject(d.Returns) {
@@ -87,9 +89,9 @@ func (g *generator) event(d *Definition) {
 	g.p("// EventName returns %q.\nfunc (*%s) EventName() string { return %q }\n\n", d.Name, name, d.Name)
 }
 
-// tables writes what goes over all commands and events by name.
+// tables writes the functions that need a list of all commands or all events.
 func (g *generator) tables() {
-	g.p("// Commands lists every command, those that were removed included, in the schema's order.\n")
+	g.p("// Commands returns all commands in the schema's order, also those that QEMU has removed.\n")
 	g.p("func Commands() []support.CommandInfo {\n\treturn []support.CommandInfo{\n")
 	for _, d := range g.Defs {
 		if d.Kind != Command {
@@ -121,14 +123,14 @@ func (g *generator) tables() {
 	if len(events) == 0 {
 		return
 	}
-	g.p("// Events lists every event, those that were removed included, in the schema's order.\n")
+	g.p("// Events returns all events in the schema's order, also those that QEMU has removed.\n")
 	g.p("func Events() []support.EventInfo {\n\treturn []support.EventInfo{\n")
 	for _, d := range events {
 		g.p("\t\t{Name: %q%s, New: support.New[%s]},\n", d.Name, g.lifeFields(d), g.funcs[d])
 	}
 	g.p("\t}\n}\n\n")
 
-	g.p("// newEvent returns a value for the data of the event name, or nil for an event that is not known here.\n")
+	g.p("// newEvent returns a new value for the data of an event, or nil if this package does not know the event.\n")
 	g.p("func newEvent(name string) support.Event {\n\tswitch name {\n")
 	for _, d := range events {
 		g.p("\tcase %q:\n\t\treturn new(%s)\n", d.Name, g.funcs[d])
@@ -138,22 +140,24 @@ func (g *generator) tables() {
 }
 
 // Decode returns the data of ev as a pointer to the struct of its event, such as
-// *[%[1]s]. An event that is not known here is returned as it is.
-// Data that does not fit is an error that names the event.
+// *[%[1]s]. If this package does not know the event, Decode returns ev unchanged,
+// an [async.Event]. If the data does not fit the struct, the error names the event.
 func Decode(ev async.Event) (any, error) { return support.DecodeEvent(ev, newEvent(ev.Name)) }
 
-// Wait reads l up to the first event of the type that match takes for which match
-// returns true, and returns its data. What it reads before that is dropped, so l
-// should be a listener of its own. A nil match takes the first event of the type;
-// the type is to be given then: Wait[%[1]s](ctx, l, nil).
+// Wait reads events from l until one comes that has match's type and for which match
+// returns true. It returns the data of that event, and drops the events before it: give
+// it a listener that nothing else reads. With a nil match it returns the first event of
+// the type; then name the type: Wait[%[1]s](ctx, l, nil).
 //
-// Errors are those of [async.EventListener.Next], and that of [Decode].
+// Errors are those of [async.EventListener.Next] and [Decode].
 func Wait[E any, P support.EventOf[E]](ctx context.Context, l *async.EventListener, match func(P) bool) (P, error) {
 	return support.WaitEvent[E](ctx, l, match)
 }
 `, g.funcs[events[0]])
 }
 
+// lifeFields returns the fields of a CommandInfo or EventInfo that say which releases
+// have d.
 func (g *generator) lifeFields(d *Definition) string {
 	var b strings.Builder
 	field := func(name, value string) {
@@ -174,8 +178,8 @@ func (g *generator) lifeFields(d *Definition) string {
 	return b.String()
 }
 
-// callsTest writes a table of functions that call every command's function, for a
-// test that looks at what they send and return.
+// callsTest writes a table of functions, each of which calls the function of one
+// command. A test checks with it what these send and return.
 func (g *generator) callsTest() {
 	g.p("// calls has a function for each command, and for each variant out of band.\nvar calls = []qapitest.Call{\n")
 	for _, d := range g.Defs {
@@ -190,6 +194,7 @@ func (g *generator) callsTest() {
 	g.p("}\n")
 }
 
+// callTest writes one entry of that table.
 func (g *generator) callTest(name string, oob bool, d *Definition) {
 	pass := ""
 	if d.Data != "" || len(d.Members) > 0 || d.open() {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// doc writes the comment of a definition: its name, what QAPI says about its life,
-// and where QEMU's manual describes it.
+// doc writes the comment of a definition: its name, the releases that have it, and a
+// link to QEMU's manual.
 func (g *generator) doc(goName, what string, d *Definition, extra ...string) {
 	g.p("// %s is %s.%s\n", goName, what, g.life(d.Since, d.Removed, d.Features, d.If))
 	for _, line := range extra {
@@ -22,7 +22,8 @@ func (g *generator) doc(goName, what string, d *Definition, extra ...string) {
 	}
 }
 
-// life returns sentences on when something is there, each with a space before it.
+// life returns sentences that say in which releases and builds something exists, each
+// with a space before it.
 func (g *generator) life(since, removed string, features []Feature, cond Condition) string {
 	var b strings.Builder
 	if since != "" {
@@ -40,6 +41,7 @@ func (g *generator) life(since, removed string, features []Feature, cond Conditi
 	return b.String()
 }
 
+// link returns the address of d in QEMU's manual, or "" if there is no manual.
 func (g *generator) link(d *Definition) string {
 	if g.Reference == "" {
 		return ""
@@ -54,8 +56,9 @@ func (g *generator) link(d *Definition) string {
 	return fmt.Sprintf("%s#%s-%s-%s.%s", g.Reference, kind, g.Anchors, d.Module, d.Name)
 }
 
-// note returns the comment at the end of a line: what a member's or value's life
-// is, or "".
+// note returns the comment at the end of the line of a member or value, or "". It says
+// in which releases and builds that exists. It leaves out since if that equals born,
+// the first release of the whole type.
 func (g *generator) note(since, born, removed string, features []Feature, cond Condition) string {
 	if since == born {
 		since = ""

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// A Writer makes documents that are valid by a schema, at random, for tests. It
-// mixes in what another release could have: unknown members, values of enums and
-// branches.
+// A Writer makes random documents that are valid by a schema, for tests. It adds parts
+// that another release could have: unknown members, values of enums and branches.
 type Writer struct {
 	Schema *Schema
 	Rand   *rand.Rand
 
-	// Foreign is how often, in percent, something that the schema does not know
-	// is put in where it may be.
+	// Foreign is the probability, in percent, of a part that the schema does not know
+	// at each place that may have one.
 	Foreign int
 
 	depth int
 }
 
-// maxDepth is where recursive types end, as far as they may.
+// maxDepth is the depth from which the Writer leaves out what may be left out, so that
+// recursive types end.
 const maxDepth = 6
 
 // Arguments returns arguments for a command, or data for an event.
@@ -74,13 +74,13 @@ func (w *Writer) Value(t Type) json.RawMessage {
 	return w.object(w.Schema.Unfold(d), nil)
 }
 
-// union returns a value with one of the branches, or with none.
+// union returns a value of a union, with one of its branches or without any.
 func (w *Writer) union(d *Definition) json.RawMessage {
 	base := w.Schema.Unfold(d)
 	i := slices.IndexFunc(base, func(m Member) bool { return m.Name == d.Discriminator })
 	values := w.Schema.Type(base[i].Type.Name).Values
 	value := values[w.Rand.IntN(len(values))].Name
-	if w.depth > maxDepth { // a branch that leads nowhere
+	if w.depth > maxDepth { // a branch that does not nest further
 		for _, v := range values {
 			j := slices.IndexFunc(d.Branches, func(b Member) bool { return b.Name == v.Name })
 			if j < 0 || w.flat(w.Schema.Type(d.Branches[j].Type.Name)) {
@@ -98,10 +98,10 @@ func (w *Writer) union(d *Definition) json.RawMessage {
 		return w.object(base, set)
 	}
 	branch := w.Schema.Type(d.Branches[j].Type.Name)
-	if branch.Kind == Union { // its members stand beside those of the base
+	if branch.Kind == Union { // its members and those of the base are in one object
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(w.Value(Type{Name: branch.Name}), &members); err != nil {
-			panic(err) // a document of our own
+			panic(err) // cannot happen: Value has just made it
 		}
 		for name, v := range members {
 			set[name] = v
@@ -111,7 +111,7 @@ func (w *Writer) union(d *Definition) json.RawMessage {
 	return w.object(append(slices.Clone(base), w.Schema.Unfold(branch)...), set)
 }
 
-// flat reports whether no member of d that must be there is itself an object.
+// flat reports whether no mandatory member of d is itself an object.
 func (w *Writer) flat(d *Definition) bool {
 	if d.Kind != Struct {
 		return false
@@ -124,7 +124,8 @@ func (w *Writer) flat(d *Definition) bool {
 	return true
 }
 
-// object returns an object with members in any order, of which set are given.
+// object returns an object with the members in random order. set has the values of those
+// that are decided already.
 func (w *Writer) object(members []Member, set map[string]json.RawMessage) json.RawMessage {
 	values := make(map[string]json.RawMessage)
 	for name, v := range set {
@@ -153,6 +154,7 @@ func (w *Writer) object(members []Member, set map[string]json.RawMessage) json.R
 	return json.RawMessage(b.String())
 }
 
+// foreign decides whether to add a part that the schema does not know.
 func (w *Writer) foreign() bool { return w.Rand.IntN(100) < w.Foreign }
 
 // builtin returns a value of a built-in type, often one at its limits.
@@ -191,7 +193,7 @@ func (w *Writer) builtin(name string) string {
 func quote(s string) json.RawMessage {
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // a string always encodes
+		panic(err) // cannot happen: a string always encodes
 	}
 	return b
 }

@@ -8,15 +8,16 @@ import (
 	"strings"
 )
 
-// facts holds definitions of QEMU's schema without its prose, and tables of when
-// each came and went.
+// facts has the definitions of QEMU's schema, without their text, and tables of the
+// first and the last release that has each.
 //
 //go:embed facts/*.json
 var facts embed.FS
 
-// A History says which releases have which part of the schema. Its keys are
+// A History says which releases have which part of the schema. The keys of its maps are
 // "command", "Type", "Type.member", "command.argument", "Enum.value" and
-// "Union[branch]"; members and arguments have their bases unfolded.
+// "Union[branch]". The members of a base stand under the types and commands that use
+// it.
 type History struct {
 	Releases  []string            `json:"releases"` // oldest first
 	Commands  map[string]Lifetime `json:"commands"`
@@ -30,15 +31,15 @@ type History struct {
 	Changes []Change `json:"-"`
 }
 
-// A Lifetime is the first and the last release that has something.
+// A Lifetime has the first and the last release that has a part.
 type Lifetime struct {
-	Since      string `json:"since"`
+	Since      string `json:"since"`      // the first of the compared releases that has it
 	Until      string `json:"until"`      // "" if the newest has it
-	Deprecated string `json:"deprecated"` // first release that says so, or ""
-	Doc        string `json:"doc"`        // what the documentation gives as since, or ""
+	Deprecated string `json:"deprecated"` // the first release that deprecates it, or ""
+	Doc        string `json:"doc"`        // the first release by QEMU's documentation, or ""
 }
 
-// A Change is one difference between two releases that follow each other.
+// A Change is one difference between a release and the one before it.
 type Change struct {
 	Release string `json:"release"`
 	Change  string `json:"change"`
@@ -51,12 +52,12 @@ type Change struct {
 	RawTo   any    `json:"to"`
 }
 
-// Oldest is the oldest release that the generated code serves.
+// Oldest is the oldest release that the generated code supports.
 const Oldest = "7.2"
 
-// ReadFacts reads the definitions and the history of a program from the facts:
-// "qemu" or "qga". What older releases had since [Oldest], and the newest has
-// lost, is merged in.
+// ReadFacts reads the definitions and the history of a program from the facts. program
+// is "qemu" or "qga". The schema also has the parts that some release from [Oldest] on
+// has and the newest one does not.
 func ReadFacts(program string) (*Schema, *History, error) {
 	history, err := readHistory(program)
 	if err != nil {
@@ -126,7 +127,7 @@ func readJSON(name string, v any) error {
 	return nil
 }
 
-// next returns the release that follows release, or "".
+// next returns the release after release, or "" if there is none.
 func (h *History) next(release string) string {
 	for i, r := range h.Releases[:len(h.Releases)-1] {
 		if r == release {
@@ -136,8 +137,8 @@ func (h *History) next(release string) string {
 	return ""
 }
 
-// lost returns the first release without what l describes, if that was lost after
-// Oldest, and "" otherwise.
+// lost returns the first release that no longer has the part with lifetime l. It
+// returns "" if the newest release has the part, or if Oldest did not have it any more.
 func (h *History) lost(l Lifetime) string {
 	if l.Until == "" || compareReleases(l.Until, Oldest) < 0 {
 		return ""
@@ -157,6 +158,7 @@ func compareReleases(a, b string) int {
 	return 0
 }
 
+// number returns the number in parts[i], or 0.
 func number(parts []string, i int) int {
 	if i >= len(parts) {
 		return 0

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The generated files in the tree are what the generator writes now.
+// The generated files in the tree equal what the generator writes now.
 func TestGeneratedFilesAreFresh(t *testing.T) {
 	t.Parallel()
 	for program, dir := range map[string]string{"qemu": "../../qapi", "qga": "../../qapi/qga"} {
@@ -27,7 +27,7 @@ func TestGeneratedFilesAreFresh(t *testing.T) {
 		}
 		for _, name := range old {
 			if files[name] == nil {
-				t.Errorf("%s is not generated any more: run 'make generate'", filepath.Join(dir, name))
+				t.Errorf("the generator no longer writes %s: run 'make generate'", filepath.Join(dir, name))
 			}
 		}
 	}

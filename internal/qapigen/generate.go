@@ -10,15 +10,15 @@ import (
 
 // Options say what [Generate] writes.
 type Options struct {
-	Package   string // the package's name
-	Reference string // the address of QEMU's reference manual for Program
-	Anchors   string // the name space of its anchors, such as "QMP"; "" for none
-	History   *History
-	Tests     bool // write calls_test.go too, by which a test calls every function
+	Package   string   // the package's name
+	Reference string   // the address of QEMU's reference manual; "" for no links
+	Anchors   string   // the name space of the manual's anchors, such as "QMP"; "" for links without anchors
+	History   *History // the source of Deprecated in the tables; may be nil
+	Tests     bool     // write calls_test.go too, with which a test calls every function
 }
 
-// Generate returns the Go files of a package, by name. The same schema gives the
-// same bytes.
+// Generate returns the Go files of a package, by name. The same schema and options give
+// the same bytes.
 func Generate(s *Schema, o Options) (map[string][]byte, error) {
 	g := &generator{Schema: s, Options: o}
 	if err := g.nameAll(); err != nil {
@@ -51,11 +51,11 @@ func Generate(s *Schema, o Options) (map[string][]byte, error) {
 	return files, nil
 }
 
-// maxLines is how long a file gets, about, before another one is begun.
+// maxLines is the number of lines after which a file is not continued: the next
+// definition begins another file.
 const maxLines = 600
 
-// part writes one part of a module into files: into one file, or into several
-// that are numbered.
+// part adds one part of a module to files: as one file, or as several numbered ones.
 func (g *generator) part(files map[string][]byte, module string, p part, defs []*Definition) error {
 	var bodies [][]byte
 	var body bytes.Buffer
@@ -85,8 +85,9 @@ func (g *generator) part(files map[string][]byte, module string, p part, defs []
 	return nil
 }
 
-// A part is one kind of file of a module. No part may be named like a system or an
-// architecture, which would keep Go from compiling the file elsewhere.
+// A part is one kind of file of a module. Its name must not be that of an operating
+// system or an architecture: a file whose name ends in such a name is compiled only
+// there.
 type part struct {
 	name  string
 	write func(*generator, *Definition)
@@ -104,10 +105,11 @@ type generator struct {
 	*Schema
 	Options
 	w     *bytes.Buffer
-	types map[string]string      // Go's names of types, by QAPI's
-	funcs map[*Definition]string // Go's names of commands and events
+	types map[string]string      // the Go names of types, by their QAPI names
+	funcs map[*Definition]string // the Go names of commands and events
 }
 
+// p prints to the current file.
 func (g *generator) p(format string, args ...any) { fmt.Fprintf(g.w, format, args...) }
 
 // modules returns the modules in the schema's order.
@@ -121,14 +123,15 @@ func (g *generator) modules() []string {
 	return modules
 }
 
-// reserved are the names of what a generated package has besides QAPI's
+// reserved are the names in a generated package that do not come from QAPI's
 // definitions.
 var reserved = []string{"Commands", "Events", "Decode", "Wait", "Introspect", "Schema", "NewSchema", "Parameter"}
 
-// nameAll gives each definition its Go name, and reports two that have the same.
+// nameAll gives each definition its Go name. If two have the same name, it returns an
+// error.
 //
-// A type's name is QAPI's. An event gets the suffix Event. Where a type would have
-// the name of a command's function, the type gets the suffix Options.
+// A type has its QAPI name in Go's spelling. An event has the suffix Event. If a type
+// would have the name of a command's function, the type has the suffix Options.
 func (g *generator) nameAll() error {
 	g.types, g.funcs = make(map[string]string), make(map[*Definition]string)
 	owner := make(map[string]*Definition)
@@ -185,8 +188,8 @@ func (g *generator) nameAll() error {
 	return nil
 }
 
-// Renamed lists the Go names that are not simply the QAPI names in Go's spelling,
-// because they would have collided: Go name by QAPI name.
+// Renamed returns the types whose Go name is not [GoName] of their QAPI name, because
+// a command has that name already. The keys are QAPI names, the values Go names.
 func Renamed(s *Schema) (map[string]string, error) {
 	g := &generator{Schema: s}
 	if err := g.nameAll(); err != nil {
@@ -205,6 +208,7 @@ func Renamed(s *Schema) (map[string]string, error) {
 // list (gen: false).
 func (d *Definition) open() bool { return d.Gen != nil && !*d.Gen }
 
+// argumentsName returns the Go name of the struct of a command's arguments.
 func (g *generator) argumentsName(d *Definition) string {
 	if d.Data != "" {
 		return g.types[d.Data]
@@ -212,7 +216,7 @@ func (g *generator) argumentsName(d *Definition) string {
 	return g.funcs[d] + "Arguments"
 }
 
-// file adds to body what every file begins with, and formats it.
+// file returns a formatted Go file: header, package and imports, and then body.
 func (g *generator) file(body []byte) ([]byte, error) {
 	var b bytes.Buffer
 	source := "QAPI definitions"
@@ -221,7 +225,7 @@ func (g *generator) file(body []byte) ([]byte, error) {
 	}
 	pkg := g.Package
 	if bytes.Contains(body, []byte(" "+pkg+".")) {
-		pkg += "_test" // it uses the package
+		pkg += "_test" // the file imports the package
 	}
 	fmt.Fprintf(&b, "%s from %s. DO NOT EDIT.\n\npackage %s\n\n", header, source, pkg)
 	imports := [][2]string{

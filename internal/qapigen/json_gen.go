@@ -1,7 +1,7 @@
 package qapigen
 
-// methods writes how a type is encoded and decoded. Each type has the methods of
-// json/v2, and those of encoding/json on top of them.
+// methods writes the methods that encode and decode a type: those of json/v2, and those
+// of encoding/json, which call them.
 func (g *generator) methods(d *Definition) {
 	switch d.Kind {
 	case Struct:
@@ -19,7 +19,8 @@ func (g *generator) methods(d *Definition) {
 	}
 }
 
-// structMethods keep the field Unknown out of what encoding/json writes.
+// structMethods writes the methods of a struct. Without them encoding/json would write a
+// member named Unknown.
 func (g *generator) structMethods(name string) {
 	g.p(`// MarshalJSONTo implements json.MarshalerTo.
 func (v *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
@@ -33,6 +34,7 @@ func (v %[1]s) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
 `, name)
 }
 
+// unionMethods writes the methods of a union.
 func (g *generator) unionMethods(d *Definition) {
 	name, disc, enum := g.types[d.Name], g.discriminator(d), g.discriminatorEnum(d)
 	fields := g.branchFields(d)
@@ -52,8 +54,8 @@ func (u *%[1]s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// %[2]s needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and %[2]s needs one, the error is a [*support.UnionError].
 func (u *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain %[1]s
 	v := plain(*u)
@@ -85,10 +87,11 @@ func (%[1]s *%[2]s) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, 
 `, receiver, name)
 }
 
+// alternateMethods writes the methods of an alternate.
 func (g *generator) alternateMethods(d *Definition) {
 	name := g.types[d.Name]
-	g.p(`// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+	g.p(`// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *%[1]s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = %[1]s{}
 	switch dec.PeekKind() {
@@ -109,8 +112,8 @@ func (a *%[1]s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: %[2]q}
 `, name, d.Name)
@@ -126,7 +129,7 @@ func (a *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a %[1]s) IsZero() bool {
 	return `, name)
 	for _, b := range d.Branches {
@@ -141,7 +144,7 @@ func (a %[1]s) IsZero() bool {
 	g.standardMethods("a", name)
 }
 
-// kindsOf returns the kinds of JSON value that a type has.
+// kindsOf returns the kinds of JSON value that values of a type have, as Go source.
 func (g *generator) kindsOf(t Type) string {
 	if t.Array {
 		return "'['"

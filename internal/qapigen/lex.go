@@ -6,31 +6,30 @@ import (
 	"unicode/utf8"
 )
 
-// A ParseError says where a schema file is wrong.
+// A ParseError is a fault in a schema file.
 type ParseError struct {
 	File string
-	Line int // from 1
+	Line int // the first line is 1
 	Err  string
 }
 
 func (e *ParseError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Err) }
 
-// The limits of a schema file: QEMU's own are far below.
+// The limits of a schema file. QEMU's own files are far below them.
 const (
 	maxFileSize = 16 << 20
 	maxNesting  = 100
 )
 
-// A tree is one expression of a schema file: a string, a bool, a list or an
-// object, with the line where it begins.
+// A tree is one expression of a schema file: a string, a boolean, a list or an object.
 type tree struct {
-	line    int
-	text    string   // of a string
-	flag    bool     // of a bool
-	list    []tree   // of a list, or the values of an object
-	names   []string // the names of an object's members, in order
+	line    int // where it begins
 	kind    treeKind
-	comment string // the documentation block before a top-level expression
+	text    string   // the value of a string
+	flag    bool     // the value of a boolean
+	list    []tree   // the elements of a list, or the values of an object's members
+	names   []string // the names of an object's members, in order
+	comment string   // the documentation block before a top-level expression
 }
 
 type treeKind int
@@ -99,11 +98,12 @@ func parseFile(file, src string) (_ []tree, err error) {
 	return trees, nil
 }
 
+// fail ends parseFile with a [*ParseError] at the current line.
 func (l *lexer) fail(format string, args ...any) {
 	panic(&ParseError{File: l.file, Line: l.line, Err: fmt.Sprintf(format, args...)})
 }
 
-// space skips white space and comments, and keeps documentation blocks.
+// space skips white space and comments. It stores a documentation block in l.comment.
 func (l *lexer) space() {
 	for l.pos < len(l.src) {
 		switch c := l.src[l.pos]; c {
@@ -142,7 +142,7 @@ func (l *lexer) block() {
 		l.pos++
 		l.line++
 		if l.pos == len(l.src) || l.src[l.pos] != '#' {
-			break // a block that is not closed ends with its comments
+			break // a block without ## at its end ends with its last comment line
 		}
 		line := l.restOfLine()
 		if line == "##" {
@@ -188,7 +188,7 @@ func (l *lexer) value(depth int) tree {
 	return t
 }
 
-// text reads a string. Schema files escape nothing but with a backslash.
+// text reads a string. A backslash escapes a quote and a backslash.
 func (l *lexer) text() string {
 	var b strings.Builder
 	for i := l.pos + 1; i < len(l.src); i++ {
@@ -209,6 +209,7 @@ func (l *lexer) text() string {
 	return ""
 }
 
+// members reads the members of an object into t.
 func (l *lexer) members(t *tree, depth int) {
 	l.sequence('}', func() {
 		l.space()
@@ -217,7 +218,7 @@ func (l *lexer) members(t *tree, depth int) {
 		}
 		name := l.text()
 		if _, twice := t.get(name); twice {
-			l.fail("the member %q is there twice", name)
+			l.fail("the object has the member %q twice", name)
 		}
 		l.space()
 		if l.pos >= len(l.src) || l.src[l.pos] != ':' {
@@ -229,11 +230,12 @@ func (l *lexer) members(t *tree, depth int) {
 	})
 }
 
+// elements reads the elements of a list into t.
 func (l *lexer) elements(t *tree, depth int) {
 	l.sequence(']', func() { t.list = append(t.list, l.value(depth+1)) })
 }
 
-// sequence reads elements that are separated by commas, up to end.
+// sequence calls element for each of the elements, which commas separate, up to end.
 func (l *lexer) sequence(end byte, element func()) {
 	l.pos++
 	l.space()

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// merge adds to newest the definitions, branches and values of old that newest
-// lacks. Renamed types are the same type under its new name.
+// merge adds to newest the definitions and branches of old that newest does not have.
+// A type that was renamed has its new name in newest, and is not added.
 func merge(newest, old *Schema, h *History) {
 	renamed := h.renames()
 	for _, d := range old.Defs {
@@ -18,7 +18,7 @@ func merge(newest, old *Schema, h *History) {
 		case now == nil:
 			life := h.lifetime(d)
 			if d.Removed = h.lost(life); d.Removed == "" {
-				continue // a base or helper type that other releases know under another name
+				continue // a base or helper type that has another name in other releases
 			}
 			newest.Defs = append(newest.Defs, d)
 		case now.Kind == Union && d.Kind == Union:
@@ -33,6 +33,8 @@ func merge(newest, old *Schema, h *History) {
 	newest.dropUnused()
 }
 
+// sameNamespace returns the kinds whose definitions may not have the same name as one of
+// kind k.
 func sameNamespace(k Kind) []Kind {
 	if k == Command || k == Event {
 		return []Kind{k}
@@ -40,8 +42,8 @@ func sameNamespace(k Kind) []Kind {
 	return typeKinds
 }
 
-// renames maps the old names of types that were renamed after Oldest to the new
-// ones.
+// renames returns the new names of the types that were renamed after Oldest, by their
+// old names.
 func (h *History) renames() map[string]string {
 	m := make(map[string]string)
 	for _, c := range h.Changes {
@@ -52,6 +54,8 @@ func (h *History) renames() map[string]string {
 	return m
 }
 
+// rename replaces the old names of types by their new ones, in d and in all that refers
+// to types in d.
 func (d *Definition) rename(to map[string]string) {
 	if name, ok := to[d.Name]; ok && d.Kind != Command && d.Kind != Event {
 		d.Name = name
@@ -72,6 +76,7 @@ func (d *Definition) rename(to map[string]string) {
 	}
 }
 
+// lifetime returns the lifetime of a definition.
 func (h *History) lifetime(d *Definition) Lifetime {
 	switch d.Kind {
 	case Command:
@@ -86,8 +91,8 @@ func hasMember(ms []Member, name string) bool {
 	return slices.ContainsFunc(ms, func(m Member) bool { return m.Name == name })
 }
 
-// restoreMembers adds members and arguments that were removed after Oldest, as
-// optional ones.
+// restoreMembers adds the members and arguments that were removed after Oldest. They are
+// optional.
 func (s *Schema) restoreMembers(h *History) {
 	renamed := h.renames()
 	for _, c := range h.Changes {
@@ -120,7 +125,7 @@ func (s *Schema) restoreMembers(h *History) {
 	}
 }
 
-// knows reports whether d, its base or one of its branches has the member.
+// knows reports whether d, its base or one of its branches has the member named member.
 func (s *Schema) knows(d *Definition, member string) bool {
 	if hasMember(s.Unfold(d), member) {
 		return true
@@ -133,7 +138,7 @@ func (s *Schema) knows(d *Definition, member string) bool {
 	return false
 }
 
-// restoreValues adds values of enums that were removed after Oldest.
+// restoreValues adds the values of enums that were removed after Oldest.
 func (s *Schema) restoreValues(h *History) {
 	renamed := h.renames()
 	for _, key := range sortedKeys(h.Values) {
@@ -153,8 +158,8 @@ func (s *Schema) restoreValues(h *History) {
 	}
 }
 
-// relax makes those members optional that some release from Oldest on does not
-// send, or does not want, although the newest one does.
+// relax makes a member optional if it is mandatory in the newest release, and some
+// release from Oldest on does not have it or has it as optional.
 func (s *Schema) relax(h *History) {
 	toMandatory := make(map[string]bool)
 	for _, c := range h.Changes {
@@ -181,7 +186,7 @@ func (s *Schema) relax(h *History) {
 	}
 }
 
-// dropUnused removes removed types that no definition refers to.
+// dropUnused drops the types that QEMU has removed and that no definition refers to.
 func (s *Schema) dropUnused() {
 	for {
 		used := make(map[string]bool)
@@ -201,8 +206,8 @@ func (s *Schema) dropUnused() {
 	}
 }
 
-// Unfold returns the members of a struct, of the base of a union, of a command's
-// arguments or of an event's data, those of its base first.
+// Unfold returns the members of a struct, a command's arguments or an event's data,
+// those of its base first. For a union these are the members that all branches share.
 func (s *Schema) Unfold(d *Definition) []Member {
 	var members []Member
 	if d.Data != "" {
@@ -223,8 +228,8 @@ func (s *Schema) Unfold(d *Definition) []Member {
 	return members
 }
 
-// check reports a type that is used and not defined, and whatever else would make
-// wrong code.
+// check returns an error if a type is used and not defined, or if a union does not fit
+// its discriminator.
 func (s *Schema) check() error {
 	for _, d := range s.Defs {
 		for _, name := range []string{d.Base, d.Data} {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Kind says what a definition is.
+// A Kind says which kind of definition it is.
 type Kind string
 
 // The kinds of definition (QEMU, "How to use the QAPI code generator").
@@ -31,26 +31,26 @@ type Definition struct {
 	Kind     Kind      `json:"kind"`
 	Name     string    `json:"name"`
 	Module   string    `json:"module"`
-	Since    string    `json:"since"` // first release, "" if unknown
+	Since    string    `json:"since"` // the first release that has it, "" if unknown
 	If       Condition `json:"if"`
 	Features []Feature `json:"features"`
 
-	Base          string   `json:"base"`          // a struct whose members come first: structs and unions
-	Members       []Member `json:"members"`       // structs, unions, inline arguments and event data
-	Discriminator string   `json:"discriminator"` // the member of a union that selects the branch
-	Branches      []Member `json:"branches"`      // unions and alternates
-	Values        []Value  `json:"values"`        // enums
+	Base          string   `json:"base"`          // of structs and unions: the struct whose members come first
+	Members       []Member `json:"members"`       // of structs, unions, arguments and event data
+	Discriminator string   `json:"discriminator"` // of unions: the member that selects the branch
+	Branches      []Member `json:"branches"`      // of unions and alternates
+	Values        []Value  `json:"values"`        // of enums
 
-	Data            string `json:"data"` // the type of the arguments or the event data, in place of Members
+	Data            string `json:"data"` // the type that has the arguments or the event data, in place of Members
 	Returns         Type   `json:"returns"`
 	Boxed           bool   `json:"boxed"`
 	AllowOOB        bool   `json:"allow-oob"`
 	AllowPreconfig  bool   `json:"allow-preconfig"`
 	Coroutine       bool   `json:"coroutine"`
-	Gen             *bool  `json:"gen"`              // nil means true; false: further arguments may be given
-	SuccessResponse *bool  `json:"success-response"` // nil means true; false: no reply after success
+	Gen             *bool  `json:"gen"`              // false: the command takes arguments that Members does not list; nil means true
+	SuccessResponse *bool  `json:"success-response"` // false: QEMU does not reply after success; nil means true
 
-	// Removed is the first release without it, "" if the newest one has it.
+	// Removed is the first release that no longer has it, "" if the newest one does.
 	Removed string `json:"removed"`
 }
 
@@ -107,8 +107,8 @@ func (t Type) String() string {
 	return t.Name
 }
 
-// A Condition is an #if of the schema, as text for people: "CONFIG_LINUX",
-// "not CONFIG_X", "A and B". "" means always.
+// A Condition is a build condition of the schema (its member "if"), as text for people:
+// "CONFIG_LINUX", "not CONFIG_X", "A and B". "" means always.
 type Condition string
 
 // UnmarshalJSON reads a name, or {"all": [...]}, {"any": [...]}, {"not": ...}.
@@ -139,6 +139,7 @@ func (c *Condition) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// joinConditions joins the conditions with the word, " and " or " or ".
 func joinConditions(cs []Condition, word string) Condition {
 	if len(cs) == 1 {
 		return cs[0]
@@ -150,6 +151,7 @@ func joinConditions(cs []Condition, word string) Condition {
 	return Condition(strings.Join(parts, word))
 }
 
+// parenthesized returns c in parentheses if it contains " and " or " or ".
 func (c Condition) parenthesized() Condition {
 	if strings.Contains(string(c), " and ") || strings.Contains(string(c), " or ") {
 		return "(" + c + ")"
@@ -167,9 +169,8 @@ func has(fs []Feature, name string) bool {
 	return false
 }
 
-// find returns the definition of a type, command or event, or nil. Commands and
-// events share no name with a type of another kind in QAPI's name spaces, except
-// that a command and a type may.
+// find returns the definition that has the name and one of the kinds, or nil. The kinds
+// matter because a command and a type may have the same name.
 func (s *Schema) find(name string, kinds ...Kind) *Definition {
 	for _, d := range s.Defs {
 		if d.Name != name {

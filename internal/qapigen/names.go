@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// initialisms are the words that Go writes in capitals. A word in QAPI's names is
-// compared without regard to case.
+// initialisms are the words that are written in capitals in Go names. The key is the
+// word in lower case: a word of a QAPI name is looked up whatever its case is.
 var initialisms = func() map[string]string {
 	m := make(map[string]string)
 	for w := range strings.FieldsSeq(`ACPI API ARM AUX BIOS BPF CFMW COLO CPU CXL DBUS DHCP DIMM DMA DNS EBPF ECC EOF FD FS FTP FTPS FUSE
@@ -23,14 +23,13 @@ var initialisms = func() map[string]string {
 	m["cpus"], m["ids"], m["fds"], m["vcpus"], m["iommus"] = "CPUs", "IDs", "FDs", "VCPUs", "IOMMUs"
 	m["vnc"], m["iothread"], m["iothreads"] = "VNC", "IOThread", "IOThreads"
 	m["qcow"], m["qcow2"] = "Qcow", "Qcow2"
-	delete(m, "io") // "IO" alone is kept below, "iothread" above
-	m["io"] = "IO"
 	return m
 }()
 
-// GoName returns the exported Go name of a QAPI name: the words that '-', '_', '.'
-// and changes of case separate are capitalised and joined, and words that are
-// initialisms are written in capitals. Where two numbers would meet, '_' stays.
+// GoName returns the exported Go name of a QAPI name. The characters '-', '_', '.' and
+// '+' and changes of case separate words. GoName capitalizes the words, writes
+// initialisms in capitals, and joins them. It puts '_' between two digits that would
+// otherwise meet.
 func GoName(name string) string {
 	var b strings.Builder
 	for _, word := range words(name) {
@@ -42,6 +41,7 @@ func GoName(name string) string {
 	return b.String()
 }
 
+// goWord returns a word as it is written in a Go name.
 func goWord(word string) string {
 	if w, ok := initialisms[strings.ToLower(word)]; ok {
 		return w
@@ -56,8 +56,8 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isUpper(word string) bool { return len(word) > 1 && word == strings.ToUpper(word) }
 
-// words cuts a QAPI name into words. "BlockdevOptionsQcow2" is Blockdev, Options,
-// Qcow2; "QCryptoTLSCreds" is Q, Crypto, TLS, Creds.
+// words splits a QAPI name into words: "BlockdevOptionsQcow2" into Blockdev, Options
+// and Qcow2, "QCryptoTLSCreds" into Q, Crypto, TLS and Creds.
 func words(name string) []string {
 	var words []string
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '_' || r == '.' || r == '+' }) {
@@ -76,8 +76,8 @@ func words(name string) []string {
 	return words
 }
 
-// lowerCased returns a QAPI event name, which is all capitals, in lower case, so
-// that its words are capitalised like those of other names.
+// lowerCased returns the name of an event in lower case if it is all in capitals, so
+// that GoName capitalizes its words like those of other names.
 func lowerCased(name string) string {
 	if name == strings.ToUpper(name) {
 		return strings.ToLower(name)

@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// Parse reads a schema from QAPI schema files: the file name, and what it
-// includes, all of them from files. Each file is read once. An error in a file is
-// a [*ParseError].
+// Parse reads a schema from the QAPI schema file name in files, and from the files that
+// it includes. It reads each file once. A fault in a file is a [*ParseError].
 func Parse(files fs.FS, name string) (*Schema, error) {
 	p := &parser{files: files, schema: new(Schema), seen: make(map[string]bool)}
 	if err := p.file(path.Clean(name)); err != nil {
@@ -23,11 +22,12 @@ func Parse(files fs.FS, name string) (*Schema, error) {
 type parser struct {
 	files  fs.FS
 	schema *Schema
-	seen   map[string]bool // the files that were read, or are being read
+	seen   map[string]bool // the files that have been read or are being read
 
-	name string // of the file being read
+	name string // the file that is being read
 }
 
+// file reads a file, unless it has been read.
 func (p *parser) file(name string) error {
 	if p.seen[name] {
 		return nil
@@ -50,6 +50,7 @@ func (p *parser) file(name string) error {
 	return nil
 }
 
+// fault returns an error about the expression t of the current file.
 func (p *parser) fault(t *tree, format string, args ...any) error {
 	return &ParseError{File: p.name, Line: t.line, Err: fmt.Sprintf(format, args...)}
 }
@@ -63,7 +64,7 @@ func (p *parser) expression(t *tree) error {
 		return p.file(path.Join(path.Dir(p.name), include.text))
 	}
 	if _, ok := t.get("pragma"); ok {
-		return nil // pragmas are for QEMU's own checks
+		return nil // pragmas are for the checks of QEMU's own generator
 	}
 	for _, kind := range []Kind{Struct, Union, Alternate, Enum, Command, Event} {
 		name, ok := t.get(string(kind))
@@ -86,10 +87,10 @@ func (p *parser) expression(t *tree) error {
 	return p.fault(t, "want include, pragma, struct, union, alternate, enum, command or event")
 }
 
-// nameRule is what QAPI allows in names, downstream prefixes included.
+// nameRule is QAPI's rule for names, with the prefix that a vendor may use.
 var nameRule = regexp.MustCompile(`^(__[A-Za-z0-9.-]+_)?[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-// module returns the name of the file without its ending.
+// module returns the name of the file without its extension.
 func (p *parser) module() string {
 	base := path.Base(p.name)
 	return strings.TrimSuffix(base, path.Ext(base))
@@ -121,6 +122,7 @@ func (p *parser) definition(t *tree, d *Definition) error {
 	return nil
 }
 
+// attribute reads one member of an expression into d.
 func (p *parser) attribute(name string, v *tree, d *Definition) error {
 	var err error
 	switch name {
@@ -137,7 +139,7 @@ func (p *parser) attribute(name string, v *tree, d *Definition) error {
 	case "discriminator":
 		d.Discriminator, err = p.text(name, v)
 	case "prefix":
-		_, err = p.text(name, v) // of QEMU's C constants
+		_, err = p.text(name, v) // it is the prefix of QEMU's C constants
 	case "data":
 		err = p.data(v, d)
 	case "returns":
@@ -160,7 +162,7 @@ func (p *parser) attribute(name string, v *tree, d *Definition) error {
 	return err
 }
 
-// data reads the member data, which means something else for each kind.
+// data reads the member data. Its meaning depends on the kind of the definition.
 func (p *parser) data(v *tree, d *Definition) error {
 	var err error
 	switch d.Kind {
@@ -197,7 +199,7 @@ func (p *parser) members(v *tree) ([]Member, error) {
 			return nil, p.fault(value, "%q is not a name", name)
 		}
 		if slices.ContainsFunc(members, func(o Member) bool { return o.Name == m.Name }) {
-			return nil, p.fault(value, "the member %q is there twice", m.Name)
+			return nil, p.fault(value, "the member %q is defined twice", m.Name)
 		}
 		err := p.details(value, "type", func(t *tree) (err error) { m.Type, err = p.typeOf(t); return err }, &m.If, &m.Features)
 		if err != nil {
@@ -224,8 +226,9 @@ func (p *parser) values(v *tree) ([]Value, error) {
 	return values, nil
 }
 
-// details reads either the short form of a member, value or feature, or an object
-// that has it under the name main, beside a condition and features.
+// details reads a member, value or feature. v is either its short form, or an object
+// that has the short form under the name main, and may also have a condition and
+// features. read reads the short form.
 func (p *parser) details(v *tree, main string, read func(*tree) error, cond *Condition, features *[]Feature) error {
 	if v.kind != treeObject {
 		return read(v)
@@ -281,8 +284,8 @@ func (p *parser) typeOf(v *tree) (Type, error) {
 	return Type{}, p.fault(v, "want a type's name, or a list with one")
 }
 
-// condition reads a string, or {'all': [...]}, {'any': [...]}, {'not': ...}; a
-// list is an older form of all.
+// condition reads a string, {'all': [...]}, {'any': [...]} or {'not': ...}. A list is
+// the older form of all.
 func (p *parser) condition(v *tree) (Condition, error) {
 	switch v.kind {
 	case treeString:

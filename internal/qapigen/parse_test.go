@@ -52,7 +52,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The same as facts.
+	// The same schema, in the form of the facts.
 	const facts = `{"definitions": [
 		{"kind":"enum","name":"ThingFlag","module":"types","values":[{"name":"on"},{"name":"off","if":"CONFIG_OFF"}]},
 		{"kind":"struct","name":"ThingBase","module":"types","members":[{"name":"flag","type":"ThingFlag"}]},
@@ -85,7 +85,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What is wrong is said with its file and its line.
+// A fault in a schema file is an error that has the file and the line.
 func TestParseFaults(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -98,14 +98,14 @@ func TestParseFaults(t *testing.T) {
 		"an open string":      {"{ 'enum\n': 'x' }", "not closed on its line", 1},
 		"an open object":      {"{ 'enum': 'x'", "the file ends before '}'", 1},
 		"a list":              {"[ 'enum' ]", "want an object at the top level", 1},
-		"a name twice":        {"{ 'enum': 'x', 'enum': 'y' }", "is there twice", 1},
+		"a name twice":        {"{ 'enum': 'x', 'enum': 'y' }", `has the member "enum" twice`, 1},
 		"an unknown kind":     {"{ 'thing': 'x' }", "want include, pragma", 1},
 		"an unknown member":   {"{ 'enum': 'E', 'data': [], 'color': 'red' }", `unknown member "color"`, 1},
 		"defined twice":       {"{ 'enum': 'E', 'data': [] }\n{ 'struct': 'E', 'data': {} }", "defined already", 2},
 		"a union of nothing":  {"{ 'union': 'U', 'data': {} }", "want a base and a discriminator", 1},
 		"a bad name":          {"{ 'enum': 'a b', 'data': [] }", "want a name", 1},
 		"a bad member":        {"{ 'struct': 'S', 'data': { '*': 'int' } }", "is not a name", 1},
-		"a member, twice":     {"{ 'struct': 'S', 'data': { 'a': 'int', '*a': 'int' } }", "is there twice", 1},
+		"a member, twice":     {"{ 'struct': 'S', 'data': { 'a': 'int', '*a': 'int' } }", "is defined twice", 1},
 		"a bad flag":          {"{ 'command': 'c', 'boxed': 'yes' }", "want true or false", 1},
 		"a bad type":          {"{ 'command': 'c', 'returns': ['a', 'b'] }", "want a type's name", 1},
 		"a bad condition":     {"{ 'command': 'c', 'if': { 'some': [] } }", "want a condition", 1},
@@ -134,8 +134,8 @@ func TestParseFaults(t *testing.T) {
 	}
 }
 
-// FuzzParse: any bytes give a schema or an error, and a schema gives code or an
-// error.
+// FuzzParse requires Parse to return a schema or an error for any bytes, and Generate to
+// return code or an error for any schema.
 func FuzzParse(f *testing.F) {
 	f.Add(sample)
 	f.Add(sampleTypes)

@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// SinceTable returns a line for each part of the schema, sorted: its key, the
-// first release that has it, and the last one unless the newest has it.
+// SinceTable returns a line for each part of the schema, in sorted order. A line has
+// the part's key and the first release that has the part. If the newest release does
+// not have it, the line also has the last release that does.
 func (h *History) SinceTable() string {
 	seen := make(map[string]bool)
 	var lines []string
 	for _, part := range []map[string]Lifetime{h.Commands, h.Events, h.Types, h.Arguments, h.Members, h.Values} {
 		for key, life := range part {
 			if seen[key] {
-				continue // stop and STOP differ; a command and a type may not
+				continue // a command and a type may have the same name; stop and STOP differ
 			}
 			seen[key] = true
 			line := key + " " + h.first(life)
@@ -27,9 +28,10 @@ func (h *History) SinceTable() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// first returns the first release of what l describes. The releases were compared
-// from the oldest of h.Releases on, and not one by one at the end: where they say
-// no more than "or before", the documentation knows better.
+// first returns the first release that has the part with lifetime l. The facts come
+// from comparing the releases in h.Releases, which leaves two gaps: all releases before
+// the oldest one, and those between the last two. If the part came in a gap, first
+// returns the release that the documentation gives.
 func (h *History) first(l Lifetime) string {
 	oldest, newest := h.Releases[0], h.Releases[len(h.Releases)-1]
 	before := h.Releases[len(h.Releases)-2]

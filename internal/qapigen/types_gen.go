@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// unknownField keeps what this schema does not know, so that it is sent again
-// unchanged.
-const unknownField = "\tUnknown jsontext.Value `json:\",embed\"` // members that are not known here\n"
+// unknownField keeps the members that the schema does not have, so that they encode
+// again unchanged.
+const unknownField = "\tUnknown jsontext.Value `json:\",embed\"` // members that this package does not know\n"
 
 // object writes the type of a struct, union or alternate.
 func (g *generator) object(d *Definition) {
@@ -21,7 +21,7 @@ func (g *generator) object(d *Definition) {
 		g.p("\n%s}\n\n", unknownField)
 	case Union:
 		g.doc(name, "QAPI's union "+d.Name, d,
-			fmt.Sprintf("%s selects the branch. It may be left empty where a branch is set.", g.discriminator(d)))
+			fmt.Sprintf("%s selects the branch. It may be empty if a branch is set.", g.discriminator(d)))
 		g.p("type %s struct {\n", name)
 		members := g.Unfold(d)
 		g.fields(members, d.Since, d.Discriminator)
@@ -30,17 +30,18 @@ func (g *generator) object(d *Definition) {
 			b := d.Branches[i]
 			g.p("\t%s *%s `json:\"-\"`%s\n", field, g.typeName(b.Type), g.branchNote(b))
 		}
-		g.p("\n\tUnknown jsontext.Value `json:\",embed\"` // the members of a branch that is not known here\n}\n\n")
+		g.p("\n\tUnknown jsontext.Value `json:\",embed\"` // the members of a branch that this package does not know\n}\n\n")
 	case Alternate:
 		g.doc(name, "QAPI's alternate "+d.Name, d, "Exactly one field is set.")
 		g.p("type %s struct {\n", name)
 		for _, b := range d.Branches {
 			g.p("\t%s %s `json:\"-\"`%s\n", alternateField(b), g.alternateType(b), g.note(b.Since, d.Since, b.Removed, b.Features, b.If))
 		}
-		g.p("\n\tUnknown jsontext.Value `json:\"-\"` // a value of a kind that is not known here\n}\n\n")
+		g.p("\n\tUnknown jsontext.Value `json:\"-\"` // a value of a kind that this package does not know\n}\n\n")
 	}
 }
 
+// branchNote returns the comment at the end of the line of a branch.
 func (g *generator) branchNote(b Member) string {
 	note := g.note(b.Since, "", b.Removed, b.Features, b.If)
 	if note == "" {
@@ -49,9 +50,9 @@ func (g *generator) branchNote(b Member) string {
 	return " // " + b.Name + "; " + strings.TrimPrefix(note, " // ")
 }
 
-// fields writes the fields of members. One whose name is among discriminators is
-// left out where it is empty: it follows from the branch, or comes from a release
-// in which the type was not a union yet.
+// fields writes the fields of members. A field whose member is one of discriminators is
+// not encoded if it is empty: then it follows from the branch, or the value comes from a
+// release in which the type was not a union.
 func (g *generator) fields(members []Member, born string, discriminators ...string) {
 	names := make(map[string]bool)
 	for _, m := range members {
@@ -70,9 +71,9 @@ func (g *generator) fields(members []Member, born string, discriminators ...stri
 
 // fieldType returns the type and the tag of a member.
 //
-// Optional members are pointers, except where the type has a value of its own for
-// "left out": nil slices and raw JSON, and alternates of which no field is set. (A
-// pointer to an alternate that may be null could not tell null from nothing.)
+// An optional member is a pointer, unless its type has a value that means "left out":
+// nil for slices and raw JSON, and an alternate without a field that is set. (A nil
+// pointer to an alternate that may be null could mean both null and "left out".)
 func (g *generator) fieldType(m Member) string {
 	t := g.typeName(m.Type)
 	switch {
@@ -94,8 +95,8 @@ func (g *generator) discriminatorEnum(d *Definition) *Definition {
 	return g.Type(members[i].Type.Name)
 }
 
-// branchFields returns the Go names of a union's branches. One that a member of
-// the base has already gets the suffix Branch.
+// branchFields returns the Go names of a union's branches. If a member of the base has
+// the name already, the branch has the suffix Branch.
 func (g *generator) branchFields(d *Definition) []string {
 	taken := map[string]bool{"Unknown": true}
 	for _, m := range g.Unfold(d) {
@@ -116,6 +117,7 @@ func (g *generator) branchFields(d *Definition) []string {
 	return fields
 }
 
+// alternateField returns the Go name of an alternative's field.
 func alternateField(b Member) string {
 	if b.Type.Name == "null" {
 		return "Null"
@@ -141,7 +143,7 @@ func (g *generator) enum(d *Definition) {
 		return
 	}
 	name := g.types[d.Name]
-	g.doc(name, "QAPI's enum "+d.Name, d, "A value from another release of QEMU passes through.")
+	g.doc(name, "QAPI's enum "+d.Name, d, "A value that is not listed here, from another release of QEMU, is kept.")
 	g.p("type %s string\n\n", name)
 	if len(d.Values) == 0 {
 		return

@@ -14,7 +14,7 @@ import (
 type GuestSyncDelimitedArguments struct {
 	ID int64 `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSyncDelimited is the command guest-sync-delimited. Since 1.1.
@@ -28,7 +28,7 @@ func GuestSyncDelimited(ctx context.Context, c async.Caller, args *GuestSyncDeli
 type GuestSyncArguments struct {
 	ID int64 `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSync is the command guest-sync. Since 0.15.0.
@@ -56,7 +56,7 @@ func GuestGetTime(ctx context.Context, c async.Caller) (int64, error) {
 type GuestSetTimeArguments struct {
 	Time *int64 `json:"time,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSetTime is the command guest-set-time. Since 1.5.
@@ -79,12 +79,12 @@ func GuestInfo(ctx context.Context, c async.Caller) (*GuestAgentInfo, error) {
 type GuestShutdownArguments struct {
 	Mode *string `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestShutdown is the command guest-shutdown. Since 0.15.0.
 //
-// args may be nil. The server answers only if it refuses: ctx has to bound the wait.
+// args may be nil. The server replies only if it refuses the command: give ctx a deadline.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 func GuestShutdown(ctx context.Context, c async.Caller, args *GuestShutdownArguments) error {
@@ -96,7 +96,7 @@ type GuestFileOpenArguments struct {
 	Path string  `json:"path"`
 	Mode *string `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFileOpen is the command guest-file-open. Since 0.15.0.
@@ -110,7 +110,7 @@ func GuestFileOpen(ctx context.Context, c async.Caller, args *GuestFileOpenArgum
 type GuestFileCloseArguments struct {
 	Handle int64 `json:"handle"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFileClose is the command guest-file-close. Since 0.15.0.
@@ -125,7 +125,7 @@ type GuestFileReadArguments struct {
 	Handle int64  `json:"handle"`
 	Count  *int64 `json:"count,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFileRead is the command guest-file-read. Since 0.15.0.
@@ -141,7 +141,7 @@ type GuestFileWriteArguments struct {
 	BufB64 string `json:"buf-b64"`
 	Count  *int64 `json:"count,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFileWrite is the command guest-file-write. Since 0.15.0.
@@ -157,7 +157,7 @@ type GuestFileSeekArguments struct {
 	Offset int64           `json:"offset"`
 	Whence GuestFileWhence `json:"whence"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFileSeek is the command guest-file-seek. Since 0.15.0.
@@ -171,7 +171,7 @@ func GuestFileSeek(ctx context.Context, c async.Caller, args *GuestFileSeekArgum
 type GuestFileFlushArguments struct {
 	Handle int64 `json:"handle"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFileFlush is the command guest-file-flush. Since 0.15.0.
@@ -199,7 +199,7 @@ func GuestFsfreezeFreeze(ctx context.Context, c async.Caller) (int64, error) {
 type GuestFsfreezeFreezeListArguments struct {
 	Mountpoints []string `json:"mountpoints,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFsfreezeFreezeList is the command guest-fsfreeze-freeze-list. Since 2.2. If CONFIG_WIN32 or CONFIG_FSFREEZE.
@@ -222,7 +222,7 @@ func GuestFsfreezeThaw(ctx context.Context, c async.Caller) (int64, error) {
 type GuestFstrimArguments struct {
 	Minimum *int64 `json:"minimum,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestFstrim is the command guest-fstrim. Since 1.2. If CONFIG_WIN32 or CONFIG_FSTRIM.
@@ -236,7 +236,7 @@ func GuestFstrim(ctx context.Context, c async.Caller, args *GuestFstrimArguments
 
 // GuestSuspendDisk is the command guest-suspend-disk. Since 1.1. If CONFIG_LINUX or CONFIG_WIN32.
 //
-// The server answers only if it refuses: ctx has to bound the wait.
+// The server replies only if it refuses the command: give ctx a deadline.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 func GuestSuspendDisk(ctx context.Context, c async.Caller) error {
@@ -245,7 +245,7 @@ func GuestSuspendDisk(ctx context.Context, c async.Caller) error {
 
 // GuestSuspendRAM is the command guest-suspend-ram. Since 1.1. If CONFIG_LINUX or CONFIG_WIN32.
 //
-// The server answers only if it refuses: ctx has to bound the wait.
+// The server replies only if it refuses the command: give ctx a deadline.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 func GuestSuspendRAM(ctx context.Context, c async.Caller) error {
@@ -254,7 +254,7 @@ func GuestSuspendRAM(ctx context.Context, c async.Caller) error {
 
 // GuestSuspendHybrid is the command guest-suspend-hybrid. Since 1.1. If CONFIG_LINUX.
 //
-// The server answers only if it refuses: ctx has to bound the wait.
+// The server replies only if it refuses the command: give ctx a deadline.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 func GuestSuspendHybrid(ctx context.Context, c async.Caller) error {
@@ -279,7 +279,7 @@ func GuestGetVCPUs(ctx context.Context, c async.Caller) ([]GuestLogicalProcessor
 type GuestSetVCPUsArguments struct {
 	VCPUs []GuestLogicalProcessor `json:"vcpus"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSetVCPUs is the command guest-set-vcpus. Since 1.5. If CONFIG_LINUX.
@@ -309,7 +309,7 @@ type GuestSetUserPasswordArguments struct {
 	Password string `json:"password"`
 	Crypted  bool   `json:"crypted"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSetUserPassword is the command guest-set-user-password. Since 2.3. If CONFIG_WIN32 or CONFIG_LINUX or CONFIG_FREEBSD.
@@ -330,7 +330,7 @@ func GuestGetMemoryBlocks(ctx context.Context, c async.Caller) ([]GuestMemoryBlo
 type GuestSetMemoryBlocksArguments struct {
 	MemBlks []GuestMemoryBlock `json:"mem-blks"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSetMemoryBlocks is the command guest-set-memory-blocks. Since 2.3. If CONFIG_LINUX.
@@ -351,7 +351,7 @@ func GuestGetMemoryBlockInfo(ctx context.Context, c async.Caller) (*GuestMemoryB
 type GuestExecStatusArguments struct {
 	PID int64 `json:"pid"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestExecStatus is the command guest-exec-status. Since 2.5.
@@ -369,7 +369,7 @@ type GuestExecArguments struct {
 	InputData     *string                 `json:"input-data,omitzero"`
 	CaptureOutput *GuestExecCaptureOutput `json:"capture-output,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestExec is the command guest-exec. Since 2.5.
@@ -418,7 +418,7 @@ func GuestGetDevices(ctx context.Context, c async.Caller) ([]GuestDeviceInfo, er
 type GuestSSHGetAuthorizedKeysArguments struct {
 	Username string `json:"username"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSSHGetAuthorizedKeys is the command guest-ssh-get-authorized-keys. Since 5.2.
@@ -434,7 +434,7 @@ type GuestSSHAddAuthorizedKeysArguments struct {
 	Keys     []string `json:"keys"`
 	Reset    *bool    `json:"reset,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSSHAddAuthorizedKeys is the command guest-ssh-add-authorized-keys. Since 5.2.
@@ -449,7 +449,7 @@ type GuestSSHRemoveAuthorizedKeysArguments struct {
 	Username string   `json:"username"`
 	Keys     []string `json:"keys"`
 
-	Unknown jsontext.Value `json:",embed"` // members that are not known here
+	Unknown jsontext.Value `json:",embed"` // members that this package does not know
 }
 
 // GuestSSHRemoveAuthorizedKeys is the command guest-ssh-remove-authorized-keys. Since 5.2.

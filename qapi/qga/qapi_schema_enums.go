@@ -4,7 +4,7 @@ package qga
 
 // QGASeek is QAPI's enum QGASeek. Since 2.6.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type QGASeek string
@@ -18,7 +18,7 @@ const (
 
 // GuestFsfreezeStatusOptions is QAPI's enum GuestFsfreezeStatus. Since 0.15.0. If CONFIG_WIN32 or CONFIG_FSFREEZE.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type GuestFsfreezeStatusOptions string
@@ -31,7 +31,7 @@ const (
 
 // GuestIPAddressType is QAPI's enum GuestIpAddressType. Since 1.1. If CONFIG_WIN32 or HAVE_GETIFADDRS.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type GuestIPAddressType string
@@ -44,7 +44,7 @@ const (
 
 // GuestDiskBusType is QAPI's enum GuestDiskBusType. Since 2.2. If CONFIG_WIN32 or CONFIG_LINUX.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type GuestDiskBusType string
@@ -75,7 +75,7 @@ const (
 
 // GuestMemoryBlockResponseType is QAPI's enum GuestMemoryBlockResponseType. Since 2.3. If CONFIG_LINUX.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type GuestMemoryBlockResponseType string
@@ -90,7 +90,7 @@ const (
 
 // GuestExecCaptureOutputMode is QAPI's enum GuestExecCaptureOutputMode. Since 8.0.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type GuestExecCaptureOutputMode string
@@ -106,7 +106,7 @@ const (
 
 // GuestDeviceType is QAPI's enum GuestDeviceType. If CONFIG_WIN32.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type GuestDeviceType string
@@ -118,7 +118,7 @@ const (
 
 // GuestCPUStatsType is QAPI's enum GuestCpuStatsType. Since 7.1. If CONFIG_LINUX.
 //
-// A value from another release of QEMU passes through.
+// A value that is not listed here, from another release of QEMU, is kept.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
 type GuestCPUStatsType string

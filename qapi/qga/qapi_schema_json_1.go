@@ -125,8 +125,8 @@ func (v *GuestFileSeekOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 // MarshalJSON implements json.Marshaler.
 func (v GuestFileSeekOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *GuestFileWhence) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = GuestFileWhence{}
 	switch dec.PeekKind() {
@@ -140,8 +140,8 @@ func (a *GuestFileWhence) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *GuestFileWhence) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "GuestFileWhence"}
 	alt.Add("value", a.Value != nil, a.Value)
@@ -150,7 +150,7 @@ func (a *GuestFileWhence) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a GuestFileWhence) IsZero() bool {
 	return a.Value == nil && a.Name == nil && a.Unknown == nil
 }
@@ -310,8 +310,8 @@ func (u *GuestDiskSmart) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *GuestDiskSmart) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain GuestDiskSmart
 	v := plain(*u)
@@ -421,8 +421,8 @@ func (v *GuestExecOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 // MarshalJSON implements json.Marshaler.
 func (v GuestExecOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. The first byte of the value
-// tells which field is set.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
 func (a *GuestExecCaptureOutput) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = GuestExecCaptureOutput{}
 	switch dec.PeekKind() {
@@ -436,8 +436,8 @@ func (a *GuestExecCaptureOutput) UnmarshalJSONFrom(dec *jsontext.Decoder) error 
 	return json.UnmarshalDecode(dec, &a.Unknown)
 }
 
-// MarshalJSONTo implements json.MarshalerTo. It needs exactly one field that is
-// set, or the error is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
 func (a *GuestExecCaptureOutput) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: "GuestExecCaptureOutput"}
 	alt.Add("flag", a.Flag != nil, a.Flag)
@@ -446,7 +446,7 @@ func (a *GuestExecCaptureOutput) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return alt.Encode(enc)
 }
 
-// IsZero reports whether no field is set. An optional member is left out then.
+// IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a GuestExecCaptureOutput) IsZero() bool {
 	return a.Flag == nil && a.Mode == nil && a.Unknown == nil
 }
@@ -525,8 +525,8 @@ func (u *GuestDeviceID) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// MarshalJSONTo implements json.MarshalerTo. More than one branch, or none where
-// Type needs one, is a [*support.UnionError].
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
 func (u *GuestDeviceID) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain GuestDeviceID
 	v := plain(*u)

@@ -6,7 +6,7 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// Commands lists every command, those that were removed included, in the schema's order.
+// Commands returns all commands in the schema's order, also those that QEMU has removed.
 func Commands() []support.CommandInfo {
 	return []support.CommandInfo{
 		{Name: "guest-sync-delimited", Since: "1.1", NewArguments: support.New[GuestSyncDelimitedArguments], NewResult: support.New[int64]},

@@ -8,7 +8,8 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// Arguments returns args for the functions below: nil for a nil pointer.
+// Arguments returns args as an argument of the functions below. For a nil pointer it
+// returns a nil interface, which means no arguments.
 func Arguments[A any](args *A) any {
 	if args == nil {
 		return nil
@@ -16,22 +17,24 @@ func Arguments[A any](args *A) any {
 	return args
 }
 
-// Call executes a command and returns its result.
+// Call executes a command and returns its result. Errors are those of
+// [async.Client.Execute] and [async.Reply.Decode].
 func Call[T any](ctx context.Context, c async.Caller, command string, args any) (T, error) {
 	return call[T](ctx, c, async.Command{Name: command, Args: args})
 }
 
-// CallOOB is Call out of band.
+// CallOOB is [Call] for a command out of band.
 func CallOOB[T any](ctx context.Context, c async.Caller, command string, args any) (T, error) {
 	return call[T](ctx, c, async.Command{Name: command, Args: args, OOB: true})
 }
 
-// Execute executes a command that has no result.
+// Execute executes a command that has no result. Errors are those of
+// [async.Client.Execute].
 func Execute(ctx context.Context, c async.Caller, command string, args any) error {
 	return execute(ctx, c, async.Command{Name: command, Args: args})
 }
 
-// ExecuteOOB is Execute out of band.
+// ExecuteOOB is [Execute] for a command out of band.
 func ExecuteOOB(ctx context.Context, c async.Caller, command string, args any) error {
 	return execute(ctx, c, async.Command{Name: command, Args: args, OOB: true})
 }
@@ -54,11 +57,13 @@ func execute(ctx context.Context, c async.Caller, cmd async.Command) error {
 	return reply.Err()
 }
 
-// Marshal is for the MarshalJSON methods of generated types.
+// Marshal encodes v. The MarshalJSON methods of generated types call it.
 func Marshal(v any) ([]byte, error) { return json.Marshal(v) }
 
-// Unmarshal is for the UnmarshalJSON methods of generated types.
+// Unmarshal decodes b into v, by the rule of [async.Call]. The UnmarshalJSON methods of
+// generated types call it.
 func Unmarshal(b []byte, v any) error { return proto.Unmarshal(b, v) }
 
-// New returns a pointer to a new T.
+// New returns a pointer to a new T. The tables of generated packages have it as the
+// functions NewArguments, NewResult and New.
 func New[T any]() any { return new(T) }
