@@ -42,11 +42,11 @@ func TestE4LateRepliesAreDropped_QEMU(t *testing.T) {
 			cause := errors.New("a cause of the caller's own")
 			cancel(cause)
 			for _, done := range calls {
-				wantInterrupted(t, "a command to a stopped QEMU", await(t, "a cancelled command", done).err, true, context.Canceled, cause)
+				wantInterrupted(t, "a command to a stopped QEMU", await(t, "a canceled command", done).err, true, context.Canceled, cause)
 			}
 			wantPending(t, "a command to a stopped QEMU", kept)
 			vm.Thaw(t)
-			wantToken(t, await(t, "the one that was not cancelled", kept).err, "kept")
+			wantToken(t, await(t, "the one that was not canceled", kept).err, "kept")
 			wantAlive(t, c)
 			msgs := w.replies()
 			for i := range 5 {

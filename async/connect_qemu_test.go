@@ -360,7 +360,7 @@ func TestE14WaitsForTheSocket_QEMU(t *testing.T) {
 	// Without a policy it is tried once.
 	err := newClient(t, nil).Connect(qemutest.Context(t), dir+"/nothing")
 	if e := wantAs[*async.ConnectError](t, "no policy", err); e.Attempts != 1 {
-		t.Errorf("dialled %d times, want once", e.Attempts)
+		t.Errorf("dialed %d times, want once", e.Attempts)
 	}
 	wantIs(t, "no policy", err, os.ErrNotExist)
 }

@@ -37,7 +37,8 @@ func TestE1FailedListenStaysIdle(t *testing.T) {
 	wantNil(t, "Listen elsewhere", c.Listen(t.Context(), socketPath(t)))
 }
 
-// A failed connect rolls back by itself: the next one needs no Disconnect.
+// A failed Connect leaves the client idle. The next Connect needs no Disconnect
+// before it.
 func TestE1FailedConnectCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	p := memory(t, slices.Concat(
@@ -59,11 +60,11 @@ func TestE1FailedConnectCanBeRepeated(t *testing.T) {
 func TestE1EndedContextDialsNothing(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, &async.Options{Nickname: "vm7", Dialer: func(context.Context) (net.Conn, error) {
-		t.Error("it has dialled")
+		t.Error("it has dialed")
 		return nil, errors.New("no")
 	}})
 	w := c.WatchRunstate()
-	why := errors.New("the user went home")
+	why := errors.New("the user canceled")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
 
@@ -79,7 +80,7 @@ func TestE1EndedContextDialsNothing(t *testing.T) {
 		t.Error("Listen with an ended context has made a socket")
 	}
 
-	// Attach takes the connection over all the same, so it closes it.
+	// Attach owns the connection in any case, so it closes it.
 	conn, other := qmptest.Pipe()
 	defer other.Close()
 	wantIs(t, "Attach", c.Attach(ctx, conn), context.Canceled, why)
@@ -89,8 +90,9 @@ func TestE1EndedContextDialsNothing(t *testing.T) {
 	wantTransitions(t, w, "IDLE")
 }
 
-// After an unasked-for end nothing of the connection is left, and still the
-// cause waits for Disconnect. (Not parallel: it counts all goroutines.)
+// The connection ends and this side did not ask for it. Nothing of the
+// connection is left then, and the client keeps the cause until Disconnect is
+// called. (Not parallel: it counts all goroutines.)
 func TestE1UnaskedEndWaitsForItsCollector(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	bubble(t, func(t *testing.T) {
@@ -106,15 +108,15 @@ func TestE1UnaskedEndWaitsForItsCollector(t *testing.T) {
 		wantNil(t, "the script", p.Wait())
 		wantState(t, c, async.Disconnecting)
 		time.Sleep(time.Hour)
-		wantState(t, c, async.Disconnecting) // for as long as it takes
+		wantState(t, c, async.Disconnecting) // it stays until Disconnect
 		for _, line := range engineGoroutines() {
 			t.Errorf("left of a connection that has ended: %s", line)
 		}
 
 		_, err = c.Execute(t.Context(), "query-status", nil)
-		wantAs[*async.StateError](t, "Execute behind the end", err)
+		wantAs[*async.StateError](t, "Execute after the end", err)
 		err = c.Connect(t.Context(), "")
-		wantAs[*async.StateError](t, "Connect behind the end", err)
+		wantAs[*async.StateError](t, "Connect after the end", err)
 
 		wantIs(t, "Disconnect", c.Disconnect(t.Context()), syscall.ECONNRESET)
 		wantState(t, c, async.Idle)
@@ -137,7 +139,8 @@ func TestE1ZeroClientIsReady(t *testing.T) {
 	execute(t, &c, "stop", "{}")
 }
 
-// The greeting is that of the present connection, or of the last one.
+// Greeting returns the greeting of the present connection. Without a connection
+// it returns the greeting of the last one.
 func TestE1GreetingOutlivesItsConnection(t *testing.T) {
 	t.Parallel()
 	s := qmptest.Start(t, &qmptest.Options{Version: qmptest.Version{Major: 9, Minor: 1, Micro: 2, Package: "Debian 1:9.1.2"}})
@@ -156,8 +159,8 @@ func TestE1GreetingOutlivesItsConnection(t *testing.T) {
 	}
 }
 
-// The connection ends when the handshake has all that it needs, and nobody has
-// been told yet.
+// The connection ends after the last message of the handshake has come, and
+// before the client is running.
 func TestE1EndsBeforeItIsRunning(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -165,7 +168,7 @@ func TestE1EndsBeforeItIsRunning(t *testing.T) {
 		io.WriteString(server, `{"QMP":{"version":{},"capabilities":[]}}{"return":{},"id":1}`)
 		server.Close()
 		c := newClient(t, &async.Options{OnSend: func(json.RawMessage) json.RawMessage {
-			synctest.Wait() // until the reader has met the end, and is busy closing
+			synctest.Wait() // until the reader has found the end, and closes the connection
 			return nil
 		}})
 		err := c.Attach(t.Context(), &rigged{Conn: client, close: func() error {

@@ -17,14 +17,14 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Each legal move is made by one of these scenarios, and no other one is made:
-// in any test a move that is not in the table panics.
+// These scenarios make every move of the table. No test makes another move: a
+// move that is not in the table panics.
 func TestE1TheTableOfMoves(t *testing.T) {
 	t.Parallel()
 	scenarios := []struct {
 		name   string
 		moves  string         // the activities, one after another
-		script []qmptest.Step // of the server; nil dials for ever
+		script []qmptest.Step // of the server; with nil, the Dialer waits until its context ends
 		run    func(t *testing.T, c *async.Client)
 	}{
 		{"connect and disconnect", "idle dialing handshaking running closing idle", connected(""), func(t *testing.T, c *async.Client) {
@@ -59,7 +59,7 @@ func TestE1TheTableOfMoves(t *testing.T) {
 			wantNil(t, "Listen", c.Listen(t.Context(), socketPath(t)))
 			wantNil(t, "Close", c.Close())
 		}},
-		{"nobody comes", "idle binding listening accepting closing idle", nil, func(t *testing.T, c *async.Client) {
+		{"no peer comes", "idle binding listening accepting closing idle", nil, func(t *testing.T, c *async.Client) {
 			wantNil(t, "Listen", c.Listen(t.Context(), socketPath(t)))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
@@ -111,7 +111,7 @@ func TestE1TheTableOfMoves(t *testing.T) {
 	}
 }
 
-// The table says what the documentation of Runstate draws.
+// The table has the transitions that the documentation of Runstate draws.
 func TestE1TheTableIsWhatRunstateSays(t *testing.T) {
 	t.Parallel()
 	_, got := async.LegalMoves()
@@ -132,11 +132,11 @@ func TestE1TheTableIsWhatRunstateSays(t *testing.T) {
 	}
 }
 
-// While a file or a socket is being opened or closed, however long that takes,
-// all calls that ask about the client return.
+// While the client opens or closes a file or a socket, all calls that ask about
+// the client return at once.
 func TestE1NoMoveWaitsForIO(t *testing.T) {
 	t.Parallel()
-	// ask makes those calls, in the middle of what is under test.
+	// ask makes those calls while the file or socket is opened or closed.
 	ask := func(t *testing.T, c *async.Client) {
 		done := make(chan struct{})
 		go func() {
@@ -215,7 +215,7 @@ func TestE1NoMoveWaitsForIO(t *testing.T) {
 		wantNil(t, "Accept", c.Accept(t.Context()))
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	})
-	t.Run("listening socket, nobody comes", func(t *testing.T) {
+	t.Run("listening socket, no peer comes", func(t *testing.T) {
 		t.Parallel()
 		c := newClient(t, nil)
 		listen(t, c)

@@ -17,7 +17,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Every call in every state that does not allow it.
+// Every call, in every state that does not allow it, is a StateError.
 func TestE1StateErrors(t *testing.T) {
 	t.Parallel()
 	states := []struct {
@@ -28,7 +28,7 @@ func TestE1StateErrors(t *testing.T) {
 		{"idle", async.Idle, func(t *testing.T) *async.Client {
 			return newClient(t, &async.Options{Nickname: "vm7"})
 		}},
-		{"dialling", async.Connecting, func(t *testing.T) *async.Client {
+		{"dialing", async.Connecting, func(t *testing.T) *async.Client {
 			dialling := make(chan struct{})
 			c := newClient(t, &async.Options{Nickname: "vm7", Dialer: func(ctx context.Context) (net.Conn, error) {
 				close(dialling)
@@ -81,7 +81,7 @@ func TestE1StateErrors(t *testing.T) {
 	calls := []struct {
 		op       string
 		required async.Runstate
-		allowed  string // the one state, as named above
+		allowed  string // the name of the state that allows the call
 		call     func(t *testing.T, c *async.Client) error
 	}{
 		{"connect", async.Idle, "idle", func(t *testing.T, c *async.Client) error { return c.Connect(t.Context(), "x") }},
@@ -91,7 +91,7 @@ func TestE1StateErrors(t *testing.T) {
 			defer other.Close()
 			err := c.Attach(t.Context(), conn)
 			if _, writeErr := conn.Write([]byte("x")); writeErr != nil {
-				t.Errorf("Attach in the wrong state has taken the connection: %v", writeErr)
+				t.Errorf("Attach in the wrong state has closed the connection: %v", writeErr)
 			}
 			return err
 		}},
@@ -146,7 +146,7 @@ func TestE1StateErrors(t *testing.T) {
 	}
 }
 
-// What the advice in a StateError tells to do.
+// A StateError tells the caller what to do.
 func TestE1StateErrorsAdvise(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -167,11 +167,12 @@ func TestE1StateErrorsAdvise(t *testing.T) {
 	}
 	wantText(t, "advice", &async.StateError{State: async.Disconnecting, Required: async.Running, Cause: io.EOF}, "the connection has ended (EOF), call Close")
 	if got := async.Runstate(9).String(); got != "Runstate(9)" {
-		t.Errorf("String of no state: got %q", got)
+		t.Errorf("String of a value that is not a state: got %q", got)
 	}
 }
 
-// Why the connection ended is told to every call until the cause is collected.
+// After a connection has ended, every call returns a StateError with the cause
+// of the end, until Disconnect has collected the cause.
 func TestE1StateErrorTellsTheCause(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

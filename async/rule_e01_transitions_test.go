@@ -80,7 +80,7 @@ func TestE1WatchersSeeEveryTransitionInOrder(t *testing.T) {
 			},
 			want: "IDLE CONNECTING DISCONNECTING IDLE",
 		}, {
-			name:  "unasked end, collected",
+			name:  "unexpected end, collected",
 			steps: connected("", qmptest.Pause(time.Second), qmptest.HangUp()),
 			run: func(t *testing.T, c *async.Client) {
 				connect(t, c)
@@ -90,7 +90,7 @@ func TestE1WatchersSeeEveryTransitionInOrder(t *testing.T) {
 			},
 			want: "IDLE CONNECTING RUNNING DISCONNECTING IDLE",
 		}, {
-			name:  "unasked end, not collected",
+			name:  "unexpected end, not collected",
 			steps: connected("", qmptest.Pause(time.Second), qmptest.HangUp()),
 			run: func(t *testing.T, c *async.Client) {
 				connect(t, c)
@@ -132,7 +132,7 @@ func TestE1WatchersSeeEveryTransitionInOrder(t *testing.T) {
 					tt.opts.Dialer = memory(t, tt.steps...).Dial
 				}
 				c := newClient(t, &tt.opts)
-				// Nobody reads them meanwhile: nothing may be merged away.
+				// Nobody reads them during the run: transitions must not be merged.
 				first, second := c.WatchRunstate(), c.WatchRunstate()
 				tt.run(t, c)
 				wantTransitions(t, first, tt.want)
@@ -142,7 +142,8 @@ func TestE1WatchersSeeEveryTransitionInOrder(t *testing.T) {
 	}
 }
 
-// Listening needs real sockets, so it is not in a bubble.
+// The transitions of a client that listens. It needs real sockets, so it does
+// not run in a bubble.
 func TestE1TransitionsOfAListener(t *testing.T) {
 	t.Parallel()
 	expired, cancel := context.WithDeadline(context.Background(), time.Unix(1, 0))
@@ -157,7 +158,7 @@ func TestE1TransitionsOfAListener(t *testing.T) {
 			run: func(t *testing.T, c *async.Client, addr string) {
 				wantState(t, c, async.Connecting) // a listening client is CONNECTING
 				play(t, qmptest.ScriptOptions{DialTo: addr}, connected("")...)
-				t.Cleanup(func() { c.Close() }) // before the script's end is waited for
+				t.Cleanup(func() { c.Close() }) // before the test waits for the end of the script
 				wantNil(t, "Accept", c.Accept(t.Context()))
 				wantState(t, c, async.Running)
 			},
@@ -215,7 +216,7 @@ func TestE1TransitionsOfAListener(t *testing.T) {
 			name: "disconnect while accepting",
 			run: func(t *testing.T, c *async.Client, addr string) {
 				failed := do(func() error { return c.Accept(t.Context()) })
-				// It ends the same way whether Accept has begun or not.
+				// The result is the same whether Accept has begun or not.
 				wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 				wantState(t, c, async.Idle)
 				err := <-failed
@@ -276,7 +277,7 @@ func TestE1WatcherWaits(t *testing.T) {
 		synctest.Wait()
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		synctest.Wait()
-		w.Close() // wakes whoever waits
+		w.Close() // wakes the goroutine that waits
 		<-over
 		if got := strings.Join(seen, " "); got != "CONNECTING RUNNING DISCONNECTING IDLE" {
 			t.Errorf("All: got %s", got)
@@ -288,7 +289,8 @@ func TestE1WatcherWaits(t *testing.T) {
 	})
 }
 
-// A closed watcher sees no more, and keeps what it has seen.
+// A closed watcher gets no more transitions. Those that it already has can
+// still be read.
 func TestE1ClosedWatcherKeepsWhatItSaw(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("")...)

@@ -20,9 +20,9 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// The reading role is a goroutine, the writing role that of the caller: one
-// goroutine a connection. After Disconnect neither that nor a descriptor is
-// left. (Not parallel: it counts what the whole process has.)
+// A connection has one goroutine, which reads. Its callers do the writing.
+// After Disconnect no goroutine and no descriptor is left. (Not parallel: it
+// counts what the whole process has.)
 func TestE2OneGoroutinePerConnectionAndNoneBehindIt(t *testing.T) {
 	const n = 20
 	s := qmptest.Start(t, &qmptest.Options{ManyClients: true})
@@ -44,18 +44,18 @@ func TestE2OneGoroutinePerConnectionAndNoneBehindIt(t *testing.T) {
 	for _, c := range clients {
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	}
-	// At once, not after a while.
+	// They are gone now, and not some time later.
 	if left := engineGoroutines(); len(left) > 0 {
 		t.Errorf("left after Disconnect: %v", left)
 	}
-	s.Close() // its ends of the connections
+	s.Close() // the server's ends of the connections
 	if got := openFiles(); got > files {
 		t.Errorf("open descriptors: got %d after all Disconnects, were %d before", got, files)
 	}
 }
 
-// Disconnect, and a Connect that fails, return when nothing of the connection is
-// left: they wait for its goroutines, whatever those are busy with.
+// Disconnect, and a Connect that fails, return after all goroutines of the
+// connection have ended, whatever those goroutines are doing.
 func TestE2NothingIsLeftWhenTheCallReturns(t *testing.T) {
 	t.Parallel()
 	held := func(release <-chan struct{}, text string) *async.Options {
@@ -71,7 +71,7 @@ func TestE2NothingIsLeftWhenTheCallReturns(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-done:
-			t.Errorf("%s has returned, and the connection still has a goroutine", what)
+			t.Errorf("%s returned while the connection still has a goroutine", what)
 			close(release)
 			return nil
 		default:
@@ -123,7 +123,7 @@ func TestE2NothingIsLeftWhenTheCallReturns(t *testing.T) {
 	})
 }
 
-// Waiting for the right to write ends with the context.
+// A call that waits for its turn to write returns when its context ends.
 func TestE2WaitingForTheTurnEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -148,9 +148,10 @@ func TestE2WaitingForTheTurnEndsWithTheContext(t *testing.T) {
 	})
 }
 
-// No mutex is held across I/O: while one command is stuck in its write, all
-// that needs no turn goes on. (A goroutine that waited for a mutex would stop
-// the bubble's clock, and with it the test.)
+// The engine holds no mutex during I/O. While the write of one command is
+// blocked, every call that does not need the turn to write returns. (A
+// goroutine that waited for a mutex would stop the bubble's clock, and with it
+// the test.)
 func TestE2NoMutexIsHeldAcrossAWrite(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -172,7 +173,7 @@ func TestE2NoMutexIsHeldAcrossAWrite(t *testing.T) {
 	})
 }
 
-// callback is a log handler that looks at the client that it hears from.
+// callback is a log handler that calls methods of the client that logs to it.
 type callback struct {
 	slog.Handler
 	client *async.Client
@@ -186,7 +187,7 @@ func (h *callback) Handle(ctx context.Context, r slog.Record) error {
 
 func (h *callback) Enabled(context.Context, slog.Level) bool { return true }
 
-// Logging is I/O: no mutex is held across it either.
+// Logging is I/O too: the engine holds no mutex while it logs.
 func TestE2NoMutexIsHeldAcrossTheLog(t *testing.T) {
 	t.Parallel()
 	h := &callback{Handler: slog.DiscardHandler}
@@ -222,8 +223,8 @@ func TestE2NoMutexIsHeldAcrossTheLog(t *testing.T) {
 	}
 }
 
-// Looking a host's name up is I/O, too. (Not parallel: it puts a resolver of its
-// own in place of the system's.)
+// Looking up a host name is I/O too. (Not parallel: it replaces the system's
+// resolver.)
 func TestE2NoMutexIsHeldAcrossListen(t *testing.T) {
 	asked, answer := make(chan struct{}, 8), make(chan struct{})
 	defer func(r *net.Resolver) { net.DefaultResolver = r }(net.DefaultResolver)
@@ -250,7 +251,8 @@ func TestE2NoMutexIsHeldAcrossListen(t *testing.T) {
 	wantState(t, c, async.Idle)
 }
 
-// counted is a context that counts what is registered with it, and not taken back.
+// counted is a context that counts the functions that are registered with it
+// and not removed again.
 type counted struct {
 	context.Context
 	done       chan struct{}
@@ -261,7 +263,7 @@ func (c *counted) Done() <-chan struct{} { return c.done }
 
 func (c *counted) Value(any) any { return nil }
 
-// AfterFunc is what package context asks for in a context that is not its own.
+// AfterFunc is what package context calls on a context of another type.
 func (c *counted) AfterFunc(func()) (stop func() bool) {
 	c.registered.Add(1)
 	return func() bool {
@@ -270,8 +272,8 @@ func (c *counted) AfterFunc(func()) (stop func() bool) {
 	}
 }
 
-// A call leaves nothing with its context, which may live for as long as the
-// program.
+// A call leaves nothing registered with its context. That context may live as
+// long as the program.
 func TestE2NothingStaysWithTheContext(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -296,7 +298,7 @@ func TestE2NothingStaysWithTheContext(t *testing.T) {
 			{"Connect in vain", func() error { return c.Connect(ctx, "") }, io.EOF},
 			{"Connect again", func() error { return c.Connect(ctx, "") }, nil},
 			{"Next to the end", func() error { _, err := l.Next(ctx); return err }, io.EOF},
-			{"Disconnect behind the end", func() error { return c.Disconnect(ctx) }, io.EOF},
+			{"Disconnect after the end", func() error { return c.Disconnect(ctx) }, io.EOF},
 		} {
 			if err := call.call(); !errors.Is(err, call.as) {
 				t.Fatalf("%s: got error %v, want %v", call.name, err, call.as)

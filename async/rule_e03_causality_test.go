@@ -13,8 +13,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// An event ahead of a reply is in every listener's queue when the call returns,
-// however the bytes were cut.
+// An event that comes before a reply is in every listener's queue when the call
+// returns, however the bytes were cut.
 func TestE3EventIsThereWhenTheCallReturns(t *testing.T) {
 	t.Parallel()
 	const text = `{"event":"STOP","timestamp":{"seconds":1,"microseconds":2}}` + "\r\n" + `{"return":{},"id":$id}` + "\r\n"
@@ -31,7 +31,7 @@ func TestE3EventIsThereWhenTheCallReturns(t *testing.T) {
 				for range 20 {
 					execute(t, c, "stop", "{}")
 					for i, l := range []*async.EventListener{first, second} {
-						// No waiting: it is there.
+						// The test does not wait for it.
 						if ev, ok, err := l.TryNext(); !ok || err != nil || ev.Name != "STOP" {
 							t.Fatalf("listener %d: got %q, %v, %v, want STOP", i, ev.Name, ok, err)
 						}
@@ -45,7 +45,8 @@ func TestE3EventIsThereWhenTheCallReturns(t *testing.T) {
 	}
 }
 
-// In one packet, the caller also knows what came behind its reply.
+// An event, a reply and another event come in one packet. When the call
+// returns, both events are in the queue.
 func TestE3EventAndReplyInOnePacket(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("", qmptest.Expect("x"),
@@ -53,11 +54,11 @@ func TestE3EventAndReplyInOnePacket(t *testing.T) {
 	c := dial(t, p, nil)
 	l := c.NewListener(nil)
 	execute(t, c, "x", "{}")
-	wantNames(t, "behind the reply", drained(t, l), "A B")
+	wantNames(t, "after the reply", drained(t, l), "A B")
 }
 
-// Many callers at once, each with an event of its own: no call returns before
-// its event is there.
+// Many callers execute a command at once, and each causes an event of its own.
+// No call returns before its event is in the queue.
 func TestE3ManyCallers(t *testing.T) {
 	t.Parallel()
 	s := qmptest.Start(t, &qmptest.Options{NoRecord: true})
@@ -84,7 +85,7 @@ func TestE3ManyCallers(t *testing.T) {
 					return
 				}
 				if ev, ok, err := l.TryNext(); !ok || err != nil || ev.Name != name {
-					t.Errorf("behind the reply: got %q, %v, %v, want %s", ev.Name, ok, err, name)
+					t.Errorf("after the reply: got %q, %v, %v, want %s", ev.Name, ok, err, name)
 					return
 				}
 			}
@@ -93,7 +94,7 @@ func TestE3ManyCallers(t *testing.T) {
 	wg.Wait()
 }
 
-// Events keep the order of the wire, for every listener.
+// Every listener gets the events in the order of the wire.
 func TestE3EventsKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	const n = 500

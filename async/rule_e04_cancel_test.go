@@ -19,7 +19,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// The late reply of a cancelled call is dropped, and never given to another.
+// The late reply of a canceled call is dropped. No other call gets it.
 func TestE4LateReplyIsDropped(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, capabilities, id string }{
@@ -49,8 +49,8 @@ func TestE4LateReplyIsDropped(t *testing.T) {
 	}
 }
 
-// Only the call is cancelled: others that are under way, and the connection, do
-// not notice.
+// A cancellation touches only its own call. The connection and the other
+// pending calls go on.
 func TestE4OthersGoOn(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestE4OthersGoOn(t *testing.T) {
 	})
 }
 
-// What was not sent yet is never sent.
+// A call that is canceled before its turn to write is never sent.
 func TestE4CancelledBeforeItsTurnIsNeverSent(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestE4CancelledBeforeItsTurnIsNeverSent(t *testing.T) {
 	})
 }
 
-// A call whose context has already ended is not even tried.
+// A call whose context has already ended sends nothing.
 func TestE4EndedContextSendsNothing(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("oob", qmptest.Expect("after"), qmptest.Return(`{}`))...)
@@ -122,10 +122,10 @@ func TestE4EndedContextSendsNothing(t *testing.T) {
 	wantNothingPending(t, c)
 }
 
-// The error matches what the context ended with, and why.
+// The error matches the context's Err and its Cause.
 func TestE4ErrorTellsWhyTheContextEnded(t *testing.T) {
 	t.Parallel()
-	why := errors.New("the user went home")
+	why := errors.New("the user canceled")
 	tests := []struct {
 		name  string
 		ctx   func(context.Context) (context.Context, func())
@@ -141,13 +141,13 @@ func TestE4ErrorTellsWhyTheContextEnded(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(ctx)
 			time.AfterFunc(time.Second, func() { cancel(why) })
 			return ctx, func() { cancel(nil) }
-		}, []error{context.Canceled, why}, "context canceled: the user went home"},
+		}, []error{context.Canceled, why}, "context canceled: the user canceled"},
 		{"deadline", func(ctx context.Context) (context.Context, func()) {
 			return context.WithTimeout(ctx, time.Second)
 		}, []error{context.DeadlineExceeded}, "context deadline exceeded"},
 		{"deadline with a cause", func(ctx context.Context) (context.Context, func()) {
 			return context.WithTimeoutCause(ctx, time.Second, why)
-		}, []error{context.DeadlineExceeded, why}, "context deadline exceeded: the user went home"},
+		}, []error{context.DeadlineExceeded, why}, "context deadline exceeded: the user canceled"},
 		{"a time limit of the packages above", func(ctx context.Context) (context.Context, func()) {
 			return context.WithTimeoutCause(ctx, time.Second, &async.TimeoutError{Op: "slow", Limit: time.Second})
 		}, []error{context.DeadlineExceeded, os.ErrDeadlineExceeded}, "slow: time limit of 1s reached"},
@@ -167,11 +167,12 @@ func TestE4ErrorTellsWhyTheContextEnded(t *testing.T) {
 	}
 	var timeout interface{ Timeout() bool }
 	if !errors.As(&async.TimeoutError{}, &timeout) || !timeout.Timeout() {
-		t.Error("a TimeoutError does not say Timeout() as net.Error has it")
+		t.Error("a TimeoutError has no Timeout method as net.Error has, or it returns false")
 	}
 }
 
-// A context of its own kind, whose cause is its error, is not wrapped.
+// The context was canceled without a cause of its own. The error holds
+// context.Canceled itself, and does not wrap it.
 func TestE4PlainContextErrorStaysBare(t *testing.T) {
 	t.Parallel()
 	c := dial(t, memory(t, connected("", qmptest.Stall())...), nil)
@@ -183,8 +184,8 @@ func TestE4PlainContextErrorStaysBare(t *testing.T) {
 	}
 }
 
-// What the error says of being sent is true also where the connection ends just
-// when the first byte has gone out, before the engine knows that.
+// The connection ends just after the first byte was written, before the engine
+// knows that it was. Sent in the error is still true.
 func TestE4SentIsSettledWhenTheConnectionEnds(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -205,7 +206,7 @@ func TestE4SentIsSettledWhenTheConnectionEnds(t *testing.T) {
 						err = net.ErrClosed
 					}
 					server.CloseWrite()
-					synctest.Wait() // until everybody who can has reacted to that
+					synctest.Wait() // until the engine has reacted to that
 					return n, err
 				}})
 				_, err := c.Execute(t.Context(), "x", nil)
@@ -215,8 +216,8 @@ func TestE4SentIsSettledWhenTheConnectionEnds(t *testing.T) {
 	}
 }
 
-// A withdrawal that breaks a write off does not hide that the write had failed
-// by itself.
+// A call gives up and interrupts its write. If the write failed by itself
+// before that, Disconnect still returns the error of the write.
 func TestE4WithdrawalDoesNotHideAFailure(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -237,8 +238,8 @@ func TestE4WithdrawalDoesNotHideAFailure(t *testing.T) {
 	})
 }
 
-// A withdrawal that comes too late leaves the connection as it was: the message
-// is finished, and the next one has no deadline to run into.
+// A call gives up too late to be withdrawn. The message is finished, and the
+// next write has no deadline.
 func TestE4WithdrawalThatComesTooLate(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -258,12 +259,12 @@ func TestE4WithdrawalThatComesTooLate(t *testing.T) {
 	})
 }
 
-// A reply that is there counts, even if the context, or the connection, has ended
-// too by the time when its caller looks.
+// A reply that has come counts, even if the context or the connection has ended
+// too when the caller looks.
 func TestE4ReplyThatCameCounts(t *testing.T) {
 	t.Parallel()
 	for _, ended := range []string{"context", "connection"} {
-		for range 30 { // a select takes any of two that are ready
+		for range 30 { // a select takes any case of those that are ready
 			bubble(t, func(t *testing.T) {
 				p := memory(t, connected("", qmptest.Expect("x"), qmptest.Return(`1`), qmptest.AwaitMark("end"), qmptest.HangUp())...)
 				var conn net.Conn
@@ -292,7 +293,8 @@ func TestE4ReplyThatCameCounts(t *testing.T) {
 	}
 }
 
-// A context that ends behind the first look at it sends nothing.
+// The context ends just after the engine has looked at it for the first time.
+// Nothing is sent.
 func TestE4ContextThatEndsBehindTheFirstLook(t *testing.T) {
 	t.Parallel()
 	for range 30 {

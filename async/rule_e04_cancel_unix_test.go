@@ -18,8 +18,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// cancelOnSend returns a hook that ends a call's context when the command name
-// is about to be written.
+// cancelOnSend returns a hook that calls cancel when the command name is about
+// to be written.
 func cancelOnSend(name string, cancel func()) func(json.RawMessage) json.RawMessage {
 	return func(msg json.RawMessage) json.RawMessage {
 		if strings.Contains(string(msg), `"`+name+`"`) {
@@ -29,19 +29,19 @@ func cancelOnSend(name string, cancel func()) func(json.RawMessage) json.RawMess
 	}
 }
 
-// A call that has begun to write, but has not got a single byte into the full
-// socket, is withdrawn: its bytes never appear on the wire.
+// A call has begun its write, and the full socket has not taken a single byte.
+// When the call gives up, none of its bytes are ever sent.
 func TestE4WithdrawnBeforeItsFirstByte(t *testing.T) {
 	t.Parallel()
 	for _, capabilities := range []string{"", "oob"} {
 		t.Run("capabilities="+capabilities, func(t *testing.T) {
 			t.Parallel()
-			why := errors.New("the user went home")
+			why := errors.New("the user canceled")
 			giveUp := func() {}
 			c, conn, p := cramped(t, &async.Options{OnSend: cancelOnSend("victim", func() { giveUp() })},
 				connected(capabilities, qmptest.AwaitMark("read on"), qmptest.Expect("after"), qmptest.Return(`{}`))...)
 			fill(t, conn)
-			// More often than the window is wide: a withdrawn call leaves its place.
+			// More often than the window has places: a withdrawn call gives its place back.
 			for i := range 20 {
 				cmd := async.Command{Name: "victim"}
 				if i%2 == 0 {
@@ -65,7 +65,7 @@ func TestE4WithdrawnBeforeItsFirstByte(t *testing.T) {
 	}
 }
 
-// The same for descriptors that go by themselves.
+// The same for descriptors that SendFiles sends.
 func TestE4WithdrawnFilesAreNotSent(t *testing.T) {
 	t.Parallel()
 	c, conn, p := cramped(t, nil, connected("", qmptest.AwaitMark("read on"), qmptest.ExpectWithFDs("after", 0), qmptest.Return(`{}`))...)
@@ -78,8 +78,8 @@ func TestE4WithdrawnFilesAreNotSent(t *testing.T) {
 	execute(t, c, "after", "{}")
 }
 
-// A partly written message is finished though its call is cancelled: the stream
-// stays in one piece.
+// A message of which a part was written is finished, although its call is
+// canceled. The next message is whole.
 func TestE4PartlyWrittenIsFinished(t *testing.T) {
 	t.Parallel()
 	for _, capabilities := range []string{"", "oob"} {
@@ -111,8 +111,8 @@ func TestE4PartlyWrittenIsFinished(t *testing.T) {
 	}
 }
 
-// Not one message is cut, and not one byte of a withdrawn one slips through,
-// whenever the context ends.
+// Whenever the context ends, no message is cut, and no byte of a withdrawn
+// message is sent.
 func TestE4CancelledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const rounds = 300

@@ -12,15 +12,16 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A flood that nobody reads is no matter for the commands behind it. A bounded
-// listener takes no more memory than its limit wants, and says exactly how many
-// it has lost; so does one that several read now and then. (Not parallel: it
-// measures what the whole process takes.)
+// Events that nobody reads do not disturb the commands that come after them. A
+// bounded listener takes no more memory than its limit needs, and says exactly
+// how many events it lost. The same holds for a listener that several
+// goroutines read now and then. (Not parallel: it measures the memory of the
+// whole process.)
 func TestE5FloodPastABoundedListener(t *testing.T) {
 	const (
 		phases, burst = 10, 1000
 		limit         = 1000
-		most          = 2 << 20 // bytes; the limit's events and a queue that grows need a part of that, all events a hundred times as much
+		most          = 2 << 20 // bytes: more than the events of one limit need, and a hundredth of what all events need
 	)
 	commands := 1000
 	if testing.Short() {
@@ -37,7 +38,7 @@ func TestE5FloodPastABoundedListener(t *testing.T) {
 		events, err := shared.Drain()
 		for i := range events {
 			if number(t, events[i]) != number(t, events[0])+i {
-				t.Errorf("event %d behind event %d, of which none was said to be lost", number(t, events[i]), number(t, events[0]))
+				t.Errorf("event %d came after event %d, and no read said that events were lost", number(t, events[i]), number(t, events[0]))
 				break
 			}
 		}
@@ -60,8 +61,8 @@ func TestE5FloodPastABoundedListener(t *testing.T) {
 	if took > most {
 		t.Errorf("%d events past a listener of %d: %d bytes are held, want at most %d", total, limit, took, most)
 	}
-	// All events came before the last reply, and so are in the queues.
-	for range 2 { // the notice, and what is behind it
+	// All events came before the last reply, so they are in the queues.
+	for range 2 { // the OverflowError, and what comes after it
 		drain()
 	}
 	if read+lost != total || read == 0 || lost == 0 {
@@ -75,7 +76,7 @@ func TestE5FloodPastABoundedListener(t *testing.T) {
 	}
 	events, err := unread.Drain()
 	if err != nil || len(events) != limit {
-		t.Fatalf("behind the notice: got %d events and error %v, want %d", len(events), err, limit)
+		t.Fatalf("after the OverflowError: got %d events and error %v, want %d", len(events), err, limit)
 	}
 	for i := range events {
 		if want := total - limit + i; number(t, events[i]) != want {
@@ -87,8 +88,9 @@ func TestE5FloodPastABoundedListener(t *testing.T) {
 	wantIs(t, "the server", server.err, io.EOF)
 }
 
-// A listener without a limit holds them all, in order, and its memory goes when
-// they have been read. (Not parallel, as above.)
+// A listener without a limit keeps all events, in order. It releases the memory
+// when they have been read. (Not parallel: it measures the memory of the whole
+// process.)
 func TestE5FloodIntoAnUnboundedListener(t *testing.T) {
 	const burst, most = 1000, 2 << 20
 	commands := 100
@@ -111,10 +113,10 @@ func TestE5FloodIntoAnUnboundedListener(t *testing.T) {
 		}
 	}
 	if _, ok, err := l.TryNext(); ok || err != nil {
-		t.Errorf("behind the last event: got %v and error %v", ok, err)
+		t.Errorf("after the last event: got %v and error %v", ok, err)
 	}
 	empty := memoryInUse() - before
-	t.Logf("%d events take %d bytes each, and leave %d bytes behind when they have been read", commands*burst, full/(commands*burst), empty)
+	t.Logf("%d events take %d bytes each; %d bytes are left when they have been read", commands*burst, full/(commands*burst), empty)
 	if empty > most {
 		t.Errorf("%d bytes are held when all has been read, want at most %d", empty, most)
 	}

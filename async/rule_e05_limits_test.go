@@ -15,8 +15,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A listener that nobody reads slows nothing down, and loses nothing while it
-// has no limit.
+// A listener that nobody reads slows nothing down. Without a limit it loses no
+// event.
 func TestE5UnreadListenerHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	const burst, rounds = 200, 20
@@ -37,7 +37,8 @@ func TestE5UnreadListenerHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// Over the limit the oldest events go, and the next read says once how many.
+// When the queue is over its limit, the oldest events are dropped. The next
+// read says once how many.
 func TestE5Overflow(t *testing.T) {
 	t.Parallel()
 	type next func(l *async.EventListener) (string, error)
@@ -111,7 +112,7 @@ func TestE5DrainStopsAtANotice(t *testing.T) {
 			wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF)
 		}
 		connect(t, c)
-		execute(t, c, "x", "{}") // the sixth event: the first one goes
+		execute(t, c, "x", "{}") // the sixth event: the first one is dropped
 
 		_, err := l.Drain()
 		wantAs[*async.OverflowError](t, "first Drain", err)
@@ -126,7 +127,7 @@ func TestE5DrainStopsAtANotice(t *testing.T) {
 	})
 }
 
-// A bounded listener stays bounded however often a connection ends.
+// A bounded listener stays bounded, however often a connection ends.
 func TestE5EndsAreBoundedToo(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -158,8 +159,8 @@ func TestE5EndsAreBoundedToo(t *testing.T) {
 	})
 }
 
-// A history has a limit of its own, is off by default, and does not care what
-// has been read or has gone over the other limit.
+// The history is off by default. It has its own limit, and keeps events that
+// have been read, or that the queue has dropped.
 func TestE5History(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("", qmptest.Expect("x"), events(10), qmptest.Return(`{}`))...)

@@ -18,8 +18,9 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// An unasked-for end is an entry in its place, once, and the listener goes on
-// with the next connection.
+// An end that this side did not ask for is an entry in the queue, once, after
+// the events that came before it. The listener goes on with the next
+// connection.
 func TestE5UnaskedEndIsAnEntryInItsPlace(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{0, 10} {
@@ -35,7 +36,7 @@ func TestE5UnaskedEndIsAnEntryInItsPlace(t *testing.T) {
 				c.Execute(t.Context(), "x", nil)
 				synctest.Wait()
 				if c.Disconnect(t.Context()) == nil {
-					t.Error("Disconnect behind an unasked-for end: got no error")
+					t.Error("Disconnect after an unexpected end: got no error")
 				}
 			}
 			connect(t, c)
@@ -71,7 +72,7 @@ func TestE5UnaskedEndIsAnEntryInItsPlace(t *testing.T) {
 	}
 }
 
-// The entry is one connection's: it says why, as Disconnect does.
+// The entry says why its connection ended, as Disconnect does.
 func TestE5EntryMatchesTheCause(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("", qmptest.Expect("x"), qmptest.Send("\x00"), qmptest.ExpectEOF())...)
@@ -119,7 +120,7 @@ func TestE5NamesAndFilter(t *testing.T) {
 	negative := c.NewListener(&async.ListenerOptions{Limit: -1, History: -1})
 	execute(t, c, "x", "{}")
 	late := c.NewListener(nil)
-	want := append(strings.Fields(eventNames(0, 6)), "") // a name that is no string is none
+	want := append(strings.Fields(eventNames(0, 6)), "") // a name that is not a string counts as no name
 	if got := drained(t, all); !slices.Equal(got, want) {
 		t.Errorf("all: got %q, want %q", got, want)
 	}
@@ -164,8 +165,8 @@ func TestE5EventsCarryEverything(t *testing.T) {
 	}
 }
 
-// An iteration can be left and taken up again; it goes on behind notices, and
-// with the next connection.
+// A loop over All can be left and begun again. It goes on after an
+// OverflowError, after the entry of an end, and with the next connection.
 func TestE5IteratorGoesOnWithTheNextConnection(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -184,7 +185,7 @@ func TestE5IteratorGoesOnWithTheNextConnection(t *testing.T) {
 				got = append(got, "overflow")
 			case *async.ExecInterruptedError:
 				got = append(got, "end")
-				// The loop's body brings the connection back.
+				// The body of the loop connects again.
 				wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF)
 				connect(t, c)
 				execute(t, c, "x", "{}")
@@ -201,14 +202,15 @@ func TestE5IteratorGoesOnWithTheNextConnection(t *testing.T) {
 	})
 }
 
-// A closed listener takes no event that was on its way to it.
+// A listener that is closed while its filter looks at an event does not take
+// that event.
 func TestE5CloseBeatsAnEventOnItsWay(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		c := dial(t, memory(t, connected("", qmptest.Expect("x"), qmptest.Event("E", ""), qmptest.Return(`{}`))...), nil)
 		var l *async.EventListener
 		l = c.NewListener(&async.ListenerOptions{Filter: func(async.Event) bool {
-			<-do(func() error { l.Close(); return nil }) // which takes a lock that filters run without
+			<-do(func() error { l.Close(); return nil }) // Close takes a lock, which the engine does not hold while a filter runs
 			return true
 		}})
 		execute(t, c, "x", "{}")

@@ -17,8 +17,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Without a connection and without one under way, an empty queue is an error at
-// once; while one is under way, it waits.
+// Next at an empty queue waits while the client connects or is connected.
+// Without a connection it returns an error at once.
 func TestE5WaitingInEachState(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestE5WaitingInEachState(t *testing.T) {
 		connecting := do(func() error { return c.Connect(t.Context(), "") })
 		synctest.Wait()
 		wantState(t, c, async.Connecting)
-		if ev, err := l.Next(t.Context()); err != nil || ev.Name != "E" { // waits for the connection, and then
+		if ev, err := l.Next(t.Context()); err != nil || ev.Name != "E" { // waits for the connection, and then for the event
 			t.Errorf("Next while connecting: got %q and error %v, want E", ev.Name, err)
 		}
 		wantNil(t, "Connect", <-connecting)
@@ -53,14 +53,14 @@ func TestE5WaitingInEachState(t *testing.T) {
 	})
 }
 
-// A wait whose context ends says what was waited for, and matches both errors of
-// the context.
+// A wait whose context ends returns an error that names the events it waited
+// for, and that matches the context's Err and its Cause.
 func TestE5EndedWaitNamesItsEvents(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		c := newClient(t, &async.Options{Nickname: "vm7", Dialer: memory(t, connected("", qmptest.ExpectEOF())...).Dial})
 		connect(t, c)
-		why := errors.New("the operator gave up")
+		why := errors.New("the operator canceled")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
 		defer cancel()
 		for want, l := range map[string]*async.EventListener{
@@ -76,7 +76,7 @@ func TestE5EndedWaitNamesItsEvents(t *testing.T) {
 	})
 }
 
-// While the client listens, too, Next waits.
+// Next waits while the client listens, too.
 func TestE5WaitingWhileListening(t *testing.T) {
 	t.Parallel()
 	addr := socketPath(t)
@@ -96,8 +96,8 @@ func TestE5WaitingWhileListening(t *testing.T) {
 	}
 }
 
-// An orderly disconnect leaves no entry; those who wait get ErrClosed, and what
-// is unread can still be read.
+// An orderly disconnect leaves no entry. Those who wait get ErrClosed, and the
+// unread events can still be read.
 func TestE5OrderlyDisconnect(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*async.Client) error{
@@ -131,9 +131,9 @@ func TestE5OrderlyDisconnect(t *testing.T) {
 				}
 				wantNames(t, "unread", drained(t, unread), "E0")
 				_, err := unread.Next(t.Context())
-				wantAs[*async.StateError](t, "Next behind that", err)
+				wantAs[*async.StateError](t, "Next after that", err)
 
-				// It goes on with the next connection as if nothing had been.
+				// The listener gets the events of the next connection.
 				connect(t, c)
 				execute(t, c, "x", "{}")
 				wantNames(t, "the next connection", drained(t, unread), "E0")
@@ -142,7 +142,7 @@ func TestE5OrderlyDisconnect(t *testing.T) {
 	}
 }
 
-// Also where it is a connection under way that is called off.
+// Disconnect during Connect ends the wait the same way.
 func TestE5DisconnectWhileConnecting(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestE5DisconnectWhileConnecting(t *testing.T) {
 	})
 }
 
-// A connection that does not come about ends the wait.
+// A Connect that fails ends the wait.
 func TestE5FailedConnectEndsTheWait(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -174,8 +174,8 @@ func TestE5FailedConnectEndsTheWait(t *testing.T) {
 	})
 }
 
-// Of several readers of one listener, one gets the entry; the others are not
-// left waiting.
+// Several goroutines read one listener. When the connection ends, one of them
+// gets the entry, and the others return a StateError.
 func TestE5EveryReaderWakes(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -230,9 +230,9 @@ func TestE5NextEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Who waits for an event when the connection ends is told of the end, not of the
-// state behind it, however many listeners there are. (So many that a wrong order
-// would show.)
+// A goroutine that waits for an event when the connection ends gets the entry
+// of the end, and not a StateError, however many listeners there are. (There
+// are so many that a wrong order would show.)
 func TestE5EndComesBeforeTheState(t *testing.T) {
 	t.Parallel()
 	for range 20 {

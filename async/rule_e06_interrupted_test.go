@@ -20,14 +20,15 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// The ways in which a connection ends, and how the cause is told.
+// endings are the ways in which a connection ends, and which errors tell the
+// cause.
 var endings = []struct {
 	name    string
 	end     []qmptest.Step                      // by the server
 	local   func(t *testing.T, c *async.Client) // or by this side
 	opts    async.Options
 	matches func(error) bool
-	stuck   func(error) bool // the same where a peer does not take what is written; nil for no difference
+	stuck   func(error) bool // the same where the peer does not read; nil if that makes no difference
 }{
 	{name: "end of file", end: []qmptest.Step{qmptest.HangUp()}, matches: is(io.EOF)},
 	{name: "reset", end: []qmptest.Step{qmptest.Reset()}, matches: is(syscall.ECONNRESET)},
@@ -65,7 +66,8 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// message tells a MessageError of that reason, which is a ProtocolError, too.
+// message returns a function that reports whether an error is a MessageError
+// with that reason, and a ProtocolError.
 func message(reason async.Reason) func(error) bool {
 	return func(err error) bool {
 		var broken async.ProtocolError
@@ -74,9 +76,9 @@ func message(reason async.Reason) func(error) bool {
 	}
 }
 
-// Every pending call ends when the connection does, at once, and says whether
-// its command was sent: those that wait for an answer, and those that wait for
-// their turn behind eight others.
+// When the connection ends, every pending call ends at once and says whether
+// its command was sent: the calls that wait for a reply, and those that wait at
+// the window.
 func TestE6EveryPendingCallEnds(t *testing.T) {
 	t.Parallel()
 	for _, capabilities := range []string{"", "oob"} {
@@ -122,11 +124,11 @@ func TestE6EveryPendingCallEnds(t *testing.T) {
 						}
 					}
 					if took := time.Since(begin); took != 0 {
-						t.Errorf("the calls ended %v behind the connection, want at once", took)
+						t.Errorf("the calls ended %v after the connection, want at once", took)
 					}
 					synctest.Wait()
 					if tt.local != nil {
-						wantNil(t, "Disconnect behind that", c.Disconnect(t.Context()))
+						wantNil(t, "Disconnect after that", c.Disconnect(t.Context()))
 						return
 					}
 					wantState(t, c, async.Disconnecting)
@@ -143,13 +145,13 @@ func TestE6EveryPendingCallEnds(t *testing.T) {
 	}
 }
 
-// The same for a call whose command is in the middle of being written, and for
-// one that waits for it to be finished.
+// The same for a call whose command is partly written, and for a call that
+// waits until that is finished.
 func TestE6CallsInFrontOfAStuckWriter(t *testing.T) {
 	t.Parallel()
 	for _, tt := range endings {
 		if tt.local == nil && tt.name != "end of file" && tt.name != "reset" {
-			continue // the server must speak, and it does not even read
+			continue // the server would have to send something, and it does not even read
 		}
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -186,7 +188,8 @@ func TestE6CallsInFrontOfAStuckWriter(t *testing.T) {
 	}
 }
 
-// What a pending call gets matches all that Disconnect tells.
+// The error of a pending call matches everything that the error of Disconnect
+// matches.
 func TestE6CauseIsTheWholeTruth(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -205,8 +208,8 @@ func TestE6CauseIsTheWholeTruth(t *testing.T) {
 	})
 }
 
-// A server's words make no error of many lines, nor one that is very long, and are
-// there as they came all the same.
+// Whatever text a server sends, an error's text is short and on one line. The
+// fields of the error hold the server's text as it came.
 func TestErrorsAreShortAndOnOneLine(t *testing.T) {
 	t.Parallel()
 	class, desc := "A\r\nB", "what\nwent wrong: "+strings.Repeat("\u00e4", 1<<20)
@@ -223,7 +226,8 @@ func TestErrorsAreShortAndOnOneLine(t *testing.T) {
 	}
 }
 
-// The connection ends between the look at the state and the turn to write.
+// The connection ends after the call has looked at the state and before it gets
+// its turn to write.
 func TestE6EndsBeforeTheTurn(t *testing.T) {
 	t.Parallel()
 	for range 30 {
@@ -241,8 +245,8 @@ func TestE6EndsBeforeTheTurn(t *testing.T) {
 	}
 }
 
-// The connection ends when nothing of a command has gone out, before the rest of
-// it is left to a goroutine.
+// The connection ends when no byte of a command has been written, before a
+// goroutine is started to write it.
 func TestE6EndsBeforeTheRestIsWritten(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

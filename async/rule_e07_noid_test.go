@@ -15,9 +15,9 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// An error without id answers the only unanswered command if that allows it and
-// has no id of the caller's; else the connection ends, since nobody knows which
-// command was lost.
+// An error without an id answers the only unanswered command, if that command
+// allows it and has no id of the caller's. Otherwise the connection ends, since
+// nobody can know which command failed.
 func TestE7ErrorWithoutID(t *testing.T) {
 	t.Parallel()
 	takes := async.Command{Name: "x", TakesErrorWithoutID: true}
@@ -31,7 +31,7 @@ func TestE7ErrorWithoutID(t *testing.T) {
 		{"a whole object takes it", []async.Command{{Object: map[string]any{"execute": "x"}, TakesErrorWithoutID: true}}, true},
 		{"the only one does not take it", []async.Command{{Name: "x"}}, false},
 		{"two are pending", []async.Command{takes, takes}, false},
-		{"nobody waits", nil, false},
+		{"no command is pending", nil, false},
 		{"the caller's id", []async.Command{{Name: "x", ID: "mine", TakesErrorWithoutID: true}}, false},
 		{"the caller's id in an object", []async.Command{{Object: map[string]any{"execute": "x", "id": "mine"}, TakesErrorWithoutID: true}}, false},
 	} {
@@ -83,7 +83,7 @@ func TestE7ErrorWithoutID(t *testing.T) {
 	}
 }
 
-// giveUp executes x for a second, in vain.
+// giveUp executes x, and gives up after a second without a reply.
 func giveUp(t *testing.T, c *async.Client, takes bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -94,8 +94,8 @@ func giveUp(t *testing.T, c *async.Client, takes bool) {
 
 var lateError = qmptest.ReturnError("GenericError", "JSON parse error", qmptest.NoID())
 
-// Where the caller of that command has gone, nobody gets it, and the connection
-// goes on.
+// The caller of the command that the error answers has given up. The error is
+// dropped, and the connection goes on.
 func TestE7LateErrorWithoutID(t *testing.T) {
 	t.Parallel()
 	for _, capability := range []string{"", "oob"} {
@@ -105,10 +105,10 @@ func TestE7LateErrorWithoutID(t *testing.T) {
 				qmptest.Expect("y"), lateError)...)
 			c := dial(t, p, nil)
 			giveUp(t, c, true)
-			time.Sleep(2 * time.Second) // until the error has come: with another one pending nobody could tell
+			time.Sleep(2 * time.Second) // until the error has come: with another command pending it would end the connection
 			execute(t, c, "next", `{}`)
 			wantNothingPending(t, c)
-			// That one is done with.
+			// The late error has been used up: the next one answers y.
 			reply, err := c.Do(t.Context(), async.Command{Name: "y", TakesErrorWithoutID: true})
 			wantNil(t, "y", err)
 			wantAs[*async.ExecuteError](t, "y", reply.Err())
@@ -116,7 +116,8 @@ func TestE7LateErrorWithoutID(t *testing.T) {
 	}
 }
 
-// While one that was given up may be meant, another one does not get it.
+// The error may answer a command that was given up. So no other command gets
+// it, and the connection ends.
 func TestE7LateErrorWithoutIDIsNotAnothers(t *testing.T) {
 	t.Parallel()
 	for _, capability := range []string{"", "oob"} {
@@ -133,8 +134,8 @@ func TestE7LateErrorWithoutIDIsNotAnothers(t *testing.T) {
 	}
 }
 
-// Of several that were given up, or of one that does not take it, nobody knows
-// which is meant.
+// Several commands were given up, or one that does not take such an error.
+// Nobody can know which of them the error answers, and the connection ends.
 func TestE7LateErrorWithoutIDOfSeveral(t *testing.T) {
 	t.Parallel()
 	for _, capability := range []string{"", "oob"} {
@@ -156,8 +157,8 @@ func TestE7LateErrorWithoutIDOfSeveral(t *testing.T) {
 	}
 }
 
-// A late reply says that it is answered, and so does the reply to a later command;
-// another message says nothing.
+// A late reply shows that the command which was given up has been answered. So
+// does the reply to a later command. No other message shows that.
 func TestE7LateReplySettlesWhatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	late := func(id string) []qmptest.Step {
@@ -165,8 +166,8 @@ func TestE7LateReplySettlesWhatWasGivenUp(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		steps   []qmptest.Step // behind x, whose id is 2
-		later   bool           // z is executed meanwhile
+		steps   []qmptest.Step // after x, whose id is 2
+		later   bool           // z is executed before y
 		settled bool
 	}{
 		{"its own", late("2"), false, true},
@@ -197,7 +198,7 @@ func TestE7LateReplySettlesWhatWasGivenUp(t *testing.T) {
 	}
 }
 
-// Also where the error is malformed.
+// An error without an id that is malformed ends the connection, too.
 func TestE7MalformedErrorWithoutID(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("", qmptest.Expect("x"), qmptest.Send("{\"error\":\r\n7}"), qmptest.ExpectEOF())...)
@@ -207,7 +208,7 @@ func TestE7MalformedErrorWithoutID(t *testing.T) {
 	wantText(t, "x", err, `"error"`)
 }
 
-// In the handshake it is a NegotiationError.
+// During the handshake an error without an id is a NegotiationError.
 func TestE7ErrorWithoutIDInTheHandshake(t *testing.T) {
 	t.Parallel()
 	for _, id := range []qmptest.Target{qmptest.NoID(), qmptest.Back(0)} {
@@ -223,8 +224,8 @@ func TestE7ErrorWithoutIDInTheHandshake(t *testing.T) {
 	}
 }
 
-// A command that was answered a moment before it was given up is not taken for
-// one that may be answered yet.
+// A command is answered just before its caller gives up. The engine does not
+// expect another answer to it.
 func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -236,7 +237,7 @@ func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
 		c := dial(t, p, &async.Options{OnReceive: func(m json.RawMessage) json.RawMessage {
 			if strings.Contains(string(m), `"E"`) {
 				cancel()
-				time.Sleep(time.Millisecond) // the caller comes first: in a bubble that is certain
+				time.Sleep(time.Millisecond) // in a bubble, the caller is certain to run before this ends
 			}
 			return nil
 		}})
@@ -249,8 +250,8 @@ func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
 	})
 }
 
-// Of several that were given up only the newest one's reply says that nothing is
-// to come any more.
+// Several commands were given up. Only the reply to the newest one shows that
+// no answer is still to come.
 func TestE7LateReplyToAnEarlierOneSettlesNothing(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -265,7 +266,8 @@ func TestE7LateReplyToAnEarlierOneSettlesNothing(t *testing.T) {
 	})
 }
 
-// A late error without an id is done with: the next one is the next command's.
+// A late error without an id answers the command that was given up. The next
+// such error answers the next command.
 func TestE7LateErrorIsDoneWith(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

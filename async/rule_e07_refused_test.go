@@ -13,13 +13,12 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// deep returns an object of that many levels.
+// deep returns an object with that many levels.
 func deep(levels int) json.RawMessage {
 	return json.RawMessage(strings.Repeat(`{"a":`, levels-1) + `{}` + strings.Repeat(`}`, levels-1))
 }
 
-// Before sending, what QEMU cannot parse is refused: nothing is sent, and the
-// connection goes on.
+// What QEMU cannot parse is refused before it is sent. The connection goes on.
 func TestE7RefusedBeforeSending(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
@@ -45,8 +44,8 @@ func TestE7RefusedBeforeSending(t *testing.T) {
 		{name: "null", cmd: async.Command{Name: "x", Args: json.RawMessage(`null`)}, reason: async.Refused, text: []string{"null"}},
 		{name: "a string", cmd: async.Command{Name: "x", Args: "text"}, reason: async.Refused, text: []string{"a string"}},
 		{name: "not a number", cmd: async.Command{Name: "x", Args: object{"a": math.NaN()}}, reason: async.Refused},
-		{name: "what has no JSON", cmd: async.Command{Name: "x", Args: object{"a": make(chan int)}}, reason: async.Refused},
-		{name: "no object as a message", cmd: async.Command{Object: []int{}}, reason: async.Refused},
+		{name: "a value without a JSON form", cmd: async.Command{Name: "x", Args: object{"a": make(chan int)}}, reason: async.Refused},
+		{name: "an object that is an array", cmd: async.Command{Object: []int{}}, reason: async.Refused},
 		{name: "1,001 levels", cmd: async.Command{Name: "x", Args: deep(1000)}, reason: async.TooDeep, limit: 1000, text: []string{"1000 levels"}},
 		{name: "1,001 levels in a whole object", cmd: async.Command{Object: deep(1001)}, reason: async.TooDeep, limit: 1000, text: []string{"1000 levels"}},
 		{
@@ -91,7 +90,7 @@ func TestE7RefusedBeforeSending(t *testing.T) {
 	}
 }
 
-// Just within the bounds is sent.
+// A message that is just within the bounds is sent.
 func TestE7AllowedBeforeSending(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("",

@@ -16,7 +16,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// What nobody waits for is dropped and logged, and nothing else happens.
+// A message that nobody waits for is dropped and logged. Nothing else happens.
 func TestE7UnroutableIsDroppedAndLogged(t *testing.T) {
 	t.Parallel()
 	for name, msg := range map[string]string{
@@ -36,7 +36,7 @@ func TestE7UnroutableIsDroppedAndLogged(t *testing.T) {
 		"success without id":                  `{"return":1}`,
 		"second greeting":                     `{"QMP":{"version":{"qemu":{"major":1,"minor":1,"micro":1}},"capabilities":[]}}`,
 		"greeting that claims to be a reply":  `{"QMP":{},"return":1,"id":2}`,
-		"none of these":                       `{"hello":"world"}`,
+		"neither reply nor event":             `{"hello":"world"}`,
 		"an empty object":                     `{}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,9 +56,9 @@ func TestE7UnroutableIsDroppedAndLogged(t *testing.T) {
 					warnings = append(warnings, r)
 				}
 			}
-			// What it returns may be a secret: nobody knows whose it is.
+			// What it returns may be a secret: its command is not known.
 			logged := msg
-			if !strings.Contains(msg, `"QMP"`) { // that one names the command
+			if !strings.Contains(msg, `"QMP"`) { // a greeting is logged as it is
 				logged = strings.Replace(msg, `"return":1`, `"return":"***"`, 1)
 			}
 			if len(warnings) != 1 || warnings[0]["qmp"] != "vm7" || warnings[0]["message"] != logged {
@@ -69,8 +69,8 @@ func TestE7UnroutableIsDroppedAndLogged(t *testing.T) {
 	}
 }
 
-// An id of the caller's is a string, goes on the wire as it is, and must not
-// belong to an unanswered command.
+// A caller's id is a string. It is sent as it is, and must not be the id of an
+// unanswered command.
 func TestE7CallersIDs(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -101,12 +101,12 @@ func TestE7CallersIDs(t *testing.T) {
 		got := <-first
 		wantValue(t, "the first", got.value, got.err, "1")
 
-		reply, err := c.Do(t.Context(), async.Command{Name: "x", ID: "mine"}) // it is free again
+		reply, err := c.Do(t.Context(), async.Command{Name: "x", ID: "mine"}) // the id is free again
 		wantNil(t, "the id again", err)
 		if v, err := reply.Value(); err != nil || string(v) != "3" || !strings.Contains(string(reply.Raw()), `"mine"`) {
 			t.Errorf("the id again: got %s, %v", reply.Raw(), err)
 		}
-		// A caller's "2" and the engine's 2 do not meet.
+		// A caller's "2" and the engine's 2 are different ids.
 		textual := start(t.Context(), c, async.Command{Name: "x", ID: "2"})
 		synctest.Wait()
 		whole := start(t.Context(), c, async.Command{Object: async.Members{{"id", "é"}, {"execute", "x"}}})
@@ -119,8 +119,9 @@ func TestE7CallersIDs(t *testing.T) {
 	})
 }
 
-// An id is free once its command is answered, even before the caller knows; that
-// this caller then gives up takes nothing from the id's next owner.
+// An id can be used again as soon as its command is answered, even before the
+// caller has the reply. If that caller then gives up, the next command with the
+// id still gets its reply.
 func TestE7IDGoesToItsNextOwner(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -131,7 +132,7 @@ func TestE7IDGoesToItsNextOwner(t *testing.T) {
 		var c *async.Client
 		c = dial(t, p, &async.Options{OnReceive: func(msg json.RawMessage) json.RawMessage {
 			if strings.Contains(string(msg), "event") {
-				// The reply in front of it has been seen, and not handed out yet.
+				// The reply before it has been read, and its caller does not have it yet.
 				second = start(t.Context(), c, async.Command{Name: "second", ID: "mine"})
 				synctest.Wait()
 				cancel()
@@ -146,7 +147,7 @@ func TestE7IDGoesToItsNextOwner(t *testing.T) {
 	})
 }
 
-// A reply answers its command alone, in whichever order replies come.
+// A reply answers only its own command, in whatever order the replies come.
 func TestE7RepliesFindTheirCallers(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -171,7 +172,7 @@ func TestE7RepliesFindTheirCallers(t *testing.T) {
 	})
 }
 
-// Of repeated keys in a reply the last one counts.
+// Where a reply repeats a key, the last value counts.
 func TestE7RepeatedKeysInAReply(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("", qmptest.Expect("x"), qmptest.Send(`{"id":99,"return":1,"return":2,"id":2}`))...)
@@ -179,7 +180,7 @@ func TestE7RepeatedKeysInAReply(t *testing.T) {
 	execute(t, c, "x", "2")
 }
 
-// A reply that is neither success nor error concerns its call alone.
+// A reply that is neither a success nor an error fails its own call only.
 func TestE7BadReply(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 1000)

@@ -18,7 +18,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// What is asked for in the handshake: oob where it is offered, unless declined.
+// The handshake enables oob where the server offers it, unless Options.NoOOB is
+// set.
 func TestE8Negotiation(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -45,7 +46,7 @@ func TestE8Negotiation(t *testing.T) {
 			if tt.enabled {
 				wantValue(t, "ExecuteOOB", v, err, "1")
 			} else {
-				// Refused before sending: the script's next message is another.
+				// It is refused before it is sent: the script expects another message next.
 				wantIs(t, "ExecuteOOB", err, async.ErrNoOOB)
 				wantText(t, "ExecuteOOB", err, "qmp: now: ", "Options.NoOOB")
 				_, err = c.Do(t.Context(), async.Command{Object: json.RawMessage(`{"exec-oob":"now"}`)})
@@ -56,7 +57,7 @@ func TestE8Negotiation(t *testing.T) {
 	}
 }
 
-// Without the handshake nothing is enabled, whatever the greeting offers.
+// Without the handshake oob is not enabled, whatever the greeting offers.
 func TestE8NoNegotiationNoOOB(t *testing.T) {
 	t.Parallel()
 	p := memory(t, qmptest.Greet("oob"))
@@ -65,8 +66,8 @@ func TestE8NoNegotiationNoOOB(t *testing.T) {
 	wantIs(t, "ExecuteOOB", err, async.ErrNoOOB)
 }
 
-// Eight in-band commands may be unanswered; the rest wait, in order, while
-// out-of-band ones overtake them.
+// Eight in-band commands may be unanswered. The others wait, in order, and
+// out-of-band commands pass them.
 func TestE8WindowOfEight(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -75,11 +76,11 @@ func TestE8WindowOfEight(t *testing.T) {
 		steps = append(steps, qmptest.ExpectNothing(time.Second), qmptest.Mark("full"),
 			qmptest.ExpectOOB("now"), qmptest.Return(`"now"`), qmptest.ExpectOOB("now"), qmptest.Return(`"now"`),
 			qmptest.ExpectNothing(time.Second))
-		// Each answer lets one through: first come, first served.
+		// Each reply lets the next one pass, in the order in which they came.
 		for i := window; i < total; i++ {
 			steps = append(steps, qmptest.Return(fmt.Sprint(i-window), qmptest.Oldest()))
 			if i == window {
-				// The first reply came with the id of the oldest in-band command.
+				// The out-of-band commands have been answered: the oldest unanswered one is in-band.
 				steps = append(steps, qmptest.Pause(time.Second))
 			}
 			steps = append(steps, qmptest.Expect(fmt.Sprint("x", i)), qmptest.ExpectNothing(time.Second))
@@ -105,8 +106,8 @@ func TestE8WindowOfEight(t *testing.T) {
 	})
 }
 
-// Also where several are let through at once, those who waited go onto the wire
-// in the order in which they came.
+// Commands that waited are written in the order in which they came, even where
+// several places become free at once.
 func TestE8ThoseWhoWaitedGoInOrder(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -134,8 +135,8 @@ func TestE8ThoseWhoWaitedGoInOrder(t *testing.T) {
 	}
 }
 
-// With seven others behind a slow one, out-of-band still passes: its own
-// commands take no place.
+// Out-of-band commands are sent while the window is full. They take no place in
+// it.
 func TestE8OOBTakesNoPlace(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -157,7 +158,8 @@ func TestE8OOBTakesNoPlace(t *testing.T) {
 	})
 }
 
-// A cancelled command keeps its place until the server has answered it.
+// A canceled command keeps its place in the window until the server has
+// answered it.
 func TestE8CancelledOnesCount(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -170,20 +172,21 @@ func TestE8CancelledOnesCount(t *testing.T) {
 		calls := startN(ctx, c, "x", 0, window)
 		cancel()
 		for _, call := range calls {
-			wantInterrupted(t, "cancelled", (<-call).err, true, context.Canceled)
+			wantInterrupted(t, "canceled", (<-call).err, true, context.Canceled)
 		}
 		if b, _ := async.ReadCounts(c); b.Pending != window || b.Window != 0 {
-			t.Errorf("behind cancelling all: got %+v, want %d pending and no place free", b, window)
+			t.Errorf("after all were canceled: got %+v, want %d pending and no place free", b, window)
 		}
 		execute(t, c, "next", `"next"`)
 		if b, _ := async.ReadCounts(c); b.Pending != window-1 || b.Window != 1 {
-			t.Errorf("behind the answer to one: got %+v, want %d pending and one place free", b, window-1)
+			t.Errorf("after the reply to one: got %+v, want %d pending and one place free", b, window-1)
 		}
 	})
 }
 
-// A call that gives up while it waits names the oldest unanswered command and
-// its age, leaves its place in the queue, and was never sent.
+// A call gives up while it waits at the window. Its error names the oldest
+// unanswered command and its age. The call leaves the queue, and was never
+// sent.
 func TestE8GivingUpNamesTheOldest(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -216,8 +219,8 @@ func TestE8GivingUpNamesTheOldest(t *testing.T) {
 	})
 }
 
-// A place that is granted at the moment at which its owner gives up goes to the
-// next one.
+// A call gets its place in the window at the moment at which it gives up. The
+// place goes to the next call.
 func TestE8GrantIsHandedOn(t *testing.T) {
 	t.Parallel()
 	handedOn := 0
@@ -229,7 +232,7 @@ func TestE8GrantIsHandedOn(t *testing.T) {
 			p := memory(t, connected("oob", steps...)...)
 			giveUp := func() {}
 			c := dial(t, p, &async.Options{OnReceive: func(json.RawMessage) json.RawMessage {
-				giveUp() // on the reader, right before it grants the place
+				giveUp() // in the reader, just before it grants the place
 				return nil
 			}})
 			startN(t.Context(), c, "x", 0, window)
@@ -257,12 +260,12 @@ func TestE8GrantIsHandedOn(t *testing.T) {
 		})
 	}
 	if handedOn == 0 {
-		t.Error("the place was never handed on, so this test has tested nothing")
+		t.Error("no call gave its place to the next one, so this test has tested nothing")
 	}
 }
 
-// A command that needs two places, and gives up while it waits for the second
-// one, gives the first one back.
+// A command that needs two places has the first, and gives up while it waits
+// for the second. It gives the first one back.
 func TestE8GivingUpGivesBothPlacesBack(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -281,7 +284,7 @@ func TestE8GivingUpGivesBothPlacesBack(t *testing.T) {
 		_, err := c.Do(ctx, async.Command{Name: "victim", Files: files})
 		wantInterrupted(t, "victim", err, false, context.DeadlineExceeded)
 		if b, _ := async.ReadCounts(c); b.Descriptors != 1 || b.Waiting != 0 {
-			t.Errorf("got %+v, want the place for descriptors free and nobody waiting", b)
+			t.Errorf("got %+v, want the place for descriptors free and no command waiting", b)
 		}
 		for _, call := range calls {
 			wantNil(t, "x", (<-call).err)
@@ -292,8 +295,8 @@ func TestE8GivingUpGivesBothPlacesBack(t *testing.T) {
 	})
 }
 
-// Without oob, commands are pipelined freely, and a cancelled call's entry goes
-// at once.
+// Without oob, commands do not wait for each other. A canceled call leaves the
+// table of pending calls at once.
 func TestE8PipelinedWithoutOOB(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -314,7 +317,7 @@ func TestE8PipelinedWithoutOOB(t *testing.T) {
 				}
 				cancel()
 				for _, call := range calls {
-					wantInterrupted(t, "cancelled", (<-call).err, true, context.Canceled)
+					wantInterrupted(t, "canceled", (<-call).err, true, context.Canceled)
 				}
 				wantNothingPending(t, c)
 				execute(t, c, "next", "{}")
@@ -323,8 +326,8 @@ func TestE8PipelinedWithoutOOB(t *testing.T) {
 	}
 }
 
-// Those who wait at the window end when a Disconnect begins, though it waits for
-// what is being written.
+// Calls that wait at the window end when a Disconnect begins, although
+// Disconnect first waits for the message that is being written.
 func TestE8DisconnectEndsTheWait(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -349,8 +352,8 @@ func TestE8DisconnectEndsTheWait(t *testing.T) {
 	})
 }
 
-// Those who came later do not overtake one that may pass already and waits for its
-// turn to write.
+// A call has left the window and waits for its turn to write. Calls that came
+// later do not overtake it.
 func TestE8NewcomersDoNotOvertake(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -378,11 +381,11 @@ func TestE8NewcomersDoNotOvertake(t *testing.T) {
 			},
 		})
 		startN(t.Context(), c, "x", 0, window)
-		startN(t.Context(), c, "x", window, window+2) // they wait
+		startN(t.Context(), c, "x", window, window+2) // they wait at the window
 		start(t.Context(), c, async.Command{Name: "stuck", OOB: true})
 		synctest.Wait()
 		p.Mark("answer")
-		synctest.Wait() // the first of them may pass, and waits for its turn
+		synctest.Wait() // the first of them has a place, and waits for its turn to write
 		startN(t.Context(), c, "x", window+2, window+3)
 		close(goOn)
 		synctest.Wait()

@@ -32,7 +32,7 @@ func TestE11FurtherErrorsAreAttached(t *testing.T) {
 		name        string
 		steps       []qmptest.Step
 		write, shut error
-		cancelled   bool // the context of Disconnect has ended
+		canceled    bool // the context of Disconnect has ended
 		want        []error
 	}{
 		{name: "orderly", steps: connected("")},
@@ -51,7 +51,7 @@ func TestE11FurtherErrorsAreAttached(t *testing.T) {
 		},
 		{
 			name: "write fails, context ends, close fails", steps: connected("", qmptest.Stall()),
-			write: broken, shut: stuck, cancelled: true, want: []error{context.Canceled, broken, stuck},
+			write: broken, shut: stuck, canceled: true, want: []error{context.Canceled, broken, stuck},
 		},
 	}
 	for _, tt := range tests {
@@ -73,7 +73,7 @@ func TestE11FurtherErrorsAreAttached(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				switch {
-				case tt.cancelled:
+				case tt.canceled:
 					call := start(t.Context(), c, async.Command{Name: "victim"})
 					synctest.Wait()
 					cancel()

@@ -115,7 +115,7 @@ func TestE11JoiningHurries(t *testing.T) {
 			c := stuckWriter(t, nil)
 			patient := do(func() error { return c.Disconnect(context.Background()) })
 			synctest.Wait()
-			why := errors.New("the user went home")
+			why := errors.New("the user canceled")
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, why)
 			defer cancel()
 			begin := time.Now()
@@ -151,7 +151,7 @@ func TestE11DuringConnect(t *testing.T) {
 		steps []qmptest.Step // nil: the Dialer waits
 		size  int
 	}{
-		{name: "dialling"},
+		{name: "dialing"},
 		{name: "no greeting", steps: []qmptest.Step{qmptest.Stall()}},
 		{name: "no reply", steps: []qmptest.Step{qmptest.Greet(), qmptest.Stall()}},
 		{name: "does not read", steps: []qmptest.Step{qmptest.Greet(), qmptest.StopReading()}, size: 8},

@@ -31,9 +31,9 @@ func TestE11DisconnectBeatsConnect(t *testing.T) {
 	}
 	for i := range rounds {
 		client, server := qmptest.Pipe()
-		dialled := make(chan struct{})
+		dialed := make(chan struct{})
 		c := async.New(&async.Options{SkipGreeting: i%2 == 0, SkipNegotiation: true, Dialer: func(context.Context) (net.Conn, error) {
-			close(dialled)
+			close(dialed)
 			return client, nil
 		}})
 		if i%2 == 1 {
@@ -42,7 +42,7 @@ func TestE11DisconnectBeatsConnect(t *testing.T) {
 		// The caller's context may have ended for its own reasons, too.
 		ctx, cancel := context.WithCancel(t.Context())
 		connecting := do(func() error { return c.Connect(ctx, "") })
-		<-dialled
+		<-dialed
 		if i%3 == 0 {
 			cancel()
 		}
@@ -79,7 +79,7 @@ func (h attrsHandler) WithAttrs([]slog.Attr) slog.Handler {
 // context has ended with.
 func TestE11DisconnectBeatsAConnectThatCannotFail(t *testing.T) {
 	t.Parallel()
-	for _, cancelled := range []bool{false, true} {
+	for _, canceled := range []bool{false, true} {
 		bubble(t, func(t *testing.T) {
 			client, server := qmptest.Pipe()
 			defer server.Close()
@@ -93,7 +93,7 @@ func TestE11DisconnectBeatsAConnectThatCannotFail(t *testing.T) {
 					if disconnecting != nil {
 						return
 					}
-					if cancelled {
+					if canceled {
 						cancel()
 					}
 					disconnecting = do(func() error { return c.Disconnect(context.Background()) })

@@ -75,7 +75,7 @@ func TestE11ReplyWhileDisconnecting(t *testing.T) {
 // When its context ends first it closes hard: the peer finds the message cut.
 func TestE11ContextCutsABlockedWrite(t *testing.T) {
 	t.Parallel()
-	why := errors.New("the user went home")
+	why := errors.New("the user canceled")
 	for _, tt := range []struct {
 		name string
 		end  func(*async.Client) error

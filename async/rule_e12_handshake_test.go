@@ -98,7 +98,7 @@ func TestE12EventsWithoutHandshake(t *testing.T) {
 // greeting that does not come asks the one useful question.
 func TestE12HandshakeIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
-	why := errors.New("the user went home")
+	why := errors.New("the user canceled")
 	greet := qmptest.Greet()
 	tests := []struct {
 		name     string

@@ -87,7 +87,7 @@ func TestE13NothingIsSentAgain(t *testing.T) {
 	}
 }
 
-// What was withdrawn or cancelled does not come back, on this connection or on
+// What was withdrawn or canceled does not come back, on this connection or on
 // the next.
 func TestE13CancelledIsNotSentAgain(t *testing.T) {
 	t.Parallel()

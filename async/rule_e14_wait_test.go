@@ -172,7 +172,7 @@ func TestE14WaitsForTheSocket(t *testing.T) {
 // before it met.
 func TestE14LastDialErrorIsKept(t *testing.T) {
 	t.Parallel()
-	why := errors.New("the user went home")
+	why := errors.New("the user canceled")
 	for _, stubborn := range []bool{false, true} { // the Dialer has its own words for the end of its context
 		t.Run(fmt.Sprintf("stubborn=%v", stubborn), func(t *testing.T) {
 			t.Parallel()
@@ -216,7 +216,7 @@ func (h hasty) Deadline() (time.Time, bool) {
 // context does.
 func TestE14DialThatGivesUpBeforeItsContext(t *testing.T) {
 	t.Parallel()
-	why := errors.New("the user went home")
+	why := errors.New("the user canceled")
 	bubble(t, func(t *testing.T) {
 		dials := 0
 		c := newClient(t, &async.Options{
@@ -417,6 +417,6 @@ func TestE14NilPolicyDialsOnce(t *testing.T) {
 	})
 	wantIs(t, "Connect", c.Connect(t.Context(), ""), syscall.ECONNREFUSED)
 	if dials != 1 {
-		t.Errorf("it dialled %d times, want once", dials)
+		t.Errorf("it dialed %d times, want once", dials)
 	}
 }

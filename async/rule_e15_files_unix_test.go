@@ -144,7 +144,7 @@ func TestE15EachCallerGetsItsOwnFile(t *testing.T) {
 }
 
 // An earlier one with descriptors holds up those behind it until it is
-// answered, even if it was cancelled; commands without go past.
+// answered, even if it was canceled; commands without go past.
 func TestE15ACancelledOneStillCounts(t *testing.T) {
 	t.Parallel()
 	for _, oob := range []bool{false, true} { // how the commands are executed

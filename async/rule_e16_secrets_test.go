@@ -130,7 +130,7 @@ func TestE16SecretsAreNotInErrors(t *testing.T) {
 					qmptest.Expect(tt.name), qmptest.ReturnError("GenericError", "no"),
 					qmptest.Expect(tt.name), qmptest.Reply(`{"id": $id}`),
 					qmptest.Expect(tt.name), qmptest.Return(`{}`),
-					qmptest.Expect(tt.name), // which is cancelled
+					qmptest.Expect(tt.name), // which is canceled
 					qmptest.Expect(tt.name), qmptest.HangUp())...)
 				var book logbook
 				bad := false
@@ -187,9 +187,9 @@ func TestE16SecretsAreNotInErrors(t *testing.T) {
 				try("ended context", ended, good)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				cancelled := good
-				cancelled.ID = mine
-				try("cancelled", ctx, cancelled)
+				canceled := good
+				canceled.ID = mine
+				try("canceled", ctx, canceled)
 				try("interrupted", t.Context(), good)
 				try("not connected", t.Context(), good)
 				if err := c.Disconnect(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -209,12 +209,12 @@ func TestE16TracerSeesDescriptors(t *testing.T) {
 	wantNil(t, "Attach", c.Attach(t.Context(), near))
 	wantNil(t, "SendFiles", c.SendFiles(t.Context(), os.Stdin, os.Stdout))
 	ctx, cancel := context.WithCancel(t.Context())
-	cancelled := start(ctx, c, async.Command{Name: "getfd", Files: []*os.File{os.Stdin}})
+	canceled := start(ctx, c, async.Command{Name: "getfd", Files: []*os.File{os.Stdin}})
 	for len(seen.read()) < 3 {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
-	<-cancelled
+	<-canceled
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	wantLines(t, seen.read(), "1: connected to ", "1: sent   files=2", `1: sent {"execute":"getfd","id":1} files=1`, "1: ended: <nil>")
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/goqmp/qmp/internal/testing/anybytes"
 )
 
-// Calls that are cancelled at random moments, a hundred thousand of them with and
+// Calls that are canceled at random moments, a hundred thousand of them with and
 // as many without oob: each reply carries its caller's token, nothing arrives
 // twice, nothing arrives of what was said not to be sent, and when the server has
 // answered, nothing is left.
@@ -162,5 +162,5 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 	if got := len(seen) - 2; got != answered+sent { // without the handshake and the last one
 		t.Errorf("%d commands arrived, want the %d that were answered and the %d that were sent", got, answered, sent)
 	}
-	t.Logf("%d answered, %d cancelled behind sending, %d before", answered, sent, unsent)
+	t.Logf("%d answered, %d canceled behind sending, %d before", answered, sent, unsent)
 }

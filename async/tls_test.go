@@ -100,7 +100,7 @@ func TestTLS(t *testing.T) {
 }
 
 // A write that is broken off would break TLS for good, so none is: a call that
-// is cancelled in the middle of its write counts as sent, and the connection
+// is canceled in the middle of its write counts as sent, and the connection
 // lives on.
 // Holds E4.
 func TestTLSCancelledInTheMiddleOfAWrite(t *testing.T) {
