@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// A bar shows on a terminal how far a job is. Elsewhere it writes a line for every
-// quarter, so that a log stays short.
+// A bar shows the progress of a job. On a terminal it is one line that changes. In a log
+// it is a line for every quarter, so that the log stays short.
 type bar struct {
 	w        io.Writer
 	terminal bool
 	start    time.Time
-	quarter  int64 // the last one told of, off a terminal
+	quarter  int64 // in a log: the last quarter that was written
 }
+
+// newBar returns a bar that writes to w.
 
 func newBar(w io.Writer) *bar {
 	b := &bar{w: w, start: time.Now(), quarter: -1}
@@ -26,10 +28,10 @@ func newBar(w io.Writer) *bar {
 	return b
 }
 
-// interval is how often the bar wants to be shown.
+// interval is the time between two calls of show.
 func (b *bar) interval() time.Duration { return 50 * time.Millisecond }
 
-// show shows the bar for that much of a whole, in bytes.
+// show shows that done of total bytes are copied.
 func (b *bar) show(done, total int64) {
 	if total <= 0 {
 		return
@@ -49,7 +51,7 @@ func (b *bar) show(done, total int64) {
 	}
 }
 
-// end goes to the next line.
+// end ends the bar's line.
 func (b *bar) end() {
 	if b.terminal {
 		fmt.Fprintln(b.w)

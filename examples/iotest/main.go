@@ -1,11 +1,11 @@
-// Iotest runs one test of QEMU's block layer, as package iotests has it, and says
-// in words what it checks: a disk of 1 GiB is copied while a machine uses it, and
-// the machine then goes on with the copy.
+// Iotest runs one test of QEMU's block layer with package iotests, and prints what it
+// checks. The test copies a disk of 1 GiB while a machine uses it. After that the machine
+// uses the copy.
 //
 //	go run ./examples/iotest
 //
-// It needs qemu-system-x86_64 and qemu-img, twice the disk's size below the
-// directory for temporary files, and no more than a minute. It leaves nothing.
+// It needs qemu-system-x86_64 and qemu-img, and twice the disk's size in the directory
+// for temporary files. It takes less than a minute, and leaves no files.
 package main
 
 import (
@@ -34,10 +34,10 @@ func main() {
 	}
 }
 
-// run runs the test and leaves nothing of it behind, whatever happens.
+// run runs the test. When it returns, no files and no processes of the test are left.
 func run(ctx context.Context, out io.Writer, size int64) error {
 	if size < 1 {
-		return errors.New("the disk has to have at least 1 MiB")
+		return errors.New("-size: the disk must have at least 1 MiB")
 	}
 	var missing error
 	for _, program := range []string{"qemu-system-x86_64", "qemu-img"} {
@@ -56,16 +56,16 @@ func run(ctx context.Context, out io.Writer, size int64) error {
 	return err
 }
 
-// dict is short for what the test is full of.
+// dict is short for a type that the test uses often.
 type dict = iotests.Dict
 
-// mirror is the test. Nothing in it looks at errors: a step that fails ends it,
-// with the reason.
+// mirror is the test. It does not check errors: a step that fails ends the test and
+// reports why.
 func mirror(it *iotests.Test, out io.Writer, size int64) {
 	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	source, target := it.Path("source.img"), it.Path("target.qcow2")
 
-	say("A disk of %d MiB, full of data (raw), and an empty one for the copy (qcow2).", size>>20)
+	say("Create a raw disk of %d MiB, full of data, and an empty qcow2 image for the copy.", size>>20)
 	fill(it, source, size)
 	it.ImgCreate(target, fmt.Sprint(size))
 
@@ -73,49 +73,49 @@ func mirror(it *iotests.Test, out io.Writer, size int64) {
 		AddDriveRaw("if=none,id=drive0,node-name=source,format=raw,auto-read-only=off,file=" + source).
 		AddBlockdev(dict{"driver": "qcow2", "node-name": "target", "file": dict{"driver": "file", "filename": target}}).
 		Launch()
-	say("A machine that has the disk. %s", version(it, vm))
+	say("Start a machine that has the disk. %s", version(it, vm))
 	vm.AssertBlockPath("drive0", "root", "source")
 
-	say("The disk is copied, and written to when the copy is complete:")
+	say("Copy the disk, and write to it when the copy is complete:")
 	vm.Cmd("blockdev-mirror", dict{"job-id": "mirror0", "device": "drive0", "target": "target", "sync": "full"})
 	bar := newBar(out)
 	result := vm.RunJob("mirror0", &iotests.RunJobOptions{
 		Progress: func(job iotests.Job) { bar.show(job.Current, job.Total) },
 		Interval: bar.interval(),
-		// The job keeps the two alike until it is told to complete.
+		// Until the job is told to complete, it keeps the copy equal to the disk.
 		BeforeComplete: func() { vm.IO("drive0", "write -P 0xaa 0 64k") },
 	})
 	bar.end()
 	say("The job went through these states: %v", result.States)
 
-	say("Checked: the job has copied all there was to be copied.")
+	say("Check: the job has copied everything.")
 	it.AssertEqual("how far the job got", result.Last.Current, result.Last.Total)
-	say("Checked: no job is left.")
+	say("Check: no job is left.")
 	vm.AssertNoActiveBlockJobs()
-	say("Checked: the machine uses the copy now, and not the disk.")
+	say("Check: the machine now uses the copy, not the disk.")
 	vm.AssertBlockPath("drive0", "root", "target")
-	say("Checked: in the copy is what was written while the job ran, and what was there before.")
+	say("Check: the copy has the data that was written while the job ran, and the data from before.")
 	vm.IO("drive0", "read -P 0xaa 0 64k", "read -P 0x01 64k 64k", fmt.Sprintf("read -P %d %d 64k", pattern(size-1), size-64<<10))
 	vm.Shutdown()
-	say("Checked: the two are the same, byte for byte, after the machine has ended.")
+	say("Check: after the machine has ended, disk and copy are equal, byte for byte.")
 	it.AssertImagesEqual(source, target, "-f", "raw", "-F", "qcow2")
-	say("Checked: the copy has no leaks and no errors.")
+	say("Check: the copy has no leaks and no errors.")
 	it.AssertImageClean(target)
 	say("The test has passed.")
 }
 
-// version says which QEMU it is.
+// version returns a sentence that says which version of QEMU runs.
 func version(it *iotests.Test, vm *iotests.VM) string {
 	reply := vm.QMP("query-version", nil)
-	return fmt.Sprintf("It is QEMU %d.%d's, and has no processor: a test of disks needs none.",
+	return fmt.Sprintf("It runs in QEMU %d.%d. It has no processor, because a test of disks needs none.",
 		iotests.Get[int](it, reply, "return/qemu/major"), iotests.Get[int](it, reply, "return/qemu/minor"))
 }
 
-// pattern is the byte that the disk has at offset: each MiB has its own, for a
-// while, so that data in the wrong place are noticed.
+// pattern returns the byte that the disk has at offset. Each MiB has another byte, up to
+// 250 MiB, so that the test finds data that was copied to the wrong place.
 func pattern(offset int64) byte { return byte(offset>>20%250 + 1) }
 
-// fill writes the disk.
+// fill writes an image of size bytes, with pattern in every byte.
 func fill(it *iotests.Test, path string, size int64) {
 	f, err := os.Create(path)
 	if err != nil {

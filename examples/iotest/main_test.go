@@ -13,8 +13,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// runIn runs the program with its temporary files in a directory of its own, and
-// requires that nothing is left there.
+// runIn runs the program with a directory of its own for temporary files, and requires
+// that nothing is left in the directory.
 func runIn(ctx context.Context, t *testing.T, size int64) (string, error) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "e") // short, for sockets
@@ -27,7 +27,7 @@ func runIn(ctx context.Context, t *testing.T, size int64) (string, error) {
 	runErr := run(ctx, &out, size)
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	if len(left) > 0 || err != nil {
-		t.Errorf("left behind: %v, %v", left, err)
+		t.Errorf("the program left %v, %v", left, err)
 	}
 	return out.String(), runErr
 }
@@ -52,7 +52,7 @@ func TestWithoutQEMU(t *testing.T) {
 	}
 	_, err := runIn(t.Context(), t, 1)
 	if err == nil {
-		t.Fatal("it ran")
+		t.Fatal("no error")
 	}
 	for _, wanted := range []string{"qemu-system-x86_64 is not installed", "qemu-system-x86)", "qemu-img is not installed", "qemu-utils)"} {
 		if !strings.Contains(err.Error(), wanted) {
@@ -61,7 +61,7 @@ func TestWithoutQEMU(t *testing.T) {
 	}
 }
 
-// Ctrl-C while the disk is written, or the machine runs.
+// Ctrl-C ends the program while it writes the disk or runs the machine.
 func TestInterrupted(t *testing.T) {
 	needQEMU(t)
 	for _, after := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond} {
@@ -69,7 +69,7 @@ func TestInterrupted(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), after)
 			defer cancel()
 			text, err := runIn(ctx, t, 256)
-			// A fast computer may be done before.
+			// On a fast computer the program may end before that.
 			if err != nil && err.Error() != "interrupted" {
 				t.Errorf("%v\n%s", err, text)
 			}
@@ -79,6 +79,6 @@ func TestInterrupted(t *testing.T) {
 
 func TestBadSize(t *testing.T) {
 	if err := run(t.Context(), &strings.Builder{}, 0); err == nil {
-		t.Error("a disk of no size")
+		t.Error("no error for a disk of 0 MiB")
 	}
 }

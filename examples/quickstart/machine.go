@@ -13,12 +13,12 @@ import (
 
 // machine is a virtual machine that was started.
 type machine struct {
-	what string
-	addr string // of its monitor
-	stop func() // ends it and removes all that belongs to it
+	what string // says which machine it is
+	addr string // the address of its monitor
+	stop func() // ends the machine and removes its files
 }
 
-// start starts a machine: QEMU's if that is there, else a simulated one.
+// start starts a machine: with QEMU if it is installed, otherwise a simulated one.
 func start(ctx context.Context, simulate bool) (*machine, error) {
 	binary := os.Getenv("QMP_TEST_QEMU")
 	if binary == "" {
@@ -27,15 +27,16 @@ func start(ctx context.Context, simulate bool) (*machine, error) {
 	path, err := exec.LookPath(binary)
 	switch {
 	case simulate:
-		return startSimulated("a simulated one, as asked for")
+		return startSimulated("a simulated one, because of -simulate")
 	case errors.Is(err, exec.ErrNotFound):
-		return startSimulated("a simulated one, since there is no " + binary + " on the PATH")
+		return startSimulated("a simulated one, because " + binary + " is not on the PATH")
 	case err != nil:
 		return nil, err
 	}
 	return startQEMU(ctx, path)
 }
 
+// startSimulated starts a simulated machine.
 func startSimulated(what string) (*machine, error) {
 	server, err := qmptest.NewServer(nil)
 	if err != nil {
@@ -44,8 +45,8 @@ func startSimulated(what string) (*machine, error) {
 	return &machine{what: what, addr: server.Addr(), stop: func() { server.Close() }}, nil
 }
 
-// startQEMU starts QEMU with its monitor in a fresh directory, which nobody else
-// can enter: whoever reaches a monitor owns the machine.
+// startQEMU starts QEMU with its monitor's socket in a new directory that no other user
+// can enter: anybody who can connect to a monitor controls the machine.
 func startQEMU(ctx context.Context, binary string) (*machine, error) {
 	dir, err := os.MkdirTemp("", "qmp-") // mode 0700
 	if err != nil {
@@ -53,8 +54,8 @@ func startQEMU(ctx context.Context, binary string) (*machine, error) {
 	}
 	socket := filepath.Join(dir, "qmp.sock")
 
-	// QEMU waits for us before it goes on, and says so. With wait=off, QEMU 7.2 now
-	// and then leaves a client that comes while it starts without an answer.
+	// With wait=on QEMU does not start the machine before a client has connected. With
+	// wait=off, QEMU 7.2 sometimes never answers a client that connects while it starts.
 	ctx, kill := context.WithCancel(ctx)
 	qemu := exec.CommandContext(ctx, binary,
 		"-machine", "none", "-display", "none", "-qmp", "unix:"+socket+",server=on,wait=on")

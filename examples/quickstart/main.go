@@ -1,7 +1,7 @@
 // Quickstart drives a virtual machine with the calls of QEMU's old Python qmp
-// module. With qemu-system-x86_64 on the PATH, or named by QMP_TEST_QEMU, the
-// machine is QEMU's, and an empty one: no disk, no display. Without, or with
-// -simulate, it is a simulated one.
+// module. It uses qemu-system-x86_64 on the PATH, or the program that QMP_TEST_QEMU
+// names, and starts an empty machine without a disk and a display. If there is no such
+// program, or with -simulate, it uses a simulated machine.
 //
 //	go run ./examples/quickstart
 package main
@@ -24,7 +24,7 @@ import (
 )
 
 func main() {
-	simulate := flag.Bool("simulate", false, "talk to a simulated machine even if QEMU is there")
+	simulate := flag.Bool("simulate", false, "use a simulated machine even if QEMU is installed")
 	flag.Parse()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run starts a machine and leaves nothing of it behind, whatever happens.
+// run starts a machine and drives it. When run returns, nothing of the machine is left.
 func run(ctx context.Context, simulate bool) error {
 	m, err := start(ctx, simulate)
 	if err != nil {
@@ -52,18 +52,18 @@ func run(ctx context.Context, simulate bool) error {
 	return err
 }
 
-// drive is the script: what stood in Python, in Go.
+// drive is a script as it would be in Python, in Go.
 func drive(ctx context.Context, addr string) error {
 	vm, err := legacy.New(addr, &legacy.Options{
 		Nickname: "vm",
-		// The machine was just started: ask for its socket again until it is there.
+		// The machine was just started: try again until its socket exists.
 		Sync: qmpsync.Options{Async: async.Options{Backoff: async.Every(20 * time.Millisecond)}},
 	})
 	if err != nil {
 		return err
 	}
 	defer vm.Close()
-	defer context.AfterFunc(ctx, func() { vm.Close() })() // Ctrl-C ends whatever waits
+	defer context.AfterFunc(ctx, func() { vm.Close() })() // Ctrl-C ends any call that waits
 
 	greeting, err := vm.Connect(true)
 	if err != nil {
@@ -78,14 +78,14 @@ func drive(ctx context.Context, addr string) error {
 	}
 	show("query-status:  ", status)
 
-	// Cmd returns the whole reply. An error reply is data like any other ...
+	// Cmd returns the whole reply, also if it is an error.
 	reply, err := vm.Cmd("make-coffee", nil)
 	if err != nil {
 		return err
 	}
 	show("An error, Cmd: ", reply)
 
-	// ... whereas Command makes a Go error of it.
+	// Command returns an error reply as a Go error.
 	_, err = vm.Command("make-coffee", nil)
 	var refused *async.ExecuteError
 	if !errors.As(err, &refused) {
@@ -93,7 +93,7 @@ func drive(ctx context.Context, addr string) error {
 	}
 	fmt.Println("... by Command:", refused.Class+":", refused.Desc)
 
-	// Events are kept in a queue. PullEvent takes the oldest one,
+	// Events are kept in a queue. PullEvent removes the oldest one.
 	if _, err := vm.Command("stop", nil); err != nil {
 		return err
 	}
@@ -101,9 +101,9 @@ func drive(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	show("Behind stop:   ", event)
+	show("After stop:    ", event)
 
-	// and GetEvents all there are.
+	// GetEvents removes all of them.
 	if _, err := vm.Command("cont", nil); err != nil {
 		return err
 	}
@@ -111,9 +111,9 @@ func drive(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	show("Behind cont:   ", events)
+	show("After cont:    ", events)
 
-	// The same connection, two floors down: calls with contexts.
+	// Package async over the same connection: calls with contexts.
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	state, err := async.Call[struct {
@@ -122,7 +122,7 @@ func drive(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("Asynchronously:", state.Status)
+	fmt.Println("By async.Call: ", state.Status)
 
 	reply, err = vm.Cmd("quit", nil)
 	if err != nil {
@@ -133,10 +133,10 @@ func drive(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	show("Behind quit:   ", event["event"])
+	show("After quit:    ", event["event"])
 
-	// Close says how the connection ended. Behind quit that is an end of file; if
-	// Close is quicker than the machine, it is nothing.
+	// Close returns how the connection ended. After quit that is an end of file, or
+	// nil if Close comes before the machine has ended the connection.
 	if err := vm.Close(); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// runIn runs the program with its temporary files in a folder of its own, and
-// requires that nothing is left there.
+// runIn runs the program with a folder of its own for temporary files, and requires
+// that nothing is left in the folder.
 func runIn(ctx context.Context, t *testing.T, simulate bool) error {
 	t.Helper()
 	dir := qemutest.Dir(t)
@@ -24,7 +24,7 @@ func runIn(ctx context.Context, t *testing.T, simulate bool) error {
 	err := run(ctx, simulate)
 	left, globErr := filepath.Glob(filepath.Join(dir, "*"))
 	if len(left) > 0 || globErr != nil {
-		t.Errorf("left behind: %v, %v", left, globErr)
+		t.Errorf("the program left %v, %v", left, globErr)
 	}
 	return err
 }
@@ -50,7 +50,7 @@ func TestReal_QEMU(t *testing.T) {
 	}
 }
 
-// A QEMU that never answers, and Ctrl-C.
+// Ctrl-C ends the program while it waits for a QEMU that never answers.
 func TestInterrupted(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "qemu")
 	if err := os.WriteFile(binary, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700); err != nil {
