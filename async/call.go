@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -77,7 +78,7 @@ func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 func (s *session) do(ctx context.Context, out *outgoing) (proto.Message, error) {
 	c := newCall(command, out)
 	if err := ctx.Err(); err != nil {
-		return proto.Message{}, s.interrupted(c, contextError(ctx), "")
+		return proto.Message{}, s.interrupted(c, contexts.Err(ctx), "")
 	}
 	if len(out.Files) > 0 {
 		if err := s.out.CheckFiles(); err != nil {
@@ -125,7 +126,7 @@ func (s *session) passGate(ctx context.Context, c *call, g *gate) error {
 	case <-w.granted:
 		return nil
 	case <-ctx.Done():
-		err = contextError(ctx)
+		err = contexts.Err(ctx)
 	case <-s.closing:
 		err = ErrClosed
 	case <-s.done:
@@ -226,7 +227,7 @@ func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 		if a, answered := s.calls.giveUp(c); answered { // it came first after all
 			return a.message, a.err
 		}
-		return proto.Message{}, s.interrupted(c, contextError(ctx), "")
+		return proto.Message{}, s.interrupted(c, contexts.Err(ctx), "")
 	case <-s.done:
 		<-c.decided // at once, since the connection is closed: only now is it known whether c was sent
 		select {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -132,9 +133,9 @@ func (a *attempt) dial(dial func(context.Context) (net.Conn, error)) (net.Conn, 
 	case last == nil:
 		return conn, nil
 	case ctx.Err() != nil && !errors.Is(last, ctx.Err()):
-		return nil, collect(contextError(ctx), last)
+		return nil, collect(contexts.Err(ctx), last)
 	case ctx.Err() != nil:
-		return nil, collect(contextError(ctx))
+		return nil, collect(contexts.Err(ctx))
 	}
 	return nil, last
 }

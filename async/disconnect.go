@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // Disconnect ends the connection and returns when nothing of it is left: no
@@ -125,7 +127,7 @@ func (s *session) endOrderly(ctx context.Context, hard bool) {
 			return
 		case <-ctx.Done():
 			s.end(fmt.Errorf("%sdisconnect: hung up on a peer that did not take a message in time: %w",
-				prefix(s.client.name()), contextError(ctx)), nil)
+				prefix(s.client.name()), contexts.Err(ctx)), nil)
 			<-s.done
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"syscall"
 
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -70,7 +71,7 @@ func (c *Client) Quit(ctx context.Context) error {
 		case <-s.done:
 			quit.Err = s.whyEnded()
 		case <-ctx.Done():
-			quit.Err, quit.Note = contextError(ctx), "it was answered, but the server has not ended the connection"
+			quit.Err, quit.Note = contexts.Err(ctx), "it was answered, but the server has not ended the connection"
 		}
 		err = quit
 	}

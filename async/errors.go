@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/proto"
 	"github.com/hashicorp/go-multierror"
 )
@@ -339,9 +338,6 @@ func (*TimeoutError) Timeout() bool { return true }
 func (*TimeoutError) Is(target error) bool {
 	return target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded
 }
-
-// contextError returns what ctx ended with.
-func contextError(ctx context.Context) error { return contexts.Err(ctx) }
 
 // collect puts further errors behind the root cause. A single error stays bare.
 func collect(root error, further ...error) error {

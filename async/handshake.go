@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -77,7 +78,7 @@ func (s *session) greetAndNegotiate(ctx context.Context, h *handshake) error {
 			case <-h.greeted.reply:
 				s.greeting = h.greeting
 			case <-ctx.Done():
-				return &GreetingError{Err: fmt.Errorf("%w (%s)", contextError(ctx), mayBe)}
+				return &GreetingError{Err: fmt.Errorf("%w (%s)", contexts.Err(ctx), mayBe)}
 			case <-s.done:
 				return s.whyHandshakeEnded()
 			}
@@ -128,7 +129,7 @@ func (s *session) negotiate(ctx context.Context, h *handshake) error {
 		case <-s.done:
 			return s.whyHandshakeEnded()
 		default:
-			return &NegotiationError{Err: fmt.Errorf("no reply: %w", contextError(ctx))}
+			return &NegotiationError{Err: fmt.Errorf("no reply: %w", contexts.Err(ctx))}
 		}
 	}
 	if oob {

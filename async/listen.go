@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -55,7 +56,7 @@ func (c *Client) Accept(ctx context.Context) error {
 		err = closeErr
 	}
 	if a.ctx.Err() != nil {
-		err = contextError(a.ctx)
+		err = contexts.Err(a.ctx)
 	}
 	if err != nil {
 		if conn != nil {

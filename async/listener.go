@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // ListenerOptions configures an [EventListener]. A nil *ListenerOptions, like
@@ -226,7 +228,7 @@ func (l *EventListener) Next(ctx context.Context) (Event, error) {
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return Event{}, &EventWaitError{Names: l.wanted(), Client: l.client.name(), Err: contextError(ctx)}
+			return Event{}, &EventWaitError{Names: l.wanted(), Client: l.client.name(), Err: contexts.Err(ctx)}
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // A Runstate is where a [Client] is in the life of a connection:
@@ -110,7 +112,7 @@ func (w *RunstateWatcher) Next(ctx context.Context) (Transition, error) {
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return Transition{}, contextError(ctx)
+			return Transition{}, contexts.Err(ctx)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/proto"
 	"github.com/goqmp/qmp/internal/socket"
 )
@@ -269,12 +270,12 @@ func (s *session) takeTurn(ctx context.Context) error {
 			return ErrClosed
 		case <-ctx.Done():
 			s.giveTurn()
-			return contextError(ctx)
+			return contexts.Err(ctx)
 		default:
 			return nil
 		}
 	case <-ctx.Done():
-		return contextError(ctx)
+		return contexts.Err(ctx)
 	case <-s.closing:
 		return ErrClosed
 	case <-s.done:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // An activity is what a client is busy with. It tells more than the [Runstate]
@@ -236,7 +238,7 @@ func (a *attempt) begin(ctx context.Context, from, to activity) error {
 			a.addr, a.at.addr, a.at.socket = at.addr, at.addr, at.socket
 		}
 		if ctx.Err() != nil {
-			return a.error(contextError(ctx))
+			return a.error(contexts.Err(ctx))
 		}
 		a.ctx, a.at.cancel = context.WithCancelCause(ctx)
 		if a.client.move(at, a.at) {
@@ -271,7 +273,7 @@ func (a *attempt) advance(next *stage) error {
 // matches [ErrClosed], whatever else has ended the context meanwhile.
 func (a *attempt) calledOff() error {
 	<-a.ctx.Done() // Disconnect is about to end it
-	err := contextError(a.ctx)
+	err := contexts.Err(a.ctx)
 	if !errors.Is(err, ErrClosed) {
 		err = collect(ErrClosed, err)
 	}
