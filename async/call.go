@@ -9,20 +9,23 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A call is one message on its way through a session, and what comes back.
+// This file has the way of a command from its caller to the wire and back. What a
+// session keeps about all its commands is in calls.go, and writing is in write.go.
+
+// A call is one message to send, and the answer to it.
 type call struct {
 	kind  kind
-	cmd   *outgoing   // written before the call is submitted
-	reply chan answer // takes the one answer: from readLoop, or from the holder of turn
+	cmd   *outgoing   // not written after the call is submitted, except by forget
+	reply chan answer // has room for one answer; readLoop or the holder of turn sends it
 
-	// decided is closed, with calls.mu held, when progress does not depend on the
-	// writer any more, and the files are not touched any more.
+	// decided is closed, with calls.mu held, when progress says whether a byte of the
+	// message has been written. The files of the call are not used after that.
 	decided chan struct{}
 
 	// Guarded by calls.mu.
 	progress progress
 	id       proto.ID
-	since    time.Time // when it was entered as pending
+	since    time.Time // when it became pending
 }
 
 // A kind says what answers a call.
@@ -30,17 +33,17 @@ type kind int
 
 const (
 	command     kind = iota // the reply with its id
-	negotiation             // the reply at its place: qmp_capabilities
-	filesAlone              // nothing: it is over when it is sent
+	negotiation             // the next reply of the handshake: of qmp_capabilities
+	filesAlone              // nothing: the call is over when the message is sent
 )
 
-// newCall returns a call that has not gone anywhere yet.
+// newCall returns a call that is not submitted yet.
 func newCall(kind kind, out *outgoing) *call {
 	return &call{kind: kind, cmd: out, reply: make(chan answer, 1), decided: make(chan struct{})}
 }
 
-// end answers c, and never waits. The first answer counts: a server may answer
-// a command that is still being written, and then fails to be.
+// end answers c, and never waits. Only the first answer counts: a server may reply to
+// a command that is still being written, and the write may then fail.
 func (c *call) end(a answer) {
 	select {
 	case c.reply <- a:
@@ -48,15 +51,16 @@ func (c *call) end(a answer) {
 	}
 }
 
-// answer is what a call ends with, if the session answers it at all.
+// An answer is what the session tells a call: a reply, or why it is not sent.
 type answer struct {
-	message proto.Message
-	err     error // why the command could not be sent
+	message proto.Message // the zero message for a call of kind filesAlone
+	err     error         // why the command could not be sent
 }
 
-// Do executes cmd and returns the whole reply. An error reply is no error here:
-// [Reply.Err] makes one of it. All other errors are those of [Client.Execute],
-// and an [*InvalidIDError] for an unusable id.
+// Do executes cmd, waits for the reply, and returns the whole reply. An error reply
+// is not an error here: [Reply.Err] returns it. All other errors are those of
+// [Client.Execute]; an [*InvalidIDError] if cmd.ID cannot be used; and [ErrNoOOB] if
+// cmd.OOB is set on a connection without that capability.
 func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 	out, err := cmd.prepare(c.opts.maxSend())
 	if err != nil {
@@ -73,8 +77,8 @@ func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 	return newReply(out, m), nil
 }
 
-// do takes a command the whole way: through the gates, onto the wire, and back
-// with its reply.
+// do executes a command: it waits at the gates, writes the message, and waits for the
+// reply.
 func (s *session) do(ctx context.Context, out *outgoing) (proto.Message, error) {
 	c := newCall(command, out)
 	if err := ctx.Err(); err != nil {
@@ -94,7 +98,7 @@ func (s *session) do(ctx context.Context, out *outgoing) (proto.Message, error) 
 	return s.await(ctx, c)
 }
 
-// pass leads c through the gates that are in force for it.
+// pass waits at the gates that c has to pass. There are none without oob.
 func (s *session) pass(ctx context.Context, c *call) error {
 	if !s.calls.hasOOB() {
 		if c.cmd.OOB {
@@ -103,8 +107,8 @@ func (s *session) pass(ctx context.Context, c *call) error {
 		return nil
 	}
 	if len(c.cmd.Files) > 0 {
-		// Two in flight would get each other's descriptors: with oob enabled,
-		// QEMU keeps the newest that it received, not one per command.
+		// With oob enabled QEMU keeps the newest descriptors that it received, and not
+		// those of each command. Two unanswered commands would get each other's.
 		if err := s.passGate(ctx, c, &s.calls.descriptors); err != nil {
 			return err
 		}
@@ -115,7 +119,8 @@ func (s *session) pass(ctx context.Context, c *call) error {
 	return nil
 }
 
-// passGate waits until c may pass g. On an error c holds no place at any gate.
+// passGate waits until c may pass g. If it returns an error, c has no place at any
+// gate any more.
 func (s *session) passGate(ctx context.Context, c *call, g *gate) error {
 	w := s.calls.enter(g, c)
 	if w == nil {
@@ -137,12 +142,11 @@ func (s *session) passGate(ctx context.Context, c *call, g *gate) error {
 	return s.interrupted(c, err, note)
 }
 
-// submit takes the turn, makes the message of c and writes it. It does not wait
-// for the peer. On an error nothing of c was sent, and it holds no place at any
-// gate.
+// submit takes the turn, encodes the message of c and writes it. It does not wait for
+// the server to read it. If it returns an error, nothing of c was sent, and c has no
+// place at any gate any more.
 //
-// Commands, the negotiation and descriptors without a command all come this way,
-// and wait with await.
+// It serves every kind of call. The caller goes on with await.
 func (s *session) submit(ctx context.Context, c *call) error {
 	if err := s.takeTurn(ctx); err != nil {
 		s.calls.drop(c)
@@ -165,7 +169,7 @@ func (s *session) submit(ctx context.Context, c *call) error {
 	return err
 }
 
-// encode puts the whole message into wbuf. The caller holds the turn.
+// encode puts the whole message of c into wbuf. The caller holds the turn.
 func (s *session) encode(c *call) error {
 	if c.kind == filesAlone {
 		s.wbuf = append(s.wbuf[:0], ' ')
@@ -180,7 +184,7 @@ func (s *session) encode(c *call) error {
 		if other := hook(s.wbuf); other != nil {
 			buf, err := proto.AppendObject(s.wbuf[:0], other)
 			if err != nil {
-				return refused(c.cmd.label(), fmt.Errorf("replaced by async.Options.OnSend: %w", err))
+				return refused(c.cmd.label(), fmt.Errorf("what async.Options.OnSend returned: %w", err))
 			}
 			s.wbuf = buf
 			if err := s.check(c); err != nil {
@@ -193,7 +197,7 @@ func (s *session) encode(c *call) error {
 	return nil
 }
 
-// check refuses what wbuf holds if QEMU could not read it.
+// check returns an error if wbuf has a message that QEMU could not read.
 func (s *session) check(c *call) error {
 	if err := c.cmd.checkSize(len(s.wbuf), s.client.opts.maxSend()); err != nil {
 		return err
@@ -212,26 +216,23 @@ func (s *session) check(c *call) error {
 }
 
 // await waits for the answer to c, which was submitted.
-//
-// (Whoever waits here could read for itself: the answer would then come without a
-// change of goroutines. The reading role would be a token like turn.)
 func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 	if len(c.cmd.Files) > 0 {
-		defer func() { <-c.decided }() // the files are the caller's again when the call returns
+		defer func() { <-c.decided }() // the files are not used any more when the call returns
 	}
 	select {
 	case a := <-c.reply:
 		return a.message, a.err
 	case <-ctx.Done():
 		s.withdraw(c)
-		if a, answered := s.calls.giveUp(c); answered { // it came first after all
+		if a, answered := s.calls.giveUp(c); answered { // it came before ctx ended, or meanwhile
 			return a.message, a.err
 		}
 		return proto.Message{}, s.interrupted(c, contexts.Err(ctx), "")
 	case <-s.done:
-		<-c.decided // at once, since the connection is closed: only now is it known whether c was sent
+		<-c.decided // after this it is known whether c was sent; soon, since the connection is closed
 		select {
-		case a := <-c.reply: // it came just before the hang-up, so it counts
+		case a := <-c.reply: // it came before the end of the connection
 			return a.message, a.err
 		default:
 			return proto.Message{}, s.interrupted(c, s.whyEnded(), "")
@@ -239,7 +240,8 @@ func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 	}
 }
 
-// interrupted wraps why c ended without a reply.
+// interrupted returns the error of a call that ended without a reply. note says what
+// it was waiting for, or is "".
 func (s *session) interrupted(c *call, why error, note string) error {
 	return &ExecInterruptedError{
 		Command: c.cmd.label(), Sent: s.calls.wasSent(c),

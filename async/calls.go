@@ -11,54 +11,53 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A progress is how far a call has come on its way to the server. Whether it has
-// been answered is another question: a server may answer a command that is still
-// being written. It is answered once it is not pending any more.
+// A progress is how much of a call's message has been sent. It does not say whether
+// the call has been answered: a server may reply to a command that is still being
+// written. A command is unanswered as long as it is in calls.pending.
 type progress int
 
 const (
-	queued    progress = iota // at a gate, or waiting for its turn to be written
-	writing                   // being written; it is not known whether a byte has gone
-	recalled                  // the same, and its caller wants it back
+	queued    progress = iota // waits at a gate, or for its turn to be written
+	writing                   // is being written; it is not known whether a byte has gone
+	recalled                  // the same, and its caller has given up: it is not sent if no byte has gone
 	unsent                    // no byte of it has gone, and none will
 	sent                      // at least one byte may have reached the server
-	abandoned                 // the same, but its caller has given up: its reply is dropped
+	abandoned                 // the same, and its caller has given up: its reply is dropped
 )
 
-// inBandWindow is how many in-band commands may be unanswered where out-of-band
-// execution is enabled. QEMU stops reading the monitor when its queue of eight
-// is full, and with it what should overtake (QEMU, "QMP out-of-band").
+// inBandWindow is how many in-band commands may be unanswered at a time if oob is
+// enabled. QEMU has a queue of eight. When it is full, QEMU stops reading the
+// monitor, and so does not read out-of-band commands (QEMU, "QMP out-of-band").
 const inBandWindow = 8
 
-// keepPending is how many unanswered commands a table may have room for when
-// all are answered.
+// keepPending is how many entries calls.pending may have had before it is replaced
+// when it is empty.
 const keepPending = 64
 
-// calls knows the commands of one session: those that wait at a gate, those that
-// are unanswered, and those that were given up. It does no I/O and waits for
-// nothing.
+// calls is what a session knows about its commands: those that wait at a gate, those
+// that are unanswered, and those whose callers gave up. It does no I/O, and its
+// methods do not wait.
 type calls struct {
 	lastID *atomic.Uint64 // the client's
 
 	mu          sync.Mutex         // guards the fields below, and those of each call that say so
-	pending     map[proto.ID]*call // being written, or written, and unanswered
-	peak        int                // how many pending has had at once, since it was made
+	pending     map[proto.ID]*call // commands that are being written or were sent, and are unanswered; nil once ended
+	peak        int                // the largest length of pending since it was made
 	canceled    canceled
-	oob         bool // the capability is enabled
-	window      gate // in-band commands; in force with oob only
-	descriptors gate // commands with descriptors; in force with oob only
-	ended       bool // the session has ended: nothing becomes pending any more
+	oob         bool // out-of-band execution is enabled
+	window      gate // for in-band commands; used only if oob is true
+	descriptors gate // for commands with descriptors; used only if oob is true
+	ended       bool // the session has ended: no command becomes pending any more
 }
 
-// canceled summarizes the commands that were sent, whose callers gave up, and
-// that the server may still answer. They are not pending any more: without oob
-// replies come in the order of the commands, so the newest id and a count are
-// enough. Memory stays constant if a server that does not answer is asked for
-// ever.
+// canceled summarizes commands that were sent and whose callers gave up. The server
+// may still answer them. They are not in pending any more: without oob replies come
+// in the order of the commands, so the newest id and a count are enough. Memory
+// stays constant, however many commands a server leaves unanswered.
 type canceled struct {
-	newest uint64 // the id of the newest; 0 if all are answered
-	count  int    // how many were given up since all were answered
-	takes  bool   // the newest one takes an error reply without an id
+	newest uint64 // the id of the newest of them; 0 if all are answered
+	count  int    // how many there have been since all were answered
+	takes  bool   // TakesErrorWithoutID of the newest
 }
 
 // errEnded says that the session has ended before the call became pending.
@@ -73,34 +72,36 @@ func newCalls(lastID *atomic.Uint64) *calls {
 	}
 }
 
+// enableOOB notes that out-of-band execution is enabled.
 func (k *calls) enableOOB() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.oob = true
 }
 
+// hasOOB reports whether out-of-band execution is enabled.
 func (k *calls) hasOOB() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.oob
 }
 
-// end makes every later start fail.
+// end notes that the session has ended: every later start fails.
 func (k *calls) end() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ended, k.pending = true, nil
 }
 
-// enter returns nil if c may pass g at once, and otherwise its place in the
-// queue.
+// enter returns nil if c may pass g at once, or else c's place in the queue of g.
 func (k *calls) enter(g *gate, c *call) *waiter {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return g.enter(c)
 }
 
-// forget takes w out of g's queue, and says what it has waited for.
+// forget removes w from the queue of g, and returns a text that says what it was
+// waiting for.
 func (k *calls) forget(g *gate, w *waiter) (note string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -112,14 +113,14 @@ func (k *calls) forget(g *gate, w *waiter) (note string) {
 		}
 	}
 	if oldest == nil {
-		return "waiting behind other commands"
+		return "waiting for earlier commands"
 	}
-	return fmt.Sprintf("waiting behind %d unanswered commands, the oldest of them %s, for %v",
+	return fmt.Sprintf("waiting for earlier commands: %d unanswered, the oldest (%s) for %v",
 		len(k.pending), oldest.cmd.label(), time.Since(oldest.since).Round(time.Millisecond))
 }
 
-// start gives c an id before it is written, and makes it pending if its reply is
-// to be found by that. The error is errEnded, or an [*InvalidIDError].
+// start gives c its id before it is written. It makes c pending if c is a command. The
+// error is errEnded, or an [*InvalidIDError].
 func (k *calls) start(c *call) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -147,9 +148,9 @@ func (k *calls) start(c *call) error {
 	return nil
 }
 
-// decide says, once, whether a byte of c has gone. After that nobody touches its
-// files. It reports whether c was given back to its caller, who had recalled it.
-// restore is called, with the lock held, if c was recalled.
+// decide notes, once, whether a byte of c has gone. Its files are not used after that.
+// withdrawn is true if c was recalled and no byte has gone. If c was recalled, decide
+// calls restore, which undoes what interrupt of recall did; the lock is held.
 func (k *calls) decide(c *call, begun bool, restore func()) (withdrawn bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -160,17 +161,17 @@ func (k *calls) decide(c *call, begun bool, restore func()) (withdrawn bool) {
 	if c.progress = unsent; begun {
 		c.progress = sent
 		if c.kind == filesAlone {
-			c.end(answer{}) // before whoever waits for decided looks for it
+			c.end(answer{}) // before decided is closed: the caller looks for the answer after that
 		}
 	}
 	close(c.decided)
 	return wasRecalled && !begun
 }
 
-// recall asks for c back if it is not decided yet whether a byte of it has gone.
-// interrupt is called then, with the lock held: what it breaks off is the write of
-// c, since whoever writes calls decide before anything else is written. (So
-// interrupt must not wait.)
+// recall asks that c is not sent, because its caller has given up. It does nothing
+// if decide was called already. Otherwise it calls interrupt, with the lock held,
+// which must not wait. What that interrupts is the write of c: the writer calls
+// decide for c before it writes anything else.
 func (k *calls) recall(c *call, interrupt func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -180,8 +181,8 @@ func (k *calls) recall(c *call, interrupt func()) {
 	}
 }
 
-// giveUp ends c for its caller, unless it was answered first; then the answer is
-// returned. It has been decided whether c was sent.
+// giveUp notes that the caller of c has given up. If c was answered before, giveUp
+// returns the answer instead. decide was called for c before.
 func (k *calls) giveUp(c *call) (a answer, answered bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -194,19 +195,20 @@ func (k *calls) giveUp(c *call) (a answer, answered bool) {
 	case c.progress == unsent:
 		k.settle(c)
 	case k.pending[c.id] != c:
-		// Its reply is about to be handed out, or is not found by its id.
+		// Its reply has come and flush is about to deliver it; or c is not a command.
 	case !k.oob && c.id.Kind == proto.NumberID && c.cmd.Name != "quit":
-		// An id of the engine's is never used again, so a late reply is
-		// recognised without the entry.
+		// An id of the engine's is never used again. So a late reply is recognized
+		// without the entry in pending.
 		k.settle(c)
 		k.canceled.add(c)
 	default:
-		c.progress = abandoned // its place in the window is taken until the server answers
+		c.progress = abandoned // it keeps its place at the gates until the server replies
 		c.cmd.forget()
 	}
 	return answer{}, false
 }
 
+// add notes that the caller of c has given up.
 func (f *canceled) add(c *call) {
 	if c.id.Number > f.newest {
 		f.newest, f.takes = c.id.Number, c.cmd.TakesErrorWithoutID
@@ -214,17 +216,16 @@ func (f *canceled) add(c *call) {
 	f.count++
 }
 
-// drop ends c, which the server does not answer: nothing of it was sent.
+// drop removes c, of which nothing was sent.
 func (k *calls) drop(c *call) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.settle(c)
 }
 
-// settle ends c's time as an unanswered command, and gives its places at the gates
-// back. mu is held.
+// settle removes c from pending and from the gates. mu is held.
 func (k *calls) settle(c *call) {
-	if k.pending[c.id] == c { // the id may be another's by now
+	if k.pending[c.id] == c { // another command may have the same id by now
 		delete(k.pending, c.id)
 		if len(k.pending) == 0 && k.peak > keepPending {
 			k.pending, k.peak = make(map[proto.ID]*call), 0 // a map does not shrink
@@ -234,8 +235,8 @@ func (k *calls) settle(c *call) {
 	k.descriptors.leave(c)
 }
 
-// answered ends the call that a reply with this id answers. It returns nil if
-// there is none. wanted is false if its caller has given up.
+// answered returns the call that a reply with this id answers, or nil, and removes it
+// from pending. wanted is false if its caller has given up.
 func (k *calls) answered(id proto.ID) (c *call, wanted bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -250,9 +251,10 @@ func (k *calls) answered(id proto.ID) (c *call, wanted bool) {
 	return c, c.progress != abandoned
 }
 
-// answeredWithoutID ends the call that an error reply without an id answers: the
-// server could not parse some message, and cannot say which. known is false if
-// nobody can tell which one. c is nil if it is one that was given up.
+// answeredWithoutID returns the call that an error reply without an id answers, and
+// removes it from pending: the server could not parse a message, and cannot say which
+// one. known is false if the engine cannot tell either. c is nil if it is a call in
+// canceled. wanted is false if the caller of c has given up.
 func (k *calls) answeredWithoutID() (c *call, wanted, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -289,24 +291,26 @@ func (k *calls) wasSent(c *call) bool {
 	return c.progress == sent || c.progress == abandoned
 }
 
-// A gate lets a number of commands through and makes the others wait in order. Of
-// those who had to wait, one is let through only when the one before it has its
-// turn to write: so they also go onto the wire in that order. calls.mu guards it.
+// A gate limits how many commands may be unanswered at a time. The others wait in a
+// queue. Commands from the queue are also written in the order of the queue: the
+// next one passes only after the one before it has taken its turn to be written.
+// calls.mu guards a gate.
 type gate struct {
-	size     int
-	inside   []*call // at most size
-	waiting  []*waiter
-	admitted *call // had to wait, was let through, and does not have its turn yet
+	size     int       // the limit
+	inside   []*call   // those that passed and are unanswered; at most size
+	waiting  []*waiter // the queue, the first one first
+	admitted *call     // the last that passed from the queue, until it has its turn; otherwise nil
 }
 
+// A waiter is a call's place in the queue of a gate.
 type waiter struct {
 	call    *call
-	granted chan struct{} // closed when it may pass
+	granted chan struct{} // closed when the call may pass
 }
 
-// enter returns nil if c may pass at once, and otherwise its place in the queue.
+// enter returns nil if c may pass at once, or else c's place in the queue.
 func (g *gate) enter(c *call) *waiter {
-	if len(g.inside) < g.size && g.admitted == nil { // so nobody waits
+	if len(g.inside) < g.size && g.admitted == nil { // the queue is empty then: see admit
 		g.inside = append(g.inside, c)
 		return nil
 	}
@@ -315,7 +319,7 @@ func (g *gate) enter(c *call) *waiter {
 	return w
 }
 
-// leave gives c's place back, if it has one.
+// leave removes c from inside, and lets the next one pass.
 func (g *gate) leave(c *call) {
 	if i := slices.Index(g.inside, c); i >= 0 {
 		g.inside = slices.Delete(g.inside, i, i+1)
@@ -326,20 +330,20 @@ func (g *gate) leave(c *call) {
 	g.admit()
 }
 
-// admit lets the next one through if it may pass now.
+// admit lets the first of the queue pass, if it may pass now.
 func (g *gate) admit() {
 	if len(g.inside) >= g.size || g.admitted != nil || len(g.waiting) == 0 {
 		return
 	}
 	w := g.waiting[0]
-	g.waiting[0] = nil // let go of what it wanted to send
+	g.waiting[0] = nil // so that its message is freed
 	g.waiting = g.waiting[1:]
 	g.inside = append(g.inside, w.call)
 	g.admitted = w.call
 	close(w.granted)
 }
 
-// arrived says that c has its turn.
+// arrived notes that c has its turn to be written.
 func (g *gate) arrived(c *call) {
 	if g.admitted == c {
 		g.admitted = nil
@@ -347,7 +351,7 @@ func (g *gate) arrived(c *call) {
 	}
 }
 
-// forget takes w out of the queue, or its place back.
+// forget removes w from the queue, or from inside if it has just passed.
 func (g *gate) forget(w *waiter) {
 	if i := slices.Index(g.waiting, w); i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)

@@ -10,32 +10,34 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A Client drives one QMP server. It is long-lived: it holds options, run state
-// and listeners, while each connection is a session that is thrown away with
-// it. The zero Client is ready for use, like New(nil). All methods may be
-// called concurrently. A Client must not be copied.
+// A Client executes commands of one QMP server and receives its events. It may
+// connect again after a connection has ended; its options, listeners and watchers
+// stay. The zero Client is ready for use, like New(nil). All methods may be called
+// concurrently. A Client must not be copied.
 type Client struct {
 	opts Options
 
-	// listeners is replaced as a whole, with mu held, and read without it:
-	// the reader looks at it for every event.
+	// listeners is replaced as a whole, with mu held. It is read without mu, since
+	// readLoop reads it for every event.
 	listeners atomic.Pointer[[]*EventListener]
 
-	// lastID counts the engine's ids, from 1. It goes on over the client's
-	// connections: QEMU gives the answer to a command whose client has gone to
-	// the next client, and there it must not answer another command.
+	// lastID is the newest of the engine's ids, which count from 1. An id is never
+	// used again, not even on a later connection: if a client goes before QEMU has
+	// replied, QEMU sends the reply to the next client. There it must not be taken
+	// for the reply to another command.
 	lastID atomic.Uint64
 
-	sessions atomic.Uint64 // how many connections there were
+	sessions atomic.Uint64 // how many sessions the client has had
 
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
-	stage    *stage     // what the client is doing; written by move alone
+	stage    *stage     // what the client is doing; only move writes it
 	watchers map[*RunstateWatcher]struct{}
-	greeting *Greeting // of the newest session
+	greeting *Greeting // of the newest session that was running
 	life     *life     // the present one, or the last one; nil before the first
 }
 
-// New returns a client. nil suits a QEMU monitor. The options are copied.
+// New returns a client that is idle. Options of nil suit a QEMU monitor. They are
+// copied.
 func New(opts *Options) *Client {
 	c := &Client{}
 	if opts != nil {
@@ -44,7 +46,7 @@ func New(opts *Options) *Client {
 	return c
 }
 
-// Dial is New and Connect in one.
+// Dial is [New] and [Client.Connect] in one call. The errors are those of Connect.
 func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 	c := New(opts)
 	if err := c.Connect(ctx, addr); err != nil {
@@ -64,18 +66,18 @@ func (c *Client) Runstate() Runstate {
 	return c.now().state()
 }
 
-// Greeting returns the server's greeting in the present connection, or in the
-// last one. It is nil before the first connection, and if the greeting was
-// skipped.
+// Greeting returns the server's greeting of the present connection, or else of the
+// last one. It is nil before the first connection, and if that connection had no
+// greeting, because of SkipGreeting in [Options] or of ConnectUnnegotiated.
 func (c *Client) Greeting() *Greeting {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.greeting
 }
 
-// ListenAddr returns where the client listens between [Client.Listen] and the
-// peer's arrival, with the port that the system chose for port 0. It is nil at
-// other times.
+// ListenAddr returns the address at which the client listens. Where Listen was given
+// port 0, it has the port that the system chose. It is nil before [Client.Listen],
+// and again when [Client.Accept] has a connection or has failed.
 func (c *Client) ListenAddr() net.Addr {
 	if at := c.now(); at != nil && at.socket != nil {
 		return at.socket.Addr()
@@ -92,37 +94,43 @@ func (c *Client) loadListeners() []*EventListener {
 
 func (c *Client) storeListeners(ls []*EventListener) { c.listeners.Store(&ls) }
 
-// running returns the session, or the error for a call named op that needs one.
+// running returns the session of a running client, or else a [*StateError] for a call
+// that op describes.
 func (c *Client) running(op string) (*session, error) {
 	at := c.now()
-	if at.what() != running {
+	if at.activity() != running {
 		return nil, c.stateError(op, at, Running)
 	}
 	return at.session, nil
 }
 
-// stateError is the error for a call that found the client at a stage, and needs
-// another state.
+// stateError returns the error of a call that found the client at the stage at, and
+// needs another state.
 func (c *Client) stateError(op string, at *stage, required Runstate) error {
 	return &StateError{Op: op, State: at.state(), Required: required, Client: c.name(), Cause: at.cause()}
 }
 
-// Execute executes a command and returns the value of the reply's return
-// member, as JSON. args is nil for no arguments, or what encodes to a JSON
-// object: a map, a struct, raw JSON, [Members].
+// Execute executes a command, waits for the reply, and returns the value of its
+// return member, as JSON. args is nil for no arguments, or a value that encodes to a
+// JSON object: a map, a struct, raw JSON, [Members]. Only ctx limits the wait.
 //
-// The server's refusal is an [*ExecuteError]. A context that ends, and a
-// connection that ends, give an [*ExecInterruptedError], which says whether the
-// command was sent; a context that ends touches no other call. A malformed
-// reply is a [*BadReplyError]; arguments that QEMU could not read are a
-// [*MessageError]; a client that is not connected gives a [*StateError].
+// The error is one of these:
+//
+//   - [*ExecuteError]: the server refused the command.
+//   - [*ExecInterruptedError]: ctx ended, or the connection did. It says whether the
+//     command was sent. If ctx ended, no other call is affected.
+//   - [*MessageError]: QEMU could not read the command. Nothing was sent.
+//   - [*StateError]: the client is not running. Nothing was sent.
+//   - [*BadReplyError]: the reply is malformed.
 func (c *Client) Execute(ctx context.Context, cmd string, args any) (json.RawMessage, error) {
 	return c.value(ctx, Command{Name: cmd, Args: args})
 }
 
-// ExecuteOOB is Execute out of band (exec-oob): the server executes the command
-// at once, ahead of all that waits. Few commands allow that. On a connection
-// without the capability the error is [ErrNoOOB], and nothing is sent.
+// ExecuteOOB is [Client.Execute] out of band (exec-oob; QMP specification,
+// "Out-of-band execution"): the server executes the command at once, before the
+// commands that it has not finished. Few commands allow that. If out-of-band
+// execution is not enabled on the connection, the error is [ErrNoOOB], and nothing is
+// sent.
 func (c *Client) ExecuteOOB(ctx context.Context, cmd string, args any) (json.RawMessage, error) {
 	return c.value(ctx, Command{Name: cmd, Args: args, OOB: true})
 }

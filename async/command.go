@@ -10,54 +10,57 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A Command is everything that a command can carry.
+// A Command is a command to execute with [Client.Do], and everything that it can
+// carry. Only a name is needed, or an Object.
 type Command struct {
 	// Name is the command's name, such as "query-status".
 	Name string
 
-	// Args is nil for no arguments member, or what encodes to a JSON object.
+	// Args is nil for no arguments, or a value that encodes to a JSON object: a map, a
+	// struct, raw JSON, [Members].
 	Args any
 
-	// OOB executes the command out of band.
+	// OOB executes the command out of band: see [Client.ExecuteOOB].
 	OOB bool
 
-	// Files are sent along, in the same message, to be received by commands
-	// such as add-fd and getfd. That needs a unix socket. They stay the
-	// caller's; when the call has returned they are not touched any more.
+	// Files are sent in the same message, for commands that take file descriptors,
+	// such as add-fd and getfd. That needs a unix socket. The files belong to the
+	// caller. They are not used any more when the call has returned.
 	//
-	// QEMU looks at the mode in which a file was opened only when a command uses it.
+	// QEMU checks the mode in which a file was opened only when a command uses it.
 	// For a file of add-fd, "/dev/fdset/N", the mode has to be exactly the one that
 	// the command needs: os.O_RDONLY for a block node that is read-only, os.O_RDWR
 	// for one that is not. A set may hold a file for each.
 	Files []*os.File
 
-	// ID is the caller's own id for the command, "" for one of the engine's.
-	// It must not belong to a command that is still unanswered.
+	// ID is an id of the caller's own for the command. It must not be the id of a
+	// command that is still unanswered. If it is "", the engine chooses an id.
 	ID string
 
-	// Object is a whole message in place of Name, Args, OOB and ID: what
-	// encodes to a JSON object is sent as it is. It gets an id if it has none;
-	// one that it has must be a string.
+	// Object is a whole message, in place of Name, Args, OOB and ID: a value that
+	// encodes to a JSON object, which is sent as it is. If it has no id, the engine
+	// adds one. If it has an id, that must be a string.
 	Object any
 
-	// TakesErrorWithoutID lets an error reply without an id answer this
-	// command, if it is the only one unanswered and has no id of the caller's:
-	// so does QEMU refuse what its parser cannot read. Without it, such a
-	// reply ends the connection.
+	// TakesErrorWithoutID decides what happens when an error reply without an id
+	// comes while this is the only unanswered command: QEMU sends one if it cannot
+	// parse a message. If it is true and the id is the engine's, that error reply is
+	// the reply to this command. Otherwise it ends the connection with a
+	// [ServerParseError].
 	TakesErrorWithoutID bool
 }
 
-// Member is one member of a JSON object.
+// Member is one member of a JSON object: see [Members].
 type Member struct {
 	Name  string
-	Value any
+	Value any // is encoded as arguments are
 }
 
-// Members is a JSON object that keeps the order of its members on the wire,
-// where a map's go out sorted.
+// Members is a JSON object whose members are sent in the order of the slice. (Those
+// of a map are sorted.)
 type Members []Member
 
-// MarshalJSON implements json.Marshaler. nil is an empty object.
+// MarshalJSON implements [json.Marshaler]. nil is an empty object.
 func (ms Members) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	enc := jsontext.NewEncoder(&buf)
@@ -78,15 +81,16 @@ func (ms Members) MarshalJSON() ([]byte, error) {
 	return bytes.TrimSpace(buf.Bytes()), nil
 }
 
-// outgoing is a Command made ready to be sent.
+// An outgoing is a Command that is encoded and checked, except for its id.
 type outgoing struct {
 	Command
-	json  []byte   // the arguments, nil for none; or the whole object
-	whole bool     // json is the whole object
+	json  []byte   // the arguments, nil for none; or the whole message
+	whole bool     // json is the whole message
 	id    proto.ID // the caller's, or NoID for one of the engine's
 }
 
-// prepare encodes and checks what can be checked before the command has an id.
+// prepare encodes cmd, and checks everything that can be checked before it has an id.
+// maxSend is the limit of the message in bytes.
 func (cmd Command) prepare(maxSend int) (*outgoing, error) {
 	out := &outgoing{Command: cmd}
 	if cmd.Object != nil {
@@ -141,7 +145,7 @@ func (out *outgoing) checkSize(n, maxSend int) error {
 	return nil
 }
 
-// label names the command in errors.
+// label returns the command's name for errors.
 func (out *outgoing) label() string {
 	if out.Name == "" {
 		return "message"
@@ -149,8 +153,8 @@ func (out *outgoing) label() string {
 	return out.Name
 }
 
-// append appends the message to dst, with id unless it is a whole object that
-// brought its own.
+// append appends the message to dst. It adds id, unless the message is a whole one that
+// has an id.
 func (out *outgoing) append(dst []byte, id proto.ID) []byte {
 	switch {
 	case !out.whole:
@@ -162,10 +166,11 @@ func (out *outgoing) append(dst []byte, id proto.ID) []byte {
 	}
 }
 
-// forget lets go of what was sent, which may be large, of a command that stays in
-// the books.
+// forget drops what was sent, which may be large. The command stays in calls.pending
+// although its caller has given up.
 func (out *outgoing) forget() { out.Args, out.Object, out.json = nil, nil, nil }
 
+// refused returns the error of a command that is not sent because of err.
 func refused(cmd string, err error) error {
 	return &MessageError{Reason: Refused, Command: cmd, Err: err}
 }

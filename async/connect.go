@@ -12,28 +12,30 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// Connect connects to the server at addr (see [ParseAddress] for what addr may
-// be), waits for the greeting and negotiates capabilities. ctx bounds all of
-// that and nothing behind it. The client must be idle, or the error is a
-// [*StateError]; any other failure is a [*ConnectError], or an
-// [*AddressError], and leaves it idle. A ctx that has already ended changes
-// nothing. A Connect that a Disconnect has called off returns a [*ConnectError]
-// that matches [ErrClosed], and context.Canceled too.
+// Connect connects to the server at addr (see [ParseAddress] for what addr may be),
+// waits for the greeting and negotiates capabilities. ctx bounds all of that, and
+// nothing after it. Connect dials once, unless Options.Backoff is set.
 //
-// Where the server hangs up right behind its answer to the negotiation, Connect
-// may fail with that, or succeed, and the end is then to be collected with
-// Disconnect.
+// The error is a [*StateError] if the client is not idle, and an [*AddressError] if
+// addr is not an address. Any other failure is a [*ConnectError]; the client is idle
+// then. If ctx has already ended, Connect does nothing else. If Disconnect or Close
+// cancels Connect, the error matches [ErrClosed] and context.Canceled.
+//
+// If the server hangs up immediately after its reply to the negotiation, Connect may
+// return that as an error. Or it may succeed, and Disconnect then returns the cause.
 func (c *Client) Connect(ctx context.Context, addr string) error {
 	return c.connectTo(ctx, addr, false)
 }
 
-// ConnectUnnegotiated is [Client.Connect] without the handshake: it returns as
-// soon as the connection is there, for this one connection, whatever
-// Options.SkipGreeting and Options.SkipNegotiation say.
+// ConnectUnnegotiated is [Client.Connect] without the handshake. It returns as soon
+// as the connection is made, and does not wait for a greeting or send
+// qmp_capabilities, whatever SkipGreeting and SkipNegotiation in [Options] say. The
+// next Connect follows the options again.
 func (c *Client) ConnectUnnegotiated(ctx context.Context, addr string) error {
 	return c.connectTo(ctx, addr, true)
 }
 
+// connectTo is Connect, or ConnectUnnegotiated if bare is true.
 func (c *Client) connectTo(ctx context.Context, addr string, bare bool) error {
 	dial := c.opts.Dialer
 	if dial == nil {
@@ -46,9 +48,9 @@ func (c *Client) connectTo(ctx context.Context, addr string, bare bool) error {
 	return c.connect(ctx, addr, dial, bare)
 }
 
-// Attach is [Client.Connect] over a connection that is open already. The
-// client takes conn over, and closes it if Attach fails; only with a
-// [*StateError] conn stays the caller's.
+// Attach is [Client.Connect] over a connection that is already open. The client owns
+// conn from then on, and closes it if Attach fails. Only if the error is a
+// [*StateError], conn still belongs to the caller.
 func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
 	taken := false
 	err := c.connect(ctx, "", func(context.Context) (net.Conn, error) {
@@ -61,6 +63,8 @@ func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
 	return err
 }
 
+// connect makes a connection with dial, and a session over it. addr is for errors. bare
+// leaves out the handshake.
 func (c *Client) connect(ctx context.Context, addr string, dial func(context.Context) (net.Conn, error), bare bool) error {
 	a := &attempt{client: c, op: "connect", addr: addr}
 	if err := a.begin(ctx, idle, dialing); err != nil {
@@ -77,8 +81,9 @@ func (c *Client) connect(ctx context.Context, addr string, dial func(context.Con
 	return a.establish(conn, bare)
 }
 
-// establish makes a session over conn, and ends the attempt either way. The client
-// is handshaking.
+// establish makes a session over conn and does the handshake, unless bare is true.
+// Then the attempt is over: the client is running, or idle again if establish returns
+// an error. The client is handshaking before.
 func (a *attempt) establish(conn net.Conn, bare bool) error {
 	a.reached = StageSession
 	h := newHandshake(a.client, bare)
@@ -96,7 +101,8 @@ func (a *attempt) establish(conn net.Conn, bare bool) error {
 	return nil
 }
 
-// dial dials, again and again if the policy says so.
+// dial makes a connection. It calls dial once, or as often as the policy and the
+// context allow if Options.Backoff is set.
 func (a *attempt) dial(dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	c, ctx := a.client, a.ctx
 	var conn net.Conn
@@ -109,10 +115,10 @@ func (a *attempt) dial(dial func(context.Context) (net.Conn, error)) (net.Conn, 
 			err = errors.New("async.Options.Dialer returned no connection")
 		}
 		if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
-			<-ctx.Done() // package net looks at the clock itself, and may be ahead of ctx's timer
+			<-ctx.Done() // package net looks at the clock, and may do so before ctx's timer fires
 		}
 		if err != nil && ctx.Err() != nil && last != nil {
-			return backoff.Permanent(last) // tells more than that this dial was broken off
+			return backoff.Permanent(last) // the last full attempt says more than this interrupted one
 		}
 		last = err
 		if last != nil && (ctx.Err() != nil || !socket.NotReady(last)) {
@@ -133,9 +139,9 @@ func (a *attempt) dial(dial func(context.Context) (net.Conn, error)) (net.Conn, 
 	case last == nil:
 		return conn, nil
 	case ctx.Err() != nil && !errors.Is(last, ctx.Err()):
-		return nil, collect(contexts.Err(ctx), last)
+		return nil, joinErrors(contexts.Err(ctx), last)
 	case ctx.Err() != nil:
-		return nil, collect(contexts.Err(ctx))
+		return nil, contexts.Err(ctx)
 	}
 	return nil, last
 }

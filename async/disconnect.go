@@ -9,32 +9,40 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// Disconnect ends the connection and returns when nothing of it is left: no
-// goroutine, no timer, no descriptor. It always completes. What is being
-// written is finished first, unless ctx ends before that; calls that wait for
-// an answer, or for their turn, end with an [*ExecInterruptedError].
+// Disconnect ends the connection, and waits until nothing of it is left: no
+// goroutine, no timer, no descriptor. Then the client is idle. Disconnect always
+// completes, at the latest when ctx ends: a message that is being written is
+// finished first, but not after that. Calls that wait for a reply, or to be sent,
+// end with an [*ExecInterruptedError].
 //
-// Where the connection has already ended by itself, the error is why, with
-// anything else that went wrong attached; the client is idle afterwards. Of
-// several callers, those that join the same end get the same error, later ones
-// nil. An orderly end is nil. While the client is connecting or listening,
-// Disconnect calls that off.
+// The error is nil if Disconnect ended the connection and nothing went wrong. If the
+// connection had ended before, the error says why. Whatever else went wrong is
+// attached: a failed write, a message that was not finished before ctx ended, a
+// failure to close the connection. If several goroutines call Disconnect while the
+// same connection ends, all get the same error. A later call gets nil.
 //
-// It may be called from any goroutine, except inside a hook or a filter.
+// While the client is connecting or listening, Disconnect cancels that, and waits
+// until Connect, Attach, Listen or Accept has given up. The error is nil then, or
+// the [*ConnectError] of an attempt that was failing already.
+//
+// Any goroutine may call it, but no hook, filter or tracer.
 func (c *Client) Disconnect(ctx context.Context) error {
 	return c.disconnect(ctx, false)
 }
 
-// Close is [Client.Disconnect] without waiting for the peer to take what is
-// being written, for a defer.
+// Close ends the connection at once, without waiting for the server to take a message
+// that is being written; it waits only until nothing of the connection is left on
+// this side, as [Client.Disconnect] does. The error is that of Disconnect. Close
+// suits a defer.
 func (c *Client) Close() error {
 	return c.disconnect(context.Background(), true)
 }
 
+// disconnect is Disconnect, or Close if hard is true.
 func (c *Client) disconnect(ctx context.Context, hard bool) error {
 	for {
 		at := c.now()
-		switch at.what() {
+		switch at.activity() {
 		case idle:
 			return nil
 		case closing:
@@ -44,11 +52,12 @@ func (c *Client) disconnect(ctx context.Context, hard bool) error {
 		if c.move(at, end) {
 			return c.finish(ctx, at, end, hard)
 		}
-		// The client has just moved by itself: look again.
+		// Another goroutine has just moved the client: look again.
 	}
 }
 
-// finish ends what the client was at, and moves it from end to idle.
+// finish ends what the client did at the stage at. The client is at the closing stage
+// end now, and finish moves it from there to idle.
 func (c *Client) finish(ctx context.Context, at, end *stage, hard bool) error {
 	switch at.doing {
 	case listening:
@@ -58,7 +67,7 @@ func (c *Client) finish(ctx context.Context, at, end *stage, hard bool) error {
 		if at.doing == running {
 			c.logEnd(end.err, at.session)
 		}
-	default: // an attempt, which moves to idle when it has given up
+	default: // an attempt to connect, whose goroutine moves the client to idle
 		at.cancel(ErrClosed)
 		<-end.left
 		return nil
@@ -67,8 +76,8 @@ func (c *Client) finish(ctx context.Context, at, end *stage, hard bool) error {
 	return end.err
 }
 
-// join waits for an end that somebody else is busy with, and hurries it where
-// this caller is in more of a hurry. s is closing.
+// join waits until another goroutine has ended the connection. If this caller's ctx
+// ends first, or hard is true, the connection ends at once. s is a closing stage.
 func (s *stage) join(ctx context.Context, hard bool) error {
 	if s.session == nil {
 		<-s.left
@@ -86,7 +95,8 @@ func (s *stage) join(ctx context.Context, hard bool) error {
 	return s.err
 }
 
-// close ends s, and returns why it ended when nothing of it is left.
+// close ends s, waits until nothing of it is left, and returns what Disconnect is to
+// return.
 func (s *session) close(ctx context.Context, hard bool) error {
 	s.stopSending()
 	s.endOrderly(ctx, hard)
@@ -96,27 +106,27 @@ func (s *session) close(ctx context.Context, hard bool) error {
 	return s.report
 }
 
-// endOrderly ends s when the message being written is finished, or at once if
-// hard is true or when ctx ends. It returns when s has ended.
+// endOrderly ends s: after the message that is being written, but when ctx ends at
+// the latest, or at once if hard is true. It returns when s has ended.
 func (s *session) endOrderly(ctx context.Context, hard bool) {
 	if hard {
 		s.end(ErrClosed, nil)
 	}
-	turn := s.turn
+	turn := s.turn // nil once it is taken here
 	defer func() {
-		if turn == nil { // it was taken, and nothing can be written any more
-			s.giveTurn()
+		if turn == nil {
+			s.giveTurn() // nothing is written any more
 		}
 	}()
-	written := func() {
+	written := func() { // no message is being written
 		turn = nil
 		if s.broken() == nil {
 			s.end(ErrClosed, nil)
-		} // else the reader is finding out why, for a second at most
+		} // else a write has failed, and the session ends within readOnLimit
 	}
 	select {
 	case <-turn:
-		written() // also if ctx has ended already: there is nothing to wait for
+		written() // even if ctx has ended: there is nothing to wait for
 	default:
 	}
 	for {
@@ -134,11 +144,12 @@ func (s *session) endOrderly(ctx context.Context, hard bool) {
 	}
 }
 
-// sessionEnded learns from s that it has ended.
+// sessionEnded moves the client to lost, if s ended while the client was running. s
+// calls it when it has ended.
 func (c *Client) sessionEnded(s *session) {
 	at := c.now()
-	if at.what() != running || at.session != s {
-		return // a failed handshake, or an end that was asked for
+	if at.activity() != running || at.session != s {
+		return // a failed handshake, or a Disconnect
 	}
 	s.mu.Lock()
 	cause := s.report
@@ -148,11 +159,11 @@ func (c *Client) sessionEnded(s *session) {
 	}
 }
 
-// logEnd logs the end of s, once. That the peer hangs up behind the
-// reply to quit is in order.
+// logEnd logs the end of s, once. An end of file after an answered quit is logged as
+// an orderly end.
 func (c *Client) logEnd(err error, s *session) {
 	s.mu.Lock()
-	quit := s.quit
+	quit := s.quitAnswered
 	s.mu.Unlock()
 	switch {
 	case err == nil, quit && errors.Is(err, io.EOF):

@@ -1,6 +1,6 @@
 // Package async is a QMP client for programs that use contexts. QMP is the JSON
-// protocol by which QEMU, qemu-storage-daemon and the QEMU guest agent are
-// driven.
+// protocol over which programs drive QEMU, qemu-storage-daemon and the QEMU guest
+// agent.
 //
 //	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 //	defer cancel()
@@ -25,67 +25,121 @@
 //
 // # Commands
 //
-// [Client.Execute] returns the value of the reply as JSON, [Call] decodes it,
-// [Client.ExecuteOOB] overtakes what the server is busy with, and [Client.Do]
-// takes everything that a command can carry and returns the whole reply. Any
-// number of goroutines may execute commands at the same time; replies find
-// their callers by id. Where out-of-band execution is enabled (it is if the
-// server offers it), at most eight commands are unanswered at a time and the
-// others wait in order; without it, all are sent at once.
+// [Client.Execute] returns the value of the reply as JSON. [Call] decodes it.
+// [Client.ExecuteOOB] executes a command out of band: it overtakes the commands
+// that the server is busy with. [Client.Do] takes everything that a command can
+// carry, and returns the whole reply.
 //
-// A command is never sent twice. When its context ends, only that call ends,
-// and the [ExecInterruptedError] says whether the server may have seen it.
+// Any number of goroutines may execute commands at the same time. Each reply finds
+// its caller by its id. The client enables out-of-band execution if the server
+// offers it. At most eight commands are unanswered at a time then, and the others
+// wait in order. Without it, all commands are sent at once.
+//
+// A command is never sent twice. When its context ends, only that call ends, and
+// the [ExecInterruptedError] says whether the command may have reached the server.
 //
 // # Events
 //
-// An [EventListener] is a queue of events that is filled from the moment it is
-// made, connected or not: make it before the command whose events it waits for.
-// An event that the server sent before a reply is in the queue when the call
-// returns.
+// An [EventListener] is a queue. It receives events from the moment it is made,
+// whether the client is connected or not. So make it before the command whose
+// events it waits for. An event that the server sent before a reply is in the
+// queue when the call that got the reply returns.
 //
-// # The life of a connection
+// # Connections
 //
-// A [Client] outlives its connections. [Client.Connect] makes one, or
-// [Client.Listen] and [Client.Accept] where the server does the dialling;
-// [Client.Disconnect] ends it and says what went wrong. [Client.WatchRunstate]
-// tells every change of state.
+// A [Client] may have many connections, one after the other. [Client.Connect]
+// makes one. Where the server connects to the client, [Client.Listen] and
+// [Client.Accept] do. [Client.Disconnect] ends the connection and returns what
+// went wrong with it. [Client.WatchRunstate] follows the client's state. The
+// channel of [Client.Done] is closed when there is no connection any more.
+//
+// # Errors
+//
+// This table has the error types that calls return, whether the command was sent,
+// and what to do. Errors are often wrapped: match them with errors.As and
+// errors.Is.
+//
+//	AddressError           not sent    correct the address; the error says how
+//	StateError             not sent    connect, wait, or disconnect, as the error says
+//	ConnectError           not sent    look at its cause (below), then connect again
+//	InvalidIDError         not sent    choose another id
+//	MessageError           not sent    QEMU could not read the command: correct it
+//	ErrNoOOB               not sent    execute the command in band
+//	ExecInterruptedError   Sent says   send it again if SafeToRetry, or else ask the server
+//	                                   first what became of it; its cause is below
+//	ExecuteError           sent        the server refused it: Class and Desc say why
+//	HMPError               sent        the human monitor refused the line: Text says why
+//	BadReplyError          sent        it was answered, but not as QMP says: ask the server
+//	                                   what became of it
+//	EventWaitError         no command  the event did not come in time: wait again, or give up
+//	OverflowError          no command  events were lost: read on, and ask the server for its
+//	                                   state
+//
+// Two errors of this table mean something else elsewhere. A wait for events ends
+// with an ExecInterruptedError where its connection has ended; no command belongs
+// to it. [Reply.Decode] and the methods named Object return a MessageError for a
+// number that is too long; the command was sent and answered. So it was where
+// Decode says that the reply does not fit.
+//
+// [ConnectError] and [ExecInterruptedError] wrap why they came, and
+// [Client.Disconnect] and [Client.Err] return why a connection ended. These are
+// the causes:
+//
+//	io.EOF, syscall.ECONNRESET   the server ended the connection: HungUp matches both
+//	ErrClosed                    this side ended it, with Disconnect or Close
+//	context.Canceled,            the caller's context ended; its Cause matches too
+//	context.DeadlineExceeded
+//	TimeoutError                 a time limit of a blocking package was reached
+//	GreetingError                what answers is not a QMP server, or serves another client
+//	NegotiationError             the server refused qmp_capabilities
+//	ServerParseError             the server could not read a command, and cannot say which:
+//	                             connect again, and ask it what became of the commands
+//	MessageError                 the server sent what is not QMP, or more than
+//	                             Options.MaxMessage: raise that, or connect again
+//	any other                    an error of the operating system, or of Options.Dialer
+//
+// [ProtocolError] matches GreetingError, NegotiationError, ServerParseError,
+// BadReplyError and MessageError.
 //
 // # Who may call what
 //
 // Every method of a [Client], an [EventListener] and a [RunstateWatcher] may be
-// called by any goroutine at any time, with one exception: hooks and filters run
-// inside the engine, and call nothing of their client. One goroutine belongs to a
-// connection; it reads. Callers write by themselves.
+// called by any goroutine at any time. There is one exception: hooks, filters and
+// tracers run inside the engine. They must not call methods of their client.
 //
-// A [Reply], an [Event], a [Greeting] and all errors do not change. Any number of
-// goroutines may use one, and none may write into its bytes, which are shared. The
-// maps of [Reply.Object] and [Event.Object], and what is decoded, are the caller's
-// own. A [Command] and its arguments are read until the call returns: change them
-// afterwards. [Options] and [ListenerOptions] are copied where they are given.
+// A connection has one goroutine, which reads. A caller writes its own command. If
+// the server is slow to take it, one more goroutine finishes the write.
+//
+// A [Reply], an [Event], a [Greeting] and an error do not change. Any number of
+// goroutines may use one. They share its bytes, so do not write into them. The
+// maps of [Reply.Object] and [Event.Object], and decoded values, belong to the
+// caller. A [Command] and its arguments are read until the call returns: do not
+// change them before that. [Options] and [ListenerOptions] are copied when they
+// are given.
 //
 // # Traps
 //
-//   - A connection that ended by itself leaves the client in [Disconnecting]
-//     until [Client.Disconnect] has collected the cause. After a quit that was
-//     answered, that is io.EOF. [Client.Quit] tells a server to quit, waits for
-//     that end and collects it; [HungUp] knows it in any error.
-//   - A QEMU that dies is an io.EOF, or a reset (syscall.ECONNRESET) where it had
-//     not read all that was sent: one cannot tell deaths apart by that. A call
-//     that is pending then ends with an [ExecInterruptedError], and one that
-//     comes later with a [StateError], whose Cause says why: handle both.
+//   - When the server ends the connection, the client stays in [Disconnecting]
+//     until [Client.Disconnect] or [Client.Close] has returned the cause. After an
+//     answered quit the cause is io.EOF. [Client.Quit] tells a server to quit,
+//     waits for that end, and disconnects.
+//   - When QEMU dies, the cause is io.EOF, or syscall.ECONNRESET if QEMU had not
+//     read everything that was sent. The difference says nothing about why it died.
+//     A pending call ends with an [ExecInterruptedError]. A later call gets a
+//     [StateError], whose Cause is the same. Handle both; [HungUp] does.
 //   - [EventListener.Next] and [EventListener.All] do not wait for the next
-//     connection. Range over All again after the next Connect. A listener that
-//     was not read to its end still has the notice that the last connection has
-//     ended: make one for each connection, as the example of Connect does, before
-//     Connect. An [OverflowError] is not the end.
-//   - QEMU serves one client at a time on a monitor and lets a second one
-//     connect and wait: a greeting that does not come is a client elsewhere.
-//   - An unbounded listener that nobody reads keeps everything. Close it, or set
-//     [ListenerOptions].Limit.
-//   - The context given to [Client.Connect] bounds connecting, and nothing
-//     behind it.
-//   - [Call] and [Reply.Decode] match names without regard to case, '-' and '_',
-//     and say nothing of a field that no member matches: it keeps its zero value.
-//   - A command whose context ended may still be executed, unless
-//     [ExecInterruptedError.SafeToRetry] says that it cannot have been sent.
+//     connection. Range over All again after the next Connect.
+//   - If a listener was not read to its end, it still has the notice that the last
+//     connection ended. Make one listener for each connection, before Connect, as
+//     the example of Connect does. An [OverflowError] is not the end.
+//   - QEMU serves one client of a monitor at a time. A second client can connect,
+//     but gets no greeting until the first one has gone.
+//   - An unbounded listener that is not read keeps everything. Close it, or set
+//     Limit in [ListenerOptions].
+//   - The context of [Client.Connect] bounds connecting. It does not bound the
+//     connection's life after that.
+//   - [Call] and [Reply.Decode] match names without regard to case, '-' and '_'.
+//     A field that no member matches keeps its zero value, without an error.
+//   - The server may still execute a command whose context has ended, unless
+//     [ExecInterruptedError.SafeToRetry] is true.
 package async

@@ -35,9 +35,9 @@ func asEnd(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return err
 	case socket.IsReset(err):
-		return collect(syscall.ECONNRESET, err)
+		return joinErrors(syscall.ECONNRESET, err)
 	case socket.IsGone(err), errors.Is(err, io.ErrClosedPipe): // the latter is net.Pipe's
-		return collect(io.EOF, err)
+		return joinErrors(io.EOF, err)
 	}
 	return err
 }

@@ -12,26 +12,26 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-// ErrClosed says that this side ended the connection, or closed the listener
-// or watcher that was waited on.
+// ErrClosed says that this side ended the connection, or closed the listener or
+// the watcher that a call was waiting on.
 var ErrClosed = errors.New("closed by this side")
 
-// ErrNoOOB says that a command was to be executed out of band on a connection
-// that does not have the capability: the server does not offer it, or
-// [Options].NoOOB declined it. Nothing was sent.
+// ErrNoOOB says that a command cannot be executed out of band, because the
+// connection does not have that capability: the server does not offer it, or
+// [Options].NoOOB is set. Nothing was sent.
 var ErrNoOOB = errors.New("out-of-band execution is not enabled on this connection (the server does not offer it, or async.Options.NoOOB is set)")
 
-// A StateError says that a call came while the client was in a state that
-// does not allow it. Nothing was sent, and the state has not changed.
+// A StateError says that the client's state does not allow the call. Nothing was
+// sent, and the state has not changed.
 type StateError struct {
-	Op       string   // what was attempted, such as "execute"
-	State    Runstate // the state it found
-	Required Runstate // the state it needs
+	Op       string   // what the call was to do, such as "execute query-status"
+	State    Runstate // the client's state at that moment
+	Required Runstate // the state that the call needs
 	Client   string   // the client's nickname, or ""
 
-	// Cause is why the connection ended, while that end, which nobody asked for,
-	// waits to be collected: what [Client.Disconnect] is going to return. It is
-	// not the cause of this error, and is not unwrapped.
+	// Cause is why the connection ended, if it ended without a call of Disconnect
+	// or Close and none has returned the cause yet. [Client.Disconnect] is going to
+	// return it. Otherwise Cause is nil. errors.Is and errors.As do not look into it.
 	Cause error
 }
 
@@ -39,14 +39,15 @@ func (e *StateError) Error() string {
 	advice := ""
 	switch {
 	case e.State == e.Required:
-		// Accept needs more than CONNECTING: a listening socket, nobody else waiting at it.
+		// Accept needs more than the state Connecting: a socket that listens, and no
+		// other Accept.
 		advice = " but not listening, or already accepting; make it listen first (async.Client.Listen, qmpsync.Client.Listen)"
 	case e.Required == Connecting:
 		advice = "; make it listen first (async.Client.Listen, qmpsync.Client.Listen)"
 	case e.State == Idle:
 		advice = "; connect first"
 	case e.State == Connecting && e.Required == Idle:
-		advice = "; wait for the connection, or call Close to abandon it"
+		advice = "; wait for the connection, or call Close to cancel it"
 	case e.State == Connecting:
 		advice = "; wait for the connection"
 	case e.State == Running:
@@ -67,7 +68,8 @@ func prefix(name string) string {
 	return "qmp " + name + ": "
 }
 
-// A ConnectStage is how far a [ConnectError] had come.
+// A ConnectStage is how far the attempt to connect had come when it failed: see
+// [ConnectError].
 type ConnectStage string
 
 // The stages of making a connection.
@@ -76,14 +78,17 @@ const (
 	StageSession    ConnectStage = "session"    // the greeting and the negotiation of capabilities
 )
 
-// A ConnectError says that no session came about. Err is the cause: an error
-// of the operating system or of the Dialer, io.EOF, a [ProtocolError], or what
-// the context ended with. The client is idle again.
+// A ConnectError says that Connect, Attach, Listen or Accept has failed. Err is the
+// cause: an error of the operating system or of Options.Dialer, io.EOF or
+// syscall.ECONNRESET if the server hung up, a [ProtocolError], what the context
+// ended with, or [ErrClosed] if Disconnect or Close canceled the attempt. The
+// client is idle again, except that a context which had ended before the call
+// changes nothing.
 type ConnectError struct {
 	Op       string // "connect", "listen" or "accept"
 	Address  string // as the caller gave it
 	Stage    ConnectStage
-	Attempts int    // how often it was dialled; more than 1 only with Options.Backoff
+	Attempts int    // how often the client dialed; more than 1 only with Options.Backoff
 	Client   string // the client's nickname, or ""
 	Err      error
 }
@@ -104,12 +109,12 @@ func (e *ConnectError) Error() string {
 
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// An ExecuteError is the server's own refusal of a command: it was read,
-// understood and answered. The connection stays usable.
+// An ExecuteError is the server's error reply to a command: the server has read the
+// command and refused it, or has failed to execute it. The connection stays usable.
 type ExecuteError struct {
 	Command string // as sent, such as "device_del"
-	Class   string // such as "DeviceNotFound"; QEMU's manual has the list
-	Desc    string // the server's words, for people
+	Class   string // such as "DeviceNotFound"; QEMU's manual has the list (QapiErrorClass)
+	Desc    string // the server's explanation, for people; it differs between versions
 	Reply   Reply  // the whole reply
 }
 
@@ -117,15 +122,18 @@ func (e *ExecuteError) Error() string {
 	return fmt.Sprintf("qmp: %s: %s (%s)", e.Command, words(e.Desc), words(e.Class))
 }
 
-// An ExecInterruptedError says that a command, or a wait for events, ended
-// without an answer: its context ended, or the connection did. Err is the
-// cause. Of a context, both its Err and its Cause match with errors.Is and
-// errors.As; of a connection, everything that [Client.Disconnect] returns.
+// An ExecInterruptedError says that a command ended without a reply, because its
+// context or the connection ended. A wait for events gets one, too, if the
+// connection ended.
+//
+// Err is the cause. If a context ended, both its Err and its Cause match with
+// errors.Is and errors.As. If the connection ended, everything matches that
+// [Client.Disconnect] returns.
 type ExecInterruptedError struct {
-	Command string // "" if it was no command that waited
-	Sent    bool   // at least one byte of it may have reached the server
+	Command string // "" for a wait for events
+	Sent    bool   // at least one byte of the command may have reached the server
 	Client  string // the client's nickname, or ""
-	Note    string // what it waited for, where that helps
+	Note    string // what the command was waiting for, or ""
 	Err     error
 }
 
@@ -145,7 +153,7 @@ func (e *ExecInterruptedError) Error() string {
 
 func (e *ExecInterruptedError) Unwrap() error { return e.Err }
 
-// cause is for a nil error, too.
+// cause returns Err, or nil if e is nil.
 func (e *ExecInterruptedError) cause() error {
 	if e == nil {
 		return nil
@@ -153,15 +161,15 @@ func (e *ExecInterruptedError) cause() error {
 	return e.Err
 }
 
-// SafeToRetry reports whether the command cannot have reached the server, so
-// that sending it again cannot execute it twice. Nor has it where the error is a
-// [*StateError], a [*MessageError], an [*InvalidIDError] or [ErrNoOOB]: those say
-// that nothing was sent. For an interrupted wait it means nothing.
+// SafeToRetry reports whether no byte of the command can have reached the server.
+// Sending it again cannot execute it twice then. The same is true for every
+// [*StateError], [*MessageError], [*InvalidIDError] and [ErrNoOOB] of a call that
+// was to send a command. For a wait for events, SafeToRetry means nothing.
 func (e *ExecInterruptedError) SafeToRetry() bool { return !e.Sent }
 
-// A ProtocolError is one of the errors by which a peer breaks the protocol:
-// [*GreetingError], [*NegotiationError], [*ServerParseError], [*BadReplyError]
-// and [*MessageError]. Use it with errors.As:
+// A ProtocolError is an error about the messages themselves: [*GreetingError],
+// [*NegotiationError], [*ServerParseError], [*BadReplyError] or [*MessageError].
+// Use it with errors.As:
 //
 //	var broken async.ProtocolError
 //	if errors.As(err, &broken) {
@@ -170,11 +178,11 @@ type ProtocolError interface {
 	protocolError()
 }
 
-// A GreetingError says that the server did not greet as a QMP server does, or
-// not in time.
+// A GreetingError says that the server did not send the greeting of a QMP server,
+// or not in time.
 type GreetingError struct {
-	Received string // how the message that came instead begins, or ""
-	Err      error
+	Received string // the beginning of the message that came instead, or ""
+	Err      error  // what is wrong
 }
 
 func (e *GreetingError) Error() string {
@@ -187,12 +195,12 @@ func (e *GreetingError) Error() string {
 func (e *GreetingError) Unwrap() error { return e.Err }
 func (*GreetingError) protocolError()  {}
 
-// A NegotiationError says that the server refused qmp_capabilities, or
-// answered it with something else than a reply.
+// A NegotiationError says that the server refused qmp_capabilities, answered it
+// with something that is not a reply, or did not answer it in time.
 type NegotiationError struct {
-	Class string // of the server's error reply, or ""
-	Desc  string
-	Err   error // the cause where there was no error reply, or nil
+	Class string // as in [ExecuteError]; "" if there was no error reply
+	Desc  string // as in [ExecuteError]
+	Err   error  // what went wrong if there was no error reply, or else nil
 }
 
 func (e *NegotiationError) Error() string {
@@ -205,12 +213,16 @@ func (e *NegotiationError) Error() string {
 func (e *NegotiationError) Unwrap() error { return e.Err }
 func (*NegotiationError) protocolError()  {}
 
-// A ServerParseError is an error reply without an id that no command can be
-// blamed for: the server could not parse what it read. It ends the connection,
-// since nobody knows which commands were lost.
+// A ServerParseError says that the server sent an error reply without an id: it
+// could not parse a message. The client cannot tell which command that was, or
+// which ones were lost with it. So the connection ends.
+//
+// If only one command was unanswered, and its TakesErrorWithoutID is set, that
+// command gets the error reply, and the connection stays usable. The error reply is
+// dropped if the caller of that command has given up.
 type ServerParseError struct {
-	Class string
-	Desc  string
+	Class string // as in [ExecuteError]; "" if the error reply was malformed
+	Desc  string // as in [ExecuteError], or the malformed reply
 }
 
 func (e *ServerParseError) Error() string {
@@ -219,8 +231,9 @@ func (e *ServerParseError) Error() string {
 
 func (*ServerParseError) protocolError() {}
 
-// A BadReplyError is a reply with neither a return nor an error member, or with
-// an error that lacks its class or description. The connection stays usable.
+// A BadReplyError says that the reply to a command is malformed: it has neither a
+// return nor an error member, or its error has no class or no description. The
+// connection stays usable.
 type BadReplyError struct {
 	Command string
 	Reply   Reply
@@ -239,22 +252,24 @@ type Reason string
 const (
 	NotJSON   Reason = "not JSON"
 	NotObject Reason = "not a JSON object"
-	TooLarge  Reason = "too large"
-	TooDeep   Reason = "too deep"
-	Truncated Reason = "cut off"
-	BadNumber Reason = "number too long"
-	NotEvent  Reason = "not an event"
-	Refused   Reason = "refused before sending"
+	TooLarge  Reason = "too large"              // Limit is in bytes
+	TooDeep   Reason = "too deep"               // Limit is in levels of arrays and objects
+	Truncated Reason = "cut off"                // the connection ended inside the message
+	BadNumber Reason = "number too long"        // Limit is in digits; only Decode, Object and Call return it
+	NotEvent  Reason = "not an event"           // only ParseEvent returns it
+	Refused   Reason = "refused before sending" // QEMU could not read it, or its files cannot be sent
 )
 
-// A MessageError says that bytes, received or about to be sent, are no message:
-// not JSON, no object, or beyond a bound. Received, it ends the connection;
-// about to be sent, it concerns that call only, and nothing was sent.
+// A MessageError says that a message cannot be sent, or that received bytes are not
+// a message that this client reads. If the message was to be sent, Command names
+// its command; nothing was sent, and no other call is affected. A received message
+// ends the connection, except that [ParseReply], [ParseEvent], and what decodes
+// a message, only return the error.
 type MessageError struct {
 	Reason  Reason
-	Command string // the command to be sent, or "" for a received message
-	Limit   int    // the bound: bytes, levels or digits; 0 if it is none of that
-	Err     error  // details
+	Command string // the command that was to be sent, or "" for a received message
+	Limit   int    // the limit that was exceeded (see Reason), or 0
+	Err     error  // the details
 }
 
 func (e *MessageError) Error() string {
@@ -293,10 +308,10 @@ func messageError(err error) error {
 	return e
 }
 
-// An InvalidIDError says that a caller's own id cannot be used. Nothing was
+// An InvalidIDError says that the id in a [Command] cannot be used. Nothing was
 // sent.
 type InvalidIDError struct {
-	ID     string // the id, or its JSON if it is no string
+	ID     string // the id in quotes, or its JSON if it is not a string
 	Reason string // what is wrong with it
 }
 
@@ -304,8 +319,9 @@ func (e *InvalidIDError) Error() string {
 	return fmt.Sprintf("qmp: invalid id %s: %s", e.ID, e.Reason)
 }
 
-// An OverflowError says that a bounded listener was not read in time and has
-// dropped its oldest events. It is reported once, in their place.
+// An OverflowError says that a listener has dropped its oldest events, because it
+// was full: see Limit in [ListenerOptions]. The reader gets it once, in the place
+// of the dropped events.
 type OverflowError struct {
 	Lost int // how many events were dropped since the last read
 }
@@ -314,13 +330,13 @@ func (e *OverflowError) Error() string {
 	return fmt.Sprintf("qmp: event listener over its limit: the %d oldest events were dropped", e.Lost)
 }
 
-// A TimeoutError says that a time limit was reached. The blocking packages
-// above put it as the cause of the contexts that they make. It matches both
+// A TimeoutError says that a time limit was reached. The packages with blocking
+// calls, such as qmpsync, make it the cause of their contexts. It matches both
 // os.ErrDeadlineExceeded and context.DeadlineExceeded.
 type TimeoutError struct {
 	Op     string // what took too long
 	Limit  time.Duration
-	Option string // what sets the limit, such as "qmpsync.Options.CommandLimit"; "" where it was an argument of the call
+	Option string // what sets the limit, such as "qmpsync.Options.CommandLimit"; "" if it was an argument of the call
 }
 
 func (e *TimeoutError) Error() string {
@@ -330,17 +346,17 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("%s: time limit of %v reached", e.Op, e.Limit)
 }
 
-// Timeout reports true, as net.Error has it.
+// Timeout returns true, as for a [net.Error] that is a timeout.
 func (*TimeoutError) Timeout() bool { return true }
 
-// Is reports whether target is one of the standard library's two errors for a
-// time limit.
+// Is reports whether target is os.ErrDeadlineExceeded or context.DeadlineExceeded.
 func (*TimeoutError) Is(target error) bool {
 	return target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded
 }
 
-// collect puts further errors behind the root cause. A single error stays bare.
-func collect(root error, further ...error) error {
+// joinErrors returns one error that matches root and all further errors; nil ones are
+// left out. Its text begins with root's. A single error is returned as it is.
+func joinErrors(root error, further ...error) error {
 	all := &multierror.Error{ErrorFormat: joinLine}
 	for _, err := range append([]error{root}, further...) {
 		if err != nil {
@@ -366,7 +382,7 @@ func joinLine(errs []error) string {
 	return b.String()
 }
 
-// words fits a server's words into a message: on one line, and not for ever.
+// words makes a server's text fit for an error: one line, of limited length.
 func words(s string) string {
 	const most = 1000
 	if len(s) > most {
@@ -375,7 +391,7 @@ func words(s string) string {
 	return strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ").Replace(s)
 }
 
-// shorten returns how raw begins, for an error.
+// shorten returns the beginning of raw, for an error or the log.
 func shorten(raw []byte) string {
 	const most = 160
 	if len(raw) > most {

@@ -11,26 +11,26 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A handshake is the greeting and the negotiation of capabilities, at the
-// beginning of a session (QMP specification, "Capabilities Negotiation"). It is
-// shared by readLoop, which lets go of it when the last message of it has come,
-// and by the goroutine that connects, in session.greetAndNegotiate.
+// A handshake is the greeting and the negotiation of capabilities, at the beginning
+// of a session (QMP specification, "Capabilities Negotiation"). Two goroutines share
+// it: readLoop, which receives its messages, and the goroutine that connects, which
+// runs session.greetAndNegotiate. The comment of each field says who uses it.
 type handshake struct {
 	// Not written after newHandshake.
-	firstID     uint64 // the engine's ids of this session begin here
-	greets      bool   // the server is to greet
-	negotiates  bool   // this side is to negotiate
-	greeted     *call  // its answer says that greeting is written
-	negotiation *call  // of qmp_capabilities; answered by readLoop, which knows the reply by its place
+	firstID     uint64 // the first of the engine's ids in this session: that of qmp_capabilities
+	greets      bool   // the server is expected to greet
+	negotiates  bool   // this side is to send qmp_capabilities
+	greeted     *call  // readLoop answers it when it has written greeting
+	negotiation *call  // qmp_capabilities; readLoop answers it with the reply
 
-	greeting *Greeting // nil if none came; written by readLoop before it answers greeted, read after that
+	greeting *Greeting // nil before it came; written by readLoop before it answers greeted, read by both after that
 
-	asked    chan struct{} // closed once qmp_capabilities is being written, or is not going to be
+	asked    chan struct{} // closed when qmp_capabilities is submitted, or the handshake has given up; until then an end of file must not end the session
 	hasAsked func()        // closes asked, once
 }
 
-// newHandshake returns what is expected of a session, or nil for nothing. bare
-// leaves the whole handshake out.
+// newHandshake returns the handshake that a session is to do, or nil for none. bare
+// leaves out the whole handshake.
 func newHandshake(c *Client, bare bool) *handshake {
 	h := &handshake{
 		firstID:     c.lastID.Load() + 1,
@@ -52,24 +52,26 @@ func newHandshake(c *Client, bare bool) *handshake {
 // Lower half: runs on readLoop.
 func (h *handshake) awaitsGreeting() bool { return h.greets && h.greeting == nil }
 
-// awaitsReply reports whether the reply to qmp_capabilities is what comes next. h
-// may be nil, which is a handshake that is over.
+// awaitsReply reports whether the reply to qmp_capabilities is what comes next. h is
+// nil if there is no handshake, or if it is over.
 //
 // Lower half: runs on readLoop.
 func (h *handshake) awaitsReply() bool { return h != nil && !h.awaitsGreeting() }
 
-// isReply reports whether m, which is no event, can be the reply to
-// qmp_capabilities. One command is under way, so whatever else comes is its reply:
-// a server may answer before the command, without an id or with another one. But
-// QEMU gives the reply to a command whose client has gone to the next client (seen).
+// isReply reports whether m, which is not an event, can be the reply to
+// qmp_capabilities. No other command has been sent in this session. So m is the reply
+// even if it has no id or an unknown one, and even if it came before qmp_capabilities
+// was sent. There is one exception, which QEMU causes: if a client goes before QEMU
+// has replied to its command, the next client gets that reply.
 func (h *handshake) isReply(m proto.Message) bool {
 	earlier := m.ID.Kind == proto.NumberID && m.ID.Number < h.firstID
 	another := m.Error != nil && m.ID.Kind != proto.NoID && m.ID != proto.Number(h.firstID)
 	return !earlier && !another
 }
 
-// greetAndNegotiate waits for the greeting and negotiates capabilities, bounded by ctx. It
-// keeps the greeting in s. The caller ends the session on an error.
+// greetAndNegotiate does the handshake: it waits for the greeting, which it stores in
+// s, and negotiates capabilities. ctx bounds it. h is nil for no handshake. If it
+// returns an error, the caller ends the session.
 func (s *session) greetAndNegotiate(ctx context.Context, h *handshake) error {
 	if h != nil {
 		defer h.hasAsked()
@@ -89,7 +91,7 @@ func (s *session) greetAndNegotiate(ctx context.Context, h *handshake) error {
 			}
 		}
 	}
-	// What came in the same packet after the handshake may have ended it already.
+	// A message that came in the same packet may have ended the session already.
 	select {
 	case <-s.done:
 		return s.whyHandshakeEnded()
@@ -98,7 +100,7 @@ func (s *session) greetAndNegotiate(ctx context.Context, h *handshake) error {
 	}
 }
 
-// mayBe names the peers that accept a connection and do not greet.
+// mayBe is advice for an error: it names what accepts a connection and does not greet.
 const mayBe = "is another client connected? QEMU serves one at a time and lets others wait. " +
 	"The QEMU guest agent does not greet: set SkipGreeting and SkipNegotiation. " +
 	"Nor does a TLS server, before the client begins, or a server of another protocol"
@@ -138,7 +140,8 @@ func (s *session) negotiate(ctx context.Context, h *handshake) error {
 	return nil
 }
 
-// whyHandshakeEnded returns everything that is known about the end.
+// whyHandshakeEnded returns what Disconnect would return about the end of the session,
+// or else its cause. done is closed before.
 func (s *session) whyHandshakeEnded() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

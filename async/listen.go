@@ -30,7 +30,7 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 		return a.fail(err)
 	}
 	if err := a.advance(&stage{doing: listening, socket: ln}); err != nil {
-		return a.fail(collect(err, ln.Close()))
+		return a.fail(joinErrors(err, ln.Close()))
 	}
 	return nil
 }

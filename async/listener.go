@@ -13,28 +13,29 @@ import (
 // ListenerOptions configures an [EventListener]. A nil *ListenerOptions, like
 // the zero value, keeps every event until it is read.
 type ListenerOptions struct {
-	// Filter decides which events are queued; nil takes all. It runs inside
-	// the engine and holds up the connection: it returns at once, and calls
-	// nothing of this client or listener.
+	// Filter decides which events are queued. Nil queues all. The connection reads
+	// nothing while it runs: it must return at once, and must not call methods of
+	// this client or listener.
 	Filter func(Event) bool
 
-	// Limit is how many unread events are kept. Beyond it the oldest are
-	// dropped, and the next read says how many. Zero is no limit.
+	// Limit is how many unread events are kept. When there are more, the oldest is
+	// dropped, and the next read returns an [*OverflowError] that counts the dropped
+	// ones. Zero or less is no limit.
 	Limit int
 
-	// History is how many of the events that were queued are kept for
-	// [EventListener.History], read or not. Zero keeps none.
+	// History is how many of the newest events [EventListener.History] returns,
+	// whether they have been read or not. Zero or less keeps none.
 	History int
 }
 
-// An EventListener is a queue of events. It lives until its Close, over any
-// number of connections. All methods may be called concurrently; an event goes
-// to one of the readers.
+// An EventListener is a queue of events. It receives events until its Close, from
+// any number of connections, one after the other. All methods may be called
+// concurrently; an event goes to one of the readers.
 //
-// Besides events a reader gets two kinds of notice, each once, in its place
-// among them: an [*OverflowError] where events were dropped, and an
-// [*ExecInterruptedError] where a connection ended without being asked to.
-// Reading goes on behind them.
+// A reader also gets two kinds of notices, as errors. Each comes once, in its place
+// among the events: an [*OverflowError] where events were dropped, and an
+// [*ExecInterruptedError] where a connection ended without a call of Disconnect or
+// Close. The reader can go on reading after a notice.
 type EventListener struct {
 	client  *Client
 	names   map[string]struct{} // nil takes every name
@@ -42,27 +43,29 @@ type EventListener struct {
 	limit   int
 	history int
 
-	mu     sync.Mutex    // guards the fields below; taken with Client.mu held, never the other way round
+	mu     sync.Mutex    // guards the fields below; may be locked with Client.mu held, and never the other way round
 	queue  []Event       // unread, oldest first
 	base   uint64        // how many events were queued before queue[0]
-	ends   []listenerEnd // unread ends of connections
-	lost   int           // dropped since the last read
+	ends   []listenerEnd // unread ends of connections, oldest first
+	lost   int           // how many events were dropped since the last read
 	past   []Event       // the history, oldest first
-	state  Runstate      // of the client
-	cause  error         // of the client: why the connection ended, until that is collected
-	epoch  uint64        // counts orderly disconnects: they wake readers with ErrClosed
+	state  Runstate      // the client's
+	cause  error         // why the connection ended, while the client is at lost; otherwise nil
+	epoch  uint64        // grows when Disconnect ends a connection or an attempt: a wait that sees it ends with ErrClosed
 	closed bool
-	wake   chan struct{} // closed at the next change; nil while nobody waits
+	wake   chan struct{} // closed at the next change; nil if no reader waits
 }
 
-// listenerEnd is the end of a connection behind the first at events.
+// listenerEnd is the notice that a connection ended.
 type listenerEnd struct {
-	at  uint64
+	at  uint64 // its place: after this many events, counted as base counts them
 	err error
 }
 
-// NewListener returns a listener for the events of the given names, or for all
-// events if there are none. It hears events from now on. Close it when done.
+// NewListener returns a listener for the events with the given names, or for all
+// events if no name is given. It receives events from now on, whether the client is
+// connected or not. Close it when you no longer read it. opts is copied; nil keeps
+// every event.
 func (c *Client) NewListener(opts *ListenerOptions, names ...string) *EventListener {
 	if opts == nil {
 		opts = &ListenerOptions{}
@@ -81,8 +84,8 @@ func (c *Client) NewListener(opts *ListenerOptions, names ...string) *EventListe
 	return l
 }
 
-// Close ends the listener. Whoever waits gets [ErrClosed]; what is still queued
-// can be read.
+// Close ends the listener. It does not wait. A reader that waits gets [ErrClosed].
+// Events in the queue can still be read.
 func (l *EventListener) Close() {
 	c := l.client
 	c.mu.Lock()
@@ -95,7 +98,7 @@ func (l *EventListener) Close() {
 	l.wakeAll()
 }
 
-// hears reports whether the listener wants events of this name at all.
+// hears reports whether the listener was made for events of this name.
 func (l *EventListener) hears(name string) bool {
 	if l.names == nil {
 		return true
@@ -104,12 +107,12 @@ func (l *EventListener) hears(name string) bool {
 	return ok
 }
 
-// wanted returns the names that the listener was made for, sorted.
+// wanted returns the names that the listener was made for, sorted; none means all.
 func (l *EventListener) wanted() []string { return slices.Sorted(maps.Keys(l.names)) }
 
-// put queues ev, unless the filter is against it, and returns at once.
+// put queues ev, unless the filter rejects it, and returns at once.
 //
-// Lower half: runs on the reader.
+// Lower half: runs on readLoop.
 func (l *EventListener) put(ev Event) {
 	if l.filter != nil && !l.filter(ev) {
 		return
@@ -134,26 +137,28 @@ func (l *EventListener) put(ev Event) {
 	l.wakeAll()
 }
 
-// drop takes the oldest event off the queue. mu is held.
+// drop removes the oldest event from the queue. mu is held.
 func (l *EventListener) drop() {
-	l.queue[0] = Event{} // let go of its bytes
+	l.queue[0] = Event{} // so that its bytes are freed
 	l.queue = l.queue[1:]
 	l.base++
 }
 
-// connectionEnded marks the place where a connection ended unasked.
+// connectionEnded queues the notice that a connection ended without a Disconnect.
+// Called with Client.mu held.
 func (l *EventListener) connectionEnded(err *ExecInterruptedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cause = err.Err
 	if l.limit > 0 && len(l.ends) == l.limit {
-		l.ends = l.ends[1:] // a bounded listener stays bounded however often a connection fails
+		l.ends = l.ends[1:] // so memory stays bounded, however often a connection fails
 	}
 	l.ends = append(l.ends, listenerEnd{at: l.base + uint64(len(l.queue)), err: err})
 	l.wakeAll()
 }
 
-// stateChanged follows the client. Called with Client.mu held.
+// stateChanged notes that the client has changed its run state. orderly says that
+// Disconnect did it. Called with Client.mu held.
 func (l *EventListener) stateChanged(state Runstate, orderly bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +181,8 @@ func (l *EventListener) wakeAll() {
 	}
 }
 
-// take returns what is next without waiting. ok is false if there is nothing.
-// mu is held.
+// take returns the next event or notice without waiting. ok is false if there is
+// neither. mu is held.
 func (l *EventListener) take() (ev Event, ok bool, err error) {
 	if l.lost > 0 {
 		err = &OverflowError{Lost: l.lost}
@@ -193,17 +198,22 @@ func (l *EventListener) take() (ev Event, ok bool, err error) {
 		ev = l.queue[0]
 		l.drop()
 		if len(l.queue) == 0 {
-			l.queue = nil // a burst's memory goes when it has been read
+			l.queue = nil // so that the memory of a burst of events is freed
 		}
 		return ev, true, nil
 	}
 	return Event{}, false, nil
 }
 
-// Next returns the oldest unread event, and waits for one. The error is one of
-// the two notices of [EventListener]; an [*EventWaitError] around what ctx ended
-// with; with nothing unread, a [*StateError] at once while the client is neither connected nor connecting;
-// or [ErrClosed] when the wait was ended by an orderly disconnect or by Close.
+// Next returns the oldest unread event. If there is none, it waits for one. The
+// error is one of these:
+//
+//   - a notice: [*OverflowError] or [*ExecInterruptedError] (see [EventListener]);
+//   - an [*EventWaitError] around what ctx ended with;
+//   - a [*StateError], at once, if nothing is unread and the client is neither
+//     connected nor connecting;
+//   - [ErrClosed] if the listener is closed and nothing is unread, or if a
+//     Disconnect ended the connection or the attempt to connect during the wait.
 func (l *EventListener) Next(ctx context.Context) (Event, error) {
 	var epoch uint64
 	for first := true; ; first = false {
@@ -233,7 +243,8 @@ func (l *EventListener) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-// idleError says why waiting on is pointless, or nil. mu is held.
+// idleError returns why no event can come, or nil. epoch is l.epoch at the beginning
+// of the wait. mu is held.
 func (l *EventListener) idleError(epoch uint64) error {
 	switch {
 	case l.closed, l.epoch != epoch:
@@ -244,8 +255,8 @@ func (l *EventListener) idleError(epoch uint64) error {
 	return nil
 }
 
-// TryNext is Next without the wait: ok is false if nothing is unread. err is
-// one of the two notices, and ok then false as well.
+// TryNext is [EventListener.Next] without the wait. ok is false if there is no unread
+// event, and if err is a notice. err is nil or a notice.
 func (l *EventListener) TryNext() (ev Event, ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -253,9 +264,9 @@ func (l *EventListener) TryNext() (ev Event, ok bool, err error) {
 	return ev, taken && err == nil, err
 }
 
-// Drain returns all unread events up to the first notice, without waiting. If
-// a notice stands in front, it is the error, and the events behind it come
-// with the next Drain.
+// Drain returns the unread events before the first notice, without waiting. If a
+// notice comes before the first event, Drain returns only that, as the error; the
+// next Drain returns the events after it.
 func (l *EventListener) Drain() ([]Event, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -275,24 +286,25 @@ func (l *EventListener) Drain() ([]Event, error) {
 	}
 }
 
-// Len returns how many events are unread.
+// Len returns how many events are unread. Notices do not count.
 func (l *EventListener) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.queue)
 }
 
-// History returns the newest events that were queued, read or not, oldest
-// first, as many as ListenerOptions.History says.
+// History returns the newest events that were queued, whether they have been read,
+// dropped or neither, oldest first. There are at most as many as History in
+// [ListenerOptions] says. The slice belongs to the caller.
 func (l *EventListener) History() []Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.past)
 }
 
-// All returns an iterator over the events. A notice is yielded as an error, and
-// the iteration goes on behind it; any other error of [EventListener.Next] is
-// yielded last.
+// All returns an iterator over the events, which waits as [EventListener.Next] does.
+// It yields a notice as an error, and goes on. Any other error of Next is the last
+// that it yields.
 func (l *EventListener) All(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for {
@@ -307,7 +319,7 @@ func (l *EventListener) All(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// isNotice tells the two errors behind which a listener goes on.
+// isNotice reports whether err is a notice, after which reading goes on.
 func isNotice(err error) bool {
 	switch err.(type) {
 	case *OverflowError, *ExecInterruptedError:

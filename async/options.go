@@ -12,59 +12,64 @@ import (
 // Options configures a [Client]. A nil *Options, like the zero value, suits a
 // QEMU monitor.
 type Options struct {
-	// Nickname names the client in the log, and in errors about its state, its
+	// Nickname is the client's name in the log, and in errors about its state, its
 	// connection and its calls ([StateError], [ConnectError],
-	// [ExecInterruptedError]).
+	// [ExecInterruptedError], [EventWaitError]). It may be empty.
 	Nickname string
 
-	// Logger takes the log: a message at debug, with known secrets masked; an
-	// orderly end at info; a failure at error, once. Nil logs nothing.
+	// Logger receives the log: each message at debug, with known secrets masked; a
+	// message that is dropped at warn; an orderly end at info; a failure at error,
+	// once. Nil logs nothing.
 	Logger *slog.Logger
 
-	// Dialer makes the connection in place of the address given to Connect,
-	// which then only names it: the one door for TLS, vsock, inherited
-	// descriptors, proxies, recorders, the guest agent's resync. It must
-	// return when its context ends. Closing the connection that it returns
-	// must end reads and writes that are under way.
+	// Dialer makes the connection, in place of a dial to the address given to
+	// Connect. That address then only names the connection in errors. Use a Dialer
+	// for TLS, proxies, or a guest agent that must be resynchronized first. It must
+	// return when its context ends. Closing the connection that it returns must end
+	// reads and writes that are being made.
 	Dialer func(ctx context.Context) (net.Conn, error)
 
-	// Backoff returns the policy by which Connect, within its context, dials
-	// again while the socket does not exist yet or nobody listens there:
-	// Every(50*time.Millisecond), Exponential(), or any other. Each Connect calls
-	// it once, so that clients may share the Options. Any other failure is
-	// returned at once. Nil, like a nil policy, dials once.
+	// Backoff makes Connect dial again, within its context, while the server is not
+	// there yet: the socket does not exist, no program listens there, or the queue is
+	// full. It returns the policy, such as Every(50*time.Millisecond) or
+	// Exponential(). Each Connect calls it once, so clients may share Options. Connect
+	// returns any other failure at once. Nil, like a nil policy, dials once.
 	Backoff func() Backoff
 
-	// MaxMessage limits one message either way, in bytes. Zero means 80 MiB,
-	// which takes the largest reply that QEMU's programs bound themselves, a
-	// guest-file-read of 48 MiB. What has no bound there, such as ringbuf-read of
-	// a large buffer, may need more. A negative number means no limit. In any case
-	// nothing of 64 MiB or more is sent, since QEMU does not read it.
+	// MaxMessage limits one message in either direction, in bytes. Zero means 80 MiB,
+	// enough for a guest-file-read of 48 MiB, the largest reply that a program of
+	// QEMU's limits by itself. Other replies have no limit, such as ringbuf-read of a
+	// large buffer, and may need more. A negative number means no limit. A message to
+	// be sent has to be smaller than 64 MiB in any case, since QEMU does not read a
+	// larger one.
 	MaxMessage int
 
-	// SkipGreeting does not wait for a greeting, as the guest agent needs. A
-	// greeting that comes all the same is dropped.
+	// SkipGreeting is set for a server that does not greet, such as the guest agent.
+	// If a greeting comes nevertheless, it is dropped.
 	SkipGreeting bool
 
-	// SkipNegotiation does not send qmp_capabilities.
+	// SkipNegotiation is set for a server that does not have qmp_capabilities, such
+	// as the guest agent. The client does not send it then.
 	SkipNegotiation bool
 
-	// NoOOB declines out-of-band execution where the server offers it.
-	// Commands are then pipelined without a bound of the engine's.
+	// NoOOB keeps out-of-band execution disabled, even if the server offers it. All
+	// commands are sent at once then, however many are unanswered.
 	NoOOB bool
 
-	// Tracers see connects, messages both ways, and ends, each of them, in this
-	// order. See [Tracer].
+	// Tracers see every connect, every message in either direction, and every end.
+	// They are called in the order of the slice. See [Tracer].
 	Tracers []*Tracer
 
-	// OnSend and OnReceive see every message: they may watch it, and return
-	// nil, or return another JSON object to take its place. The bytes are the
-	// engine's: copy what you keep. They run inside the engine and hold
-	// up the connection: return at once, and call nothing of this client (to
-	// end it: go c.Close()). Messages are not masked for them.
+	// OnSend and OnReceive are called with every message. They return nil to leave
+	// it as it is, or another JSON object, which replaces it. The bytes belong to the
+	// engine: copy what you keep. Secrets are not masked. The connection waits while
+	// they run: they must return at once, and must not call methods of this client
+	// (to close it: go c.Close()). Nil leaves all messages as they are.
 	OnSend, OnReceive func(message json.RawMessage) json.RawMessage
 }
 
+// maxMessage returns the limit of a received message in bytes; a negative number
+// means no limit.
 func (o *Options) maxMessage() int {
 	if o.MaxMessage == 0 {
 		return proto.DefaultMaxMessage
@@ -72,6 +77,7 @@ func (o *Options) maxMessage() int {
 	return o.MaxMessage
 }
 
+// maxSend returns the limit of a message to be sent, in bytes.
 func (o *Options) maxSend() int {
 	if o.MaxMessage <= 0 || o.MaxMessage > proto.MaxSend {
 		return proto.MaxSend

@@ -11,7 +11,8 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// receive deals with one message from the server. An error ends the session.
+// receive handles one message from the server. If it returns an error, that ends the
+// session.
 //
 // Lower half: runs on readLoop.
 func (s *session) receive(raw []byte) error {
@@ -20,9 +21,9 @@ func (s *session) receive(raw []byte) error {
 		if other := hook(raw); other != nil {
 			valid := jsontext.Value(other).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 			if !valid || jsontext.Value(other).Kind() != '{' {
-				return &MessageError{Reason: NotObject, Err: fmt.Errorf("replaced by async.Options.OnReceive with what is no JSON object: %q", shorten(other))}
+				return &MessageError{Reason: NotObject, Err: fmt.Errorf("what async.Options.OnReceive returned is not a JSON object: %q", shorten(other))}
 			}
-			raw = bytes.TrimSpace(other) // as the framer gives it
+			raw = bytes.TrimSpace(other) // the framer returns messages without white space around them, too
 		}
 	}
 	m := proto.ParseMessage(raw)
@@ -41,7 +42,7 @@ func (s *session) receive(raw []byte) error {
 	}
 }
 
-// event gives m to every listener that wants it.
+// event queues the event m in every listener that was made for it.
 func (s *session) event(m proto.Message) {
 	listeners := s.client.loadListeners()
 	if len(listeners) == 0 {
@@ -54,13 +55,14 @@ func (s *session) event(m proto.Message) {
 			continue
 		}
 		if ev.raw == nil {
-			ev = newEvent(m) // one copy, shared by all
+			ev = newEvent(m) // one copy for all listeners
 		}
 		l.put(ev)
 	}
 }
 
-// receiveGreeting takes the first message that is no event.
+// receiveGreeting handles the first message that is not an event: it has to be the
+// greeting.
 func (s *session) receiveGreeting(h *handshake, m proto.Message) error {
 	g, err := newGreeting(m)
 	if err != nil {
@@ -74,9 +76,8 @@ func (s *session) receiveGreeting(h *handshake, m proto.Message) error {
 	return nil
 }
 
-// receiveNegotiation takes the answer to qmp_capabilities. One command is under
-// way, so whatever is no event and no greeting is its answer: a server may
-// answer ahead of the command, without an id or with another one.
+// receiveNegotiation handles a message that comes after the greeting and is not an
+// event: usually the reply to qmp_capabilities (see handshake.isReply).
 func (s *session) receiveNegotiation(h *handshake, m proto.Message) error {
 	if m.QMP != nil {
 		s.drop(m, "second greeting")
@@ -97,15 +98,16 @@ func (s *session) receiveNegotiation(h *handshake, m proto.Message) error {
 	return nil
 }
 
-// route finds the call that m answers.
+// route handles a message that comes after the handshake and is not an event: usually
+// a reply. It finds the call that the reply answers.
 func (s *session) route(m proto.Message) error {
 	switch {
 	case m.QMP != nil:
-		s.drop(m, "greeting behind the handshake")
+		s.drop(m, "greeting after the handshake")
 	case m.ID.Kind != proto.NoID:
 		c, wanted := s.calls.answered(m.ID)
 		if c == nil {
-			s.drop(m, "reply to no command that is waiting")
+			s.drop(m, "reply to a command that is not waiting")
 			return nil
 		}
 		s.deliver(c, m, wanted)
@@ -117,11 +119,12 @@ func (s *session) route(m proto.Message) error {
 	return nil
 }
 
-// deliver puts m on its way to the caller of c, unless that has given up.
+// deliver queues the reply m for flush, which delivers it to c. If the caller of c has
+// given up, wanted is false, and m is dropped.
 func (s *session) deliver(c *call, m proto.Message, wanted bool) {
 	if c.cmd.Name == "quit" && m.Return != nil {
 		s.mu.Lock()
-		s.quit = true
+		s.quitAnswered = true
 		s.mu.Unlock()
 	}
 	if wanted {
@@ -129,8 +132,8 @@ func (s *session) deliver(c *call, m proto.Message, wanted bool) {
 	}
 }
 
-// unattributed deals with an error reply without an id: the server could not
-// parse some message, and cannot say which. It may be one whose caller has gone.
+// unattributed handles an error reply without an id: the server could not parse a
+// message, and cannot say which one. See calls.answeredWithoutID.
 func (s *session) unattributed(m proto.Message) error {
 	c, wanted, known := s.calls.answeredWithoutID()
 	if c != nil {
@@ -146,21 +149,21 @@ func (s *session) unattributed(m proto.Message) error {
 	return &ServerParseError{Class: class, Desc: desc}
 }
 
-// drop notes a message that nobody gets.
+// drop logs a message that no call and no listener gets.
 func (s *session) drop(m proto.Message, why string) {
 	s.log.Warn("qmp: message dropped", slog.String("why", why), slog.String("message", shorten(s.maskReply(m))))
 }
 
-// A Greeting is how a server introduces itself (QMP specification, "Server
+// A Greeting is the first message of a server (QMP specification, "Server
 // Greeting").
 type Greeting struct {
-	Capabilities []string // such as "oob"
+	Capabilities []string // what the server offers, such as "oob"
 	Version      Version
 
 	raw json.RawMessage
 }
 
-// Raw returns the whole object, as it came.
+// Raw returns the whole greeting as it came. Do not change it.
 func (g *Greeting) Raw() json.RawMessage { return g.raw }
 
 // Object returns the whole greeting as a map. The values have the types that [Call]
@@ -174,15 +177,15 @@ func (g *Greeting) Object() (map[string]any, error) {
 	return m, nil
 }
 
-// Version is the version in a greeting. All is zero where the server has its
-// own idea of it.
+// Version is the version in a greeting. It is the zero Version if the greeting does
+// not have it as QEMU sends it.
 type Version struct {
 	Major, Minor, Micro int
-	Package             string // what a distributor calls its build
+	Package             string // the name of a distributor's build, such as "Debian 1:7.2+dfsg-7"
 }
 
-// newGreeting checks what QEMU's own client checks: a QMP member, an object,
-// with a version, an object, and capabilities, an array.
+// newGreeting returns the greeting in m. It checks what QEMU's own client checks: the
+// member QMP is an object, its version is an object, its capabilities are an array.
 func newGreeting(m proto.Message) (*Greeting, error) {
 	if m.QMP == nil {
 		return nil, errors.New("no QMP member")

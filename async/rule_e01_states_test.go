@@ -157,7 +157,7 @@ func TestE1StateErrorsAdvise(t *testing.T) {
 		{async.Idle, async.Connecting, "make it listen first (async.Client.Listen, qmpsync.Client.Listen)"},
 		{async.Connecting, async.Connecting, "make it listen first (async.Client.Listen, qmpsync.Client.Listen)"},
 		{async.Connecting, async.Running, "wait for the connection"},
-		{async.Connecting, async.Idle, "call Close to abandon it"},
+		{async.Connecting, async.Idle, "call Close to cancel it"},
 		{async.Running, async.Idle, "call Close first"},
 		{async.Disconnecting, async.Running, "call Close to collect the cause"},
 		{async.Disconnecting, async.Idle, "call Close to collect the cause"},

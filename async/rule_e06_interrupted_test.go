@@ -120,7 +120,7 @@ func TestE6EveryPendingCallEnds(t *testing.T) {
 						if i < sent {
 							wantText(t, "x", err, "qmp vm7: x: interrupted after it was sent")
 						} else {
-							wantText(t, "x", err, "qmp vm7: x: interrupted before it was sent (waiting behind other commands)")
+							wantText(t, "x", err, "qmp vm7: x: interrupted before it was sent (waiting for earlier commands)")
 						}
 					}
 					if took := time.Since(begin); took != 0 {

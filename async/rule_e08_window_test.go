@@ -206,7 +206,7 @@ func TestE8GivingUpNamesTheOldest(t *testing.T) {
 		patient := start(t.Context(), c, async.Command{Name: "patient"})
 		err := (<-impatient).err
 		e := wantInterrupted(t, "impatient", err, false, context.DeadlineExceeded, why)
-		const note = "waiting behind 8 unanswered commands, the oldest of them x0, for 3.5s"
+		const note = "waiting for earlier commands: 8 unanswered, the oldest (x0) for 3.5s"
 		if e.Note != note {
 			t.Errorf("got note %q, want %q", e.Note, note)
 		}

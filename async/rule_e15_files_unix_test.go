@@ -184,7 +184,7 @@ func TestE15ACancelledOneStillCounts(t *testing.T) {
 				execute(t, c, "without", "{}")
 				err := (<-gaveUp).err
 				wantInterrupted(t, "gives-up", err, false, context.DeadlineExceeded)
-				wantText(t, "gives-up", err, "the oldest of them first")
+				wantText(t, "gives-up", err, "the oldest (first)")
 				got := <-second
 				wantValue(t, "second", got.value, got.err, `"second"`)
 				got = <-third

@@ -9,25 +9,32 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// A Runstate is where a [Client] is in the life of a connection:
+// A Runstate is the state of a [Client] and its connection:
 //
 //	Idle -> Connecting -> Running -> Disconnecting -> Idle
 //	             |________________________^
+//
+// It is the state of the connection, not of the guest. Whether the guest runs, is
+// paused or has shut down is the answer to query-status, of type RunState in QEMU's
+// schema.
 type Runstate int
 
 // The run states.
 const (
-	// Idle: no connection. Connect and Listen lead on.
+	// Idle: there is no connection. Connect, Attach and Listen are possible.
 	Idle Runstate = iota
-	// Connecting: dialling or negotiating, or listening for a peer.
+	// Connecting: the client dials, listens, accepts, or waits for the greeting and
+	// the negotiation of capabilities.
 	Connecting
 	// Running: commands can be executed.
 	Running
-	// Disconnecting: the connection is being ended, or has ended by itself and
-	// its cause waits to be collected with Disconnect.
+	// Disconnecting: Disconnect is ending the connection, or an attempt to connect
+	// has failed and is ending. Or the connection has ended without a Disconnect,
+	// and the next Disconnect or Close returns the cause.
 	Disconnecting
 )
 
+// String returns the state's name in capital letters, such as "RUNNING".
 func (s Runstate) String() string {
 	switch s {
 	case Idle:
@@ -47,19 +54,21 @@ type Transition struct {
 	From, To Runstate
 }
 
-// A RunstateWatcher sees every transition of a client from the moment it was
-// made, in order, none merged away. What it has not been asked for yet is kept
-// without bound; its owner closes it. All methods may be called concurrently.
+// A RunstateWatcher receives every transition of a client's run state, in order,
+// from the moment it is made. It keeps transitions until they are read, without a
+// limit: close it when you no longer read it. All methods may be called
+// concurrently; a transition goes to one of the readers.
 type RunstateWatcher struct {
 	client *Client
 
-	mu     sync.Mutex // guards the fields below; taken with Client.mu held, never the other way round
+	mu     sync.Mutex // guards the fields below; may be locked with Client.mu held, and never the other way round
 	queue  []Transition
-	wake   chan struct{} // closed at the next change; nil while nobody waits
+	wake   chan struct{} // closed at the next change; nil if no reader waits
 	closed bool
 }
 
-// WatchRunstate returns a watcher of this client's run state. Close it.
+// WatchRunstate returns a watcher of the client's run state: of its connection's, not
+// of the guest's (see [Runstate]). Close it when you no longer read it.
 func (c *Client) WatchRunstate() *RunstateWatcher {
 	w := &RunstateWatcher{client: c}
 	c.mu.Lock()
@@ -71,8 +80,8 @@ func (c *Client) WatchRunstate() *RunstateWatcher {
 	return w
 }
 
-// put queues t and returns at once. It is called with Client.mu held, so that
-// all watchers see the one order.
+// put queues t and returns at once. The caller holds Client.mu, so that all watchers
+// receive transitions in the same order.
 func (w *RunstateWatcher) put(t Transition) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,9 +96,9 @@ func (w *RunstateWatcher) wakeAll() {
 	}
 }
 
-// Next returns the oldest transition not returned yet, and waits for one. The
-// error is what ctx ended with, or [ErrClosed] behind the last transition of a
-// closed watcher.
+// Next returns the oldest unread transition. If there is none, it waits for the next
+// one. The error is what ctx ended with, or [ErrClosed] if the watcher is closed and
+// all its transitions have been read.
 func (w *RunstateWatcher) Next(ctx context.Context) (Transition, error) {
 	for {
 		w.mu.Lock()
@@ -117,8 +126,8 @@ func (w *RunstateWatcher) Next(ctx context.Context) (Transition, error) {
 	}
 }
 
-// All returns an iterator over the transitions. It ends when ctx ends or the
-// watcher is closed.
+// All returns an iterator over the transitions. It waits for the next one, and ends
+// when [RunstateWatcher.Next] returns an error.
 func (w *RunstateWatcher) All(ctx context.Context) iter.Seq[Transition] {
 	return func(yield func(Transition) bool) {
 		for {
@@ -130,7 +139,8 @@ func (w *RunstateWatcher) All(ctx context.Context) iter.Seq[Transition] {
 	}
 }
 
-// Close ends the watch. Transitions that were seen before can still be read.
+// Close ends the watcher. Transitions that it has received can still be read. It does
+// not wait.
 func (w *RunstateWatcher) Close() {
 	w.client.mu.Lock()
 	delete(w.client.watchers, w)

@@ -14,66 +14,66 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// readOnLimit is how long a session whose write failed reads on, for the
-// replies already on their way and for the peer's own account of the end.
+// readOnLimit is how long a session goes on reading after a write failed. Replies may
+// still come, and the end of the stream, which says why the write failed.
 const readOnLimit = time.Second
 
-// A session is one connection. It is thrown away with it, so nothing is ever
-// reset.
+// A session is one connection, from its first byte to its end. It is never used for
+// another one, so nothing is ever reset.
 //
-// The reading role is held by readLoop from start to end. The writing role is
-// held by whoever took the token out of turn: a caller, or the goroutine to
-// which a caller handed a write that the peer is slow to take (see write.go).
-// Both end when the connection is closed, which end does; wg counts them, and
-// the timer.
+// One goroutine, readLoop, does all the reading. Writing is a right: turn has one
+// token, and only the goroutine that has taken it may write. That is a caller, or the
+// goroutine that finishes a caller's write because the server is slow to take it (see
+// write.go). When end closes the connection, all of these stop. wg counts readLoop,
+// the goroutines that finish writes, and the timer.
 type session struct {
 	client *Client
 	number uint64 // counts the client's sessions, from 1
 	conn   net.Conn
-	out    socket.Sender
+	out    socket.Sender // writes to conn; used by the holder of turn only
 	log    *slog.Logger
 
-	greeting *Greeting // nil if it was skipped; of the goroutine that connects, and not written once the client is running
+	greeting *Greeting // nil if it was skipped; written by the goroutine that connects, before the client is running
 	calls    *calls
 
-	turn    chan struct{} // holds one token: the right to write
-	closing chan struct{} // closed when a Disconnect begins: nothing new is sent
-	done    chan struct{} // closed by end, when cause is set
-	wg      sync.WaitGroup
+	turn    chan struct{}  // has one token: the right to write
+	closing chan struct{}  // closed when a Disconnect begins: no other message is sent after that
+	done    chan struct{}  // closed by end, after cause is set
+	wg      sync.WaitGroup // Add is called before ended is set, with mu held where it may race with that
 
-	// Of the holder of turn only.
-	wbuf []byte
+	// Used by the holder of turn only.
+	wbuf []byte // the message that is being written
 
-	// Of readLoop only.
+	// Used by readLoop only.
 	framer    *proto.Framer
 	handshake *handshake // nil once it is over
-	ready     []delivery // answers to hand out before the next read blocks
+	ready     []delivery // answers that flush delivers before the next read blocks
 
-	mu          sync.Mutex // guards the fields below; held briefly, never across I/O
-	closingOnce bool       // closing is closed
-	quit        bool       // a quit was answered: a reset after that is an end of file
-	ended       bool
-	cause       error       // why it ended, for those who wait; set once, by end
-	report      error       // what Disconnect returns about it; nil for an orderly end
-	writeErr    error       // the first failed write
-	readOn      *time.Timer // bounds the reading on after it
+	mu            sync.Mutex  // guards the fields below; held briefly, never across I/O
+	closingClosed bool        // closing is closed
+	quitAnswered  bool        // the server has answered quit: a reset after that counts as an end of file
+	ended         bool        // end has been called
+	cause         error       // why the session ended, for calls that wait; set once, by end
+	report        error       // what Disconnect returns about the end; nil for an orderly end
+	writeErr      error       // the error of the first failed write
+	readOn        *time.Timer // ends the session readOnLimit after a failed write; nil before
 }
 
-// delivery is an answer on its way to its caller.
+// A delivery is a reply and the call that gets it.
 type delivery struct {
 	call  *call
 	reply proto.Message
 }
 
-// What a session keeps of its buffers for the next message: bytes to write, and
-// replies that came at once.
+// How large a session's buffers may be to be kept for the next message.
 const (
-	keepWritten = 4 << 10
-	keepReady   = 32
+	keepWritten = 4 << 10 // bytes of wbuf
+	keepReady   = 32      // elements of ready
 )
 
-// newSession takes conn, to addr, over and starts reading. h is the handshake to
-// expect, or nil.
+// newSession returns a session over conn, which it owns from now on, and starts its
+// readLoop. addr is the address as the caller gave it. h is the handshake to expect, or
+// nil for none.
 func newSession(c *Client, conn net.Conn, addr string, h *handshake) *session {
 	s := &session{
 		client:    c,
@@ -94,7 +94,7 @@ func newSession(c *Client, conn net.Conn, addr string, h *handshake) *session {
 	return s
 }
 
-// readLoop holds the reading role until the connection ends.
+// readLoop reads messages until the connection ends.
 func (s *session) readLoop() {
 	defer s.traceEnded()
 	for {
@@ -109,9 +109,9 @@ func (s *session) readLoop() {
 	}
 }
 
-// flush hands out the answers that the last read brought. Doing that only when
-// there is nothing more to look at gives a caller, in its very next call, the
-// knowledge of what came in the same packet after its reply.
+// flush delivers the answers that the last read brought. The framer calls it when no
+// whole message is left in its buffer. So when a caller gets its reply, the session
+// has already dealt with the messages that came after it in the same packet.
 //
 // Lower half: runs on readLoop.
 func (s *session) flush() {
@@ -121,21 +121,21 @@ func (s *session) flush() {
 	}
 	s.ready = s.ready[:0]
 	if cap(s.ready) > keepReady {
-		s.ready = nil // an idle connection is small
+		s.ready = nil // so that an idle connection needs little memory
 	}
 }
 
-// readEnded ends the session with what the reader met.
+// readEnded ends the session because reading failed with err.
 //
 // Lower half: runs on readLoop.
 func (s *session) readEnded(err error) {
 	if err == io.EOF && s.handshake.awaitsReply() {
-		// A server that has only shut down its direction is still answered: its
-		// greeting asks for that. The handshake is about to, or gives up by itself.
+		// The server has greeted and then shut down its direction of the connection. It
+		// may still be reading: so let the handshake send qmp_capabilities, or give up.
 		s.flush()
 		<-s.handshake.asked
 		select {
-		case <-s.turn: // what was asked is written
+		case <-s.turn: // qmp_capabilities is written
 			s.giveTurn()
 		case <-s.done:
 		}
@@ -157,20 +157,19 @@ func (s *session) readEnded(err error) {
 		}
 	}
 	s.mu.Lock()
-	if s.quit && socket.IsReset(cause) {
+	if s.quitAnswered && socket.IsReset(cause) {
 		cause = io.EOF
 	}
 	s.mu.Unlock()
 	s.end(cause, s.flush)
-	s.flush() // no-op unless another end was quicker
+	s.flush() // does something only if the session had ended before
 }
 
-// end ends the session, once; the first cause wins. Both those who wait for an
-// answer and Disconnect get it, with the error of a failed write after it. For
-// Disconnect ErrClosed is not an error. A write that failed because the peer had
-// gone makes the end one that HungUp matches, whoever is first to end the session.
-// beforeDone, unless nil, is called when the client knows of the end and before
-// the waiting calls do.
+// end ends the session. Only the first call counts. Calls that wait and Disconnect get
+// its cause, with the error of a failed write attached; for Disconnect, ErrClosed is
+// not an error. If a write failed because the server had closed the connection, HungUp
+// matches the result, whatever cause is. beforeDone may be nil. It is called after the
+// client has moved to lost, and before the waiting calls get the cause.
 func (s *session) end(cause error, beforeDone func()) {
 	s.mu.Lock()
 	if s.ended {
@@ -181,9 +180,9 @@ func (s *session) end(cause error, beforeDone func()) {
 	s.calls.end()
 	further := s.writeErr
 	if _, broken := errors.AsType[ProtocolError](cause); !broken && !HungUp(cause) {
-		further = asEnd(further) // nobody has read to the end of the stream: the write knows it
+		further = asEnd(further) // the reader has not met the end of the stream, but the write has
 	}
-	s.cause = collect(cause, further)
+	s.cause = joinErrors(cause, further)
 	s.report = s.cause
 	if cause == ErrClosed {
 		s.report = further
@@ -198,7 +197,7 @@ func (s *session) end(cause error, beforeDone func()) {
 		closeErr = nil
 	}
 	s.mu.Lock()
-	s.report = collect(s.report, closeErr)
+	s.report = joinErrors(s.report, closeErr)
 	s.mu.Unlock()
 
 	s.client.sessionEnded(s)
@@ -208,22 +207,24 @@ func (s *session) end(cause error, beforeDone func()) {
 	close(s.done)
 }
 
+// hasEnded reports whether end has been called.
 func (s *session) hasEnded() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ended
 }
 
-// whyEnded returns the cause for those who wait. done is closed.
+// whyEnded returns the cause for calls that wait. done is closed before.
 func (s *session) whyEnded() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cause
 }
 
-// writeFailed notes that a write failed. The session does not end yet: the
-// reader reads on to the end of the stream, so that a reply already on its way
-// is not lost, and what it finds there is the cause.
+// writeFailed notes that a write failed. The session does not end yet: readLoop goes on
+// reading to the end of the stream, so that replies that were sent before are not
+// lost. What it meets there is the cause. If it does not meet the end within
+// readOnLimit, the session ends with the error of the write.
 //
 // The holder of turn calls it.
 func (s *session) writeFailed(err error) {
@@ -236,31 +237,30 @@ func (s *session) writeFailed(err error) {
 	s.wg.Add(1)
 	s.readOn = time.AfterFunc(readOnLimit, func() {
 		defer s.wg.Done()
-		s.end(nil, nil) // the failed write is all that is known
+		s.end(nil, nil) // the cause is writeErr alone
 	})
 }
 
-// broken returns the error of an earlier failed write, behind which nothing may
-// be written: the stream would go on in the middle of a message.
+// broken returns the error of an earlier failed write, or nil. After a failed write
+// nothing may be written: the stream may have ended in the middle of a message.
 func (s *session) broken() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writeErr
 }
 
-// stopSending makes everybody who waits for a turn give up. If the session has
-// ended already, that end is their cause.
+// stopSending makes all calls that wait to be sent fail with ErrClosed. If the session
+// has already ended, they fail with its cause instead.
 func (s *session) stopSending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closingOnce && !s.ended {
-		s.closingOnce = true
+	if !s.closingClosed && !s.ended {
+		s.closingClosed = true
 		close(s.closing)
 	}
 }
 
-// takeTurn waits for the right to write. The error is nil, or the reason why it
-// is not to be had.
+// takeTurn waits for the right to write. The error says why the call cannot have it.
 func (s *session) takeTurn(ctx context.Context) error {
 	select {
 	case <-s.turn:
@@ -283,10 +283,10 @@ func (s *session) takeTurn(ctx context.Context) error {
 	}
 }
 
-// giveTurn passes the right to write on.
+// giveTurn gives the right to write back.
 func (s *session) giveTurn() {
 	if cap(s.wbuf) > keepWritten {
-		s.wbuf = nil // an idle connection is small
+		s.wbuf = nil // so that an idle connection needs little memory
 	}
 	s.turn <- struct{}{}
 }

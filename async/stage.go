@@ -8,28 +8,27 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// An activity is what a client is busy with. It tells more than the [Runstate]
-// that goes with it.
+// An activity is what a client is doing, in more detail than its [Runstate].
 type activity int
 
 const (
-	idle        activity = iota // no connection, and none on its way
+	idle        activity = iota // there is no connection
 	dialing                     // Connect or Attach makes a connection
 	binding                     // Listen makes a listening socket
 	listening                   // between Listen and Accept
-	accepting                   // Accept waits for the peer
-	handshaking                 // the connection is there; the greeting and the negotiation are not over
+	accepting                   // Accept waits for the server to connect
+	handshaking                 // the connection is made; the greeting and the negotiation are not over
 	running                     // commands can be executed
-	lost                        // the session has ended by itself; Disconnect has not collected the cause
-	closing                     // Disconnect is ending what was there, or an attempt failed
+	lost                        // the session has ended, and not by Disconnect; the next Disconnect returns the cause
+	closing                     // Disconnect is ending a connection or an attempt, or an attempt has failed
 )
 
-// activities lists what each activity shows as, and every move that is legal.
-// The tests of rule E1 read it.
+// activities has the run state of each activity, and every legal move. The tests of
+// rule E1 read it.
 //
-// A client that connects again by itself needs one more activity, which shows as
-// Connecting: the wait before it dials again. It is reached from lost and from a
-// failed handshake, and leads to dialing.
+// A client that connects again without a call of Connect would need one more
+// activity, whose run state is Connecting: the wait before it dials again. The client
+// would come to it from lost and from a failed handshake, and go on to dialing.
 var activities = [...]struct {
 	name  string
 	state Runstate
@@ -48,37 +47,39 @@ var activities = [...]struct {
 
 func (a activity) String() string { return activities[a].name }
 
-// A stage is what a client is doing, with all that belongs to it. A client has
-// exactly one; nil means idle. A stage does not change: the client moves to
-// another one. The one who made the move does what the new stage needs, such as
-// calls of files and sockets, after the move and without a lock.
+// A stage is what a client is doing, with everything that belongs to it. A client has
+// exactly one stage; nil means idle. A stage does not change, except for err: the
+// client moves to another one. The goroutine that made the move does what the new
+// stage needs, such as calls of sockets, after the move and without a lock.
+//
+// The comment of each field names the activities that have it.
 type stage struct {
 	doing activity
 
-	addr   string                  // of all from Connect, Listen or Accept to handshaking: as the caller gave it
-	cancel context.CancelCauseFunc // of dialing, binding, accepting and handshaking: makes that call give up
-	socket listeningSocket         // of listening and accepting
+	addr   string                  // dialing to handshaking: the address as the caller gave it
+	cancel context.CancelCauseFunc // dialing, binding, accepting, handshaking: cancels that call
+	socket listeningSocket         // listening, accepting
 
-	session *session              // of running, lost, and closing after these
-	lost    *ExecInterruptedError // of lost, and closing after it: how the session ended
+	session *session              // running, lost, and closing after these
+	lost    *ExecInterruptedError // lost, and closing after it: how the session ended
 
-	orderly bool          // of closing: this side asked for the end
-	left    chan struct{} // of closing: closed when the client is idle
-	err     error         // of closing: what Disconnect or the failed attempt returns; written before the move to idle
+	orderly bool          // closing: Disconnect ended a connection or an attempt
+	left    chan struct{} // closing: closed when the client is idle
+	err     error         // closing: what Disconnect, or the failed attempt, returns; written before the move to idle
 }
 
-// what returns idle for a nil stage.
-func (s *stage) what() activity {
+// activity returns what the client is doing. s may be nil, which means idle.
+func (s *stage) activity() activity {
 	if s == nil {
 		return idle
 	}
 	return s.doing
 }
 
-func (s *stage) state() Runstate { return activities[s.what()].state }
+func (s *stage) state() Runstate { return activities[s.activity()].state }
 
-// cause returns why the connection ended, as long as Disconnect has not
-// collected that; otherwise nil.
+// cause returns why the connection ended, if it was lost and no Disconnect has
+// returned the cause yet; otherwise nil.
 func (s *stage) cause() error {
 	if s == nil {
 		return nil
@@ -86,26 +87,26 @@ func (s *stage) cause() error {
 	return s.lost.cause()
 }
 
-// newClosing returns the closing stage after s.
+// newClosing returns the stage of closing that comes after s.
 func (s *stage) newClosing(orderly bool) *stage {
 	return &stage{doing: closing, session: s.session, lost: s.lost, orderly: orderly, left: make(chan struct{})}
 }
 
-// now returns the stage that the client is at.
+// now returns the client's present stage.
 func (c *Client) now() *stage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stage
 }
 
-// move takes the client from one stage to the next, or through several to the
-// last one in one step, and tells watchers and listeners. It does nothing and
-// reports false if the client is not at from, or if the session that it would run
-// with has ended. Nothing else writes Client.stage.
+// move moves the client from one stage to the next, or through several stages in one
+// step, and tells watchers and listeners. It does nothing and returns false if the
+// client is not at from any more, or if it would move to running with a session that
+// has ended. Nothing else writes Client.stage.
 //
-// The goroutine that made the present stage makes the next move. Two others may
-// be quicker: Disconnect, which moves to closing from anywhere, and a session
-// that ends by itself.
+// Usually the goroutine that made the present stage makes the next move. Two others
+// may do so before it: Disconnect, which moves from any stage to closing, and the
+// goroutine that ends a session, which moves from running to lost.
 func (c *Client) move(from *stage, path ...*stage) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,25 +114,25 @@ func (c *Client) move(from *stage, path ...*stage) bool {
 		return false
 	}
 	for _, to := range path {
-		if to.what() == running && to.session.hasEnded() {
+		if to.activity() == running && to.session.hasEnded() {
 			return false
 		}
-		checkMove(c, c.stage.what(), to.what())
-		c.leave(c.stage, to)
+		checkMove(c, c.stage.activity(), to.activity())
+		c.moveOnce(c.stage, to)
 	}
 	return true
 }
 
-// checkMove is replaced by the tests.
+// checkMove is called before each move. The tests replace it.
 var checkMove = func(c *Client, from, to activity) {}
 
-// leave makes one move. mu is held.
-func (c *Client) leave(from, to *stage) {
+// moveOnce makes one move. mu is held.
+func (c *Client) moveOnce(from, to *stage) {
 	c.stage = to
 	if from == nil {
 		c.life = &life{over: make(chan struct{})}
 	}
-	switch to.what() {
+	switch to.activity() {
 	case running:
 		c.greeting = to.session.greeting
 	case lost:
@@ -156,14 +157,14 @@ func (c *Client) leave(from, to *stage) {
 	}
 }
 
-// A life is the time from Connect, Listen or Accept until the client has no
-// connection any more and does not try to make one by itself. Client.mu guards it.
+// A life lasts from a Connect, Attach or Listen until its connection has ended, or
+// could not be made. It is what Done and Err show. Client.mu guards it.
 type life struct {
 	over chan struct{} // closed at the end
-	err  error         // why; nil before
+	err  error         // why it ended; nil before
 }
 
-// end ends the life, once. A nil err is an orderly end.
+// end ends the life with err. A nil err is an orderly end. Only the first call counts.
 func (l *life) end(err error) {
 	if l.err != nil {
 		return
@@ -174,24 +175,28 @@ func (l *life) end(err error) {
 	close(l.over)
 }
 
-// Done returns a channel that is closed when the client has no connection any more,
-// and does not try to make one by itself: the connection has ended, or could not be
-// made. [Client.Err] then says why. The channel is that of the present Connect or
-// Listen, or of the last one; each has its own. Before the first it is closed.
+// Done returns a channel that is closed when the connection has ended, or could not be
+// made. [Client.Err] then says why. Each Connect, Attach and Listen has a channel of
+// its own; Done returns that of the newest one. Before the first one, it returns a
+// closed channel.
 func (c *Client) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.life == nil {
-		return never
+		return closedChannel
 	}
 	return c.life.over
 }
 
-// Err returns nil as long as the channel of [Client.Done] is open. Afterwards it
-// returns why the connection ended, as Disconnect does ([HungUp] tells an end by
-// the server), ErrClosed for an orderly end, or the error of the failed Connect,
-// Listen or Accept. Before the first of those it is a [*StateError]. It stays the
-// same until the next Connect or Listen.
+// Err returns nil while the channel of [Client.Done] is open. After that it returns
+// one of these, until the next Connect, Attach or Listen begins:
+//
+//   - why the connection ended, as Disconnect returns it ([HungUp] reports whether
+//     the server ended it);
+//   - [ErrClosed] if Disconnect or Close ended it, or canceled the attempt;
+//   - the error of the failed Connect, Attach, Listen or Accept.
+//
+// Before the first Connect, Attach or Listen it returns a [*StateError].
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,36 +206,35 @@ func (c *Client) Err() error {
 	return c.life.err
 }
 
-// never is the Done of a client that has not been connected yet.
-var never = func() chan struct{} {
+var closedChannel = func() chan struct{} {
 	over := make(chan struct{})
 	close(over)
 	return over
 }()
 
-// An attempt is a Connect, an Attach, a Listen or an Accept under way. It belongs
-// to the goroutine of that call.
+// An attempt is a call of Connect, Attach, Listen or Accept that has not returned. It
+// belongs to the goroutine of that call.
 type attempt struct {
 	client  *Client
 	op      string // "connect", "listen" or "accept"
-	addr    string // as the caller gave it; Accept takes it from Listen
+	addr    string // as the caller gave it; that of Listen for an Accept
 	reached ConnectStage
-	dials   int // how often it has dialled
+	dials   int // how often it has dialed
 
-	// ctx is the caller's, and ends with ErrClosed when Disconnect calls the
-	// attempt off.
+	// ctx is derived from the caller's. Disconnect cancels it with the cause
+	// ErrClosed.
 	ctx context.Context
-	at  *stage // the newest stage of the attempt; Disconnect may have moved the client away from it
+	at  *stage // the attempt's newest stage; Disconnect may have moved the client from it to closing
 }
 
-// begin moves the client from an activity to the first one of an attempt. The
-// error is a [*StateError], or a [*ConnectError] for a context that has ended
-// already. Both change nothing.
+// begin moves the client from the activity from to the activity to, the first one of
+// the attempt. The error is a [*StateError] if the client does something else, or a
+// [*ConnectError] if ctx has already ended; nothing has changed then.
 func (a *attempt) begin(ctx context.Context, from, to activity) error {
 	a.reached = StageConnection
 	for {
 		at := a.client.now()
-		if at.what() != from {
+		if at.activity() != from {
 			return a.client.stateError(a.op, at, activities[from].state)
 		}
 		a.at = &stage{doing: to, addr: a.addr}
@@ -244,11 +248,11 @@ func (a *attempt) begin(ctx context.Context, from, to activity) error {
 		if a.client.move(at, a.at) {
 			return nil
 		}
-		a.at.cancel(nil) // the client has just moved: look again
+		a.at.cancel(nil) // another goroutine has just moved the client: look again
 	}
 }
 
-// advance moves the client to the next stage. The error is nil, or why the attempt
+// advance moves the client to the attempt's next stage. The error says why the attempt
 // cannot go on.
 func (a *attempt) advance(next *stage) error {
 	next.addr = a.addr
@@ -262,31 +266,31 @@ func (a *attempt) advance(next *stage) error {
 		a.at = next
 		return nil
 	}
-	if a.client.now() == a.at { // so it was for the session
+	if a.client.now() == a.at { // so the move failed because the session has ended
 		<-next.session.done
 		return next.session.whyHandshakeEnded()
 	}
-	return a.calledOff()
+	return a.canceled()
 }
 
-// calledOff returns the error of an attempt that Disconnect has called off. It
-// matches [ErrClosed], whatever else has ended the context meanwhile.
-func (a *attempt) calledOff() error {
-	<-a.ctx.Done() // Disconnect is about to end it
+// canceled returns the error of an attempt that Disconnect has canceled. It matches
+// [ErrClosed], even if the caller's context has ended, too.
+func (a *attempt) canceled() error {
+	<-a.ctx.Done() // Disconnect cancels it after its move
 	err := contexts.Err(a.ctx)
 	if !errors.Is(err, ErrClosed) {
-		err = collect(ErrClosed, err)
+		err = joinErrors(ErrClosed, err)
 	}
 	return err
 }
 
-// fail ends the attempt and leaves the client idle. It returns the
+// fail ends the attempt, and moves the client to idle. It returns err as a
 // [*ConnectError].
 func (a *attempt) fail(err error) error {
 	c := a.client
 	failure := a.error(err)
 	level := slog.LevelError
-	if c.now() != a.at { // Disconnect has called it off
+	if c.now() != a.at { // Disconnect has canceled it
 		level = slog.LevelInfo
 	}
 	c.logger().Log(context.Background(), level, "qmp: no connection", "error", failure)
@@ -294,7 +298,7 @@ func (a *attempt) fail(err error) error {
 	end := a.at.newClosing(false)
 	end.err = failure
 	if !c.move(a.at, end, nil) {
-		c.move(c.now(), nil) // from Disconnect's stage: Disconnect waits for this
+		c.move(c.now(), nil) // from Disconnect's stage of closing; Disconnect waits for this
 	}
 	return failure
 }

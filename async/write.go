@@ -8,12 +8,13 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// write sends wbuf for c. The caller holds the turn, and write passes it on.
-// It does not wait for the peer: what does not go at once is finished by a
-// goroutine, so that c can be cancelled without cutting a message in two.
+// write writes wbuf, which has the message of c. The caller holds the turn; write gives
+// it back, or a goroutine does that it starts. write does not wait: it writes what the
+// system takes at once, and the goroutine writes the rest. So the caller of c can
+// give up at any time, and a message that has been begun is still finished.
 func (s *session) write(c *call) {
 	if s.broken() != nil {
-		s.decide(c, false) // not sent; the reader is about to find out why
+		s.decide(c, false) // not sent; the session ends within readOnLimit
 		s.giveTurn()
 		return
 	}
@@ -26,16 +27,17 @@ func (s *session) write(c *call) {
 	s.wrote(c, err)
 }
 
-// handOver leaves the rest of wbuf, and the turn, to a goroutine.
+// handOver starts a goroutine that writes the rest of wbuf, from byte n on, and then
+// gives the turn back.
 func (s *session) handOver(c *call, n int) {
-	decided := n > 0 || !s.out.Interruptible()
+	decided := n > 0 || !s.out.Interruptible() // it is too late to withdraw c
 	if decided {
 		s.decide(c, true)
 	}
 	s.mu.Lock()
 	ended := s.ended
 	if !ended {
-		s.wg.Add(1) // under mu: wg is waited for only once ended is set
+		s.wg.Add(1) // with mu held: nobody waits for wg before ended is set
 	}
 	s.mu.Unlock()
 	if ended {
@@ -51,8 +53,8 @@ func (s *session) handOver(c *call, n int) {
 	}()
 }
 
-// finish sends the rest of wbuf, from byte n on. It holds the turn. decided
-// says that c can no longer be withdrawn.
+// finish writes the rest of wbuf, from byte n on, and waits until the server takes it.
+// It holds the turn, and gives it back. decided is true if s.decide was called for c.
 func (s *session) finish(c *call, n int, decided bool) {
 	for n < len(s.wbuf) {
 		var files []*os.File
@@ -64,7 +66,7 @@ func (s *session) finish(c *call, n int, decided bool) {
 		if !decided {
 			decided = true
 			if s.decide(c, n > 0) && errors.Is(err, os.ErrDeadlineExceeded) {
-				break // that was the withdrawal
+				break // c was withdrawn, and no write has failed
 			}
 		}
 		if err != nil {
@@ -75,7 +77,7 @@ func (s *session) finish(c *call, n int, decided bool) {
 	s.wrote(c, nil)
 }
 
-// wrote ends a write and passes the turn on.
+// wrote ends a write, which failed if err is not nil, and gives the turn back.
 func (s *session) wrote(c *call, err error) {
 	if err != nil {
 		s.writeError(c, err)
@@ -83,8 +85,8 @@ func (s *session) wrote(c *call, err error) {
 	s.giveTurn()
 }
 
-// writeError deals with a failed write. What is wrong with c's files concerns
-// only c; any other error, the connection.
+// writeError handles a failed write of c. If c's files were the reason, only c fails.
+// Any other error ends the session: see writeFailed.
 func (s *session) writeError(c *call, err error) {
 	var bad *socket.FileError
 	if !errors.As(err, &bad) {
@@ -95,16 +97,17 @@ func (s *session) writeError(c *call, err error) {
 	c.end(answer{err: refused(c.cmd.label(), bad)})
 }
 
-// withdraw takes c back if no byte of it is on the wire; a message that was
-// begun is left to be finished. c has been given to write.
+// withdraw prevents that c is sent, if no byte of it has been written. If one has, the
+// message is finished. It returns when it is known which of these is true; calls then
+// knows it, too. write was called for c before.
 func (s *session) withdraw(c *call) {
-	s.calls.recall(c, func() { s.conn.SetWriteDeadline(time.Unix(1, 0)) }) // does not wait
+	s.calls.recall(c, func() { s.conn.SetWriteDeadline(time.Unix(1, 0)) }) // ends a write that waits
 	<-c.decided
 }
 
-// decide settles, once, whether c is on the wire or not, and reports whether it
-// was withdrawn. From here on its files are not touched any more. The caller holds
-// the turn.
+// decide notes, once for each call, whether a byte of c has been written (begun), and
+// returns whether c was withdrawn. The files of c are not used after that. The caller
+// holds the turn.
 func (s *session) decide(c *call, begun bool) (withdrawn bool) {
 	if !begun {
 		s.traceSent(c, false)

@@ -122,7 +122,7 @@ func TestFateOf(t *testing.T) {
 		want fate // the zero fate: it explains nothing
 	}{
 		"cancelled":            {impatient, interrupted(true, "", both), fate{cancelled, sent}},
-		"at the window":        {impatient, interrupted(false, "waiting behind it", both), fate{cancelled, atWindow}},
+		"at the window":        {impatient, interrupted(false, "waiting for earlier commands: 8 unanswered", both), fate{cancelled, atWindow}},
 		"end of file":          {t.Context(), interrupted(false, "", io.EOF), fate{endOfFile, unsent}},
 		"not connected":        {t.Context(), &async.StateError{State: async.Idle, Required: async.Running}, fate{unconnected, unsent}},
 		"only half of it":      {impatient, interrupted(true, "", errImpatient), fate{}},

@@ -74,7 +74,7 @@ func fateOf(ctx context.Context, reply async.Reply, err error) (f fate, ok bool)
 	switch {
 	case e.Sent:
 		f.where = sent
-	case strings.HasPrefix(e.Note, "waiting behind"):
+	case strings.HasPrefix(e.Note, "waiting for earlier commands"):
 		f.where = atWindow
 	default:
 		f.where = unsent

@@ -102,7 +102,7 @@ var rulesE7toE10 = []fault{
 			}
 			_, err := a.execute(time.Second, "ninth", nil)
 			a.ends("the ninth", err, "ExecInterruptedError (not sent), context.DeadlineExceeded")
-			a.says(err, "the oldest of them slow")
+			a.says(err, "the oldest (slow)")
 			a.took(time.Second)
 			got, err := a.executeOOB(connectLimit, "urgent")
 			a.is("urgent", got, err, `1`)
