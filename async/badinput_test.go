@@ -56,7 +56,7 @@ func TestBadInputGreetings(t *testing.T) {
 				}
 				wantText(t, "Connect", err, "greeting")
 				if len(err.Error()) > 600 {
-					t.Errorf("the error takes %d bytes to say it", len(err.Error()))
+					t.Errorf("the error text has %d bytes, want less than 500", len(err.Error()))
 				}
 			})
 		})

@@ -88,7 +88,7 @@ func feed(t *testing.T, data, split []byte, mode byte) {
 	}
 	c.Disconnect(ctx)
 	if state := c.Runstate(); state != async.Idle {
-		t.Errorf("behind Disconnect the client is %v", state)
+		t.Errorf("after Disconnect the client is %v", state)
 	}
 	states := transitions(w)
 	if len(states) == 0 || states[0] != "IDLE>CONNECTING" || states[len(states)-1] != "DISCONNECTING>IDLE" {

@@ -200,7 +200,7 @@ func TestE7BadReply(t *testing.T) {
 		wantAs[async.ProtocolError](t, "x", err)
 		wantText(t, "x", err, "qmp: x: malformed reply: ")
 		if len(err.Error()) > 500 {
-			t.Errorf("the error takes %d bytes to say it", len(err.Error()))
+			t.Errorf("the error text has %d bytes, want less than 500", len(err.Error()))
 		}
 	}
 	_, err := async.Call[int](t.Context(), c, "x", nil)

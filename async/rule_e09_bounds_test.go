@@ -13,9 +13,9 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A giant is a connection to a server that answers the one command with a reply
-// of size bytes. It makes that up as it is read: under the race detector, a pipe
-// that held 64 MiB would be dear.
+// A giant is a connection to a server that answers one command with a reply of
+// size bytes. It makes up these bytes while they are read: a pipe that holds 64
+// MiB is slow under the race detector.
 type giant struct {
 	net.Conn // Close, deadlines and the rest
 	size     int
@@ -38,7 +38,7 @@ func (g *giant) Read(p []byte) (int, error) {
 	<-g.asked
 	switch rest := g.size - g.at; {
 	case rest == 0:
-		return g.Conn.Read(p) // nothing more, until it is closed
+		return g.Conn.Read(p) // blocks until the connection is closed
 	case g.at == 0:
 		g.at = copy(p, head)
 		return g.at, nil
@@ -56,8 +56,8 @@ func (g *giant) Read(p []byte) (int, error) {
 	}
 }
 
-// One message is bounded in size; an error names the bound and the option. (For
-// what is sent, see TestE7RefusedBeforeSending.)
+// Each received message has a maximum size. The error names the bound and the
+// option. (For what is sent, see TestE7RefusedBeforeSending.)
 func TestE9ReceivedSize(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -98,7 +98,7 @@ func TestE9ReceivedSize(t *testing.T) {
 			}
 			wantText(t, "x", err, fmt.Sprintf("%d bytes", limit), "Options.MaxMessage")
 			if len(err.Error()) > 500 {
-				t.Errorf("the error takes %d bytes to say it", len(err.Error()))
+				t.Errorf("the error text has %d bytes, want less than 500", len(err.Error()))
 			}
 			wantIs(t, "x", err, c.Disconnect(t.Context()))
 		})
@@ -127,7 +127,8 @@ func TestE9ReceivedDepth(t *testing.T) {
 	}
 }
 
-// Many levels in many messages are not too many in one.
+// The bound of the levels is for one message. Many messages may have more
+// levels together.
 func TestE9BoundsAreOfOneMessage(t *testing.T) {
 	t.Parallel()
 	const n = 100
@@ -140,8 +141,8 @@ func TestE9BoundsAreOfOneMessage(t *testing.T) {
 	}
 }
 
-// An idle connection is small, also when it has seen large messages both ways.
-// (Not parallel: it measures what the whole process takes.)
+// An idle connection takes little memory, even when it has sent and received
+// large messages. (Not parallel: it measures the memory of the whole process.)
 func TestE9IdleConnectionIsSmall(t *testing.T) {
 	const n, most, large = 50, 16 << 10, 128 << 10
 	type end struct {
@@ -172,7 +173,7 @@ func TestE9IdleConnectionIsSmall(t *testing.T) {
 		wantNil(t, "x", (<-call).err)
 	}
 	used := (memoryInUse() - before) / n
-	t.Logf("an idle connection takes %d bytes, behind %d bytes either way %d", fresh, large, used)
+	t.Logf("an idle connection takes %d bytes; after %d bytes in each direction it takes %d", fresh, large, used)
 	if fresh > most || used > 2*most {
 		t.Errorf("an idle connection takes %d bytes, and %d when it has seen large messages, want at most %d and %d", fresh, used, most, 2*most)
 	}
@@ -181,7 +182,8 @@ func TestE9IdleConnectionIsSmall(t *testing.T) {
 	}
 }
 
-// Events are bounded like replies, and so is what stands in front of a greeting.
+// Events have the same bounds as replies, and so has what comes before a
+// greeting.
 func TestE9DepthOfEvents(t *testing.T) {
 	t.Parallel()
 	for _, levels := range []int{10_000, 10_001} {

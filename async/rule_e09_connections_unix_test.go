@@ -20,12 +20,13 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A bareServer is the other end of a socket as the system has it: no goroutine,
-// and nothing in the heap but its number.
+// A bareServer is the server's end of a connection, as a descriptor of the
+// system. It has no goroutine and takes no memory in the heap.
 type bareServer int
 
-// newBareServer returns it with the client's end, behind a greeting and the reply
-// to qmp_capabilities. That one is given ahead, as a server may.
+// newBareServer returns a server and the client's end of the connection. The
+// server has already sent its greeting and the reply to qmp_capabilities: a
+// server may answer before it is asked.
 func newBareServer(t testing.TB) (net.Conn, bareServer) {
 	t.Helper()
 	fds := socketPairFDs(t)
@@ -48,13 +49,13 @@ func (s bareServer) say(t testing.TB, text string) {
 	}
 }
 
-// hear reads until the client has said end.
+// hear reads until what the client sent ends in end.
 func (s bareServer) hear(t testing.TB, end string) {
 	t.Helper()
 	s.hearUntil(t, end, func(heard []byte) bool { return bytes.HasSuffix(heard, []byte(end)) })
 }
 
-// hearUntil reads until enough of what the client says has come.
+// hearUntil reads until enough says that the client has sent enough.
 func (s bareServer) hearUntil(t testing.TB, what string, enough func(heard []byte) bool) {
 	t.Helper()
 	var heard []byte
@@ -71,13 +72,13 @@ func (s bareServer) hearUntil(t testing.TB, what string, enough func(heard []byt
 	}
 }
 
-// A thousand connections take a goroutine each and some kilobytes, whether they
-// have done nothing yet or have been used, and nothing when they are closed. (Not
-// parallel: it measures what the whole process takes.)
+// A thousand connections take one goroutine and some kilobytes each, whether
+// they are new or have been used. When they are closed they take nothing. (Not
+// parallel: it measures the memory of the whole process.)
 func TestE9ThousandConnections(t *testing.T) {
 	perConnection := 16 << 10
 	if raceEnabled {
-		perConnection = 24 << 10 // its books are in there
+		perConnection = 24 << 10 // the race detector's own memory counts, too
 	}
 	n := 1000
 	var limit syscall.Rlimit
@@ -137,29 +138,29 @@ func TestE9ThousandConnections(t *testing.T) {
 	for _, c := range clients {
 		wantNil(t, "Close", c.Close())
 	}
-	// Goroutines that have done their last may take a moment to go.
+	// A goroutine that has returned may be counted for a moment.
 	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > goroutines; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, were %d before", runtime.NumGoroutine(), goroutines)
 		}
 	}
-	for i, s := range servers { // the client's end is closed for good: no copy of it is left
+	for i, s := range servers { // the client's end is closed, and no copy of its descriptor is open
 		if n, err := syscall.Read(int(s), make([]byte, 1)); n != 0 || err != nil {
-			t.Errorf("connection %d behind Close: the server read %d bytes and error %v, want an end of file", i, n, err)
+			t.Errorf("connection %d after Close: the server read %d bytes and error %v, want an end of file", i, n, err)
 		}
 	}
 }
 
-// What a connection has carried is no burden behind it, whatever it was: large
-// and not so large messages, many commands at once, commands that waited, and
-// such as were given up. (Not parallel: it measures what the whole process holds.
-// The heap alone, since the callers' goroutines leave holes between the stacks;
-// the connection's own stack counts in the two tests above.)
+// An idle connection is small again, whatever it has carried: large messages
+// and smaller ones, many commands at once, commands that waited, and commands
+// that were given up. (Not parallel: it measures the heap of the whole process.
+// Stacks do not count here, since those of the callers leave gaps. The stack of
+// the connection counts in the two tests above.)
 func TestE9IdleConnectionIsSmallAgain(t *testing.T) {
 	const n = 10
 	most := 32 << 10
 	if raceEnabled {
-		most = 48 << 10 // its books are in there
+		most = 48 << 10 // the race detector's own memory counts, too
 	}
 	filler := func(size int) map[string]any { return map[string]any{"x": strings.Repeat("x", size)} }
 	carries := func(sent, received int) func(*testing.T, *async.Client, bareServer) {
@@ -233,7 +234,7 @@ func TestE9IdleConnectionIsSmallAgain(t *testing.T) {
 				tt.drive(t, c, server)
 				return c
 			}
-			// Once for what the process keeps for itself, such as goroutines to use again.
+			// The first run is not measured: the process keeps some memory, such as goroutines for reuse.
 			wantNil(t, "Close", driven().Close())
 			var clients []*async.Client
 			before := heapInUse()
@@ -241,9 +242,9 @@ func TestE9IdleConnectionIsSmallAgain(t *testing.T) {
 				clients = append(clients, driven())
 			}
 			if used := (heapInUse() - before) / n; used > most {
-				t.Errorf("an idle connection takes %d bytes behind %s, want at most %d", used, name, most)
+				t.Errorf("an idle connection takes %d bytes after %s, want at most %d", used, name, most)
 			} else {
-				t.Logf("an idle connection takes %d bytes behind %s", used, name)
+				t.Logf("an idle connection takes %d bytes after %s", used, name)
 			}
 			for _, c := range clients {
 				wantNil(t, "Close", c.Close())

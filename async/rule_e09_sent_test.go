@@ -16,9 +16,9 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A message of just the limit goes, however it was made, and one byte more is
-// refused for that call only; likewise for its levels, the outer object
-// included.
+// A message that is exactly as large as the limit is sent, however it was made.
+// A message that is one byte larger is refused, and only its own call fails.
+// The same holds for the number of levels, which includes the outer object.
 func TestE9SentBounds(t *testing.T) {
 	t.Parallel()
 	const size, levels = 600, 1000
@@ -36,8 +36,8 @@ func TestE9SentBounds(t *testing.T) {
 		name   string
 		max    int
 		cmd    async.Command
-		hook   string       // what OnSend puts in place of it
-		reason async.Reason // "" if it goes
+		hook   string       // what OnSend replaces the message with
+		reason async.Reason // "" if it is sent
 	}{
 		{name: "at the limit", max: size, cmd: async.Command{Name: "big", Args: argsOf(padded(frame, size))}},
 		{name: "a byte over", max: size, cmd: async.Command{Name: "big", Args: argsOf(padded(frame, size+1))}, reason: async.TooLarge},
@@ -93,18 +93,18 @@ func TestE9SentBounds(t *testing.T) {
 					}
 					wantText(t, "big", err, "big", "not sent", fmt.Sprint(limit), says)
 				}
-				execute(t, c, "after", "{}") // that call only
+				execute(t, c, "after", "{}") // only that call failed
 			})
 		})
 	}
 }
 
-// The largest message that QEMU reads is sent, and a byte more is refused, for
-// that call only. (For all that a message can be made of, see
-// TestE9SentBounds.)
+// The largest message that QEMU reads is sent. A message that is one byte
+// larger is refused, and only its own call fails. (TestE9SentBounds tries all
+// ways to make a message.)
 func TestE9SentAtFullSize(t *testing.T) {
 	t.Parallel()
-	most := 64<<20 - 1 // what QEMU reads; see Options.MaxMessage
+	most := 64<<20 - 1 // the most that QEMU reads; see Options.MaxMessage
 	if testing.Short() {
 		t.Log("1 MiB in place of 64: a short run")
 		most = 1<<20 - 1
@@ -117,7 +117,7 @@ func TestE9SentAtFullSize(t *testing.T) {
 	}
 	c := newClient(t, opts)
 	wantNil(t, "Attach", c.Attach(t.Context(), &rigged{Conn: client, write: func(p []byte) (int, error) {
-		// A pipe that held it would be dear under the race detector.
+		// The bytes are only counted: a pipe for them is slow under the race detector.
 		if sent += len(p); sent < most {
 			return len(p), nil
 		}
@@ -132,7 +132,7 @@ func TestE9SentAtFullSize(t *testing.T) {
 	}
 	wantText(t, "a byte more", err, "not sent", strconv.Itoa(most), "Options.MaxMessage")
 	if len(err.Error()) > 500 {
-		t.Errorf("the error takes %d bytes to say it", len(err.Error()))
+		t.Errorf("the error text has %d bytes, want less than 500", len(err.Error()))
 	}
 	wantState(t, c, async.Running)
 	wantNothingPending(t, c)
@@ -140,7 +140,7 @@ func TestE9SentAtFullSize(t *testing.T) {
 		t.Errorf("%d bytes were sent of what was refused", sent)
 	}
 
-	args = append(args[:len(args)-3], `"}`...) // the same without one x
+	args = append(args[:len(args)-3], `"}`...) // one byte less
 	value, err := c.Execute(t.Context(), "big", json.RawMessage(args))
 	wantValue(t, "the largest", value, err, `"big"`)
 	if sent != most {

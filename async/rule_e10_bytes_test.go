@@ -12,7 +12,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A session that has a bit of everything, and what a client sees of it.
+// everything returns the script of a session with a bit of everything.
+// wantEverything checks what a client gets from it.
 func everything(steps ...qmptest.Step) []qmptest.Step {
 	return append(steps,
 		qmptest.Event("EARLY", `{"a":"\\\"}{"}`),
@@ -54,8 +55,8 @@ func wantEverything(t *testing.T, p *qmptest.Player) {
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 }
 
-// Messages may be cut and joined in any way, end in CRLF, LF or nothing, and be
-// spread over many lines.
+// Messages may be cut and joined anywhere, may end in CRLF, LF or nothing, and
+// may stretch over many lines.
 func TestE10CutAndJoined(t *testing.T) {
 	t.Parallel()
 	for _, end := range []qmptest.LineEnd{qmptest.CRLF, qmptest.LF, qmptest.NoLineEnd} {
@@ -73,10 +74,11 @@ func TestE10CutAndJoined(t *testing.T) {
 	}
 }
 
-// the bytes behind the handshake for the tests below: whole messages.
+// stream is what the server sends after the handshake in the tests below: whole
+// messages.
 const stream = "{\"event\": \"A\", \"data\": {\"s\": \"\\\"}\"}}\r\n\r\n {\"return\": [-1.5e3, null], \"id\": 2}\n{\"event\":\"B\"}{\"event\":\"C\"}"
 
-// Two cuts, at each pair of places.
+// The stream is cut in two places, at every pair of bytes.
 func TestE10CutAtEachByte(t *testing.T) {
 	t.Parallel()
 	for first := range len(stream) {
@@ -101,14 +103,14 @@ func quoted(text string) bool {
 	return strings.Count(text, `"`)%2 == 1
 }
 
-// Garbage at each byte ends the connection with a MessageError, and the replies
-// in front of it count.
+// Garbage at any byte ends the connection with a MessageError. The replies
+// before it count.
 func TestE10GarbageAtEachByte(t *testing.T) {
 	t.Parallel()
 	for _, garbage := range []string{"\x00", "\x7f", "}"} {
 		for k := range len(stream) + 1 {
 			if garbage != "\x00" && quoted(stream[:k]) {
-				continue // it would be a part of the text
+				continue // there it would be part of a text
 			}
 			bubble(t, func(t *testing.T) {
 				bytes := stream[:k] + garbage + stream[k:]
@@ -137,8 +139,8 @@ func TestE10GarbageAtEachByte(t *testing.T) {
 	}
 }
 
-// Invalid UTF-8 inside a text becomes U+FFFD where it is decoded, and is kept in
-// what is not decoded.
+// Invalid UTF-8 inside a text becomes U+FFFD where the text is decoded. Raw
+// JSON keeps it.
 func TestE10InvalidUTF8(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("",
@@ -156,7 +158,7 @@ func TestE10InvalidUTF8(t *testing.T) {
 	wantNames(t, "the listener", drained(t, l), "E\ufffd")
 }
 
-// Integers are exact.
+// Integers are exact, whatever they are decoded into.
 func TestE10IntegersAreExact(t *testing.T) {
 	t.Parallel()
 	const list = `[9007199254740993,9223372036854775807,18446744073709551615,-9223372036854775808]`
@@ -173,8 +175,8 @@ func TestE10IntegersAreExact(t *testing.T) {
 	}
 }
 
-// A reader that gives nothing, again and again, is no reason to be busy for
-// ever.
+// A connection whose Read returns no bytes and no error, again and again, does
+// not keep the engine busy for ever.
 func TestE10ReaderWithoutProgress(t *testing.T) {
 	t.Parallel()
 	p := memory(t, qmptest.Greet(), qmptest.ExpectEOF())

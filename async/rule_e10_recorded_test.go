@@ -15,8 +15,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// recorded is what a server said in a session, each part but the first when it
-// had read a command.
+// recorded is what a server sent in a session. It sent the first part at once,
+// and each further part after it had read a command.
 var recorded = []string{
 	`{"event":"EARLY"}` + "\r\n" + `{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}` + "\r\n",
 	`{"event": "BETWEEN"}` + "\r\n" + `{"return": {}, "id": 1}` + "\r\n",
@@ -25,8 +25,8 @@ var recorded = []string{
 	`{"return": "\u00e9", "id": 4}` + "\r\n" + `{"event":"LATE"}`,
 }
 
-// replay plays parts to whoever dials, and hangs up behind the last one, or
-// when the client does.
+// replay returns a Dialer. On its connections a server sends the parts, and
+// hangs up after the last one, or when the client hangs up.
 func replay(parts []string) func(context.Context) (net.Conn, error) {
 	return func(context.Context) (net.Conn, error) {
 		client, server := qmptest.Pipe()
@@ -48,9 +48,9 @@ func replay(parts []string) func(context.Context) (net.Conn, error) {
 	}
 }
 
-// Whatever stands at any byte of it, and wherever it ends: every call ends, by
-// its context at the latest, with an error out of the tree, and so does the
-// connection.
+// The recorded session is cut at each byte, or has another character there.
+// Every call ends, at the latest with its context, and with an error of the
+// documented tree. The connection ends too.
 func TestE10RecordedSessionDamagedAtEachByte(t *testing.T) {
 	t.Parallel()
 	damages := map[string]func(part string, k int) (string, bool){
@@ -76,7 +76,8 @@ func TestE10RecordedSessionDamagedAtEachByte(t *testing.T) {
 	}
 }
 
-// survive drives a client against damaged parts.
+// survive connects a client to a server that sends the damaged parts, and calls
+// its methods.
 func survive(t *testing.T, what string, parts []string) {
 	t.Helper()
 	c := newClient(t, &async.Options{Dialer: replay(parts)})
@@ -103,7 +104,7 @@ func survive(t *testing.T, what string, parts []string) {
 		switch {
 		case err == nil, isA[*async.ExecuteError](err), isA[*async.BadReplyError](err), isA[*async.ExecInterruptedError](err), isA[*async.StateError](err):
 		default:
-			t.Errorf("%s: Execute: got error %v (%T), want one of the tree", what, err, err)
+			t.Errorf("%s: Execute: got error %v (%T), want one of the documented errors", what, err, err)
 		}
 	}
 	for {
@@ -121,7 +122,7 @@ func survive(t *testing.T, what string, parts []string) {
 	}
 }
 
-// The recording itself is sound.
+// The recorded session works when it is not damaged.
 func TestE10RecordedSession(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -21,8 +21,9 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// What a single failure leaves is that error itself; further ones stand behind
-// the root cause, on the same line, and all of them can be found.
+// Where one thing fails, Disconnect returns that error itself. Where several
+// things fail, the root cause comes first and the other errors follow, all on
+// one line. errors.Is finds each of them.
 func TestE11FurtherErrorsAreAttached(t *testing.T) {
 	t.Parallel()
 	type cut struct{ error }
@@ -32,7 +33,7 @@ func TestE11FurtherErrorsAreAttached(t *testing.T) {
 		name        string
 		steps       []qmptest.Step
 		write, shut error
-		canceled    bool // the context of Disconnect has ended
+		canceled    bool // the context of Disconnect has ended before
 		want        []error
 	}{
 		{name: "orderly", steps: connected("")},
@@ -100,7 +101,7 @@ func TestE11FurtherErrorsAreAttached(t *testing.T) {
 	}
 }
 
-// checkAttached checks that err is made of want, in that order.
+// checkAttached checks that err consists of want, in that order.
 func checkAttached(t testing.TB, err error, want []error) {
 	t.Helper()
 	switch len(want) {
@@ -109,7 +110,7 @@ func checkAttached(t testing.TB, err error, want []error) {
 		return
 	case 1:
 		if err != want[0] {
-			t.Errorf("Disconnect: got %v (%T), want %v, bare", err, err, want[0])
+			t.Errorf("Disconnect: got %v (%T), want %v itself", err, err, want[0])
 		}
 		return
 	}
@@ -128,14 +129,14 @@ func checkAttached(t testing.TB, err error, want []error) {
 	}
 }
 
-// After a failed write the reader reads on: a reply already on its way is
-// delivered, and the cause is what the reader finds at the end.
+// After a failed write the reader reads on. A reply that is on its way is
+// delivered, and the cause is what the reader finds at the end of the stream.
 func TestE11ReaderReadsOnBehindAFailedWrite(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the cable is cut")
 	tests := []struct {
 		name  string
-		steps []qmptest.Step // behind the first command; its reply is on its way
+		steps []qmptest.Step // after the first command
 		took  time.Duration
 		reply bool
 		want  []error
@@ -178,7 +179,7 @@ func TestE11ReaderReadsOnBehindAFailedWrite(t *testing.T) {
 				if took := time.Since(begin); took != tt.took {
 					t.Errorf("the end: took %v, want %v", took, tt.took)
 				}
-				wantInterrupted(t, "third", (<-third).err, false, tt.want...) // behind half a message, nothing is written
+				wantInterrupted(t, "third", (<-third).err, false, tt.want...) // nothing is written after half a message
 				got := <-first
 				if tt.reply {
 					wantValue(t, "first", got.value, got.err, `"first"`)
@@ -192,7 +193,7 @@ func TestE11ReaderReadsOnBehindAFailedWrite(t *testing.T) {
 	}
 }
 
-// A connection that has been closed already is no error of an orderly end.
+// An orderly end of a connection that has been closed already is not an error.
 func TestE11ClosingWhatIsClosed(t *testing.T) {
 	t.Parallel()
 	p := memory(t, connected("")...)

@@ -30,10 +30,10 @@ var ends = []struct {
 	{"Close", (*async.Client).Close},
 }
 
-// Any number of callers at once, and again.
+// Any number of goroutines may end the connection at once, and again later.
 func TestE11ManyAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, ended := range []bool{false, true} { // by the peer, before
+	for _, ended := range []bool{false, true} { // the peer has ended the connection before
 		t.Run(fmt.Sprintf("ended=%v", ended), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T) {
@@ -57,33 +57,34 @@ func TestE11ManyAtOnce(t *testing.T) {
 					if err != nil {
 						causes++
 						if err != io.EOF {
-							t.Errorf("got error %v (%T), want io.EOF, bare", err, err)
+							t.Errorf("got error %v (%T), want io.EOF itself", err, err)
 						}
 					}
 				}
 				if ended && causes == 0 {
-					t.Error("nobody got the cause")
+					t.Error("no caller got the cause")
 				}
 				if !ended && causes != 0 {
 					t.Errorf("an orderly end: %d callers got an error", causes)
 				}
 				wantState(t, c, async.Idle)
 				for _, e := range ends {
-					wantNil(t, e.name+" behind the end", e.end(c))
+					wantNil(t, e.name+" after the end", e.end(c))
 				}
 			})
 		})
 	}
 }
 
-// All that join the same end get its cause, later ones nil.
+// All callers of Disconnect during the same end get its cause. Later callers
+// get nil.
 func TestE11JoinedCallersGetTheCause(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		broken := errors.New("the cable is cut")
 		p := memory(t, connected("", qmptest.Stall())...)
 		c := dial(t, p, &async.Options{Dialer: rig(p, failWritesFrom(1, broken))})
-		// The failed write makes the end take a second.
+		// After a failed write the end takes a second.
 		victim := start(t.Context(), c, async.Command{Name: "victim"})
 		synctest.Wait()
 		begin := time.Now()
@@ -95,18 +96,19 @@ func TestE11JoinedCallersGetTheCause(t *testing.T) {
 		wantState(t, c, async.Disconnecting)
 		for _, done := range joined {
 			if err := <-done; err != broken {
-				t.Errorf("Disconnect: got %v, want the error of the write, bare", err)
+				t.Errorf("Disconnect: got %v, want the error of the write itself", err)
 			}
 		}
 		if took := time.Since(begin); took != time.Second {
-			t.Errorf("Disconnect behind a failed write: took %v, want 1s", took)
+			t.Errorf("Disconnect after a failed write: took %v, want 1s", took)
 		}
 		wantIs(t, "victim", (<-victim).err, broken)
 		wantNil(t, "a later Disconnect", c.Disconnect(t.Context()))
 	})
 }
 
-// One who joins in more of a hurry hurries the others.
+// A caller that joins with less time, or with Close, shortens the wait of the
+// others.
 func TestE11JoiningHurries(t *testing.T) {
 	t.Parallel()
 	t.Run("by its context", func(t *testing.T) {
@@ -143,7 +145,7 @@ func TestE11JoiningHurries(t *testing.T) {
 	})
 }
 
-// While the client connects, wherever that stands.
+// While the client connects, at any step of that.
 func TestE11DuringConnect(t *testing.T) {
 	t.Parallel()
 	stages := []struct {
@@ -189,7 +191,8 @@ func TestE11DuringConnect(t *testing.T) {
 	}
 }
 
-// While it listens, and while it accepts. The socket goes, too.
+// While the client listens, and while it accepts. The socket's file is removed,
+// too.
 func TestE11DuringListenAndAccept(t *testing.T) {
 	t.Parallel()
 	for _, e := range ends {
@@ -221,7 +224,7 @@ func TestE11DuringListenAndAccept(t *testing.T) {
 					spin(i)
 					wantNil(t, e.name, e.end(c))
 					err := <-failed
-					if _, late := errors.AsType[*async.StateError](err); !late { // else Accept found nothing to accept
+					if _, late := errors.AsType[*async.StateError](err); !late { // if it is one, Accept came after the end
 						wantIs(t, "Accept", err, async.ErrClosed)
 					}
 					gone(e.name, c)
@@ -244,8 +247,8 @@ func TestE11DuringListenAndAccept(t *testing.T) {
 	}
 }
 
-// Everybody does everything at once; in the end nothing is left (goleak), and
-// nobody waits.
+// Many goroutines connect, execute and disconnect at once. In the end no
+// goroutine is left (goleak), and no call hangs.
 func TestE11EverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	s := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory, ManyClients: true, NoRecord: true})

@@ -16,8 +16,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// The reply to quit is never lost, and a reset behind it is an end of file;
-// behind anything else it is a reset.
+// The reply to quit is never lost, and a reset after it counts as an end of
+// file. After any other command a reset is a reset.
 func TestE11ResetBehindQuit(t *testing.T) {
 	t.Parallel()
 	reset := []error{syscall.ECONNRESET}
@@ -65,7 +65,8 @@ func TestE11ResetBehindQuit(t *testing.T) {
 	}
 }
 
-// A reply beats the hang-up behind it, on every kind of connection.
+// A caller gets its reply although the server hangs up right after it, on every
+// kind of connection.
 func TestE11ReplyBeatsTheHangUp(t *testing.T) {
 	t.Parallel()
 	for _, network := range []string{qmptest.Unix, qmptest.TCP, qmptest.Memory} {
@@ -86,7 +87,7 @@ func TestE11ReplyBeatsTheHangUp(t *testing.T) {
 			for range rounds {
 				connect(t, c)
 				execute(t, c, "quit", "{}")
-				if err := c.Disconnect(t.Context()); err != nil && err != io.EOF { // nil if it was quicker than the peer
+				if err := c.Disconnect(t.Context()); err != nil && err != io.EOF { // nil if this side was first
 					t.Errorf("Disconnect: got %v, want an end of file", err)
 				}
 			}
@@ -94,7 +95,8 @@ func TestE11ReplyBeatsTheHangUp(t *testing.T) {
 	}
 }
 
-// The reply to a quit that was given up still makes an end of file of a reset.
+// The caller of quit has given up. When the reply comes, a reset after it still
+// counts as an end of file.
 func TestE11ResetBehindAQuitThatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -21,8 +21,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Disconnect calls a Connect off for certain, also where that is just about to
-// succeed: when it has returned, no connection comes about any more.
+// Disconnect makes a Connect fail even where the Connect is about to succeed.
+// When Disconnect has returned, no connection is made any more.
 func TestE11DisconnectBeatsConnect(t *testing.T) {
 	t.Parallel()
 	rounds := 2000
@@ -39,7 +39,7 @@ func TestE11DisconnectBeatsConnect(t *testing.T) {
 		if i%2 == 1 {
 			io.WriteString(server, `{"QMP":{"version":{},"capabilities":[]}}`)
 		}
-		// The caller's context may have ended for its own reasons, too.
+		// In some rounds the caller's context ends, too.
 		ctx, cancel := context.WithCancel(t.Context())
 		connecting := do(func() error { return c.Connect(ctx, "") })
 		<-dialed
@@ -49,11 +49,11 @@ func TestE11DisconnectBeatsConnect(t *testing.T) {
 		spin(i / 4)
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		if state := c.Runstate(); state != async.Idle {
-			t.Fatalf("round %d: behind Disconnect the client is %v", i, state)
+			t.Fatalf("round %d: after Disconnect the client is %v", i, state)
 		}
 		<-connecting
 		if state := c.Runstate(); state != async.Idle {
-			t.Fatalf("round %d: Connect went on behind Disconnect, the client is %v", i, state)
+			t.Fatalf("round %d: Connect went on after Disconnect, the client is %v", i, state)
 		}
 		cancel()
 		if _, err := server.Read(make([]byte, 1)); err != io.EOF {
@@ -63,8 +63,9 @@ func TestE11DisconnectBeatsConnect(t *testing.T) {
 	}
 }
 
-// attrsHandler calls a function when a logger for a connection is made, which is
-// when the connection is there and its handshake is about to begin.
+// attrsHandler calls a function when the engine makes the logger of a
+// connection. At that moment the connection is there and its handshake is about
+// to begin.
 type attrsHandler struct {
 	slog.Handler
 	called func()
@@ -75,8 +76,8 @@ func (h attrsHandler) WithAttrs([]slog.Attr) slog.Handler {
 	return h.Handler
 }
 
-// Nor does one whose handshake has nothing left to wait for, whatever else the
-// context has ended with.
+// The same for a Connect whose handshake has nothing to wait for, also where
+// the caller's context ends too.
 func TestE11DisconnectBeatsAConnectThatCannotFail(t *testing.T) {
 	t.Parallel()
 	for _, canceled := range []bool{false, true} {
@@ -120,17 +121,17 @@ func TestE11DisconnectBeatsListen(t *testing.T) {
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		err := <-listening
 		if state := c.Runstate(); state != async.Idle || c.ListenAddr() != nil {
-			t.Fatalf("round %d: behind Disconnect the client is %v and listens at %v", i, state, c.ListenAddr())
+			t.Fatalf("round %d: after Disconnect the client is %v and listens at %v", i, state, c.ListenAddr())
 		}
-		if err != nil { // else it came behind Listen
+		if err != nil { // nil if Disconnect came after Listen
 			wantIs(t, "Listen", err, async.ErrClosed)
 		}
 		wantTransitions(t, w, "CONNECTING DISCONNECTING IDLE")
 	}
 }
 
-// During Listen, which may take its time over a host's name. (Not parallel: it
-// puts a resolver of its own in place of the system's.)
+// Disconnect during a Listen that looks up a host name. (Not parallel: it
+// replaces the system's resolver.)
 func TestE11DisconnectDuringListen(t *testing.T) {
 	asked := make(chan struct{}, 8)
 	defer func(r *net.Resolver) { net.DefaultResolver = r }(net.DefaultResolver)
@@ -148,8 +149,9 @@ func TestE11DisconnectDuringListen(t *testing.T) {
 	wantState(t, c, async.Idle)
 }
 
-// Who disconnects meanwhile waits for that, and no longer than the second, or
-// than the context; Close does not wait. The write error is told in any case.
+// After a failed write the reader reads on for a second. A Disconnect waits for
+// that second at most, or until its context ends. Close does not wait. The
+// error of the write is returned in any case.
 func TestE11DisconnectBehindAFailedWrite(t *testing.T) {
 	t.Parallel()
 	broken := &net.OpError{Op: "write", Net: "test", Err: syscall.EPIPE}
@@ -225,12 +227,12 @@ func TestE11WriteFailsDuringDisconnect(t *testing.T) {
 	})
 }
 
-// Nothing is written behind a message that was cut off.
+// After a message that was cut off, nothing more is written.
 func TestE11NothingIsWrittenBehindAFailedWrite(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		p := memory(t, connected("", qmptest.ExpectEOF())...) // and nothing before that
+		p := memory(t, connected("", qmptest.ExpectEOF())...) // nothing else is written before
 		writes := 0
 		c := dial(t, p, &async.Options{Dialer: rig(p, func(conn net.Conn) net.Conn {
 			return &rigged{Conn: conn, write: func(b []byte) (int, error) {
@@ -256,8 +258,8 @@ func TestE11NothingIsWrittenBehindAFailedWrite(t *testing.T) {
 	})
 }
 
-// A connection whose Write takes less than it was given, and says that all is
-// well, does not keep the engine busy.
+// A connection whose Write takes less than it was given and returns no error
+// does not keep the engine busy.
 func TestE11ShortWriteOfABadConnection(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -269,8 +271,8 @@ func TestE11ShortWriteOfABadConnection(t *testing.T) {
 	})
 }
 
-// With nothing to wait for, a context that has ended is no reason for an error,
-// not once in many times.
+// Where Disconnect has nothing to wait for, a context that has ended causes no
+// error, in any of many runs.
 func TestE11EndedContextOnAnIdleConnection(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -285,8 +287,8 @@ func TestE11EndedContextOnAnIdleConnection(t *testing.T) {
 	}
 }
 
-// A server that has only shut its direction down behind the greeting is still
-// answered.
+// A server shuts down only its own direction, right after its greeting. The
+// client still answers it.
 func TestE11HalfClosedServerIsAnswered(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -296,7 +298,7 @@ func TestE11HalfClosedServerIsAnswered(t *testing.T) {
 	}
 }
 
-// But not for longer than the context allows, if it does not read.
+// If that server does not read, Connect returns when its context ends.
 func TestE11HalfClosedServerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -312,8 +314,9 @@ func TestE11HalfClosedServerThatDoesNotRead(t *testing.T) {
 	})
 }
 
-// Replies that come with the end, or in front of garbage, count; and who gets the
-// last one finds the client knowing of the end.
+// Replies count although the end of the stream comes with them, or garbage
+// after them. When the caller of the last one gets its reply, the client
+// already knows of the end.
 func TestE11RepliesWithTheEnd(t *testing.T) {
 	t.Parallel()
 	const calls, rounds = 150, 60
@@ -358,7 +361,8 @@ func TestE11RepliesWithTheEnd(t *testing.T) {
 	}
 }
 
-// A caller does not get its reply before the client knows of the end behind it.
+// A reply comes with the end of the stream. The caller gets it after the client
+// knows of the end.
 func TestE11ClientKnowsOfTheEndFirst(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -19,9 +19,9 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A write fails because the peer has gone. Then this side ends the connection, by
-// each way and at each moment before the reader meets the end of file; or the
-// reader is first.
+// A write fails because the peer has gone. Then this side ends the connection,
+// in each way and at each moment before the reader finds the end of file, or
+// the reader finds it first.
 func TestE11AFailedWriteShowsTheEnd(t *testing.T) {
 	t.Parallel()
 	pipe := &net.OpError{Op: "write", Net: "unix", Err: os.NewSyscallError("write", syscall.EPIPE)}
@@ -73,8 +73,8 @@ func TestE11AFailedWriteShowsTheEnd(t *testing.T) {
 	}
 }
 
-// A reader may meet a broken pipe itself: TCP says so where a reset follows an end
-// of file.
+// The reader may find a broken pipe itself: over TCP a read returns it where a
+// reset follows an end of file.
 func TestE11ABrokenPipeIsAnEndOfFile(t *testing.T) {
 	t.Parallel()
 	client, server := qmptest.Pipe()
@@ -92,8 +92,8 @@ func (brokenReader) Read([]byte) (int, error) {
 	return 0, os.NewSyscallError("read", syscall.EPIPE)
 }
 
-// The same with the system's own sockets, at the moment that chance gives: a peer
-// that has gone is found by a write and by this side's Close.
+// The same with real sockets, at a moment that is not controlled: the peer has
+// gone, and a write or this side's Close finds that out.
 func TestE11OneShapeOverRealSockets(t *testing.T) {
 	t.Parallel()
 	met := 0

@@ -17,7 +17,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Healthy: what is being written is finished, and nothing behind it is begun.
+// The peer reads. Disconnect finishes the message that is being written, and
+// begins no other.
 func TestE11WhatIsBeingWrittenIsFinished(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -50,7 +51,7 @@ func TestE11WhatIsBeingWrittenIsFinished(t *testing.T) {
 	})
 }
 
-// A reply that comes while that goes on still counts.
+// A reply that comes while Disconnect waits still counts.
 func TestE11ReplyWhileDisconnecting(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -72,7 +73,8 @@ func TestE11ReplyWhileDisconnecting(t *testing.T) {
 	})
 }
 
-// When its context ends first it closes hard: the peer finds the message cut.
+// When its context ends, Disconnect cuts off the message that is being written.
+// So does Close, at once.
 func TestE11ContextCutsABlockedWrite(t *testing.T) {
 	t.Parallel()
 	why := errors.New("the user canceled")
@@ -137,8 +139,8 @@ func TestE11ContextCutsABlockedWrite(t *testing.T) {
 	}
 }
 
-// With nothing being written there is nothing to wait for, so a context that
-// has ended makes no difference.
+// Where no message is being written, Disconnect has nothing to wait for, and a
+// context that has ended makes no difference.
 func TestE11EndedContextOfAHealthyDisconnect(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

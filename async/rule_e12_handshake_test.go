@@ -18,8 +18,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Before the greeting, between qmp_capabilities and its reply, and right behind
-// that: events are events.
+// Events before the greeting, between qmp_capabilities and its reply, and right
+// after that reply are in the queues of the listeners.
 func TestE12EventsAroundTheHandshake(t *testing.T) {
 	t.Parallel()
 	event := func(name string) qmptest.Step { return qmptest.Event(name, `{"n": 1}`) }
@@ -35,7 +35,7 @@ func TestE12EventsAroundTheHandshake(t *testing.T) {
 				all, some := c.NewListener(nil), c.NewListener(nil, "A", "D", "G")
 				odd := c.NewListener(&async.ListenerOptions{Filter: func(ev async.Event) bool { return strings.Contains("BE", ev.Name) }})
 				connect(t, c)
-				// What came up to the reply is there when Connect returns.
+				// The events up to the reply are there when Connect returns.
 				early := drained(t, all)
 				if len(early) < 5 {
 					t.Errorf("when Connect returned: got events %v, want A to E at least", early)
@@ -49,7 +49,8 @@ func TestE12EventsAroundTheHandshake(t *testing.T) {
 	}
 }
 
-// Also those of a handshake that fails, and those where part of it is skipped.
+// So are the events of a handshake that fails, and of one that is skipped in
+// part.
 func TestE12EventsOfAFailedHandshake(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -94,8 +95,8 @@ func TestE12EventsWithoutHandshake(t *testing.T) {
 	}
 }
 
-// The handshake is bounded by the caller's context, wherever it stands; and a
-// greeting that does not come asks the one useful question.
+// The context of the caller bounds the handshake, at every step. If no greeting
+// comes, the error asks whether another client is connected.
 func TestE12HandshakeIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
 	why := errors.New("the user canceled")
@@ -158,7 +159,7 @@ func TestE12HandshakeIsBoundedByItsContext(t *testing.T) {
 	}
 }
 
-// The context bounds the handshake only, and nothing behind it.
+// The context bounds the handshake only. The connection lives on after it.
 func TestE12ContextDoesNotBoundTheConnection(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -174,7 +175,7 @@ func TestE12ContextDoesNotBoundTheConnection(t *testing.T) {
 	})
 }
 
-// The same for the one who is waited for.
+// The context of Accept bounds the handshake in the same way.
 func TestE12AcceptIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -192,7 +193,7 @@ func TestE12AcceptIsBoundedByItsContext(t *testing.T) {
 	wantState(t, c, async.Idle)
 }
 
-// QEMU serves one client at a time, and lets a second one connect and wait.
+// QEMU serves one client at a time. A second one can connect, and waits.
 func TestE12SecondClientWaits(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -206,13 +207,13 @@ func TestE12SecondClientWaits(t *testing.T) {
 		synctest.Wait()
 		wantState(t, second, async.Connecting)
 		wantNil(t, "Disconnect", first.Disconnect(t.Context()))
-		wantNil(t, "Connect of a second client behind the first", <-waiting)
+		wantNil(t, "Connect of a second client after the first", <-waiting)
 		execute(t, second, "stop", "{}")
 	})
 }
 
-// A handshake that fails says how, with all that is known; the client can try
-// again.
+// The error of a handshake that fails says all that is known. The client can
+// connect again.
 func TestE12FailedHandshakes(t *testing.T) {
 	t.Parallel()
 	greet, expect := qmptest.Greet("oob"), qmptest.Expect("qmp_capabilities")
@@ -271,8 +272,8 @@ func isA[E error](err error) bool {
 	return ok
 }
 
-// What answers somebody else's command is not the answer to qmp_capabilities: an
-// earlier client's reply, and an error with an id that is not ours.
+// The reply to an earlier client, or an error with an id that is not ours, does
+// not answer qmp_capabilities.
 func TestE12AnothersReplyIsNotTheNegotiations(t *testing.T) {
 	t.Parallel()
 	t.Run("of an earlier connection", func(t *testing.T) {
@@ -300,7 +301,7 @@ func TestE12AnothersReplyIsNotTheNegotiations(t *testing.T) {
 	}
 }
 
-// A greeting is one, whatever else it claims to be.
+// A message with a QMP member is a greeting, whatever other members it has.
 func TestE12GreetingThatClaimsToBeAnEvent(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -312,8 +313,8 @@ func TestE12GreetingThatClaimsToBeAnEvent(t *testing.T) {
 	})
 }
 
-// A greeting that comes with the end is answered: the server may have shut down
-// its own direction alone.
+// A greeting comes together with the end of the stream. The client answers it:
+// the server may have shut down only its own direction.
 func TestE12GreetingWithTheEnd(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -335,8 +336,8 @@ func TestE12GreetingWithTheEnd(t *testing.T) {
 	})
 }
 
-// A server that has shut down its direction behind its greeting, and cannot be
-// answered, holds nobody up.
+// A server shuts down its direction right after its greeting, and the client
+// cannot answer. Connect does not hang.
 func TestE12HalfClosedServerThatIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

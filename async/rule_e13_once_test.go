@@ -17,7 +17,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// wantWire checks, connection by connection, what the server was sent.
+// wantWire checks what the server was sent, for each connection.
 func wantWire(t testing.TB, p *qmptest.Player, want ...string) {
 	t.Helper()
 	got := make([][]string, len(want))
@@ -34,16 +34,16 @@ func wantWire(t testing.TB, p *qmptest.Player, want ...string) {
 	}
 }
 
-// However a connection ends, the next one carries what is sent over it, and
-// nothing of what the first one left undone.
+// However a connection ends, the next connection carries only what is sent over
+// it, and nothing that the first one left.
 func TestE13NothingIsSentAgain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name         string
 		capabilities string
-		steps        []qmptest.Step // behind the handshake of the first connection
-		calls        int            // how many are under way when it ends
-		sent         int            // and of these were sent, in the first places
+		steps        []qmptest.Step // after the handshake of the first connection
+		calls        int            // how many are pending when it ends
+		sent         int            // how many of these were sent: the first ones
 		wire         string
 	}{
 		{name: "hung up", steps: []qmptest.Step{qmptest.Expect("victim-0"), qmptest.HangUp()}, calls: 1, sent: 1, wire: "victim-0"},
@@ -55,7 +55,7 @@ func TestE13NothingIsSentAgain(t *testing.T) {
 			calls: 2, sent: 2, wire: "victim-0 victim-1",
 		},
 		{
-			name: "behind the window", capabilities: "oob", steps: []qmptest.Step{qmptest.Expect("victim-0"), qmptest.Expect("victim-1"), qmptest.Pause(time.Second), qmptest.HangUp()},
+			name: "waiting at the window", capabilities: "oob", steps: []qmptest.Step{qmptest.Expect("victim-0"), qmptest.Expect("victim-1"), qmptest.Pause(time.Second), qmptest.HangUp()},
 			calls: 12, sent: 8, wire: "victim-0 victim-1",
 		},
 	}
@@ -87,8 +87,8 @@ func TestE13NothingIsSentAgain(t *testing.T) {
 	}
 }
 
-// What was withdrawn or canceled does not come back, on this connection or on
-// the next.
+// A command that was withdrawn or canceled is not sent later, neither over this
+// connection nor over the next.
 func TestE13CancelledIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -117,8 +117,8 @@ func TestE13CancelledIsNotSentAgain(t *testing.T) {
 	})
 }
 
-// A write that failed is not tried again, neither with that message nor with
-// another behind it: the stream would go on in the middle of the first.
+// A write that failed is not repeated, and no other message is written after
+// it: it would begin in the middle of the first.
 func TestE13FailedWriteIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, partly := range []bool{false, true} {
@@ -151,7 +151,7 @@ func TestE13FailedWriteIsNotRepeated(t *testing.T) {
 				synctest.Wait()
 				second := start(t.Context(), c, async.Command{Name: "victim"})
 				err := (<-first).err
-				// A plain Conn cannot tell whether a failed Write wrote something.
+				// A net.Conn does not tell whether a failed Write wrote something.
 				wantIs(t, "the first", err, broken)
 				wantAs[*async.ExecInterruptedError](t, "the first", err)
 				wantInterrupted(t, "the second", (<-second).err, false, broken)
@@ -167,9 +167,9 @@ func TestE13FailedWriteIsNotRepeated(t *testing.T) {
 	}
 }
 
-// The engine's ids go on over a client's connections, so a reply that a server
-// saved up for the last one answers nobody in this one: not the negotiation, and
-// no command either.
+// The engine does not begin its ids again with a new connection. So a late
+// reply to a command of the last connection answers no command of this one, and
+// not the negotiation.
 func TestE13RepliesOfTheLastConnectionAnswerNobody(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -30,7 +30,7 @@ var (
 	errNoRights = &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
 )
 
-// refusals are what the system says of attempts to connect.
+// refusals returns errors of connect(2).
 func refusals(errnos ...syscall.Errno) (errs []error) {
 	for _, errno := range errnos {
 		errs = append(errs, &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", errno)})
@@ -38,8 +38,8 @@ func refusals(errnos ...syscall.Errno) (errs []error) {
 	return errs
 }
 
-// dialling returns a Dialer that fails with errs, one after another, the last
-// of them for ever unless it is nil, and otherwise dials p.
+// dialling returns a Dialer that fails with errs, one after another. It fails
+// with the last one for ever; if that is nil, it dials p.
 func dialling(p *qmptest.Player, errs ...error) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		err := errs[0]
@@ -53,7 +53,7 @@ func dialling(p *qmptest.Player, errs ...error) func(context.Context) (net.Conn,
 	}
 }
 
-// doubling is an exponential policy without chance: 1s, 2s, 4s, 8s.
+// doubling is an exponential policy without randomness: 1s, 2s, 4s, 8s.
 func doubling() *backoff.ExponentialBackOff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0),
@@ -67,11 +67,11 @@ func TestE14WaitsForTheSocket(t *testing.T) {
 	tests := []struct {
 		name     string
 		policy   func() async.Backoff
-		limit    time.Duration // of the context; 0 for none
-		dials    []error       // what dialling comes to, the last one for ever
+		limit    time.Duration // of the context; 0 for no limit
+		dials    []error       // the errors of the dials; the last one is repeated
 		took     time.Duration
-		attempts int     // in the ConnectError; 0 if there is none
-		errs     []error // what the error matches
+		attempts int     // in the ConnectError; 0 if Connect succeeds
+		errs     []error // that the error matches
 	}{
 		{name: "there at once", policy: constant, dials: []error{nil}},
 		{name: "constant", policy: constant, dials: []error{errNoSocket, errNoSocket, errNoServer, nil}, took: 3 * time.Second},
@@ -168,12 +168,12 @@ func TestE14WaitsForTheSocket(t *testing.T) {
 	}
 }
 
-// A context that ends while a dial is under way does not hide what the dials
-// before it met.
+// The context ends during a dial. The error still matches the error of the dial
+// before it.
 func TestE14LastDialErrorIsKept(t *testing.T) {
 	t.Parallel()
 	why := errors.New("the user canceled")
-	for _, stubborn := range []bool{false, true} { // the Dialer has its own words for the end of its context
+	for _, stubborn := range []bool{false, true} { // the Dialer returns an error of its own when its context ends
 		t.Run(fmt.Sprintf("stubborn=%v", stubborn), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestE14LastDialErrorIsKept(t *testing.T) {
 	}
 }
 
-// A hasty context's deadline comes a second before its end.
+// hasty is a context whose Deadline is one second before its end.
 type hasty struct{ context.Context }
 
 func (h hasty) Deadline() (time.Time, bool) {
@@ -212,8 +212,8 @@ func (h hasty) Deadline() (time.Time, bool) {
 	return deadline.Add(-time.Second), ok
 }
 
-// Nor does a dial that has looked at the clock itself, and gives up before the
-// context does.
+// The same for a dial that reads the deadline itself and gives up before the
+// context ends.
 func TestE14DialThatGivesUpBeforeItsContext(t *testing.T) {
 	t.Parallel()
 	why := errors.New("the user canceled")
@@ -237,7 +237,7 @@ func TestE14DialThatGivesUpBeforeItsContext(t *testing.T) {
 	})
 }
 
-// The policy bounds the dialling only: the handshake is never made twice.
+// The policy is for dialing only: the handshake is never repeated.
 func TestE14HandshakeIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -260,7 +260,7 @@ func TestE14HandshakeIsNotRepeated(t *testing.T) {
 	})
 }
 
-// Each Connect begins with a fresh policy.
+// Each Connect begins with a new policy.
 func TestE14PolicyIsPerConnect(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestE14PolicyIsPerConnect(t *testing.T) {
 			begin := time.Now()
 			e := wantAs[*async.ConnectError](t, "Connect", c.Connect(t.Context(), ""))
 			if took := time.Since(begin); took != 3*time.Second || e.Attempts != 3 || made != i+1 {
-				t.Errorf("Connect no. %d: took %v and %d attempts with policy no. %d, want 3s and 3 with one of its own", i+1, took, e.Attempts, made)
+				t.Errorf("Connect no. %d: took %v and %d attempts, and made %d policies so far, want 3s, 3 attempts and a new policy", i+1, took, e.Attempts, made)
 			}
 		}
 	})
@@ -311,8 +311,8 @@ func TestE14WaitIsCalledOff(t *testing.T) {
 	}
 }
 
-// steps is a policy that does something between two dials, which is how this
-// test knows that one has failed.
+// stepsPolicy calls a function between two dials. That is how the test knows
+// that a dial has failed.
 type stepsPolicy []func()
 
 func (s *stepsPolicy) Reset() {}
@@ -325,8 +325,8 @@ func (s *stepsPolicy) NextBackOff() time.Duration {
 	return 0
 }
 
-// The system's own errors for a socket that is not there yet, and for one where
-// nobody listens.
+// The system's own errors for a socket that is not there yet, and for a socket
+// at which nobody listens.
 func TestE14RealSocket(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -335,7 +335,7 @@ func TestE14RealSocket(t *testing.T) {
 	s := qmptest.Start(t, nil)
 	path := socketPath(t)
 	policy := &stepsPolicy{
-		func() { // somebody has left a socket behind
+		func() { // a socket at which nobody listens any more
 			ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
 			if err != nil {
 				t.Error(err)
@@ -359,13 +359,14 @@ func TestE14RealSocket(t *testing.T) {
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 
 	e := wantAs[*async.ConnectError](t, "Connect", c.Connect(t.Context(), filepath.Join(path, "x")))
-	if e.Attempts != 1 { // a path through what is no directory will not appear
+	if e.Attempts != 1 { // a path through a file that is not a directory will never exist
 		t.Errorf("Connect to a path that cannot be: got %d attempts, want 1 (%v)", e.Attempts, e)
 	}
 }
 
-// Every dials again after the same time, for as long as the context allows.
-// Exponential waits longer each time, up to its bound, and for as long.
+// Every dials again after the same time, as long as the context allows.
+// Exponential waits longer each time, up to its bound, and as long as the
+// context allows.
 func TestE14OwnPolicies(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -379,7 +380,7 @@ func TestE14OwnPolicies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T) {
-				for range 2 { // each Connect begins from the start
+				for range 2 { // each Connect begins with the first wait
 					var dials []time.Time
 					c := newClient(t, &async.Options{Backoff: tt.policy, Dialer: func(context.Context) (net.Conn, error) {
 						dials = append(dials, time.Now())
@@ -404,7 +405,7 @@ func TestE14OwnPolicies(t *testing.T) {
 	}
 }
 
-// A policy that is none is like no policy.
+// A Backoff that returns nil is like no Backoff: the client dials once.
 func TestE14NilPolicyDialsOnce(t *testing.T) {
 	t.Parallel()
 	dials := 0

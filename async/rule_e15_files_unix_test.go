@@ -48,19 +48,19 @@ func TestE15FilesArriveWithTheirCommand(t *testing.T) {
 				value, err := reply.Value()
 				wantValue(t, fmt.Sprintf("add-fd with %d files", len(tt.files)), value, err, tt.want)
 			}
-			// They are the caller's still: open, at the place where they were.
+			// They still belong to the caller: open, and at the same offset.
 			for _, f := range []*os.File{a, b} {
 				text, err := io.ReadAll(f)
 				if err != nil || len(text) != 1 {
-					t.Errorf("reading %s behind the call: got %q, %v, want its one byte", f.Name(), text, err)
+					t.Errorf("reading %s after the call: got %q, %v, want its one byte", f.Name(), text, err)
 				}
-				wantNil(t, "closing a file behind the call", f.Close())
+				wantNil(t, "closing a file after the call", f.Close())
 			}
 		})
 	}
 }
 
-// Sending a pipe's end leaves it non-blocking: its deadlines work on.
+// A pipe is still non-blocking after it was sent: its deadlines work.
 func TestE15FilesStayNonBlocking(t *testing.T) {
 	t.Parallel()
 	addr := play(t, qmptest.ScriptOptions{}, connected("", qmptest.ExpectWithFDs("add-fd", 1), qmptest.Return(`{}`), qmptest.ExpectFDs(1, " "))...).Addr()
@@ -75,13 +75,13 @@ func TestE15FilesStayNonBlocking(t *testing.T) {
 	_, err = c.Do(t.Context(), async.Command{Name: "add-fd", Files: []*os.File{r}})
 	wantNil(t, "add-fd", err)
 	wantNil(t, "SendFiles", c.SendFiles(t.Context(), r))
-	wantNil(t, "SetReadDeadline behind the calls", r.SetReadDeadline(time.Unix(1, 0)))
+	wantNil(t, "SetReadDeadline after the calls", r.SetReadDeadline(time.Unix(1, 0)))
 	_, err = r.Read(make([]byte, 1))
-	wantIs(t, "Read behind the calls", err, os.ErrDeadlineExceeded)
+	wantIs(t, "Read after the calls", err, os.ErrDeadlineExceeded)
 }
 
-// With oob enabled two in flight would get each other's files. So there is
-// never more than one, however many want it; without oob they are pipelined.
+// With oob enabled, two commands in flight would get each other's files. So
+// never more than one with files is unanswered. Without oob they are pipelined.
 func TestE15EachCallerGetsItsOwnFile(t *testing.T) {
 	t.Parallel()
 	for _, noOOB := range []bool{false, true} {
@@ -143,8 +143,9 @@ func TestE15EachCallerGetsItsOwnFile(t *testing.T) {
 	}
 }
 
-// An earlier one with descriptors holds up those behind it until it is
-// answered, even if it was canceled; commands without go past.
+// A command with descriptors makes the next one with descriptors wait until it
+// is answered, even if it was canceled. Commands without descriptors do not
+// wait.
 func TestE15ACancelledOneStillCounts(t *testing.T) {
 	t.Parallel()
 	for _, oob := range []bool{false, true} { // how the commands are executed
@@ -195,7 +196,8 @@ func TestE15ACancelledOneStillCounts(t *testing.T) {
 	}
 }
 
-// Without oob QEMU reads one command after another, and nothing needs to wait.
+// Without oob QEMU reads one command after another, so no command needs to
+// wait.
 func TestE15WithoutOOBFilesArePipelined(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -235,7 +237,7 @@ func TestE15SendFiles(t *testing.T) {
 			a := fileWith(t, "a")
 			wantNil(t, "SendFiles", c.SendFiles(t.Context(), a))
 			wantNil(t, "SendFiles of three", c.SendFiles(t.Context(), a, os.Stdin, a))
-			wantNil(t, "closing a file behind the call", a.Close())
+			wantNil(t, "closing a file after the call", a.Close())
 			execute(t, c, "after", "{}")
 			wantNothingPending(t, c)
 		})

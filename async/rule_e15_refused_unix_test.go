@@ -19,7 +19,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A file that is no file is a matter of its call only.
+// A file that cannot be sent fails its own call only.
 func TestE15BadFiles(t *testing.T) {
 	t.Parallel()
 	good := os.Stdin
@@ -35,9 +35,9 @@ func TestE15BadFiles(t *testing.T) {
 		{"nil", []*os.File{nil}, nil},
 		{"closed", []*os.File{closed}, os.ErrClosed},
 		{"stale", []*os.File{stale}, nil},
-		{"nil behind a good one", []*os.File{good, nil}, nil},
-		{"closed behind a good one", []*os.File{good, good, closed, good}, os.ErrClosed},
-		{"stale in front of a good one", []*os.File{stale, good}, nil},
+		{"nil after a good one", []*os.File{good, nil}, nil},
+		{"closed after a good one", []*os.File{good, good, closed, good}, os.ErrClosed},
+		{"stale before a good one", []*os.File{stale, good}, nil},
 	} {
 		for _, capability := range []string{"", "oob"} {
 			t.Run(tt.name+"/capabilities="+capability, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestE15BadFiles(t *testing.T) {
 					}
 					wantText(t, what, err, "not sent")
 				}
-				for range 10 { // more often than the window is wide
+				for range 10 { // more often than the window has places
 					_, err := c.Do(t.Context(), async.Command{Name: "victim", Files: tt.files})
 					check("victim", err)
 					_, err = c.Do(t.Context(), async.Command{Name: "victim", ID: "mine", Files: tt.files})
@@ -73,7 +73,7 @@ func TestE15BadFiles(t *testing.T) {
 	}
 }
 
-// The same where the message has to wait for room in the socket.
+// The same where the message waits for room in the socket.
 func TestE15BadFileInABlockedWrite(t *testing.T) {
 	t.Parallel()
 	closed := fileWith(t, "")
@@ -110,8 +110,8 @@ func TestE15TooManyFiles(t *testing.T) {
 	execute(t, c, "after", "{}")
 }
 
-// Where descriptors cannot be sent at all, the error says what it takes, and
-// nothing is sent.
+// Where the connection cannot carry descriptors, nothing is sent, and the error
+// says that it takes a unix socket.
 func TestE15OnlyOverUnixSockets(t *testing.T) {
 	t.Parallel()
 	for _, network := range []string{qmptest.TCP, qmptest.Memory} {
@@ -134,8 +134,8 @@ func TestE15OnlyOverUnixSockets(t *testing.T) {
 	}
 }
 
-// A connection that embeds a socket and has a Write of its own is written to by
-// that, so it takes no descriptors.
+// A connection embeds a socket and has its own Write method. The engine calls
+// that Write, so the connection takes no descriptors.
 func TestE15EmbeddedSocketWritesByItself(t *testing.T) {
 	t.Parallel()
 	client, conn := socketPair(t)
@@ -154,6 +154,8 @@ func TestE15EmbeddedSocketWritesByItself(t *testing.T) {
 	server.wait()
 }
 
+// embedding is a connection that embeds a socket and counts the calls of its
+// own Write.
 type embedding struct {
 	*net.UnixConn
 	written atomic.Int32

@@ -21,8 +21,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A sendmsg takes what fits: the rest of the message follows, the descriptors
-// are not sent again.
+// One sendmsg takes only a part of the message. The rest follows, and the
+// descriptors are not sent again.
 func TestE15ShortSendmsg(t *testing.T) {
 	t.Parallel()
 	for _, capability := range []string{"", "oob"} {
@@ -55,8 +55,8 @@ func TestE15ShortSendmsg(t *testing.T) {
 	}
 }
 
-// The descriptors go with the first byte, and with no other, however the
-// message is cut up.
+// The descriptors go with the first byte and with no other byte, however the
+// message is cut.
 func TestE15DescriptorsGoWithTheFirstByte(t *testing.T) {
 	t.Parallel()
 	const tryAll, tryOne, tryNone = 0, 1, 2
@@ -70,7 +70,7 @@ func TestE15DescriptorsGoWithTheFirstByte(t *testing.T) {
 					conn = c
 					return c
 				})})
-				var writes []int // the number of files with each write that wrote something
+				var writes []int // how many files went with each write that wrote something
 				write := func(b []byte, files []*os.File) (int, error) {
 					if mode != tryAll {
 						b = b[:1]
@@ -101,8 +101,8 @@ func TestE15DescriptorsGoWithTheFirstByte(t *testing.T) {
 }
 
 // A call whose context ends does not return while a sendmsg with its files may
-// still be under way: the caller may close them, and their numbers be used
-// again.
+// be running. After the call, the caller may close the files, and their numbers
+// may be used again.
 func TestE15TheCallOutlastsItsSendmsg(t *testing.T) {
 	t.Parallel()
 	for _, what := range []string{"Do", "SendFiles"} {
@@ -142,7 +142,7 @@ func TestE15TheCallOutlastsItsSendmsg(t *testing.T) {
 				synctest.Wait()
 				select {
 				case err := <-call:
-					t.Errorf("%s returned (%v) with its sendmsg under way", what, err)
+					t.Errorf("%s returned (%v) while its sendmsg was running", what, err)
 				default:
 				}
 				close(goOn)
@@ -154,7 +154,7 @@ func TestE15TheCallOutlastsItsSendmsg(t *testing.T) {
 	}
 }
 
-// Nor does one that a strange server answers ahead of the command.
+// The same where a server answers before it has the command.
 func TestE15TheReplyDoesNotOvertakeTheFiles(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestE15TheReplyDoesNotOvertakeTheFiles(t *testing.T) {
 		synctest.Wait()
 		select {
 		case got := <-call:
-			t.Errorf("add-fd returned (%s, %v) with its sendmsg under way", got.value, got.err)
+			t.Errorf("add-fd returned (%s, %v) while its sendmsg was running", got.value, got.err)
 		default:
 		}
 		close(goOn)
@@ -188,7 +188,7 @@ func TestE15TheReplyDoesNotOvertakeTheFiles(t *testing.T) {
 	})
 }
 
-// SendFiles outlasts its sendmsg also where the connection ends meanwhile.
+// SendFiles waits for its sendmsg also where the connection ends before that.
 func TestE15SendFilesOutlastsTheConnection(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestE15SendFilesOutlastsTheConnection(t *testing.T) {
 		synctest.Wait()
 		select {
 		case err := <-call:
-			t.Errorf("SendFiles returned (%v) with its sendmsg under way", err)
+			t.Errorf("SendFiles returned (%v) while its sendmsg was running", err)
 		default:
 		}
 		close(goOn)

@@ -19,7 +19,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A tap is a pair of hooks that watch.
+// A tap is a pair of hooks that keep what they see and change nothing.
 type tap struct {
 	mu             sync.Mutex
 	sent, received []string
@@ -54,7 +54,7 @@ func TestE16HooksWatch(t *testing.T) {
 		_, err := c.Execute(t.Context(), "set_password", map[string]any{"password": "hunter2"})
 		wantNil(t, "set_password", err)
 
-		// All of them, handshake included, not masked, just as they are on the wire.
+		// The hooks see every message, the handshake included, as it is on the wire: not masked.
 		wantReceived := []string{greeting, `{"return": {}, "id": 1}`, event, `{"return": 1, "id": 2}`}
 		if !slices.Equal(w.received, wantReceived) {
 			t.Errorf("OnReceive:\n saw %q\nwant %q", w.received, wantReceived)
@@ -86,7 +86,7 @@ func TestE16OnSendReplaces(t *testing.T) {
 			case bytes.Contains(m, []byte("mine")):
 				return json.RawMessage("\n{\"execute\": \"other\", \"arguments\": {\"text\": \"é\"},\r\n \"id\": 2}\n")
 			}
-			return m // its own argument is a replacement like any other
+			return m // a hook may return its own argument
 		}})
 		execute(t, c, "mine", `"other"`)
 		execute(t, c, "same", `"same"`)
@@ -153,7 +153,7 @@ func TestE16BadReplacementOfWhatIsSent(t *testing.T) {
 					}
 					return nil
 				}})
-				for range 10 { // more often than the window is wide
+				for range 10 { // more often than the window has places
 					_, err := c.Execute(t.Context(), "victim", nil)
 					e := wantAs[*async.MessageError](t, "victim", err)
 					if e.Reason != tt.reason || e.Command != "victim" {
@@ -161,7 +161,7 @@ func TestE16BadReplacementOfWhatIsSent(t *testing.T) {
 					}
 					wantText(t, "victim", err, "victim: not sent")
 				}
-				execute(t, c, "after", "{}") // that call only
+				execute(t, c, "after", "{}") // only that call failed
 			})
 		})
 	}
@@ -209,7 +209,7 @@ func TestE16BadReplacementOfWhatIsReceived(t *testing.T) {
 	})
 }
 
-// What runs on the lower half may end the client, if not by itself.
+// A hook or a filter may start a goroutine that ends the client.
 func TestE16CloseFromHooksAndFilters(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"OnSend", "OnReceive", "filter"} {
@@ -218,7 +218,7 @@ func TestE16CloseFromHooksAndFilters(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				steps := connected("", qmptest.Expect("victim"), qmptest.Event("victim", ""), qmptest.Stall())
 				if where == "OnSend" {
-					steps = connected("", qmptest.Stall()) // the victim may not get that far
+					steps = connected("", qmptest.Stall()) // the connection may end before the victim is sent
 				}
 				p := memory(t, steps...)
 				var c *async.Client
@@ -250,8 +250,8 @@ func TestE16CloseFromHooksAndFilters(t *testing.T) {
 	}
 }
 
-// A panic in a hook or filter is not swallowed: it ends the program. This test
-// is that program, too.
+// The engine does not recover a panic in a hook or a filter: the panic ends the
+// program. This test runs itself as that program.
 func TestE16PanicIsTheProgramsOwn(t *testing.T) {
 	const variable = "QMP_TEST_E16_PANIC"
 	if where := os.Getenv(variable); where != "" {

@@ -18,7 +18,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A message at debug, an orderly end at info, a failure at error, once.
+// A message is logged at debug, an orderly end at info, and a failure at error,
+// once.
 func TestE16LogLevels(t *testing.T) {
 	t.Parallel()
 	handshake := []string{"DEBUG qmp: received", "DEBUG qmp: sent", "DEBUG qmp: received", "DEBUG qmp: connected"}
@@ -59,7 +60,7 @@ func TestE16LogLevels(t *testing.T) {
 			},
 			want: slices.Concat(handshake, exchange, []string{"INFO qmp: disconnected"}),
 		}, {
-			name:  "unasked end, several who are hit by it",
+			name:  "unexpected end, two commands pending",
 			steps: connected("", qmptest.Expect("x"), qmptest.Expect("x"), qmptest.HangUp()),
 			run: func(t *testing.T, c *async.Client) {
 				connect(t, c)
@@ -79,7 +80,7 @@ func TestE16LogLevels(t *testing.T) {
 			},
 			want: slices.Concat(handshake, []string{"ERROR qmp: connection ended"}),
 		}, {
-			name:  "message for nobody",
+			name:  "a reply that nobody waits for",
 			steps: connected("", qmptest.Pause(time.Second), qmptest.Reply(`{"return": 1, "id": "who?"}`)),
 			run: func(t *testing.T, c *async.Client) {
 				connect(t, c)
@@ -95,7 +96,7 @@ func TestE16LogLevels(t *testing.T) {
 			},
 			want: []string{"ERROR qmp: no connection"},
 		}, {
-			name:  "connect called off",
+			name:  "disconnect during connect",
 			steps: []qmptest.Step{qmptest.Stall()},
 			run: func(t *testing.T, c *async.Client) {
 				failed := do(func() error { return c.Connect(t.Context(), "") })
@@ -128,7 +129,7 @@ func TestE16LogLevels(t *testing.T) {
 					if got := book.lines(t); !slices.Equal(got, tt.want) {
 						t.Errorf("log:\n got %q\nwant %q", got, tt.want)
 					}
-					// One logger per connection, with its name.
+					// Each record has the client's name.
 					for _, r := range book.records(t) {
 						if name, has := r["qmp"]; has != (nickname != "") || has && name != nickname {
 							t.Errorf("log record %v: got attribute qmp=%v, want %q", r, name, nickname)
@@ -140,7 +141,8 @@ func TestE16LogLevels(t *testing.T) {
 	}
 }
 
-// A Disconnect that hangs up on a peer that does not read is a failure.
+// A Disconnect that cuts off a message, since the peer does not read, is logged
+// as a failure.
 func TestE16LogOfAHardEnd(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -161,8 +163,8 @@ func TestE16LogOfAHardEnd(t *testing.T) {
 	})
 }
 
-// Without a Logger nothing is written, wherever it may go by default. (Not
-// parallel: it puts its own in place of the standard loggers.)
+// Without Options.Logger nothing is logged, not even to the default loggers.
+// (Not parallel: it replaces the standard loggers.)
 func TestE16NothingIsLoggedByDefault(t *testing.T) {
 	var book logbook
 	defer slog.SetDefault(slog.Default())

@@ -16,7 +16,8 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// goValue returns raw as object makes it of the members of objects.
+// goValue returns raw as a Go value, with objects as the function object makes
+// them.
 func goValue(raw []byte, object func(async.Members) any) any {
 	switch {
 	case proto.IsObject(raw):
@@ -37,7 +38,7 @@ func goValue(raw []byte, object func(async.Members) any) any {
 	return json.RawMessage(raw)
 }
 
-// asMap is a map of members, and asMembers leaves them as they are.
+// asMap makes a map of the members; asMembers returns them as they are.
 func asMap(ms async.Members) any {
 	m := make(map[string]any)
 	for _, member := range ms {
@@ -48,8 +49,8 @@ func asMap(ms async.Members) any {
 
 func asMembers(ms async.Members) any { return ms }
 
-// escapedNames returns raw with every character of every name, and of what is
-// said to be a command, as an escape.
+// escapedNames returns raw in which every character of each name, and of the
+// command's name, is an escape.
 func escapedNames(t testing.TB, raw string, command string) json.RawMessage {
 	t.Helper()
 	var out bytes.Buffer
@@ -81,8 +82,8 @@ func escapedNames(t testing.TB, raw string, command string) json.RawMessage {
 	return out.Bytes()
 }
 
-// A secret is masked in the log whatever its command is made of, and goes onto
-// the wire as it is.
+// A secret is masked in the log, whatever form its command has. It is sent as
+// it is.
 // Holds secure.
 func TestE16SecretsAreMaskedHoweverTheyAreGiven(t *testing.T) {
 	t.Parallel()
@@ -143,7 +144,7 @@ func TestE16SecretsAreMaskedHoweverTheyAreGiven(t *testing.T) {
 						}
 						masked = true
 						if !json.Valid([]byte(m)) || !strings.Contains(m, "shown") {
-							t.Errorf("log of %s: got %s, want JSON with what is no secret", tt.args, m)
+							t.Errorf("log of %s: got %s, want JSON that shows what is not a secret", tt.args, m)
 						}
 					}
 					if !masked || strings.Contains(book.buf.String(), "hunter2") {

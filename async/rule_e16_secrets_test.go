@@ -59,7 +59,7 @@ func TestE16SecretsAreMaskedInTheLog(t *testing.T) {
 						}
 					}
 					if !strings.Contains(sent, "shown") || !strings.Contains(sent, "***") {
-						t.Errorf("log of %s: got %q, want what is no secret, and *** for what is", tt.args, sent)
+						t.Errorf("log of %s: got %q, want it to show what is not a secret, and *** for the secret", tt.args, sent)
 					}
 					if strings.Contains(book.buf.String(), "hunter2") {
 						t.Errorf("the log shows the secret:\n%s", book.buf.String())
@@ -73,8 +73,8 @@ func TestE16SecretsAreMaskedInTheLog(t *testing.T) {
 	}
 }
 
-// So are those in replies, also in the late reply of a command that was given
-// up, which is dropped.
+// Secrets in replies are masked, too. So are those in the late reply of a
+// command that was given up.
 // Holds secure.
 func TestE16SecretsInRepliesAreMasked(t *testing.T) {
 	t.Parallel()
@@ -106,9 +106,9 @@ func TestE16SecretsInRepliesAreMasked(t *testing.T) {
 					execute(t, c, "query-status", `{"status": "shown"}`)
 					log := book.buf.String()
 					if strings.Contains(log, "hunter2") || !strings.Contains(log, `\"status\": \"shown\"`) {
-						t.Errorf("late %v: the log hides too much, or too little:\n%s", late, log)
+						t.Errorf("late %v: the log shows the secret, or hides the status:\n%s", late, log)
 					}
-					// Of a command that is not known any more nothing is shown.
+					// The command of a late reply is not known, so nothing of that reply is shown.
 					if shown := strconv.Quote(tt.shown); !late && !strings.Contains(log, shown[1:len(shown)-1]) {
 						t.Errorf("the log does not show %s:\n%s", shown, log)
 					}
@@ -118,7 +118,8 @@ func TestE16SecretsInRepliesAreMasked(t *testing.T) {
 	}
 }
 
-// However a command with a secret fails, neither its error nor the log tells.
+// However a command with a secret fails, neither the error nor the log shows
+// the secret.
 func TestE16SecretsAreNotInErrors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range secretCommands {
@@ -130,7 +131,7 @@ func TestE16SecretsAreNotInErrors(t *testing.T) {
 					qmptest.Expect(tt.name), qmptest.ReturnError("GenericError", "no"),
 					qmptest.Expect(tt.name), qmptest.Reply(`{"id": $id}`),
 					qmptest.Expect(tt.name), qmptest.Return(`{}`),
-					qmptest.Expect(tt.name), // which is canceled
+					qmptest.Expect(tt.name), // this one is canceled
 					qmptest.Expect(tt.name), qmptest.HangUp())...)
 				var book logbook
 				bad := false
@@ -203,9 +204,10 @@ func TestE16SecretsAreNotInErrors(t *testing.T) {
 	}
 }
 
-// What a reply returns is not shown where its command is not known: neither when
-// it comes to the next client, in place of a greeting or of the reply to
-// qmp_capabilities, nor when it breaks off.
+// Where a reply's command is not known, the log and the errors do not show what
+// it returns. That is so where a reply to an earlier client comes in place of
+// the greeting or of the reply to qmp_capabilities, and where a reply is cut
+// off.
 // Holds secure.
 func TestE16SecretsInBrokenReplies(t *testing.T) {
 	t.Parallel()

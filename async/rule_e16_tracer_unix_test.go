@@ -22,7 +22,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A trace is what a tracer has seen, a line for each call.
+// A trace is what a Tracer has seen, one line for each call.
 type trace struct {
 	mu    sync.Mutex
 	lines []string
@@ -65,8 +65,8 @@ func wantLines(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// Two connections, with a secret, an event, a reply that is replaced, and each kind
-// of end.
+// Two connections, with a secret, an event, a reply that is replaced, and each
+// kind of end.
 func TestE16TracerSeesEverything(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestE16TracerSeesEverything(t *testing.T) {
 		var first, second trace
 		c := newClient(t, &async.Options{
 			Dialer: p.Dial, Tracers: []*async.Tracer{first.tracer(), nil, second.tracer(), {}},
-			OnReceive: func(m json.RawMessage) json.RawMessage { // a tracer sees what came
+			OnReceive: func(m json.RawMessage) json.RawMessage { // a Tracer sees the message as it came
 				return json.RawMessage(strings.Replace(string(m), `"return": 1`, `"return": 2`, 1))
 			},
 		})
@@ -89,7 +89,7 @@ func TestE16TracerSeesEverything(t *testing.T) {
 		value, err := c.Execute(t.Context(), "set_password", map[string]any{"password": "secret"})
 		wantValue(t, "set_password", value, err, "2")
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
-		before := len(first.read()) // nothing is called afterwards
+		before := len(first.read()) // nothing is called after that
 		wantIs(t, "Connect", c.Connect(t.Context(), "test"), io.EOF)
 		if err := c.Connect(t.Context(), "test"); err == nil {
 			synctest.Wait()
@@ -112,12 +112,13 @@ func TestE16TracerSeesEverything(t *testing.T) {
 	})
 }
 
-// A message that was taken back before its first byte was not sent.
+// A message that was withdrawn before its first byte was not sent, and the
+// Tracer is told so.
 func TestE16TracerSeesWhatWasNotSent(t *testing.T) {
 	t.Parallel()
 	near, _ := socketPair(t)
 	near.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	for full := false; !full; { // the peer does not read
+	for full := false; !full; { // the peer does not read, so the pipe fills up
 		_, err := near.Write(make([]byte, 1<<16))
 		full = err != nil
 	}
@@ -136,8 +137,8 @@ func TestE16TracerSeesWhatWasNotSent(t *testing.T) {
 	wantLines(t, seen.read(), "1: connected to ", `1: sent {"execute":"x","id":1} files=0`, `1: unsent {"execute":"x","id":1} files=0`, "1: ended: <nil>")
 }
 
-// Under random cancellations each message that was shown and not taken back was
-// read by the peer, and Ended comes last.
+// Calls are canceled at random. The peer has read each message that the Tracer
+// was shown as sent, and Ended comes last.
 func TestE16TracerUnderCancellations(t *testing.T) {
 	t.Parallel()
 	for round := range 20 {
@@ -173,7 +174,7 @@ func TestE16TracerUnderCancellations(t *testing.T) {
 				var v json.RawMessage
 				if err := dec.Decode(&v); err != nil {
 					if err == io.ErrUnexpectedEOF {
-						n++ // the one that was cut off by Close
+						n++ // the one that Close cut off
 					}
 					read <- n
 					return
