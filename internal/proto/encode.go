@@ -48,7 +48,7 @@ var encoding = json.JoinOptions(
 )
 
 func marshalNumber(n stdjson.Number) ([]byte, error) {
-	// What is not JSON at all, package json refuses.
+	// If n is not JSON at all, package json returns an error after this.
 	if kind := jsontext.Value(n).Kind(); kind != jsontext.KindNumber {
 		return nil, fmt.Errorf("json.Number %q: not a number", string(n))
 	}
@@ -131,7 +131,7 @@ func isNoncharacter(r rune) bool {
 // U+FFFD; see [ValidText].
 func AppendText(dst []byte, s string) []byte {
 	start := len(dst)
-	dst, _ = jsontext.AppendQuote(dst, s) // the error is about invalid UTF-8, which comes out as U+FFFD
+	dst, _ = jsontext.AppendQuote(dst, s) // the error only says that invalid UTF-8 became U+FFFD
 	for _, c := range dst[start:] {
 		if c >= 0x7f {
 			return appendASCII(dst[:start], bytes.Clone(dst[start:]))
@@ -272,7 +272,7 @@ func AppendReturn(dst, result, rawID []byte) []byte {
 	return appendRawEnd(dst, rawID)
 }
 
-// AppendError appends an error reply.
+// AppendError appends an error reply. rawID is JSON; an empty one leaves the id out.
 func AppendError(dst []byte, class, desc string, rawID []byte) []byte {
 	dst = append(dst, `{"error":{"class":`...)
 	dst = AppendText(dst, class)

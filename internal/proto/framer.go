@@ -13,10 +13,10 @@ import (
 
 // Bounds of one message, either way.
 const (
-	// DefaultMaxMessage is the largest message, in bytes, where nothing else
-	// is configured. QEMU's own programs bound one reply by a number that is near
-	// it: guest-file-read gives at most 48 MiB, which are 64 MiB in base64, and the
-	// rest of the message on top. (guest-exec-status gives twice 16 MiB at most.)
+	// DefaultMaxMessage is the default of the largest message, in bytes. It is
+	// larger than any reply of QEMU's own programs. The largest is that of
+	// guest-file-read: at most 48 MiB, which are 64 MiB in base64, and the rest of
+	// the message. (guest-exec-status returns at most twice 16 MiB.)
 	DefaultMaxMessage = 80 << 20
 	// MaxDepth is how deeply an incoming message may nest, the outer object
 	// included. It is jsontext's own bound.
@@ -37,13 +37,14 @@ const (
 	// keepMessage is the largest message whose buffer, at most twice as long,
 	// a Framer keeps for the next one.
 	keepMessage = 8 << 10
-	// maxEmptyReads is how often in a row the reader may return nothing.
+	// maxEmptyReads is how often in a row the reader may return no bytes and no
+	// error.
 	maxEmptyReads = 100
 	// excerptLen bounds the bytes that an error shows, and the path in it.
 	excerptLen = 80
 )
 
-// A Fault is what can be wrong with a message as a piece of JSON.
+// A Fault says why bytes are not a message.
 type Fault int
 
 // The faults.
@@ -56,10 +57,10 @@ const (
 	BadNumber              // a number too long to convert
 )
 
-// A FrameError says why bytes are not a message.
+// A FrameError is the error for bytes that are not a message.
 type FrameError struct {
 	Fault   Fault
-	Limit   int    // the bound crossed, for TooLarge, TooDeep and BadNumber
+	Limit   int    // for TooLarge, TooDeep and BadNumber: the limit that was exceeded
 	Excerpt []byte // how the message begins, shortened
 	Err     error  // the parser's error, or nil
 }
@@ -176,7 +177,7 @@ func (f *Framer) next() ([]byte, error) {
 		return nil, &FrameError{Fault: NotObject, Excerpt: excerpt(msg)}
 	}
 	if len(msg) > keepMessage {
-		// Give the grown buffer back with this message.
+		// The message keeps the grown buffer. The decoder starts with a new one.
 		f.src.unread(f.dec.UnreadBuffer())
 		f.reset()
 	}
@@ -302,7 +303,7 @@ func (s *source) fill() error {
 // unread takes back b, the last bytes that were passed on.
 func (s *source) unread(b []byte) {
 	if len(b) <= s.off {
-		s.off -= len(b) // they are still there
+		s.off -= len(b) // they are still in buf
 		return
 	}
 	s.buf, s.off = append(bytes.Clone(b), s.buf[s.off:]...), 0

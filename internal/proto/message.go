@@ -65,9 +65,9 @@ const (
 	maxSeconds = 253402300799
 )
 
-// A Message is one object from a server, cut into the members that QMP knows
-// (QMP specification, "Server Responses"). The members are parts of Raw, nil
-// where absent; of repeated ones the last counts.
+// A Message is one object from a server, with the members that QMP defines (QMP
+// specification, "Server Responses"). The members are parts of Raw. A member that is
+// absent is nil. If a member is repeated, the last one counts.
 type Message struct {
 	Raw       []byte
 	QMP       []byte
@@ -92,7 +92,7 @@ const (
 	memberCount
 )
 
-// ParseMessage cuts up raw, one validated JSON object.
+// ParseMessage returns the message in raw, one validated JSON object.
 func ParseMessage(raw []byte) Message {
 	m := Message{Raw: raw}
 	spans(raw, func(name string, at span) bool {
@@ -118,7 +118,7 @@ func ParseMessage(raw []byte) Message {
 	return m
 }
 
-// cut sets the members from where they are.
+// cut sets the members of m to the parts of Raw that at names.
 func (m *Message) cut() {
 	m.QMP = m.at[memberQMP].of(m.Raw)
 	m.Event = m.at[memberEvent].of(m.Raw)
@@ -174,20 +174,20 @@ func parseCount(value []byte) int64 {
 	return -1
 }
 
-// A Command is one object from a client, cut into its members (QMP
-// specification, "Issuing Commands").
+// A Command is one object from a client, with its members (QMP specification, "Issuing
+// Commands"). If a member is repeated, the last one counts.
 type Command struct {
 	Raw       []byte
-	Name      string // of execute or exec-oob, "" if that is not a string
-	HasName   bool   // execute or exec-oob is there and is a string
-	OOB       bool   // it came as exec-oob
+	Name      string // the value of execute or exec-oob; "" if that is not a string
+	HasName   bool   // whether there is execute or exec-oob, and it is a string
+	OOB       bool   // whether it is exec-oob
 	Arguments []byte // nil if absent
 	ID        ID
-	RawID     []byte // nil if absent; a server echoes it as it came
+	RawID     []byte // nil if absent; a server sends it back unchanged
 	Unknown   string // a member that the specification does not know, or ""
 }
 
-// ParseCommand cuts up raw, one validated JSON object.
+// ParseCommand returns the command in raw, one validated JSON object.
 func ParseCommand(raw []byte) Command {
 	c := Command{Raw: raw}
 	Members(raw, func(name string, value []byte) bool {

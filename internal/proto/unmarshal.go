@@ -14,15 +14,15 @@ import (
 // which the library decodes into values of its callers:
 //
 //   - A member's name matches a field's name exactly, or else without regard to
-//     case, '-' and '_'. A member that matches no field is ignored. Where several
+//     case, '-' and '_'. A member that matches no field is ignored. If several
 //     members match one field, each is decoded into it, in order.
-//   - What is decoded into an empty interface is what [Decode] makes of it, so
-//     that integers are exact. An interface that holds a pointer is decoded into
-//     what that points to.
-//   - What a [Framer] lets through is not refused: repeated names, and invalid
-//     UTF-8 or lone surrogates, which become U+FFFD.
+//   - An empty interface gets the value that [Decode] returns, so that integers are
+//     exact. If the interface holds a pointer, the value is decoded into what that
+//     points to.
+//   - The faults that a [Framer] accepts are accepted: repeated names, and invalid
+//     UTF-8 and lone surrogates, which become U+FFFD.
 //
-// Everything else is as package github.com/go-json-experiment/json has it.
+// Everything else is as in package github.com/go-json-experiment/json.
 func Unmarshal(raw []byte, v any) error { return json.Unmarshal(raw, v, decoding) }
 
 var decoding = json.JoinOptions(
@@ -37,7 +37,7 @@ var decoding = json.JoinOptions(
 
 func unmarshalAny(dec *jsontext.Decoder, v *any) error {
 	if holdsTarget(*v) {
-		return errors.ErrUnsupported // left to package json
+		return errors.ErrUnsupported // package json then decodes into the pointer
 	}
 	raw, err := dec.ReadValue()
 	if err != nil {
@@ -47,8 +47,8 @@ func unmarshalAny(dec *jsontext.Decoder, v *any) error {
 	return err
 }
 
-// holdsTarget reports whether v is a pointer that a caller put there, to have
-// its own type filled. A *big.Int is none: Decode makes them.
+// holdsTarget reports whether v is a pointer that the caller wants filled. A *big.Int
+// does not count: Decode makes these.
 func holdsTarget(v any) bool {
 	if _, number := v.(*big.Int); number || v == nil {
 		return false
@@ -56,8 +56,8 @@ func holdsTarget(v any) bool {
 	return reflect.TypeOf(v).Kind() == reflect.Pointer
 }
 
-// unmarshalNumber is for the standard library's Number, which package json takes
-// for a string.
+// unmarshalNumber decodes into the standard library's Number. Without it package json
+// would treat a Number as a string.
 func unmarshalNumber(dec *jsontext.Decoder, n *stdjson.Number) error {
 	if dec.PeekKind() != jsontext.KindNumber {
 		return errors.ErrUnsupported

@@ -6,27 +6,27 @@ import (
 	"strconv"
 )
 
-// MaxDigits is how many digits a number may have to be converted to a Go
-// value. Conversion takes more than linear time, so there has to be a bound;
-// this is the one of the Python original.
+// MaxDigits is the largest number of digits that a number may have to be converted
+// to a Go value. The time of a conversion grows faster than the number of digits, so
+// there must be a limit. This one is Python's.
 const MaxDigits = 4300
 
-// Decode returns the Go value of raw, validated JSON: map[string]any, []any,
-// string, bool, nil; an integer is an int64, a uint64 above 2^63-1, a *big.Int
-// beyond 64 bits; any other number is a float64, infinite where it does not
-// fit. Of repeated names the last counts. Invalid UTF-8 and lone surrogates
-// become U+FFFD. A number over MaxDigits is a *FrameError.
+// Decode returns the Go value of raw, validated JSON: a map[string]any, []any, string,
+// bool or nil. An integer is an int64, a uint64 above 2^63-1, and a *big.Int beyond 64
+// bits. Any other number is a float64, an infinity if it is too large for one. If a
+// name is repeated, the last one counts. Invalid UTF-8 and lone surrogates become
+// U+FFFD. For a number with more than MaxDigits digits the error is a *FrameError.
 func Decode(raw []byte) (any, error) {
 	d := decoder{b: raw}
 	v := d.value()
 	return v, d.err
 }
 
-// decoder walks over validated JSON once, building values as it goes.
+// decoder reads validated JSON once, from start to end, and builds the values.
 type decoder struct {
 	b   []byte
-	i   int
-	err error // the first one
+	i   int   // the index of the next byte
+	err error // the first error
 }
 
 func (d *decoder) value() any {
@@ -55,8 +55,8 @@ func (d *decoder) value() any {
 	}
 }
 
-// more steps over white space and a comma, and reports whether the object or
-// array that ends in end goes on; if not, it steps over end.
+// more skips white space and a comma. It reports whether the object or array, whose last
+// byte is end, has another element. If it has none, more skips end too.
 func (d *decoder) more(end byte) bool {
 	d.i = skipSpace(d.b, d.i)
 	if d.i < len(d.b) && d.b[d.i] == ',' {
