@@ -1,10 +1,11 @@
-// Package qmp is a map of the module: it has no code. QMP is the JSON protocol
-// over which QEMU, qemu-storage-daemon and the QEMU guest agent are driven.
+// Package qmp has no code: this comment is a map of the module's packages. QMP is
+// the JSON protocol over which programs control QEMU, qemu-storage-daemon and the
+// QEMU guest agent.
 //
-// Choose a package by the program that you write:
+// The program that you write decides which package you need:
 //
 //	a service that manages machines         async
-//	a blocking script, in Go's way          sync (package qmpsync)
+//	a blocking script in Go's style         sync (package qmpsync)
 //	a script that was written in Python     legacy; compat for the names since QEMU 8.2
 //	a test of a program that speaks QMP     async/qmptest
 //	a test that starts QEMU                 compat/iotests
@@ -16,17 +17,17 @@
 //
 //	compat/iotests                  a harness for go test, in the style of QEMU's iotests
 //	compat/machine   compat/qtest   a QEMU process; the qtest protocol
-//	qapi, qapi/qga                  QEMU's commands, events and types; the guest agent's
 //	compat                          both generations of Python's names on one connection
+//	qapi             qapi/qga       the commands, events and types of QEMU; those of the guest agent
 //	legacy                          the calls of Python's QEMUMonitorProtocol
-//	sync (package qmpsync)          blocking calls; timeouts are durations
+//	sync (package qmpsync)          blocking calls; time limits are durations
 //	async            async/qmptest  the engine; a QMP server for tests
 //
-// There is one engine. The blocking packages call it, and their clients lead to
-// it: legacy's Sync returns a client of qmpsync, whose Async returns the client
-// of async, all three for the same connection.
+// There is one engine, package async, and the blocking packages call it. A client
+// of legacy returns its client of qmpsync (Sync), and a client of qmpsync returns
+// its client of async (Async). All three have the same connection.
 //
-// The pages docs/guarantees.md (what a caller may rely on), docs/migrating.md
-// (from Python to Go) and docs/architecture.md (the way of a command, of an event
-// and of a disconnect) are in the repository.
+// Three pages are in the repository: docs/guarantees.md (what a caller may rely
+// on), docs/migrating.md (from Python to Go) and docs/architecture.md (how a
+// command, an event and a disconnect pass through the engine).
 package qmp

@@ -17,7 +17,7 @@ import (
 // The Go code of README.md.
 
 func script(addr string) error {
-	vm, err := legacy.New(addr, nil) // "/run/vm1.qmp", say
+	vm, err := legacy.New(addr, nil) // "vm1.qmp", for example
 	if err != nil {
 		return err
 	}
@@ -37,6 +37,8 @@ func script(addr string) error {
 }
 
 func service(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // no call waits longer
+	defer cancel()
 	vm, err := async.Dial(ctx, addr, nil)
 	if err != nil {
 		return err
@@ -46,7 +48,7 @@ func service(ctx context.Context, addr string) error {
 	defer stops.Close()
 	_, err = vm.Execute(ctx, "stop", nil)
 	if interrupted, ok := errors.AsType[*async.ExecInterruptedError](err); ok {
-		return fmt.Errorf("QEMU cannot have seen the command: %t: %w", interrupted.SafeToRetry(), err)
+		return fmt.Errorf("certain that QEMU did not get the command: %t: %w", interrupted.SafeToRetry(), err)
 	} else if err != nil {
 		return err
 	}
