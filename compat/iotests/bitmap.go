@@ -5,19 +5,19 @@ import (
 	"sort"
 )
 
-// A Bitmap is a dirty bitmap, as its node tells of it.
+// A Bitmap is a dirty bitmap, as query-named-block-nodes describes it.
 type Bitmap struct {
 	Name         string
-	Count        int64 // of dirty bytes
-	Granularity  int64
-	Recording    bool
-	Busy         bool // in use by a job or an export
-	Persistent   bool // stored in the image
-	Inconsistent bool // it was in use when its image was last written
+	Count        int64 // dirty bytes
+	Granularity  int64 // bytes per bit
+	Recording    bool  // writes make it dirty
+	Busy         bool  // a job or an export uses it
+	Persistent   bool  // QEMU stores it in the image
+	Inconsistent bool  // QEMU did not store it properly, so it can only be removed
 }
 
-// Bitmaps returns the bitmaps of all nodes that have some, by the nodes'
-// names.
+// Bitmaps returns the bitmaps of each node that has any. The key is the node's
+// name; the bitmaps of a node are sorted by name.
 func (vm *VM) Bitmaps() map[string][]Bitmap {
 	vm.it.Helper()
 	all := make(map[string][]Bitmap)
@@ -34,7 +34,7 @@ func (vm *VM) Bitmaps() map[string][]Bitmap {
 	return all
 }
 
-// FindBitmap returns the bitmap of that name on that node, if there is one.
+// FindBitmap returns the bitmap of the given name on the given node, if it exists.
 func (vm *VM) FindBitmap(node, name string) (bitmap Bitmap, exists bool) {
 	vm.it.Helper()
 	for _, b := range vm.Bitmaps()[node] {
@@ -45,7 +45,8 @@ func (vm *VM) FindBitmap(node, name string) (bitmap Bitmap, exists bool) {
 	return Bitmap{}, false
 }
 
-// Bitmap is FindBitmap for one that has to be there.
+// Bitmap returns the bitmap of the given name on the given node. If it does not
+// exist, the test fails.
 func (vm *VM) Bitmap(node, name string) Bitmap {
 	vm.it.Helper()
 	bitmap, exists := vm.FindBitmap(node, name)
@@ -55,7 +56,7 @@ func (vm *VM) Bitmap(node, name string) Bitmap {
 	return bitmap
 }
 
-// AssertBitmapCount fails the test unless so many bytes are dirty in a bitmap.
+// AssertBitmapCount fails the test unless exactly want bytes are dirty in a bitmap.
 func (vm *VM) AssertBitmapCount(node, name string, want int64) {
 	vm.it.Helper()
 	if b := vm.Bitmap(node, name); b.Count != want {

@@ -1,6 +1,6 @@
-// Package iotests is a harness for tests of QEMU's block layer, and of what drives
-// it, in the style of QEMU's own iotests: machines, jobs, images, and a log that is
-// compared. This is a whole test.
+// Package iotests is a harness for tests of QEMU's block layer, and of programs that
+// drive it, in the style of QEMU's own iotests. It has machines, jobs, images, and a
+// log that is compared with a file. This is a whole test:
 //
 //	func TestStream(t *testing.T) {
 //		iotests.Each(t, []string{"raw", "qcow2"}, func(it *iotests.Test) {
@@ -25,27 +25,30 @@
 //		})
 //	}
 //
-// Everything is bound to the test. What does not work fails it, with the command,
-// what QEMU or the tool said, and the end of the log; so there are no errors to be
-// handled. Whatever the test has started and made goes at its end, also when it
-// fails or panics; if the test program itself is killed, or runs into go test's
-// -timeout, its machines, servers and directories go all the same. A test that is
-// to see something fail has other calls: [VM.CmdError], [RunJobOptions].MayFail,
-// [Test.ImgResult].
+// Every call belongs to the test, and returns no error. A call that does not work
+// fails the test: it prints the command, what QEMU or the tool wrote, and the end of
+// the log. For what is expected to fail there are other calls: [VM.CmdError],
+// [RunJobOptions].MayFail, [Test.ImgResult].
+//
+// When the test ends, the harness ends all processes and removes all files of the
+// test, also if the test fails or panics. If the test program itself is killed, or
+// reaches go test's -timeout, its machines, servers and directories are removed
+// nevertheless.
 //
 // # The guest
 //
-// There is none. By default a machine has no processor and no bus (-machine none),
-// which is all that images, jobs, exports and migration need, starts in a moment
-// and takes no time from the tests beside it. I/O comes from qemu-io commands inside
-// the machine ([VM.IO]), or over NBD ([Test.OpenQemuIO]). Devices need a machine with
-// a bus, such as [VMOptions].Machine "pc"; its processor is not started. iotests keep
-// the guest quiet by QEMU's accelerator "qtest", which distributions often leave out.
+// No guest runs. By default a machine has no processor and no bus (-machine none).
+// Images, jobs, exports and migration need neither. Such a machine starts quickly,
+// and takes no time from tests that run at the same time. I/O comes from qemu-io
+// commands inside the machine ([VM.IO]), or over NBD ([Test.OpenQemuIO]). Devices need
+// a machine with a bus, such as [VMOptions].Machine "pc"; its processor is not
+// started. QEMU's own iotests keep the guest quiet by the accelerator "qtest", which
+// distributions often leave out.
 //
 // # From iotests
 //
-// The page docs/migrating.md sets idioms of both side by side; this table is for
-// looking up names.
+// This table gives the name here for each name there. The page docs/migrating.md
+// shows whole idioms of both, side by side.
 //
 //	iotests                              here
 //	-------                              ----
@@ -53,7 +56,7 @@
 //	supported_protocols, _cache_modes    Test.RequireProtocols, Test.RequireCacheModes, RequireAIOModes
 //	@skip_if_unsupported(drivers)        Test.RequireDrivers, Test.RequireVersion
 //	imgfmt, test_dir, sock_dir           Test.Format, Test.Dir, Test.SocketPath
-//	FilePath, file_path                  Test.Path, Test.TempFile: they go by themselves
+//	FilePath, file_path                  Test.Path, Test.TempFile: removed at the end
 //	VM(), add_drive, add_blockdev        Test.VM, VM.AddDrive, VM.AddBlockdev
 //	add_device, add_object, add_args     VM.AddDevice, VM.AddObject, VM.AddArgs
 //	add_incoming, add_fd, send_fd_scm    VM.AddIncoming, VM.AddFD, VM.PassFD
@@ -62,7 +65,7 @@
 //	QemuStorageDaemon                    Test.QSD
 //	vm.qmp, vm.command or vm.cmd         VM.QMP, VM.Cmd, CmdInto; refused: VM.CmdError
 //	vm.qmp(a_b=...)                      VM.QMP("...", machine.Args{"a_b": ...})
-//	vm.hmp, vm.hmp_qemu_io               VM.HMP, VM.HMPQemuIO; judged: VM.HMPCmd, VM.IO
+//	vm.hmp, vm.hmp_qemu_io               VM.HMP, VM.HMPQemuIO; has to succeed: VM.HMPCmd, VM.IO
 //	with use_log=True                    VM.HMPLog, VM.HMPQemuIOLog
 //	pause_drive, resume_drive            VM.PauseDrive, VM.ResumeDrive, VM.WaitPaused
 //	event_wait, events_wait              VM.EventWait, VM.EventsWait
@@ -80,7 +83,7 @@
 //	check_bitmap_status                  VM.AssertBitmapCount, or the fields of Bitmap
 //	enable_migration_events              VM.EnableMigrationEvents
 //	wait_migration, wait_for_runstate    VM.WaitMigration, VM.WaitForRunstate
-//	qemu_img, qemu_img_create            Test.Img, Test.ImgCreate; unjudged: Test.ImgResult
+//	qemu_img, qemu_img_create            Test.Img, Test.ImgCreate; may fail: Test.ImgResult
 //	qemu_img_info, _map, _check          Test.ImgInfo, Test.ImgMap, Test.ImgCheck
 //	qemu_img_measure, compare_images     Test.ImgMeasure, Test.ImgCompare, Test.AssertImagesEqual
 //	image_size                           Test.ImageSize
@@ -103,35 +106,36 @@
 //	flatten_qmp_object, qmp_to_opts      FlattenQMP, QMPToOpts
 //	ordered_qmp                          OrderedQMP
 //
-// As in iotests, the variables IMGFMT, IMGPROTO, CACHEMODE, AIOMODE, TEST_DIR and
-// SOCK_DIR choose what the tests run with, and QEMU_PROG, QEMU_IMG_PROG, QEMU_IO_PROG,
-// QEMU_NBD_PROG and QSD_PROG which programs. A program that is missing skips a test
-// on a laptop, and fails it where CI is set.
+// As in iotests, environment variables choose what the tests run with: IMGFMT,
+// IMGPROTO, CACHEMODE, AIOMODE, TEST_DIR and SOCK_DIR. QEMU_PROG, QEMU_IMG_PROG,
+// QEMU_IO_PROG, QEMU_NBD_PROG and QSD_PROG name the programs. If a program is missing,
+// the test is skipped; if the variable CI is set, it fails.
 //
 // # Who may call what
 //
-// A [Test], and the [VM], the [NBDServer] and the [QemuIOSession] that it makes,
-// belong to the goroutine of the test, which a failure ends. Other goroutines may
-// call [Test.Log] and the methods of VM.Machine. Functions that take no Test, such
-// as [Lookup] and [FormatJSON], may be called by any goroutine.
+// A [Test] belongs to the goroutine of its test, which a failure ends. So do the
+// [VM], the [NBDServer] and the [QemuIOSession] that the Test makes. Other goroutines
+// may call [Test.Log] and the methods of VM.Machine. Any goroutine may call functions
+// that take no Test, such as [Lookup] and [FormatJSON].
 //
 // # Traps
 //
-//   - A relative path means the test's directory, [Test].Dir. A file beside the
-//     test's source is a path of its own: take filepath.Abs.
-//   - A member of a [Dict] is sent as it is written: "node-name", not "node_name".
+//   - A relative path is relative to the test's directory, [Test].Dir. For a file
+//     beside the test's source use filepath.Abs.
+//   - The name of a member of a [Dict] is sent unchanged: write "node-name", not
+//     "node_name".
 //   - To log what an iotest logs, byte for byte, set [Test].Filters to nil and give
 //     each call the filters that the iotest gives. For [Test.NBDServeLog] add the
 //     option "--shared=1", which is qemu-nbd's default.
-//   - A job's options auto-finalize and auto-dismiss cannot be asked for: what was
-//     given to the job is told to [VM.RunJob] as well.
-//   - To change its graph QEMU lets requests come to their end first: with a request
-//     held by [VM.PauseDrive] such a command, or quit, waits for ever. To have I/O
-//     under way meanwhile, slow it down with a throttle.
-//   - With [VM.AddDriveRaw], add auto-read-only=off if there is qemu-io while a job
-//     runs: [VM.AddDrive] does.
-//   - The values in replies are int64, not int: compare with [Test.AssertQMP] or
-//     [machine.Equal], which look at the number.
-//   - The flag -update is this package's: a test program has none of its own of that
-//     name.
+//   - QEMU does not tell whether a job was started with auto-finalize or auto-dismiss
+//     false. If it was, set ManualFinalize or ManualDismiss of [RunJobOptions].
+//   - Before QEMU changes its graph of nodes, or quits, it waits until all requests
+//     have ended. If [VM.PauseDrive] holds a request, such a command waits for ever. To
+//     have I/O under way during the change, slow it down with a throttle.
+//   - With [VM.AddDriveRaw], add auto-read-only=off if you use qemu-io while a job
+//     runs. [VM.AddDrive] adds it.
+//   - Integers in replies are int64, not int. Compare with [Test.AssertQMP] or
+//     [machine.Equal], which ignore the type of a number.
+//   - This package defines the flag -update. A test program cannot define another
+//     flag of that name.
 package iotests

@@ -2,15 +2,15 @@ package iotests
 
 import "strings"
 
-// A drive that is to be paused has the driver blkdebug above its file:
+// This file pauses the requests of a drive, by breakpoints of the driver blkdebug.
+// A breakpoint holds the requests that reach an event of blkdebug, such as read_aio
+// or write_aio. QEMU's page docs/devel/blkdebug lists the events.
+
+// PauseDrive holds the requests of a drive that reach one of the given events of
+// blkdebug. Without events it holds every read and write. The requests wait until
+// [VM.ResumeDrive]. The drive needs the driver blkdebug above its file:
 //
 //	vm.AddDrive("blkdebug::"+path, "node-name=top")
-//
-// A breakpoint holds requests at an event of blkdebug (QEMU's docs/devel,
-// blkdebug), such as read_aio or write_aio.
-
-// PauseDrive holds requests of a drive at blkdebug events, or at every read and
-// write if none are named. They wait until [VM.ResumeDrive].
 func (vm *VM) PauseDrive(drive string, events ...string) {
 	vm.it.Helper()
 	if len(events) == 0 {
@@ -19,30 +19,33 @@ func (vm *VM) PauseDrive(drive string, events ...string) {
 	for _, event := range events {
 		refusal, output := vm.qemuIO(drive, "break "+event+" "+breakpoint(drive))
 		if refusal != "" || ioFailed(output) {
-			vm.fail("no breakpoint: is there a blkdebug in the drive?", "drive", drive, "event", event, "qemu-io", refusal+output)
+			vm.fail("QEMU sets no breakpoint: does the drive have a blkdebug?", "drive", drive, "event", event, "qemu-io", refusal+output)
 		}
 	}
 }
 
-// ResumeDrive lets the requests go that PauseDrive holds, and holds no more.
+// ResumeDrive removes the breakpoints that PauseDrive has set, so that the requests
+// that they hold go on.
 func (vm *VM) ResumeDrive(drive string) {
 	vm.it.Helper()
-	// It takes all breakpoints of the name away, and complains if they are gone
-	// by themselves: one that has held a request is used up by that.
+	// remove_break removes all breakpoints of that name. It fails if there are none,
+	// which is fine: QEMU removes a breakpoint that has held a request.
 	vm.qemuIO(drive, "remove_break "+breakpoint(drive))
 }
 
-// WaitPaused waits until a breakpoint of PauseDrive holds a request. It blocks the
-// VM's main loop, so something has to be under way that gets there.
+// WaitPaused waits until a breakpoint of [VM.PauseDrive] holds a request. While it
+// waits, QEMU's main loop does nothing else, so a request has to be under way that
+// reaches the breakpoint. If PauseDrive was not called before, the test fails.
 func (vm *VM) WaitPaused(drive string) {
 	vm.it.Helper()
 	if !vm.breaks[breakpoint(drive)] {
-		vm.fail("no breakpoint was set on "+drive+", so none can hold a request: call PauseDrive before", "drive", drive)
+		vm.fail("no breakpoint was set on "+drive+", so none can hold a request: call PauseDrive first", "drive", drive)
 	}
 	vm.qemuIO(drive, "wait_break "+breakpoint(drive))
 }
 
-// noteBreak notes that a command of qemu-io sets a breakpoint, or removes one.
+// noteBreak looks at a command of qemu-io, and records in vm.breaks the breakpoint
+// that it sets or removes.
 func (vm *VM) noteBreak(command string) {
 	switch words := strings.Fields(command); {
 	case len(words) == 3 && words[0] == "break":
@@ -55,5 +58,5 @@ func (vm *VM) noteBreak(command string) {
 	}
 }
 
-// breakpoint is the name of a drive's breakpoints.
+// breakpoint returns the name that all breakpoints of a drive have.
 func breakpoint(drive string) string { return "bp_" + strings.ReplaceAll(drive, " ", "_") }

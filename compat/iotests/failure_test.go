@@ -96,7 +96,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 			},
 			[]string{"vm1: the command failed", `command: {"execute": "blockdev-add"`, `reply: {"error": {"class": "GenericError"`, noFile, "log:", "query-version"},
 		},
-		"no refusal": {func(it *iotests.Test) { it.VM(nil).Launch().CmdError("query-status", nil) }, []string{"was to be refused, but succeeded", "prelaunch"}},
+		"no refusal": {func(it *iotests.Test) { it.VM(nil).Launch().CmdError("query-status", nil) }, []string{"QEMU had to refuse the command, but it succeeded", "prelaunch"}},
 		"job": {
 			func(it *iotests.Test) {
 				it.QSD(nil).Launch().BlockdevCreate(dict{"driver": "file", "filename": it.Path("nosuch/x"), "size": 0})
@@ -120,7 +120,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 				it.ImgCreate(it.Path("a"), "1M")
 				it.VM(nil).AddDrive(it.Path("a")).Launch().PauseDrive("drive0")
 			},
-			[]string{"is there a blkdebug in the drive?", "Could not set"},
+			[]string{"does the drive have a blkdebug?", "Could not set"},
 		},
 		"event": {
 			func(it *iotests.Test) {
@@ -136,7 +136,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 			[]string{"human monitor: drive_del: Device 'nosuch' not found", "command: drive_del nosuch"},
 		},
 		"no human monitor": {func(it *iotests.Test) { it.QSD(nil).Launch().HMPCmd("info block") }, []string{"a storage daemon has no human monitor"}},
-		"node":             {func(it *iotests.Test) { it.VM(nil).Launch().NodeInfo("nosuch") }, []string{"no node nosuch"}},
+		"node":             {func(it *iotests.Test) { it.VM(nil).Launch().NodeInfo("nosuch") }, []string{"there is no node nosuch"}},
 		"bitmap":           {func(it *iotests.Test) { it.VM(nil).Launch().Bitmap("a", "b") }, []string{"no bitmap b on a"}},
 		"block path": {
 			func(it *iotests.Test) {
@@ -149,7 +149,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 			func(it *iotests.Test) {
 				it.AssertQMP(it.VM(nil).Launch().QMP("query-status", nil), "return/status", "running")
 			},
-			[]string{`another value at "return/status"`, `got: "prelaunch"`, `want: "running"`, "in: {", `last command: vm1: {"execute": "query-status"}`},
+			[]string{`the value at "return/status" is not the one wanted`, `got: "prelaunch"`, `want: "running"`, "in: {", `last command: vm1: {"execute": "query-status"}`},
 		},
 		"no path": {
 			func(it *iotests.Test) {
@@ -159,17 +159,17 @@ func TestFailuresTellTheTools(t *testing.T) {
 		},
 		"file name": {
 			func(it *iotests.Test) { it.AssertJSONFilename("disk.img", dict{"driver": "raw"}) },
-			[]string{"no file name with json: in front", "got: disk.img"},
+			[]string{"the file name does not begin with json:", "got: disk.img"},
 		},
 		"file name that is no JSON": {
 			func(it *iotests.Test) { it.AssertJSONFilename("json:{", dict{"driver": "raw"}) },
-			[]string{"in the file name: jsontext", "got: json:{"},
+			[]string{"the file name has no JSON object after json: jsontext", "got: json:{"},
 		},
 		"other file name": {
 			func(it *iotests.Test) {
 				it.AssertJSONFilename(`json:{"driver": "raw", "file.driver": "file"}`, dict{"driver": "qcow2", "file": dict{"driver": "file"}})
 			},
-			[]string{"describes another node", `got: {"driver": "raw", "file.driver": "file"}`, `want: {"driver": "qcow2"`},
+			[]string{"does not describe the node wanted", `got: {"driver": "raw", "file.driver": "file"}`, `want: {"driver": "qcow2"`},
 		},
 		"no wrapper": {
 			func(it *iotests.Test) {
@@ -201,7 +201,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 		},
 		"no job": {
 			func(it *iotests.Test) { it.VM(nil).Launch().RunJob("nosuch", nil) },
-			[]string{"vm1: there is no job nosuch, and no event of one", "jobs: []"},
+			[]string{"vm1: there is no job nosuch, and no event of it", "jobs: []"},
 		},
 		"no job to be paused": {
 			func(it *iotests.Test) { it.VM(nil).Launch().PauseWait("nosuch") },
@@ -221,7 +221,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 				vm.Cmd("blockdev-backup", dict{"job-id": "job0", "device": "target", "target": "source", "sync": "full"})
 				vm.WaitJob("job0", "ready")
 			},
-			[]string{"the job job0 is gone, and was not ready", "states: created running", "waiting pending concluded null"},
+			[]string{"the job job0 is gone, and did not become ready", "states: created running", "waiting pending concluded null"},
 		},
 		"end in place of a state": {
 			func(it *iotests.Test) {
@@ -231,7 +231,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 				vm.WaitExit()
 				vm.WaitJob("job0", "ready")
 			},
-			[]string{"the job job0 is gone, and was not ready", "states: created", "concluded null"},
+			[]string{"the job job0 is gone, and did not become ready", "states: created", "concluded null"},
 		},
 		"crash in place of a state": {
 			func(it *iotests.Test) {
@@ -240,7 +240,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 				crash(it, vm)
 				vm.WaitJob("job0", "ready")
 			},
-			[]string{"the job job0 does not get to be ready: machine vm1: wait for JOB_STATUS_CHANGE: the process has ended with signal 9", "states: created running"},
+			[]string{"the job job0 does not become ready: machine vm1: wait for JOB_STATUS_CHANGE: the process has ended with signal 9", "states: created running"},
 		},
 		"crash while a job runs": {
 			func(it *iotests.Test) {
@@ -249,7 +249,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 				crash(it, vm)
 				vm.RunJob("job0", nil)
 			},
-			[]string{"the job job0 does not get on: machine vm1: wait for JOB_STATUS_CHANGE", "the process has ended with signal 9", "states: created running", "abnormal shutdown: the process had ended by itself"},
+			[]string{"the job job0 makes no progress: machine vm1: wait for JOB_STATUS_CHANGE", "the process has ended with signal 9", "states: created running", "abnormal shutdown: the process had ended by itself"},
 		},
 		"crash": {
 			func(it *iotests.Test) {
@@ -297,7 +297,7 @@ func TestMissingProgram(t *testing.T) {
 	}
 	t.Setenv("CI", "")
 	t.Setenv("QEMU_IMG_PROG", filepath.Join(t.TempDir(), "my-qemu-img"))
-	if text, err := run(); err == nil || !strings.Contains(text, "QEMU_IMG_PROG names no program") {
+	if text, err := run(); err == nil || !strings.Contains(text, "the variable QEMU_IMG_PROG does not name a program") {
 		t.Errorf("%v %s", err, text)
 	}
 	var missing *iotests.MissingProgramError

@@ -10,15 +10,15 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A Filter takes out of something that is logged what differs from run to run. It
-// gets a text or a message (a [Dict], a list, an async.Members) and returns what
-// is logged in its place. It leaves the original alone.
+// A Filter hides what differs from run to run. It gets what is to be logged, which is
+// a text or a message (a [Dict], a list, an async.Members), and returns what is logged
+// in its place. It does not change its argument.
 type Filter func(any) any
 
-// FilterQMP replaces every value of a message that is neither an object nor a list
-// by what f returns for it. key is the name of the member or the index in the
-// list, and nil for a message that is such a value itself. The message stays as it
-// is: what is returned is another.
+// FilterQMP returns a copy of a message in which each value that is neither an object
+// nor a list is replaced by what f returns for it. key is the name of the member, or
+// the index in the list. If the whole message is such a value, key is nil. A message
+// that cannot be encoded as JSON is returned unchanged.
 func FilterQMP(message any, f func(key, value any) any) any {
 	n, err := normalize(message)
 	if err != nil {
@@ -51,8 +51,9 @@ func filterQMP(key, v any, f func(key, value any) any) any {
 	return f(key, v)
 }
 
-// OverStrings makes a [Filter] of a function for texts: it goes over a text, or
-// over all texts of a message.
+// OverStrings makes a [Filter] from a function for texts. The Filter calls f for a
+// text, and for each value of a message that is a text. It does not call f for names
+// of members.
 func OverStrings(f func(string) string) Filter {
 	return func(message any) any {
 		return FilterQMP(message, func(_, value any) any {
@@ -64,7 +65,7 @@ func OverStrings(f func(string) string) Filter {
 	}
 }
 
-// FilterQMPEvent hides the time of an event. Other messages stay as they are.
+// FilterQMPEvent hides the time of an event. Other messages are returned unchanged.
 func FilterQMPEvent(message any) any {
 	event, ok := message.(Dict)
 	if !ok {
@@ -87,11 +88,11 @@ func FilterQMPEvent(message any) any {
 	return out
 }
 
-// sizeMembers are those that tell how much a file takes on the host.
+// sizeMembers are the members that say how much space an image takes on the host.
 var sizeMembers = map[string]bool{"actual-size": true, "disk-size": true, "image-end-offset": true}
 
-// FilterSizes hides what differs from file system to file system: how much space
-// images take, in a message and in the text of qemu-img info.
+// FilterSizes hides how much space images take on the host, which differs from file
+// system to file system: in a message, and in the text of qemu-img info.
 func FilterSizes(message any) any {
 	return FilterQMP(message, func(key, value any) any {
 		if name, ok := key.(string); ok && sizeMembers[name] {
@@ -118,49 +119,53 @@ var (
 	createOption  = regexp.MustCompile(` (?:cluster_size|extended_l2|compression_type|lazy_refcounts|refcount_bits|preallocation)=[^ \n]*`)
 )
 
-// FilterGeneratedNodeIDs hides the numbers in names that QEMU makes up for nodes.
+// FilterGeneratedNodeIDs replaces the names that QEMU generates for nodes, such as
+// #block137, by NODE_NAME.
 func FilterGeneratedNodeIDs(text string) string {
 	return generatedNode.ReplaceAllLiteralString(text, "NODE_NAME")
 }
 
-// FilterVirtioSCSI hides the bus that virtio-scsi is on.
+// FilterVirtioSCSI hides the kind of bus in the name of the device virtio-scsi:
+// virtio-scsi-pci becomes virtio-scsi.
 func FilterVirtioSCSI(text string) string {
 	return scsiBus.ReplaceAllLiteralString(text, "virtio-scsi")
 }
 
-// FilterNBDExports hides block sizes in a list of exports.
+// FilterNBDExports hides the block sizes in qemu-nbd's list of exports.
 func FilterNBDExports(text string) string {
 	return nbdBlockSize.ReplaceAllString(text, "$1 block: XXX")
 }
 
-// FilterChown hides the numbers of user and group in messages about them.
+// FilterChown hides the user id and the group id after the word chown.
 func FilterChown(text string) string {
 	return chownIDs.ReplaceAllLiteralString(text, "chown UID:GID")
 }
 
-// FilterWin32 takes out the carriage returns of Windows's line ends.
+// FilterWin32 removes carriage returns, which Windows has in its line ends.
 func FilterWin32(text string) string { return strings.ReplaceAll(text, "\r", "") }
 
-// FilterQemuIO hides what qemu-io says of time, and into how many requests it has
-// split the work, and does what [FilterWin32] does.
+// FilterQemuIO hides the numbers of qemu-io that differ from run to run: how many
+// requests it made, how long they took, and the rates. It also does what [FilterWin32]
+// does.
 func FilterQemuIO(text string) string {
 	return ioRate.ReplaceAllLiteralString(FilterWin32(text), "X ops; XX:XX:XX.X (XXX YYY/sec and XXX ops/sec)")
 }
 
-// FilterImgCreate hides the options that qemu-img create shows without being asked
-// for them, which differ from version to version.
+// FilterImgCreate removes the options that qemu-img create prints although nobody set
+// them, which differ from version to version.
 func FilterImgCreate(text string) string { return createOption.ReplaceAllLiteralString(text, "") }
 
-// FilterImgFmt hides the test's image format, for logs that are the same for all
-// formats.
+// FilterImgFmt replaces the test's image format by IMGFMT, so that tests of several
+// formats have the same log.
 func (it *Test) FilterImgFmt(text string) string {
 	return filterImgFmt(text, it.Format)
 }
 
 func filterImgFmt(text, format string) string { return strings.ReplaceAll(text, format, "IMGFMT") }
 
-// FilterTestFiles hides the test's directories and the process's id in the names
-// of the test's files: [Test.Path] "a.img" becomes TEST_DIR/PID-a.img.
+// FilterTestFiles hides, in the names of the test's files, the test's directories and
+// the process's id: the path that [Test.Path] returns for "a.img" becomes
+// TEST_DIR/PID-a.img.
 func (it *Test) FilterTestFiles(text string) string {
 	return filterTestFiles(text, it.Dir, it.sockDir)
 }
@@ -171,7 +176,8 @@ func filterTestFiles(text, testDir, sockDir string) string {
 	return strings.ReplaceAll(text, sockDir+mine, "SOCK_DIR/PID-")
 }
 
-// FilterTestDir hides the test's directories, also where they stand alone.
+// FilterTestDir replaces the test's directories by TEST_DIR and SOCK_DIR, whatever
+// follows them. [Test.FilterTestFiles] does so only in the names of the test's files.
 func (it *Test) FilterTestDir(text string) string {
 	return filterTestDir(text, it.Dir, it.sockDir)
 }
@@ -184,11 +190,11 @@ func filterTestDir(text, testDir, sockDir string) string {
 	return text
 }
 
-// FilterImgInfo hides in the output of qemu-img info what differs from run to run:
-// filename, which is the image's name in there, becomes TEST_IMG; the names of the
-// test's files, the format, ids and the type of compression are hidden; how much
-// space the image takes is left out. So is the section about each child node,
-// which QEMU has since version 8.0.
+// FilterImgInfo hides what differs from run to run in the output of qemu-img info.
+// filename, the image's name in that output, becomes TEST_IMG; "" replaces nothing.
+// The names of the test's files, the format, ids and the type of compression are
+// hidden. The lines about the space that the image takes are removed. So is the
+// section about each child node, which QEMU prints since version 8.0.
 func (it *Test) FilterImgInfo(text, filename string) string {
 	var lines []string
 	child := false

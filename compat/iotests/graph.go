@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// NodeInfo returns what query-named-block-nodes tells of a node. A node that does
-// not exist fails the test.
+// NodeInfo returns the entry of a node in the reply to query-named-block-nodes. If the
+// node does not exist, the test fails.
 func (vm *VM) NodeInfo(node string) Dict {
 	vm.it.Helper()
 	for _, info := range vm.nodes() {
@@ -15,7 +15,7 @@ func (vm *VM) NodeInfo(node string) Dict {
 			return info
 		}
 	}
-	vm.fail("no node "+node, "nodes", strings.Join(vm.NodeNames(), " "))
+	vm.fail("there is no node "+node, "nodes", strings.Join(vm.NodeNames(), " "))
 	return nil
 }
 
@@ -42,8 +42,8 @@ func (vm *VM) nodes() []Dict {
 	return nodes
 }
 
-// AssertHasNode fails the test unless there is a node of that name. With a file
-// name, the node's has to be that one.
+// AssertHasNode fails the test unless a node of the given name exists. Unless filename
+// is "", the node also has to have that file name.
 func (vm *VM) AssertHasNode(node, filename string) {
 	vm.it.Helper()
 	info := vm.NodeInfo(node)
@@ -52,7 +52,7 @@ func (vm *VM) AssertHasNode(node, filename string) {
 	}
 }
 
-// AssertNoNode fails the test if there is a node of that name.
+// AssertNoNode fails the test if a node of the given name exists.
 func (vm *VM) AssertNoNode(node string) {
 	vm.it.Helper()
 	if names := vm.NodeNames(); slices.Contains(names, node) {
@@ -60,13 +60,13 @@ func (vm *VM) AssertNoNode(node string) {
 	}
 }
 
-// A Graph is what is connected with what in the block layer.
+// A Graph says which nodes of the block layer are connected.
 type Graph struct {
 	Nodes []GraphNode
 	Edges []GraphEdge
 }
 
-// A GraphNode is a node, a backend or a job.
+// A GraphNode is a block node, a backend or a job.
 type GraphNode struct {
 	ID   uint64
 	Name string
@@ -76,18 +76,18 @@ type GraphNode struct {
 // A GraphEdge connects a parent with one of its children.
 type GraphEdge struct {
 	Parent, Child uint64
-	Name          string   // what the child is to the parent, such as "file" or "backing"
-	Perm          []string // what the parent does with the child
-	SharedPerm    []string `json:"shared-perm"` // what others may do meanwhile
+	Name          string   // the child's role for the parent, such as "file" or "backing"
+	Perm          []string // the permissions that the parent has on the child
+	SharedPerm    []string `json:"shared-perm"` // the permissions that others may have at the same time
 }
 
-// BlockGraph returns the graph.
+// BlockGraph returns the graph of the block layer, by x-debug-query-block-graph.
 func (vm *VM) BlockGraph() Graph {
 	vm.it.Helper()
 	return CmdInto[Graph](vm, "x-debug-query-block-graph", nil)
 }
 
-// node returns the graph's node of an id.
+// node returns the node of the given id.
 func (g Graph) node(id uint64) GraphNode {
 	i := slices.IndexFunc(g.Nodes, func(n GraphNode) bool { return n.ID == id })
 	if i < 0 {
@@ -96,7 +96,7 @@ func (g Graph) node(id uint64) GraphNode {
 	return g.Nodes[i]
 }
 
-// Lines returns the graph as texts such as "top -backing-> base", sorted.
+// Lines returns a text for each edge, such as "top -backing-> base", sorted.
 func (g Graph) Lines() []string {
 	lines := make([]string, len(g.Edges))
 	for i, e := range g.Edges {
@@ -106,8 +106,9 @@ func (g Graph) Lines() []string {
 	return lines
 }
 
-// child returns what a node of that name has as a child of that name. The name of
-// a backend may be a node's as well, so both are looked at.
+// child returns the child that the edge of the given name leads to from a node or
+// backend of the given name. A backend and a node may have the same name, so child
+// looks at the edges of both.
 func (g Graph) child(parent, edge string) (GraphNode, bool) {
 	for _, e := range g.Edges {
 		if e.Name == edge && g.node(e.Parent).Name == parent {
@@ -117,10 +118,10 @@ func (g Graph) child(parent, edge string) (GraphNode, bool) {
 	return GraphNode{}, false
 }
 
-// AssertBlockPath fails the test unless the path leads from root, the name of a
-// node or a backend, to the node want. A path is names of edges between slashes:
-// "backing/file"; that from a backend to its node is "root". With want "" there
-// must be nothing.
+// AssertBlockPath fails the test unless the path leads from root to the node want.
+// root is the name of a node or a backend, and has to exist. A path is the names of
+// edges, separated by slashes, such as "backing/file". The edge from a backend to its
+// node is called "root". If want is "", the last edge of the path must not exist.
 func (vm *VM) AssertBlockPath(root, path, want string) {
 	vm.it.Helper()
 	g := vm.BlockGraph()
@@ -143,6 +144,6 @@ func (vm *VM) AssertBlockPath(root, path, want string) {
 		at = next.Name
 	}
 	if at != want {
-		vm.fail(fmt.Sprintf("the path %s of %s leads to %q, and was to lead to %q", path, root, at, want), "graph", strings.Join(g.Lines(), "\n"))
+		vm.fail(fmt.Sprintf("the path %s of %s leads to %q, not to %q", path, root, at, want), "graph", strings.Join(g.Lines(), "\n"))
 	}
 }

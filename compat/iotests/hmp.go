@@ -3,8 +3,8 @@ package iotests
 import "github.com/goqmp/qmp/async"
 
 // HMPCmd executes a line of the human monitor, which has to succeed, and returns what
-// it prints, with line ends of one byte. [async.HMP] says which failures it recognises.
-// [VM.HMP] returns the text as it came, whatever it says.
+// QEMU prints. Line ends are "\n". The documentation of [async.HMP] says which failures
+// it recognizes. [VM.HMP] does not look for failures, and returns the text unchanged.
 func (vm *VM) HMPCmd(line string) string {
 	vm.it.Helper()
 	if vm.daemon {

@@ -7,20 +7,21 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// Img runs qemu-img, which has to succeed, and returns what it wrote.
+// Img runs qemu-img, which has to end with exit code 0, and returns its output: stdout
+// and stderr.
 func (it *Test) Img(args ...string) string {
 	it.Helper()
 	return it.mustRun(imgProgram, args...).Output
 }
 
-// ImgResult runs qemu-img and returns how it ended, whatever that is.
+// ImgResult runs qemu-img and returns its output and its exit code, whatever that is.
 func (it *Test) ImgResult(args ...string) Result {
 	it.Helper()
 	return it.run(imgProgram, args...)
 }
 
-// ImgLog is ImgResult with the output logged, whole: a blank line follows it, since
-// the output has a line end of its own.
+// ImgLog is [Test.ImgResult], and logs the output with the names of the test's files
+// hidden. As the output ends in a line end, the log has a blank line after it.
 func (it *Test) ImgLog(args ...string) Result {
 	it.Helper()
 	result := it.ImgResult(args...)
@@ -28,8 +29,8 @@ func (it *Test) ImgLog(args ...string) Result {
 	return result
 }
 
-// imgJSON runs qemu-img with --output=json and decodes the answer into v. Exit
-// codes other than 0 have to be among ok.
+// imgJSON runs qemu-img with --output=json and decodes its stdout into v. The test
+// fails unless the exit code is one of ok.
 func (it *Test) imgJSON(v any, ok []int, command string, args ...string) Result {
 	it.Helper()
 	result := it.runSplit(imgProgram, append([]string{command, "--output=json"}, args...)...)
@@ -37,15 +38,15 @@ func (it *Test) imgJSON(v any, ok []int, command string, args ...string) Result 
 		it.mustBeOK(imgProgram, result)
 	}
 	if err := proto.Unmarshal([]byte(result.stdout), v); err != nil {
-		it.fail("qemu-img: no JSON: "+err.Error(), "command", quote(result.Command), "output", result.Output)
+		it.fail("qemu-img did not print the expected JSON: "+err.Error(), "command", quote(result.Command), "output", result.Output)
 	}
 	return result
 }
 
-// ImgCreate makes an image in the test's format. size is such as "64M", and ""
-// where the options say it: a backing file, for one. Options go before the file
-// name: it.ImgCreate(top, "", "-b", base, "-F", it.Format). They may include
-// another "-f".
+// ImgCreate makes an image in the test's format, or in that of an option "-f". size is
+// a text such as "64M". It may be "" if the options decide the size, as with a backing
+// file: it.ImgCreate(top, "", "-b", base, "-F", it.Format). The options are passed
+// before the file name.
 func (it *Test) ImgCreate(path, size string, options ...string) {
 	it.Helper()
 	args := []string{"create", "-q"}
@@ -59,7 +60,8 @@ func (it *Test) ImgCreate(path, size string, options ...string) {
 	it.Img(args...)
 }
 
-// ImgInfo returns what qemu-img info tells of an image, as an object.
+// ImgInfo returns the JSON object that qemu-img info prints about an image. Without an
+// option "-f", qemu-img finds out the format.
 func (it *Test) ImgInfo(path string, options ...string) Dict {
 	it.Helper()
 	var info Dict
@@ -67,9 +69,9 @@ func (it *Test) ImgInfo(path string, options ...string) Dict {
 	return info
 }
 
-// ImgInfoLog logs what qemu-img info tells of an image, without what differs from
-// run to run ([Test.FilterImgInfo]). The image is in the test's format unless the
-// options say otherwise.
+// ImgInfoLog logs the text that qemu-img info prints about an image, without what
+// differs from run to run ([Test.FilterImgInfo]). The image is in the test's format,
+// unless the options include "-f" or "--image-opts".
 func (it *Test) ImgInfoLog(path string, options ...string) {
 	it.Helper()
 	args := []string{"info"}
@@ -80,18 +82,19 @@ func (it *Test) ImgInfoLog(path string, options ...string) {
 	it.Log(it.FilterImgInfo(output, path))
 }
 
-// A MapEntry is a part of an image whose data come from one place.
+// A MapEntry is one range of an image, as qemu-img map prints it.
 type MapEntry struct {
-	Start, Length int64
-	Depth         int  // 0 is the image itself, 1 its backing file, and so on
-	Present       bool // in any image of the chain
-	Zero          bool // reads as zeroes
-	Data          bool // has data
-	Offset        *int64
-	Filename      string
+	Start, Length int64  // in bytes, as a guest sees them
+	Depth         int    // where the range comes from: 0 is the image itself, 1 its backing file, and so on
+	Present       bool   // an image of the chain has it
+	Zero          bool   // it reads as zeroes
+	Data          bool   // the image has data for it
+	Offset        *int64 // where the data begin in the file, in bytes; nil if qemu-img does not say
+	Filename      string // the file that has the data; "" if qemu-img does not say
 }
 
-// ImgMap returns what is where in an image.
+// ImgMap returns the ranges of an image, in their order, as qemu-img map prints them.
+// Without an option "-f", qemu-img finds out the format.
 func (it *Test) ImgMap(path string, options ...string) []MapEntry {
 	it.Helper()
 	var entries []MapEntry
@@ -99,19 +102,21 @@ func (it *Test) ImgMap(path string, options ...string) []MapEntry {
 	return entries
 }
 
-// An ImageCheck is what qemu-img check found.
+// An ImageCheck is what qemu-img check found. A number that qemu-img does not print is
+// 0.
 type ImageCheck struct {
 	Filename, Format  string
 	CheckErrors       int64 `json:"check-errors"`
 	Corruptions       int64
 	Leaks             int64
-	ImageEndOffset    int64 `json:"image-end-offset"`
+	ImageEndOffset    int64 `json:"image-end-offset"` // where the image ends in its file, in bytes
 	TotalClusters     int64 `json:"total-clusters"`
 	AllocatedClusters int64 `json:"allocated-clusters"`
 }
 
-// ImgCheck checks an image and returns what was found. Corruptions and leaks are
-// a result, not a failure of the test: see [Test.AssertImageClean].
+// ImgCheck runs qemu-img check and returns what it found. Corruptions and leaks do not
+// fail the test: see [Test.AssertImageClean]. Without an option "-f", qemu-img finds
+// out the format.
 func (it *Test) ImgCheck(path string, options ...string) ImageCheck {
 	it.Helper()
 	var check ImageCheck
@@ -119,9 +124,9 @@ func (it *Test) ImgCheck(path string, options ...string) ImageCheck {
 	return check
 }
 
-// AssertImageClean fails the test if an image has corruptions or leaks. Formats
-// that know no check, such as raw, pass. It is in the test's format unless the
-// options say otherwise.
+// AssertImageClean fails the test if an image has corruptions or leaks. An image in a
+// format that cannot be checked, such as raw, passes. The image is in the test's
+// format, or in that of an option "-f".
 func (it *Test) AssertImageClean(path string, options ...string) {
 	it.Helper()
 	args := []string{"check"}
@@ -135,15 +140,15 @@ func (it *Test) AssertImageClean(path string, options ...string) {
 	}
 }
 
-// A Measure says how large an image would be.
+// A Measure says how large the file of an image would be, in bytes.
 type Measure struct {
-	Required       int64 // of what is to be converted
-	FullyAllocated int64 `json:"fully-allocated"`
-	Bitmaps        int64
+	Required       int64 // with the data that the image has now
+	FullyAllocated int64 `json:"fully-allocated"` // with data everywhere
+	Bitmaps        int64 // in addition, for the bitmaps
 }
 
-// ImgMeasure returns how large an image in the test's format would be, by the
-// options of qemu-img measure: "--size", "1G", or the name of an image.
+// ImgMeasure returns how large an image in the test's format would be. args are those
+// of qemu-img measure: "--size", "1G", or the name of an image to be converted.
 func (it *Test) ImgMeasure(args ...string) Measure {
 	it.Helper()
 	var measure Measure
@@ -151,7 +156,8 @@ func (it *Test) ImgMeasure(args ...string) Measure {
 	return measure
 }
 
-// ImgConvert makes to, in the test's format, from what is in from.
+// ImgConvert copies the content of the image from into a new image to. The new image is
+// in the test's format, or in that of an option "-O".
 func (it *Test) ImgConvert(from, to string, options ...string) {
 	it.Helper()
 	args := []string{"convert"}
@@ -161,8 +167,8 @@ func (it *Test) ImgConvert(from, to string, options ...string) {
 	it.Img(append(append(args, options...), from, to)...)
 }
 
-// ImgCompare reports whether a guest would see the same in two images. Both are in
-// the test's format unless the options say otherwise.
+// ImgCompare reports whether a guest would see the same data in two images. Without
+// options, both are in the test's format.
 func (it *Test) ImgCompare(a, b string, options ...string) bool {
 	it.Helper()
 	result := it.compare(a, b, options)
@@ -172,8 +178,8 @@ func (it *Test) ImgCompare(a, b string, options ...string) bool {
 	return result.OK()
 }
 
-// AssertImagesEqual fails the test unless a guest would see the same in two
-// images. Both are in the test's format unless the options say otherwise.
+// AssertImagesEqual fails the test unless a guest would see the same data in two
+// images. Without options, both are in the test's format.
 func (it *Test) AssertImagesEqual(a, b string, options ...string) {
 	it.Helper()
 	it.mustBeOK(imgProgram, it.compare(a, b, options))
@@ -187,13 +193,14 @@ func (it *Test) compare(a, b string, options []string) Result {
 	return it.ImgResult(append(append([]string{"compare"}, options...), a, b)...)
 }
 
-// ImageSize returns the size that a guest would see.
+// ImageSize returns the size in bytes that a guest would see. options are as for
+// [Test.ImgInfo].
 func (it *Test) ImageSize(path string, options ...string) int64 {
 	it.Helper()
 	return Get[int64](it, it.ImgInfo(path, options...), "virtual-size")
 }
 
-// FileSize returns the size of a file.
+// FileSize returns the size of a file in bytes.
 func (it *Test) FileSize(path string) int64 {
 	it.Helper()
 	info, err := os.Stat(path)

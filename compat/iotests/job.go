@@ -11,14 +11,14 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// A Job is what query-jobs tells of a job.
+// A Job is a job as query-jobs describes it.
 type Job struct {
 	ID      string `json:"id"`
 	Type    string `json:"type"`
-	Status  string `json:"status"`
-	Current int64  `json:"current-progress"`
-	Total   int64  `json:"total-progress"`
-	Error   string `json:"error"` // of a job that has failed
+	Status  string `json:"status"`           // such as "running"
+	Current int64  `json:"current-progress"` // how far the job is; the unit is the job's own
+	Total   int64  `json:"total-progress"`   // how far it has to get, which may change
+	Error   string `json:"error"`            // why it failed; "" if it did not
 }
 
 // Jobs returns all jobs.
@@ -27,7 +27,7 @@ func (vm *VM) Jobs() []Job {
 	return CmdInto[[]Job](vm, "query-jobs", nil)
 }
 
-// Job returns the job of an id, if it exists.
+// Job returns the job with the given id, if it exists.
 func (vm *VM) Job(id string) (job Job, exists bool) {
 	vm.it.Helper()
 	jobs := vm.Jobs()
@@ -38,72 +38,76 @@ func (vm *VM) Job(id string) (job Job, exists bool) {
 	return jobs[i], true
 }
 
-// RunJobOptions says how [VM.RunJob] runs a job. A nil *RunJobOptions, like the
-// zero value, suits a job that was started without options of its own and has to
-// succeed.
+// RunJobOptions configures [VM.RunJob]. A nil *RunJobOptions, like the zero value,
+// suits a job that was started with the default auto-finalize and auto-dismiss, and
+// has to succeed.
 type RunJobOptions struct {
-	// ManualFinalize and ManualDismiss say that the job was started with
-	// auto-finalize, or auto-dismiss, false: then RunJob executes
-	// job-finalize, or job-dismiss, in due time. Where jobs of one transaction
-	// end together (completion-mode grouped), the job-finalize of one is that of
-	// all: set it for one of them.
+	// ManualFinalize says that the job was started with auto-finalize false. Then
+	// RunJob executes job-finalize when the job is pending. Where jobs of one
+	// transaction end together (completion-mode grouped), job-finalize for one of
+	// them finalizes all: set ManualFinalize for one of them only.
+	//
+	// ManualDismiss says that the job was started with auto-dismiss false. Then
+	// RunJob executes job-dismiss when the job is concluded.
 	ManualFinalize, ManualDismiss bool
 
-	// BeforeFinalize is called when the job is pending, before job-finalize or
-	// the job-cancel of Cancel: the last moment at which the job can be cancelled.
-	// It needs ManualFinalize.
+	// BeforeFinalize is called when the job is pending, before RunJob executes
+	// job-finalize, or job-cancel because of Cancel. It is the last moment at which
+	// the job can be canceled. It needs ManualFinalize.
 	BeforeFinalize func()
 
-	// BeforeComplete is called when the job is ready, ahead of job-complete.
+	// BeforeComplete is called when the job is ready, before RunJob executes
+	// job-complete.
 	BeforeComplete func()
 
-	// Cancel cancels the job when it is pending in place of finalizing it. It
-	// needs ManualFinalize.
+	// Cancel makes RunJob execute job-cancel when the job is pending, instead of
+	// job-finalize. It needs ManualFinalize.
 	Cancel bool
 
-	// MayFail makes a job's failure a result. Without it the test fails.
+	// MayFail lets RunJob return if the job fails. Without it the test fails.
 	MayFail bool
 
-	// Progress is called with the job again and again while it runs, and once
-	// at its end if it succeeded.
+	// Progress is called repeatedly while the job runs, and once more at its end if
+	// it succeeded. RunJob calls it in the goroutine of the test, and waits for it.
 	Progress func(Job)
 
-	// Interval is how often Progress is called. Zero means every 100 ms.
+	// Interval is the time between two calls of Progress. Zero or less means
+	// 100 ms.
 	Interval time.Duration
 
-	// Quiet logs nothing. Otherwise the commands that RunJob executes, the
-	// job's own BLOCK_JOB events and its failure are logged. The failure is
-	// logged where the job can still be asked for it: one that dismisses itself
-	// tells it in its last event.
+	// Quiet logs nothing. Without it RunJob logs the commands that it executes, the
+	// BLOCK_JOB events of the job, and its failure. The failure is logged only if
+	// the job still exists when RunJob asks why it failed. A job that dismisses
+	// itself may be gone by then; its last event says why it failed.
 	Quiet bool
 
-	// Filters go over what is logged, before those of [Test.Filters].
+	// Filters filter what is logged, before [Test.Filters] do.
 	Filters []Filter
 }
 
-// A JobResult is what became of a job.
+// A JobResult says how a job ended.
 type JobResult struct {
 	Error    string   // why it failed; "" if it did not
-	Canceled bool     // it ended because somebody cancelled it
-	States   []string // all that it went through, "created" and "null" included if they were seen
-	Events   []Dict   // its BLOCK_JOB events, in order
-	Last     Job      // as it was when last asked for
+	Canceled bool     // it was canceled
+	States   []string // the states that RunJob has seen, in their order; earlier calls may have taken the first ones
+	Events   []Dict   // the BLOCK_JOB events that RunJob has seen, in their order
+	Last     Job      // what QEMU last said about it
 }
 
-// OK reports whether the job did what it was to do.
+// OK reports whether the job neither failed nor was canceled.
 func (r *JobResult) OK() bool { return r.Error == "" && !r.Canceled }
 
-// The events of a job. JOB_STATUS_CHANGE tells all of its states, the others are
-// older and tell more.
+// blockJobEvents are the older events of a job, which have details such as an error.
+// The newer event, JOB_STATUS_CHANGE, announces each state of a job.
 var blockJobEvents = []string{
 	"BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED", "BLOCK_JOB_ERROR", "BLOCK_JOB_READY", "BLOCK_JOB_PENDING",
 }
 
-// jobEvents describes all events of one job.
+// jobEvents returns patterns that match all events of one job, and no others.
 func jobEvents(id string) []machine.EventMatch {
 	matches := []machine.EventMatch{{Name: "JOB_STATUS_CHANGE", Pattern: Dict{"data": Dict{"id": id}}}}
 	for _, name := range blockJobEvents {
-		member := "device" // which holds the job's id all the same
+		member := "device" // the older events have the job's id in this member
 		if name == "BLOCK_JOB_PENDING" {
 			member = "id"
 		}
@@ -112,14 +116,19 @@ func jobEvents(id string) []machine.EventMatch {
 	return matches
 }
 
-// RunJob follows a job that has been started until it is gone, and does what has
-// to be done on the way: job-complete when it is ready, job-finalize when it is
-// pending, job-dismiss when it is concluded, the latter two if the options say
-// that the job waits for them. It takes the job's events and no others, so jobs may
-// run side by side, and be run one after the other. It waits for as long as the job
-// gets on: the test's patience begins anew with each event and each byte.
+// RunJob waits until a job that was started before is gone, and executes the commands
+// that the job needs on the way:
 //
-// A job that fails, fails the test, unless the options allow it.
+//   - job-complete when the job is ready,
+//   - job-finalize when it is pending, if [RunJobOptions].ManualFinalize is set,
+//   - job-dismiss when it is concluded, if [RunJobOptions].ManualDismiss is set.
+//
+// RunJob takes the events of this job and no others. So several jobs may run at the
+// same time, with one call of RunJob after the other. RunJob waits as long as the job
+// makes progress: the time limit, [Options].Timeout, begins again with each event and
+// whenever the job's progress has grown.
+//
+// If the job fails, the test fails, unless [RunJobOptions].MayFail is set.
 func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
 	vm.it.Helper()
 	if opts == nil {
@@ -133,7 +142,7 @@ func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
 	return r.result
 }
 
-// A jobRun is one call of RunJob.
+// A jobRun is one call of RunJob. All fields belong to the goroutine of the test.
 type jobRun struct {
 	vm      *VM
 	id      string
@@ -141,18 +150,18 @@ type jobRun struct {
 	matches []machine.EventMatch // the job's events
 	watch   *jobWatch
 	result  *JobResult
-	queue   []Dict // events that are taken, but not yet looked at
-	asked   bool   // the job was asked for after the events that were there: earlier calls may have taken some
+	queue   []Dict // events that drain has taken, and that run has not looked at yet
+	asked   bool   // next has asked QEMU once for the job's state, since earlier calls may have taken its events
 
-	state    string // the last one that was entered; "" at the beginning
-	answered bool   // a command was given in that state
-	refusal  string // why QEMU refused it; "" if it did not
-	shown    bool   // Progress has seen that the job is at rest in that state
+	state    string // the state that the job entered last; "" at the beginning
+	answered bool   // RunJob has executed a command in that state
+	refusal  string // why QEMU refused that command; "" if it did not
+	shown    bool   // Progress was called for a job that stays in that state
 }
 
 func (r *jobRun) run() {
 	r.vm.it.Helper()
-	r.watch = r.vm.watchJob(r.id, "does not get on")
+	r.watch = r.vm.watchJob(r.id, "makes no progress")
 	r.watch.notes = true
 	defer r.watch.close()
 	r.drain()
@@ -169,9 +178,9 @@ func (r *jobRun) run() {
 	}
 }
 
-// drain takes the events that are there, and queues those of this job: what comes
-// before the last "created" is about an earlier one with the same id, whose events
-// nobody has taken.
+// drain moves the job's events from the machine's queue to r.queue. It drops events
+// that came before the last "created": they belong to an earlier job with the same id,
+// and no call has taken them.
 func (r *jobRun) drain() {
 	for {
 		event, ok := r.vm.takeEvent(r.matches...)
@@ -185,9 +194,9 @@ func (r *jobRun) drain() {
 	}
 }
 
-// next returns the job's next event, and waits for one. It returns nil where it has
-// done something about the job instead, because an earlier call has taken the event
-// of the job's present state.
+// next waits for the job's next event and returns it. It returns nil in two cases: it
+// has entered the job's present state itself, because an earlier call has taken the
+// event of that state; or the time limit has passed and the job has made progress.
 func (r *jobRun) next() Dict {
 	r.vm.it.Helper()
 	ctx, cancel := r.vm.it.patience()
@@ -205,7 +214,7 @@ func (r *jobRun) next() Dict {
 		if !r.asked || r.atRest() {
 			job, exists := r.watch.look(ctx, r.matches)
 			r.asked = true
-			// What has come meanwhile came before the answer.
+			// An event that has come by now was sent before the reply.
 			if r.drain(); len(r.queue) > 0 {
 				continue
 			}
@@ -220,55 +229,55 @@ func (r *jobRun) next() Dict {
 		}
 		r.wait(ctx, before)
 		if ctx.Err() != nil && r.result.Last.Current > before {
-			return nil // a job that gets on is waited for, however long it takes
+			return nil // the job makes progress, so the caller begins another wait
 		}
 	}
 }
 
-// atRest reports whether the job may be in a state that it does not leave by itself,
-// so that it has to be asked for.
+// atRest reports whether the job may be in a state that it leaves only by a command.
+// No event may come then, so RunJob has to ask QEMU for the job.
 func (r *jobRun) atRest() bool {
 	return r.state == "paused" || r.state == "pending" || r.state == "concluded"
 }
 
-// mustGoOn fails the test if nothing is going to become of the job any more: it is
-// gone, or waits for a command that RunJob was not told to give. A Progress function
-// sees the state first: it may have given the command, and then mustGoOn returns
-// true.
+// mustGoOn fails the test if no event of the job can come any more: the job is gone, or
+// waits for a command that RunJob was not told to execute. Before that, it calls a
+// Progress function once for that state, which may execute the command. Then mustGoOn
+// returns true, and the caller looks at the job again.
 func (r *jobRun) mustGoOn(job Job, exists bool) bool {
 	r.vm.it.Helper()
 	w := r.watch
 	given := r.answered && r.refusal == ""
 	switch {
 	case exists && (job.Status == "pending" || job.Status == "concluded") && given:
-		return false // QEMU has accepted the command that ends this
+		return false // QEMU has accepted the command that ends this state
 	case exists && r.opts.Progress != nil && !r.shown && (job.Status == "pending" || job.Status == "concluded" || job.Status == "paused"):
 		r.shown = true
 		r.result.Last = job
 		r.opts.Progress(job)
 		return true
 	case exists && job.Status == "pending" && r.refusal != "":
-		w.fail("the job " + r.id + " is pending, and cannot be finalized: " + r.refusal)
+		w.fail("the job " + r.id + " is pending, and finalizing it failed: " + r.refusal)
 	case exists && job.Status == "pending":
 		w.fail("the job " + r.id + " is pending, and waits for job-finalize: it was started with auto-finalize false, or another job of its transaction was; set RunJobOptions.ManualFinalize")
 	case exists && job.Status == "concluded" && r.refusal != "":
-		w.fail("the job " + r.id + " is concluded, and cannot be dismissed: " + r.refusal)
+		w.fail("the job " + r.id + " is concluded, and dismissing it failed: " + r.refusal)
 	case exists && job.Status == "concluded":
-		w.fail("the job " + r.id + " is concluded, and waits for job-dismiss: it was started with auto-dismiss false, or is of a kind that never dismisses itself; set RunJobOptions.ManualDismiss")
+		w.fail("the job " + r.id + " is concluded, and waits for job-dismiss: it was started with auto-dismiss false, or its kind never dismisses itself; set RunJobOptions.ManualDismiss")
 	}
 	w.mustGoOn(job, exists)
 	return false
 }
 
-// wait waits for the job's next event, or until Progress is to be called. When ctx
-// is over it fails the test, unless the job has got further than before.
+// wait waits for the job's next event, or until it is time to call Progress. When ctx
+// has ended, wait fails the test, unless the job's progress is greater than before.
 func (r *jobRun) wait(ctx context.Context, before int64) {
 	r.vm.it.Helper()
 	interval := r.opts.Interval
 	if interval <= 0 {
 		interval = 100 * time.Millisecond
 	}
-	turn, end := ctx, context.CancelFunc(func() {})
+	turn, end := ctx, context.CancelFunc(func() {}) // one turn lasts until Progress is called
 	if r.opts.Progress != nil {
 		turn, end = context.WithTimeout(ctx, interval)
 	}
@@ -286,7 +295,7 @@ func (r *jobRun) wait(ctx context.Context, before int64) {
 	}
 	r.watch.last = r.result.Last
 	if r.result.Last.Status == "paused" {
-		r.watch.what = "does not get on, since it is paused (VM.ResumeJob lets it go on)"
+		r.watch.what = "makes no progress, since it is paused (VM.ResumeJob resumes it)"
 	}
 	if r.refusal != "" {
 		r.watch.what += ", after a command was refused (" + r.refusal + ")"
@@ -294,7 +303,7 @@ func (r *jobRun) wait(ctx context.Context, before int64) {
 	r.watch.gone(ctx, err, r.matches)
 }
 
-// tell asks for the job and tells of its progress.
+// tell asks QEMU for the job and calls Progress.
 func (r *jobRun) tell() {
 	r.vm.it.Helper()
 	job, exists := r.vm.Job(r.id)
@@ -307,7 +316,7 @@ func (r *jobRun) tell() {
 	}
 }
 
-// enter notes a state, and does what is to be done in it.
+// enter records that the job is in a state, and executes the command that it needs there.
 func (r *jobRun) enter(status string) {
 	r.vm.it.Helper()
 	r.result.States = append(r.result.States, status)
@@ -343,7 +352,7 @@ func (r *jobRun) enter(status string) {
 		}
 	case "null":
 		if r.result.Error == "" && !r.result.Canceled && slices.Contains(r.result.States, "aborting") {
-			r.result.Error = "it was aborted, and was gone before it could be asked why"
+			r.result.Error = "it was aborted, and was gone before QEMU could be asked why"
 		}
 		if r.result.OK() && r.opts.Progress != nil {
 			r.opts.Progress(r.result.Last)
@@ -351,8 +360,9 @@ func (r *jobRun) enter(status string) {
 	}
 }
 
-// askForError notes why the job failed, and returns it. A job that dismisses itself
-// may be gone, and tells it in its last event.
+// askForError asks QEMU why the job failed, records it in the result, and returns it. It
+// returns "" if the job is gone: a job that dismisses itself says in its last event why
+// it failed.
 func (r *jobRun) askForError() string {
 	r.vm.it.Helper()
 	job, exists := r.vm.Job(r.id)
@@ -366,7 +376,7 @@ func (r *jobRun) askForError() string {
 	return job.Error
 }
 
-// blockJob notes one of the older events.
+// blockJob logs one of the older events, and records it in the result.
 func (r *jobRun) blockJob(event Dict) {
 	if !r.opts.Quiet {
 		r.vm.it.Log(event, append([]Filter{FilterQMPEvent}, r.opts.Filters...)...)
@@ -383,7 +393,8 @@ func (r *jobRun) blockJob(event Dict) {
 	}
 }
 
-// last notes how far the job got, by its last event: it may be gone by now.
+// last records how far the job got. It takes that from the job's last event, since the
+// job may be gone by now.
 func (r *jobRun) last(event Dict) {
 	job := &r.result.Last
 	job.Type, _ = event["data"].(Dict)["type"].(string)
@@ -391,8 +402,8 @@ func (r *jobRun) last(event Dict) {
 	job.Total, _ = event["data"].(Dict)["len"].(int64)
 }
 
-// command executes a command for the job. That it is refused, such as job-complete
-// after a cancel, shows in what becomes of the job.
+// command executes a command for the job. If QEMU refuses it, as it refuses job-complete
+// for a job that was canceled, the test goes on: the job's next states show the result.
 func (r *jobRun) command(cmd string) {
 	r.vm.it.Helper()
 	args := Dict{"id": r.id}

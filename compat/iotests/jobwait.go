@@ -10,17 +10,18 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// The waits below fail the test at once where what they wait for cannot come any
-// more: the job was never started or is over, or it is at rest in a state that it
-// leaves only by a command. Nobody else is expected to give that command meanwhile;
-// where somebody does, use [VM.EventWait].
+// The waits in this file fail the test immediately if what they wait for cannot come
+// any more: the job was never started, or it has ended, or it is in a state that it
+// leaves only by a command. They assume that nobody else executes that command while
+// they wait. If somebody does, use [VM.EventWait].
 
-// WaitReady waits until a job is ready to be completed, and returns the event, or
-// nil if the job is ready and an earlier call has taken the event. A job that ends
-// before that fails the test.
+// WaitReady waits until a job is ready to be completed, and returns the event
+// BLOCK_JOB_READY. It returns nil if the job is ready and an earlier call has taken the
+// event. If the job ends before it is ready, or cannot become ready without another
+// command, the test fails.
 func (vm *VM) WaitReady(job string) Dict {
 	vm.it.Helper()
-	w := vm.watchJob(job, "does not get to be ready")
+	w := vm.watchJob(job, "does not become ready")
 	defer w.close()
 	pattern := Dict{"data": Dict{"device": job}}
 	for {
@@ -39,15 +40,15 @@ func (vm *VM) WaitReady(job string) Dict {
 		if !ok || event["event"] == "BLOCK_JOB_READY" {
 			return event
 		}
-		// It may be about an earlier job with that id, whose events nobody took.
+		// The event may belong to an earlier job with that id, if no call took it.
 		if now, exists := vm.Job(job); !exists || now.Status == "concluded" {
 			w.fail("the job " + job + " ended before it was ready: " + FormatJSON(event))
 		}
 	}
 }
 
-// CompleteAndWait waits until a job is ready, completes it, waits for its end,
-// which has to be a success, and returns the event.
+// CompleteAndWait waits until a job is ready, and completes it. Then it does what
+// [VM.WaitUntilCompleted] does.
 func (vm *VM) CompleteAndWait(job string) Dict {
 	vm.it.Helper()
 	vm.WaitReady(job)
@@ -55,9 +56,9 @@ func (vm *VM) CompleteAndWait(job string) Dict {
 	return vm.WaitUntilCompleted(job)
 }
 
-// WaitReadyAndCancel waits until a job is ready, cancels it, and waits for its end:
-// a mirror that is canceled so keeps its target as it was at that moment, and the
-// event that is returned is BLOCK_JOB_COMPLETED.
+// WaitReadyAndCancel waits until a mirror is ready, cancels it without force, waits for
+// its end, and returns the event, which has to be BLOCK_JOB_COMPLETED. The target is
+// then a copy of the source as it was at that moment.
 func (vm *VM) WaitReadyAndCancel(job string) Dict {
 	vm.it.Helper()
 	vm.WaitReady(job)
@@ -66,8 +67,9 @@ func (vm *VM) WaitReadyAndCancel(job string) Dict {
 	return event
 }
 
-// WaitUntilCompleted waits for a job's end, which has to be a success with nothing
-// left to be done, and returns the event.
+// WaitUntilCompleted waits until a job ends, and returns the event
+// BLOCK_JOB_COMPLETED. The job has to succeed, and to have done all of its work: its
+// offset is its length.
 func (vm *VM) WaitUntilCompleted(job string) Dict {
 	vm.it.Helper()
 	event := vm.waitForEnd(job)
@@ -79,27 +81,29 @@ func (vm *VM) WaitUntilCompleted(job string) Dict {
 	return event
 }
 
-// WaitUntilFailed waits for a job's end, which has to be a failure, and returns
-// why it failed.
+// WaitUntilFailed waits until a job ends, which has to fail, and returns why it
+// failed.
 func (vm *VM) WaitUntilFailed(job string) string {
 	vm.it.Helper()
 	return Get[string](vm.it, vm.waitForEnd(job), "data/error")
 }
 
-// CancelAndWait cancels a job, waits for its end, and returns the event:
-// BLOCK_JOB_CANCELLED, or BLOCK_JOB_COMPLETED for a mirror that was ready, unless
-// force is set. (QEMU's command job-cancel is always by force.)
+// CancelAndWait cancels a job, waits until it ends, and returns the event. For a mirror
+// that was ready and is canceled without force, the event is BLOCK_JOB_COMPLETED;
+// otherwise it is BLOCK_JOB_CANCELLED. QEMU's command job-cancel always cancels by
+// force.
 func (vm *VM) CancelAndWait(job string, force bool) Dict {
 	vm.it.Helper()
 	vm.Cmd("block-job-cancel", Dict{"device": job, "force": force})
 	return vm.waitForEnd(job)
 }
 
-// waitForEnd waits for a block job's last event, and takes the changes of its state
-// up to the end, which must not be taken for those of the next job with this id.
+// waitForEnd waits for the last BLOCK_JOB event of a job and returns it. It also takes
+// the events about the job's states, up to the last one. If they stayed in the queue,
+// a wait for the next job with this id would take them.
 func (vm *VM) waitForEnd(job string) Dict {
 	vm.it.Helper()
-	w := vm.watchJob(job, "does not come to its end")
+	w := vm.watchJob(job, "does not end")
 	defer w.close()
 	pattern := Dict{"data": Dict{"device": job}}
 	event, _ := w.await(
@@ -110,12 +114,13 @@ func (vm *VM) waitForEnd(job string) Dict {
 		machine.EventMatch{Name: "BLOCK_JOB_COMPLETED", Pattern: pattern},
 		machine.EventMatch{Name: "BLOCK_JOB_CANCELLED", Pattern: pattern},
 	)
-	// QEMU sends the changes to concluded and, for a job that dismisses itself, to
-	// null along with that event: they are there when it answers.
+	// Together with that event QEMU sends the changes to the states concluded and, for a
+	// job that dismisses itself, null. After QEMU has answered a command, these events
+	// are in the queue.
 	if vm.Machine.Running() {
 		ctx, cancel := vm.it.patience()
 		defer cancel()
-		_, _ = vm.Machine.Command(ctx, "query-jobs", nil) // its end is no fault of the job
+		_, _ = vm.Machine.Command(ctx, "query-jobs", nil) // fails only if the machine has ended, which says nothing about the job
 	}
 	for {
 		change, ok := vm.takeEvent(statusChange(job))
@@ -132,18 +137,20 @@ func (vm *VM) waitForEnd(job string) Dict {
 	}
 }
 
-// statusChange describes the changes of a job's state.
+// statusChange returns a pattern that matches each change of a job's state.
 func statusChange(id string) machine.EventMatch {
 	return machine.EventMatch{Name: "JOB_STATUS_CHANGE", Pattern: Dict{"data": Dict{"id": id}}}
 }
 
-// WaitJob waits until a job changes to one of the states, and returns which. The
-// changes before it are taken. A job that is ready, pending or concluded counts as
-// one that changes to that, also if an earlier call has taken the event. A job that
-// is gone without having been there fails the test.
+// WaitJob waits until a job changes to one of the given states, and returns that state.
+// It takes the events JOB_STATUS_CHANGE up to that change. If an earlier call has taken
+// the event, and the job is ready, pending or concluded, WaitJob returns that state if
+// it is one of those given. The test fails if the job ends without having been in one
+// of the states, if it cannot get there without another command, or if QEMU has no
+// such state.
 func (vm *VM) WaitJob(id string, states ...string) string {
 	vm.it.Helper()
-	w := vm.watchJob(id, "does not get to be "+strings.Join(states, " or "))
+	w := vm.watchJob(id, "does not become "+strings.Join(states, " or "))
 	w.notes = true
 	defer w.close()
 	ctx, cancel := vm.it.patience()
@@ -172,17 +179,18 @@ func (vm *VM) WaitJob(id string, states ...string) string {
 	}
 }
 
-// PauseJob pauses a job and waits until it has: what it was doing is finished
-// first.
+// PauseJob pauses a job and waits until it is paused. The job first finishes the
+// requests that are under way.
 func (vm *VM) PauseJob(job string) {
 	vm.it.Helper()
 	vm.Cmd("block-job-pause", Dict{"device": job})
 	vm.PauseWait(job)
 }
 
-// PauseWait waits until a job has paused. There is no event for the moment at
-// which a job that was told so while it was busy has come to rest, so it asks. A job
-// that is pending or concluded cannot be paused, and fails the test.
+// PauseWait waits until a job that was told to pause has finished the requests that
+// were under way. QEMU sends no event for that moment, so PauseWait asks repeatedly. If
+// the job does not exist, or is pending or concluded, it cannot pause, and the test
+// fails.
 func (vm *VM) PauseWait(job string) {
 	vm.it.Helper()
 	vm.poll("the job "+job+" to be paused", func() (bool, string) {
@@ -208,9 +216,10 @@ func (vm *VM) ResumeJob(job string) {
 	vm.Cmd("block-job-resume", Dict{"device": job})
 }
 
-// poll asks QEMU for something that no event tells, until done says that it is
-// there. What done returns besides is the state, which is shown where that takes too
-// long, with those before it.
+// poll calls done every 10 ms until it returns true, for changes that no event
+// announces. done also returns a text about the present state. If the time limit passes,
+// the test fails and shows that text, and the different texts before it. what completes
+// the sentence "waited for ...".
 func (vm *VM) poll(what string, done func() (bool, string)) {
 	vm.it.Helper()
 	var states []string
@@ -235,7 +244,7 @@ func (vm *VM) poll(what string, done func() (bool, string)) {
 	}
 }
 
-// AssertNoActiveBlockJobs fails the test if there is a block job.
+// AssertNoActiveBlockJobs fails the test if query-block-jobs lists a job.
 func (vm *VM) AssertNoActiveBlockJobs() {
 	vm.it.Helper()
 	if jobs := vm.Cmd("query-block-jobs", nil); !machine.Equal(jobs, []any{}) {
@@ -243,17 +252,17 @@ func (vm *VM) AssertNoActiveBlockJobs() {
 	}
 }
 
-// BlockdevCreate makes an image by the job blockdev-create, which is what
-// qemu-img create does, but in the VM: options are those of the driver, such as
-// Dict{"driver": "qcow2", "file": "node", "size": 1 << 30}. It logs what it does
-// and a blank line at the end, and fails the test if the job fails.
+// BlockdevCreate makes an image by the job blockdev-create. The VM makes it, as
+// qemu-img create would. options are those of the driver, such as
+// Dict{"driver": "qcow2", "file": "node", "size": 1 << 30}. BlockdevCreate logs the
+// commands, the replies, and a blank line at the end. If the job fails, the test fails.
 func (vm *VM) BlockdevCreate(options Dict) *JobResult {
 	vm.it.Helper()
 	return vm.BlockdevCreateJob("job0", options, nil)
 }
 
-// BlockdevCreateJob is BlockdevCreate with a job id, and options as for
-// [VM.RunJob]; the job always waits for its dismissal.
+// BlockdevCreateJob is [VM.BlockdevCreate] with a job id, and with options as for
+// [VM.RunJob]. It always sets ManualDismiss, as this job never dismisses itself.
 func (vm *VM) BlockdevCreateJob(id string, options Dict, opts *RunJobOptions) *JobResult {
 	vm.it.Helper()
 	if opts == nil {

@@ -11,24 +11,24 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// A jobWatch is one call that waits for something of a job. It hears the job's
-// events without taking them from the machine's queue. After each, and at the
-// beginning, it asks QEMU for the job: so it notices that the job is over, or at rest
-// in a state that it does not leave by itself, where the event that was waited for
-// cannot come any more.
+// A jobWatch serves one call that waits for an event of a job. It has its own listener
+// for the job's events, and does not take them from the machine's queue. At the
+// beginning, and after each event, it asks QEMU for the job. So it notices when the
+// event cannot come any more: the job is gone, or it is in a state that it leaves only
+// by a command. All fields belong to the goroutine of the test.
 type jobWatch struct {
 	vm   *VM
 	id   string
-	what string               // what is waited for, for failures
+	what string               // completes "the job job0 ..." in a failure, such as "does not become ready"
 	news *async.EventListener // the job's events
 
-	states []string // those that the call has seen
-	notes  bool     // the call notes them itself
-	last   Job      // the job as it was when last asked for
+	states []string // the states that the call has seen
+	notes  bool     // the call itself appends to states; if false, hear does
+	last   Job      // the job as QEMU last described it
 }
 
-// watchJob begins to watch a job. what says what is waited for, as in "does not get
-// to be ready". The watch is to be closed.
+// watchJob begins to watch a job. what says in a failure what did not happen, such as
+// "does not become ready". The caller closes the watch.
 func (vm *VM) watchJob(id, what string) *jobWatch {
 	mine := func(ev async.Event) bool {
 		var data struct{ ID, Device string }
@@ -40,9 +40,10 @@ func (vm *VM) watchJob(id, what string) *jobWatch {
 
 func (w *jobWatch) close() { w.news.Close() }
 
-// await takes the oldest event that one of matches describes, and waits for one.
-// judge gets the job as it is when no such event is there: it returns true to give
-// up without an event, and fails the test if none can come.
+// await waits for an event that one of matches describes, and takes the oldest one.
+// While there is none, it calls judge with the job as QEMU describes it now. judge
+// returns true to end the wait without an event; then ok is false. judge fails the test
+// if no such event can come any more.
 func (w *jobWatch) await(judge func(job Job, exists bool) bool, matches ...machine.EventMatch) (event Dict, ok bool) {
 	w.vm.it.Helper()
 	ctx, cancel := w.vm.it.patience()
@@ -52,7 +53,7 @@ func (w *jobWatch) await(judge func(job Job, exists bool) bool, matches ...machi
 			return event, true
 		}
 		job, exists := w.look(ctx, matches)
-		// What has come meanwhile came before the answer.
+		// An event that has come by now was sent before the reply.
 		if event, ok := w.vm.takeEvent(matches...); ok {
 			return event, true
 		}
@@ -63,7 +64,7 @@ func (w *jobWatch) await(judge func(job Job, exists bool) bool, matches ...machi
 	}
 }
 
-// look asks for the job. A VM that does not answer fails the test.
+// look asks QEMU for the job. If QEMU does not answer, the test fails.
 func (w *jobWatch) look(ctx context.Context, matches []machine.EventMatch) (job Job, exists bool) {
 	w.vm.it.Helper()
 	value, err := w.vm.Machine.Command(ctx, "query-jobs", nil)
@@ -79,8 +80,8 @@ func (w *jobWatch) look(ctx context.Context, matches []machine.EventMatch) (job 
 	return Job{}, false
 }
 
-// wait waits for the next event of the job. Time that is over, and a machine that has
-// ended, fail the test.
+// wait waits for the next event of the job. If ctx ends, or the machine ends, the test
+// fails.
 func (w *jobWatch) wait(ctx context.Context, matches []machine.EventMatch) {
 	w.vm.it.Helper()
 	ev, err := w.news.Next(ctx)
@@ -90,7 +91,7 @@ func (w *jobWatch) wait(ctx context.Context, matches []machine.EventMatch) {
 	w.hear(ev)
 }
 
-// hear notes what an event says of the job's state.
+// hear appends to w.states the state that an event announces.
 func (w *jobWatch) hear(ev async.Event) {
 	var data struct{ Status string }
 	if !w.notes && ev.Name == "JOB_STATUS_CHANGE" && ev.Decode(&data) == nil {
@@ -98,9 +99,9 @@ func (w *jobWatch) hear(ev async.Event) {
 	}
 }
 
-// gone fails the test because the wait has ended with err. Where the time or the
-// connection is over, the machine says more of the same wait: how its process has
-// ended, and which events are there.
+// gone fails the test because the wait has ended with err. If the time limit has passed,
+// or the connection has ended, gone uses the error of [machine.Machine.EventsWait]
+// instead, which says more: how the process has ended, and which events came.
 func (w *jobWatch) gone(ctx context.Context, err error, matches []machine.EventMatch) {
 	w.vm.it.Helper()
 	var interrupted *async.ExecInterruptedError
@@ -108,7 +109,7 @@ func (w *jobWatch) gone(ctx context.Context, err error, matches []machine.EventM
 	var ended *machine.ProcessEndedError
 	over := errors.As(err, &interrupted) || errors.As(err, &state) || errors.As(err, &ended) || errors.Is(err, machine.ErrNotRunning)
 	if over && len(w.states) > 0 && w.states[len(w.states)-1] == "null" {
-		w.mustGoOn(Job{}, false) // which it was before the machine was
+		w.mustGoOn(Job{}, false) // the job was gone before the machine ended
 	}
 	if over || ctx.Err() != nil {
 		if _, told := w.vm.Machine.EventsWait(ctx, matches...); told != nil {
@@ -118,25 +119,25 @@ func (w *jobWatch) gone(ctx context.Context, err error, matches []machine.EventM
 	w.fail(fmt.Sprintf("the job %s %s: %v", w.id, w.what, err))
 }
 
-// fail fails the test with what is known of the job.
+// fail fails the test, and shows the job's states and what QEMU last said about it.
 func (w *jobWatch) fail(what string) {
 	w.vm.it.Helper()
 	last := ""
 	if w.last.Status != "" {
 		last = FormatJSON(w.last)
 	}
-	w.vm.fail(what, "states", strings.Join(w.states, " "), "when last asked for", last, "jobs", w.vm.glance("query-jobs"))
+	w.vm.fail(what, "states", strings.Join(w.states, " "), "last known", last, "jobs", w.vm.glance("query-jobs"))
 }
 
-// mustGoOn fails the test if the job does not go on by itself: it is over, or never
-// was, or waits for a command that nobody gives while the test waits here.
+// mustGoOn fails the test if the job needs a command to go on, or does not exist. While
+// the test waits here, it cannot execute that command.
 func (w *jobWatch) mustGoOn(job Job, exists bool) {
 	w.vm.it.Helper()
 	switch {
 	case !exists && len(w.states) > 0:
 		w.fail(fmt.Sprintf("the job %s is gone, and %s", w.id, past(w.what)))
 	case !exists:
-		w.fail(fmt.Sprintf("there is no job %s, and no event of one: it was never started, or it is over and earlier calls have taken its events", w.id))
+		w.fail(fmt.Sprintf("there is no job %s, and no event of it: it was never started, or it has ended and earlier calls have taken its events", w.id))
 	case job.Status == "pending":
 		w.fail(fmt.Sprintf("the job %s %s: it is pending, and waits for job-finalize", w.id, w.what))
 	case job.Status == "concluded":
@@ -148,8 +149,9 @@ func (w *jobWatch) mustGoOn(job Job, exists bool) {
 	}
 }
 
-// stopped returns the I/O status of a block job that an error has paused, which only
-// block-job-resume ends, and "" for a job that is paused otherwise.
+// stopped returns the I/O status of a block job that is paused because of an I/O error.
+// Such a job goes on only after block-job-resume. For a job that is paused for another
+// reason, stopped returns "".
 func (w *jobWatch) stopped() string {
 	w.vm.it.Helper()
 	type blockJob struct {
@@ -164,7 +166,7 @@ func (w *jobWatch) stopped() string {
 	return ""
 }
 
-// past turns "does not get to be ready" into "was not ready".
+// past turns "does not become ready" into "did not become ready".
 func past(what string) string {
-	return strings.NewReplacer("does not get to be", "was not", "does not", "did not").Replace(what)
+	return strings.NewReplacer("does not", "did not", "makes", "made").Replace(what)
 }

@@ -68,7 +68,7 @@ func TestRequireDriversOfABrokenQEMU(t *testing.T) {
 	var out strings.Builder
 	err := RunProgram(t.Context(), &out, "test", func(tb TB) { New(tb, nil).RequireDrivers("raw") })
 	var skipped *SkippedError
-	if err == nil || errors.As(err, &skipped) || !strings.Contains(out.String(), "QEMU does not tell its block drivers") {
+	if err == nil || errors.As(err, &skipped) || !strings.Contains(out.String(), "QEMU does not list its block drivers") {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 )
 
-// Only test programs get the flag: others have flags of their own.
+// Only test programs get the flag. Another program may define a flag of that name.
 func init() {
 	if testing.Testing() && flag.Lookup("update") == nil {
-		flag.Bool("update", false, "write the golden files of iotests logs instead of comparing with them")
+		flag.Bool("update", false, "write the golden files of iotests logs, instead of comparing the logs with them")
 	}
 }
 
@@ -25,16 +25,16 @@ func updating() bool {
 	return f != nil && f.Value.String() == "true"
 }
 
-// Log adds a text, or a message as JSON on one line, to the test's log. The
-// filters go over it first, then those of [Test.Filters]. What is neither a text, an
-// object nor a list is written as Python writes it: None, True, 5. What cannot be
-// encoded as JSON fails the test.
+// Log appends a text, or a message as JSON on one line, to the test's log. The given
+// filters change it first, then those of [Test.Filters]. nil and truth values are
+// written as Python writes them: None, True. What cannot be encoded as JSON fails the
+// test. Any goroutine may call Log.
 func (it *Test) Log(message any, filters ...Filter) {
 	it.Helper()
 	it.logAs(FormatJSON, message, filters)
 }
 
-// LogIndent is Log with a message over several lines.
+// LogIndent is [Test.Log], and writes a message as JSON on several lines.
 func (it *Test) LogIndent(message any, filters ...Filter) {
 	it.Helper()
 	it.logAs(FormatJSONIndent, message, filters)
@@ -44,7 +44,7 @@ func (it *Test) logAs(format func(any) string, message any, filters []Filter) {
 	it.Helper()
 	message = it.loggable(message, "")
 	for _, f := range slices.Concat(filters, it.Filters) {
-		message = it.loggable(f(message), ", which a filter has returned,")
+		message = it.loggable(f(message), ", which a filter returned,")
 	}
 	text := ""
 	switch m := message.(type) {
@@ -65,8 +65,9 @@ func (it *Test) logAs(format func(any) string, message any, filters []Filter) {
 	it.log = append(it.log, strings.Split(text, "\n")...)
 }
 
-// loggable returns a message as JSON is decoded to. One that cannot be encoded
-// fails the test: Go's own notation is nothing to compare with.
+// loggable returns a message in the types that JSON is decoded to. A message that cannot
+// be encoded fails the test: in Go's notation it would differ from run to run. origin is
+// part of that failure.
 func (it *Test) loggable(message any, origin string) any {
 	it.Helper()
 	n, err := normalize(message)
@@ -76,7 +77,8 @@ func (it *Test) loggable(message any, origin string) any {
 	return n
 }
 
-// Logged returns the log so far, with a line end after each line.
+// Logged returns the log so far, with a line end after each line. Any goroutine may call
+// it.
 func (it *Test) Logged() string {
 	it.mu.Lock()
 	defer it.mu.Unlock()
@@ -86,7 +88,7 @@ func (it *Test) Logged() string {
 	return strings.Join(it.log, "\n") + "\n"
 }
 
-// logTail returns the end of the log.
+// logTail returns the last lines of the log.
 func (it *Test) logTail() string {
 	const most = 15
 	it.mu.Lock()
@@ -95,12 +97,13 @@ func (it *Test) logTail() string {
 	return strings.Join(tail, "\n")
 }
 
-// CheckGolden compares the log with the file testdata/NAME.golden, as it is in the
-// source. With the flag -update of go test it writes the file instead:
+// CheckGolden fails the test if the log differs from the file testdata/NAME.golden, which
+// is part of the source. The failure shows the difference. With the flag -update of go
+// test, CheckGolden writes the file instead:
 //
 //	go test ./mytests -run TestStream -update
 //
-// Look at what it wrote before it is committed: from then on it is what is right.
+// Read what it wrote before you commit it: later runs take that file as correct.
 func (it *Test) CheckGolden(name string) {
 	it.Helper()
 	path := filepath.Join("testdata", name+".golden")
@@ -114,16 +117,16 @@ func (it *Test) CheckGolden(name string) {
 	want, err := os.ReadFile(path)
 	if err != nil {
 		it.hasTold()
-		it.Fatalf("%v; with the flag -update it is written from this log:\n%s", err, got)
+		it.Fatalf("%v; go test -update writes it from this log:\n%s", err, got)
 	}
 	if wanted := strings.ReplaceAll(string(want), "\r\n", "\n"); got != wanted {
 		it.hasTold()
-		it.Errorf("the log differs from %s (-update writes it anew):\n%s", path, diff(path, wanted, got))
+		it.Errorf("the log differs from %s (go test -update writes it again):\n%s", path, diff(path, wanted, got))
 	}
 }
 
-// writeGolden puts the file into place at once: tests of several formats may write
-// the same one at the same time.
+// writeGolden writes a temporary file and renames it to path. So a reader never sees
+// half a file: tests of several formats may write the same file at the same time.
 func writeGolden(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
@@ -148,8 +151,8 @@ func writeGolden(path, text string) error {
 	return err
 }
 
-// diff shows where a log differs from the wanted one: a unified diff, with three
-// lines around each difference.
+// diff returns a unified diff, with three lines around each difference, of at most 120
+// lines.
 func diff(path, want, got string) string {
 	text := udiff.Unified(path, "the log", want, got)
 	const most = 120

@@ -9,9 +9,10 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// EnableMigrationEvents has the VM tell by events how a migration goes. Both
-// sides want it, before it begins. It logs that, with the VM's name
-// ([VMOptions].Name), and the reply.
+// EnableMigrationEvents makes QEMU send an event for each change of a migration's
+// status. Call it for the source and for the destination before the migration begins:
+// [VM.WaitMigration] needs the events. It logs a line with the VM's name
+// ([VMOptions].Name), and QEMU's reply.
 func (vm *VM) EnableMigrationEvents() {
 	vm.it.Helper()
 	vm.it.Log("Enabling migration QMP events on " + vm.name + "...")
@@ -20,34 +21,38 @@ func (vm *VM) EnableMigrationEvents() {
 	vm.it.Lookup(reply, "return")
 }
 
-// capability is the arguments of migrate-set-capabilities for one of them.
+// capability returns the arguments of migrate-set-capabilities for one capability.
 func capability(name string, on bool) Dict {
 	return Dict{"capabilities": []any{Dict{"capability": name, "state": on}}}
 }
 
-// SetMigrationCapability switches a capability such as "dirty-bitmaps".
+// SetMigrationCapability switches a capability such as "dirty-bitmaps" on or off.
 func (vm *VM) SetMigrationCapability(name string, on bool) {
 	vm.it.Helper()
 	vm.Cmd("migrate-set-capabilities", capability(name, on))
 }
 
-// Migrate begins a migration to a URI such as "unix:PATH".
+// Migrate begins a migration to a URI such as "unix:PATH". It does not wait for its
+// end: [VM.WaitMigration] does.
 func (vm *VM) Migrate(uri string) {
 	vm.it.Helper()
 	vm.Cmd("migrate", Dict{"uri": uri})
 }
 
-// WaitMigration waits for a migration's end, by its events, which it logs, and
-// reports whether it succeeded. With a runstate such as "postmigrate" or "paused" it
-// also waits until the VM is in that one. It fails the test at once where no event
-// can come: no migration was begun, the VM does not send these events
-// ([VM.EnableMigrationEvents]), or the migration waits for a command. The end counts
-// as well if an earlier call has taken its event.
+// WaitMigration waits until a migration has ended, and reports whether it succeeded. It
+// takes and logs the migration's events. If the migration has succeeded and runstate is
+// not "", it also waits until the VM is in that runstate, such as "postmigrate" or
+// "paused".
+//
+// The test fails immediately if no event can come: no migration has begun, the VM does
+// not send these events ([VM.EnableMigrationEvents]), or the migration waits for a
+// command. If the migration has ended and an earlier call has taken the event,
+// WaitMigration returns how it ended.
 func (vm *VM) WaitMigration(runstate string) bool {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
 	defer cancel()
-	var seen []string // the statuses that events have told
+	var seen []string // the statuses of the events so far
 	for {
 		status := vm.nextMigrationStatus(ctx, &seen)
 		switch status {
@@ -62,15 +67,16 @@ func (vm *VM) WaitMigration(runstate string) bool {
 	}
 }
 
-// nextMigrationStatus waits for the next event of a migration, logs it and returns
-// its status. If there is none and the migration is over, it returns how it ended.
+// nextMigrationStatus waits for the next event of a migration, logs it, and returns its
+// status. If there is no event and the migration has ended, it returns the status that
+// query-migrate reports.
 func (vm *VM) nextMigrationStatus(ctx context.Context, seen *[]string) string {
 	vm.it.Helper()
 	match := machine.EventMatch{Name: "MIGRATION"}
 	event, ok := vm.takeEvent(match)
 	if !ok {
 		status, err := vm.migrationStatus(ctx)
-		event, ok = vm.takeEvent(match) // it came before the answer
+		event, ok = vm.takeEvent(match) // an event that has come by now was sent before the reply
 		if !ok {
 			if err == nil {
 				if status == "completed" || status == "failed" || status == "cancelled" {
@@ -78,10 +84,10 @@ func (vm *VM) nextMigrationStatus(ctx context.Context, seen *[]string) string {
 				}
 				vm.mustMigrate(ctx, status, *seen)
 			}
-			// If the machine has ended, it says so here.
+			// If the machine has ended, EventsWait returns an error that says so.
 			event, err = vm.Machine.EventsWait(ctx, match)
 			if err != nil {
-				vm.fail("the migration does not come to its end: "+err.Error(),
+				vm.fail("the migration does not end: "+err.Error(),
 					"statuses", strings.Join(*seen, " "), "query-migrate", vm.glance("query-migrate"))
 			}
 		}
@@ -92,8 +98,8 @@ func (vm *VM) nextMigrationStatus(ctx context.Context, seen *[]string) string {
 	return status
 }
 
-// migrationStatus asks for the status of the migration, which is "none" before it
-// begins.
+// migrationStatus asks QEMU for the status of the migration. Before the first one
+// begins, it is "none".
 func (vm *VM) migrationStatus(ctx context.Context) (string, error) {
 	info, err := vm.Machine.Command(ctx, "query-migrate", nil)
 	if err != nil {
@@ -105,16 +111,15 @@ func (vm *VM) migrationStatus(ctx context.Context) (string, error) {
 	return "none", nil
 }
 
-// mustMigrate fails the test if a migration with that status does not go on, or does
-// not tell of it.
+// mustMigrate fails the test if no event can come of a migration with the given status.
 func (vm *VM) mustMigrate(ctx context.Context, status string, seen []string) {
 	vm.it.Helper()
 	why := ""
 	switch status {
 	case "none":
-		// The destination waits for the source.
+		// In the state inmigrate the VM is a destination, which waits for the source.
 		if state, err := vm.Machine.Command(ctx, "query-status", nil); err == nil && Get[string](vm.it, state, "status") != "inmigrate" {
-			why = "there is no migration to be waited for: call Migrate before, or AddIncoming at the destination"
+			why = "no migration has begun: call Migrate first, or AddIncoming at the destination"
 		}
 	case "pre-switchover":
 		why = "the migration waits for migrate-continue, since its capability pause-before-switchover is on"
@@ -122,15 +127,15 @@ func (vm *VM) mustMigrate(ctx context.Context, status string, seen []string) {
 		why = "the migration has lost its connection after the switch to postcopy, and waits for migrate-recover"
 	}
 	if why == "" && !vm.migrationEvents(ctx) {
-		why = "the VM does not tell by events how a migration goes: call EnableMigrationEvents before it begins"
+		why = "the VM does not send events of a migration: call EnableMigrationEvents before it begins"
 	}
 	if why != "" {
 		vm.fail(why, "status", status, "statuses", strings.Join(seen, " "), "query-migrate", vm.glance("query-migrate"))
 	}
 }
 
-// migrationEvents reports whether the VM sends events of a migration, or does not
-// say so.
+// migrationEvents reports whether the VM sends events of a migration. It returns false
+// only if QEMU says that the capability "events" is off.
 func (vm *VM) migrationEvents(ctx context.Context) bool {
 	all, err := vm.Machine.Command(ctx, "query-migrate-capabilities", nil)
 	list, ok := all.([]any)
@@ -142,9 +147,9 @@ func (vm *VM) migrationEvents(ctx context.Context) bool {
 	})
 }
 
-// WaitForRunstate waits until the VM is in one of the runstates, and returns
-// which. Not every change has an event, so it asks. A runstate that this QEMU does
-// not have fails the test at once.
+// WaitForRunstate waits until the VM is in one of the given runstates, and returns that
+// one. QEMU does not send an event for every change, so it asks repeatedly. If this
+// QEMU does not have one of the runstates, the test fails immediately.
 func (vm *VM) WaitForRunstate(runstates ...string) string {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()

@@ -8,19 +8,21 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// An NBDServer is a qemu-nbd that serves an image.
+// An NBDServer is a qemu-nbd process that serves one image. Like the [Test] that made it,
+// it belongs to the goroutine of the test.
 type NBDServer struct {
 	Socket string // the path of its unix socket
 	URI    string // for QEMU and its tools, such as "nbd+unix:///?socket=..."
 
 	it     *Test
 	m      *machine.Machine
-	logged bool // Stop is logged
+	logged bool // Stop logs a line
 }
 
-// NBDServe serves an image in the test's format by qemu-nbd, to any number of
-// clients, until the test ends or [NBDServer.Stop]. Options go before the image's
-// name; with "-x", name the export is called that.
+// NBDServe starts a qemu-nbd that serves an image in the test's format to any number of
+// clients, until [NBDServer.Stop] or the end of the test. The options are passed before
+// the image's name. The options "-x" and a name give the export that name; without them
+// its name is "".
 func (it *Test) NBDServe(path string, options ...string) *NBDServer {
 	it.Helper()
 	it.vms++
@@ -32,7 +34,7 @@ func (it *Test) NBDServe(path string, options ...string) *NBDServer {
 		}
 	}
 	s.URI = NBDURI(s.Socket, name)
-	// It says that it serves by writing this file.
+	// When qemu-nbd accepts clients, it writes this file.
 	ready := it.Path(label("nbd", it.vms) + ".pid")
 	args := []string{"-f", it.Format, "--persistent", "--shared=0", "--socket=" + s.Socket, "--pid-file=" + ready}
 	s.m = it.daemon(nbdProgram, append(append(args, options...), path)...)
@@ -40,8 +42,8 @@ func (it *Test) NBDServe(path string, options ...string) *NBDServer {
 	return s
 }
 
-// NBDServeLog is NBDServe with the start of the server logged, and its end where
-// that is [NBDServer.Stop], in the words of an iotest's qemu_nbd_popen.
+// NBDServeLog is [Test.NBDServe], and logs the start of the server. [NBDServer.Stop] logs
+// its end. The lines are those of an iotest's qemu_nbd_popen.
 func (it *Test) NBDServeLog(path string, options ...string) *NBDServer {
 	it.Helper()
 	it.Log("Start NBD server")
@@ -50,7 +52,7 @@ func (it *Test) NBDServeLog(path string, options ...string) *NBDServer {
 	return s
 }
 
-// Stop ends the server and lets go of the image.
+// Stop ends the server, and waits until it has ended and so has closed the image.
 func (s *NBDServer) Stop() {
 	s.it.Helper()
 	if s.logged {
@@ -62,23 +64,24 @@ func (s *NBDServer) Stop() {
 	}
 }
 
-// NBDURI returns the URI of an export behind a unix socket.
+// NBDURI returns the URI of an export of an NBD server that listens on a unix socket.
 func NBDURI(socket, export string) string {
-	// Slashes stay, so that filters for paths find them.
+	// Slashes are not escaped, so that filters find the path in the URI.
 	escaped := (&url.URL{Path: socket}).EscapedPath()
 	uri := url.URL{Scheme: "nbd+unix", Path: "/" + export, RawQuery: "socket=" + strings.ReplaceAll(escaped, "&", "%26")}
 	return uri.String()
 }
 
-// NBDList returns what qemu-nbd tells of the exports behind a unix socket.
+// NBDList returns what qemu-nbd --list prints about the exports of an NBD server that
+// listens on a unix socket.
 func (it *Test) NBDList(socket string) string {
 	it.Helper()
 	return it.mustRun(nbdProgram, "--list", "--socket="+socket).Output
 }
 
-// NBDListLog is [Test.NBDList] with the output logged, without sizes that differ
-// from version to version ([FilterNBDExports]). A blank line follows the output,
-// since that has a line end of its own.
+// NBDListLog is [Test.NBDList], and logs the output without the block sizes, which differ
+// from version to version ([FilterNBDExports]). As the output ends in a line end, the
+// log has a blank line after it.
 func (it *Test) NBDListLog(socket string) string {
 	it.Helper()
 	output := it.NBDList(socket)

@@ -12,11 +12,12 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A PathError says that a path leads nowhere in a value.
+// A PathError says that a value has nothing at a path, or that the path or the value
+// cannot be read.
 type PathError struct {
 	Path string // the whole path
-	Part string // the part of it that failed
-	Err  error  // why
+	Part string // the part of it that failed; the whole path if the value cannot be encoded
+	Err  error  // why it failed
 }
 
 // Error names the path, the part that failed, and what is there instead.
@@ -27,25 +28,24 @@ func (e *PathError) Error() string {
 	return fmt.Sprintf("path %q, at %q: %v", e.Path, e.Part, e.Err)
 }
 
-// Unwrap returns why.
+// Unwrap returns Err.
 func (e *PathError) Unwrap() error { return e.Err }
 
-// withIndex is a part of a path that has an index after the name. Without a name it
-// is a name itself.
+// withIndex matches a part of a path that is a name and an index in brackets. A part
+// without a name, such as "[0]", is itself taken as a name.
 var withIndex = regexp.MustCompile(`^([^\[]+)\[([^\]]+)\]`)
 
-// goodIndex is what Python takes for a number: blanks around it, a sign, and an
-// underscore between two digits are fine.
+// goodIndex matches what Python's int() accepts: blanks around the number, a sign, and
+// single underscores between digits.
 var goodIndex = regexp.MustCompile(`^\s*([+-]?[0-9]+(?:_[0-9]+)*)\s*$`)
 
-// errNotAPath says that a path cannot be read, so that it does not say what is
-// asked for.
+// errNotAPath says that the path itself is wrong, whatever the value is.
 var errNotAPath = errors.New("the index is not a number")
 
-// Lookup returns what is in a value at a path: names between slashes, each with an
-// index in brackets after it where the member is a list, as in
-// "return/nodes[0]/name" or "return[-1]/status". A negative index counts from the
-// end. The error is a [*PathError].
+// Lookup returns what a value has at a path. A path is names of members, separated by
+// slashes. If the member is a list, an index in brackets may follow the name, as in
+// "return/nodes[0]/name" or "return[-1]/status". A negative index counts from the end.
+// The error is a [*PathError]. Any goroutine may call Lookup.
 func Lookup(v any, path string) (any, error) {
 	n, err := normalize(v)
 	if err != nil {
@@ -59,7 +59,7 @@ func Lookup(v any, path string) (any, error) {
 	return n, nil
 }
 
-// step takes one part of a path.
+// step returns what v has at one part of a path.
 func step(v any, part string) (any, error) {
 	name, indexed, i := part, false, 0
 	if m := withIndex.FindStringSubmatch(part); m != nil {
@@ -67,14 +67,14 @@ func step(v any, part string) (any, error) {
 		if number == nil {
 			return nil, fmt.Errorf("%w: %q", errNotAPath, m[2])
 		}
-		// What does not fit into an int is beyond the end of every list: Atoi
-		// returns the largest one, or the smallest.
+		// For a number that does not fit into an int, Atoi returns the largest int, or
+		// the smallest. No list has an item there.
 		i, _ = strconv.Atoi(strings.ReplaceAll(number[1], "_", ""))
 		name, indexed = m[1], true
 	}
 	ms, ok := members(v)
 	if !ok {
-		return nil, fmt.Errorf("no object there, but %s", excerpt(v))
+		return nil, fmt.Errorf("not an object: %s", excerpt(v))
 	}
 	member, found := find(ms, name)
 	if !found {
@@ -85,7 +85,7 @@ func step(v any, part string) (any, error) {
 	}
 	list, ok := member.([]any)
 	if !ok {
-		return nil, fmt.Errorf("no list there, but %s", excerpt(member))
+		return nil, fmt.Errorf("not a list: %s", excerpt(member))
 	}
 	if i < 0 {
 		i += len(list)
@@ -116,7 +116,7 @@ func names(ms async.Members) string {
 	return strings.Join(all, ", ")
 }
 
-// excerpt shows the beginning of a value.
+// excerpt returns the first 200 bytes of a value as JSON.
 func excerpt(v any) string {
 	const most = 200
 	text := FormatJSON(v)
@@ -126,9 +126,9 @@ func excerpt(v any) string {
 	return text
 }
 
-// Get returns what is at a path, as a T: an integer, a text, a struct, filled by
-// the rule of [async.Call]. It fails the test if the path leads nowhere, or to
-// something else.
+// Get returns what v has at a path (see [Lookup]), decoded into a T such as an int64, a
+// string or a struct, by the rule of [async.Call]. If nothing is there, or it cannot be
+// decoded into a T, the test fails.
 func Get[T any](it *Test, v any, path string) T {
 	it.Helper()
 	var out T
@@ -142,8 +142,7 @@ func Get[T any](it *Test, v any, path string) T {
 	return out
 }
 
-// Lookup is the function of that name, and fails the test where that gives an
-// error.
+// Lookup calls the function [Lookup]. If that returns an error, the test fails.
 func (it *Test) Lookup(v any, path string) any {
 	it.Helper()
 	found, err := Lookup(v, path)
@@ -153,9 +152,9 @@ func (it *Test) Lookup(v any, path string) any {
 	return found
 }
 
-// AssertQMP fails the test unless the value at a path is the wanted one, as
-// [machine.Equal] has it. A list that is not empty means any of its items, as in iotests:
-// for a list itself see [Test.AssertEqual].
+// AssertQMP fails the test unless the value that v has at a path equals want, by
+// [machine.Equal]. If want is a list that is not empty, the value has to equal one of
+// its items, as in iotests. To compare with a whole list, use [Test.AssertEqual].
 func (it *Test) AssertQMP(v any, path string, want any) {
 	it.Helper()
 	got := it.Lookup(v, path)
@@ -163,22 +162,21 @@ func (it *Test) AssertQMP(v any, path string, want any) {
 	if err != nil {
 		it.Fatalf("the wanted value: %v", err)
 	}
-	if any, ok := n.([]any); ok && len(any) > 0 {
-		for _, w := range any {
+	if choices, ok := n.([]any); ok && len(choices) > 0 {
+		for _, w := range choices {
 			if machine.Equal(got, w) {
 				return
 			}
 		}
-		it.fail("the value at "+strconv.Quote(path)+" is none of those wanted", "got", FormatJSON(got), "want one of", FormatJSON(n), "in", FormatJSON(v))
+		it.fail("the value at "+strconv.Quote(path)+" is not one of those wanted", "got", FormatJSON(got), "want one of", FormatJSON(n), "in", FormatJSON(v))
 	}
 	if !machine.Equal(got, n) {
-		it.fail("another value at "+strconv.Quote(path)+" than wanted", "got", FormatJSON(got), "want", FormatJSON(n), "in", FormatJSON(v))
+		it.fail("the value at "+strconv.Quote(path)+" is not the one wanted", "got", FormatJSON(got), "want", FormatJSON(n), "in", FormatJSON(v))
 	}
 }
 
-// AssertQMPAbsent fails the test if a path leads to something. It also fails the
-// test if the path cannot be read, because an index is not a number, or if v cannot
-// be encoded: then it cannot say that nothing is there.
+// AssertQMPAbsent fails the test if v has something at a path. It also fails the test if
+// it cannot tell: an index in the path is not a number, or v cannot be encoded.
 func (it *Test) AssertQMPAbsent(v any, path string) {
 	it.Helper()
 	if _, err := normalize(v); err != nil {
@@ -193,29 +191,31 @@ func (it *Test) AssertQMPAbsent(v any, path string) {
 	}
 }
 
-// AssertJSONFilename fails the test unless a file name of QEMU's that begins with
-// "json:" describes the wanted node: the same options with the same values, however
-// they are nested, since "file.driver" may stand for a "driver" in "file".
+// AssertJSONFilename fails the test unless a file name that QEMU has composed, which
+// begins with "json:", describes the node want: it has the same options with the same
+// values. An option "file.driver" is the same as an option "driver" in the object
+// "file".
 func (it *Test) AssertJSONFilename(filename string, want any) {
 	it.Helper()
 	text, ok := strings.CutPrefix(filename, "json:")
 	if !ok {
-		it.fail("no file name with json: in front", "got", filename, "want", FormatJSON(want))
+		it.fail("the file name does not begin with json:", "got", filename, "want", FormatJSON(want))
 	}
 	var got Dict
 	if err := proto.Unmarshal([]byte(text), &got); err != nil {
-		it.fail("no JSON object in the file name: "+err.Error(), "got", filename, "want", FormatJSON(want))
+		it.fail("the file name has no JSON object after json: "+err.Error(), "got", filename, "want", FormatJSON(want))
 	}
 	if !machine.Equal(FlattenQMP(got), FlattenQMP(want)) {
-		it.fail("the file name describes another node than wanted",
+		it.fail("the file name does not describe the node wanted",
 			"got", FormatJSON(FlattenQMP(got)), "want", FormatJSON(FlattenQMP(want)))
 	}
 }
 
-// AssertEqual fails the test unless two values are [machine.Equal]. what names them.
+// AssertEqual fails the test unless got equals want, by [machine.Equal]. what says in the
+// failure what the values are.
 func (it *Test) AssertEqual(what string, got, want any) {
 	it.Helper()
 	if !machine.Equal(got, want) {
-		it.fail(what+": not what was wanted", "got", FormatJSON(got), "want", FormatJSON(want))
+		it.fail(what+": not the value wanted", "got", FormatJSON(got), "want", FormatJSON(want))
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// A program is one of QEMU's, and the variables that may name it.
+// A program is one of QEMU's programs.
 type program struct {
 	name      string
-	variables []string
-	debian    string // the package that has it
+	variables []string // environment variables that may name another path; the first that is set wins
+	debian    string   // the Debian package that has it
 }
 
 var (
@@ -34,26 +34,26 @@ var (
 // names one that is not there.
 type MissingProgramError struct {
 	Program  string // such as "qemu-img"
-	Variable string // the variable that named it, or ""
+	Variable string // the environment variable that names it; "" if none does
 	Package  string // the Debian package that has it
-	Err      error
+	Err      error  // why the program cannot be used
 }
 
 // Error says what is missing, and where to get it.
 func (e *MissingProgramError) Error() string {
 	if e.Variable != "" {
-		return fmt.Sprintf("%s names no program: %v", e.Variable, e.Err)
+		return fmt.Sprintf("the variable %s does not name a program: %v", e.Variable, e.Err)
 	}
 	return fmt.Sprintf("%s is not installed: %v (Debian and Ubuntu have it in %s)", e.Program, e.Err, e.Package)
 }
 
-// Unwrap returns what looking for the program met.
+// Unwrap returns Err.
 func (e *MissingProgramError) Unwrap() error { return e.Err }
 
-// FindProgram returns the path of one of QEMU's programs. As in iotests, the
-// environment variables QEMU_PROG, QEMU_IMG_PROG, QEMU_IO_PROG, QEMU_NBD_PROG and
-// QSD_PROG may name another one than that in $PATH. The error is a
-// [*MissingProgramError].
+// FindProgram returns the absolute path of one of QEMU's programs, such as "qemu-img".
+// It looks in $PATH. As in iotests, the environment variables QEMU_PROG, QEMU_IMG_PROG,
+// QEMU_IO_PROG, QEMU_NBD_PROG and QSD_PROG may name another path. The error is a
+// [*MissingProgramError]. Any goroutine may call FindProgram.
 func FindProgram(name string) (string, error) {
 	for _, p := range []program{qemuProgram, imgProgram, ioProgram, nbdProgram, qsdProgram} {
 		if p.name == name {
@@ -73,7 +73,7 @@ func (p program) find() (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err == nil {
-		path, err = filepath.Abs(path) // programs are started in other directories
+		path, err = filepath.Abs(path) // the harness starts programs in other directories
 	}
 	if err != nil {
 		return "", &MissingProgramError{Program: p.name, Variable: variable, Package: p.debian, Err: err}
@@ -81,9 +81,10 @@ func (p program) find() (string, error) {
 	return path, nil
 }
 
-// find returns the path of a program. A program that is missing skips a test on a
-// laptop. It fails the test where CI is set, so that a build server cannot pass
-// by testing nothing, and where a variable asks for what is not there.
+// find returns the path of a program. If the program is missing, the test is skipped.
+// In three cases it fails instead: the variable CI is set, so that a build server
+// cannot pass by testing nothing; an environment variable names a program that is not
+// there; or the test runs outside of go test.
 func (it *Test) find(p program) string {
 	it.Helper()
 	path, err := p.find()
@@ -99,35 +100,36 @@ func (it *Test) find(p program) string {
 	return ""
 }
 
-// A Result is how a tool ended.
+// A Result says how a tool ended.
 type Result struct {
 	Command  []string // the whole command line
-	Output   string   // stdout and stderr
+	Output   string   // what it wrote to stdout and stderr
 	ExitCode int
 
-	stdout string // without stderr, if it was kept apart
+	stdout string // from runSplit, what it wrote to stdout; from run, the same as Output
 }
 
 // OK reports whether the tool ended with exit code 0.
 func (r Result) OK() bool { return r.ExitCode == 0 }
 
-// String returns the command and what became of it.
+// String returns the command, its exit code and its output.
 func (r Result) String() string {
 	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(r.Command, " "), r.ExitCode, strings.TrimSpace(r.Output))
 }
 
-// run runs a program to its end and returns how it ended. It fails the test only
-// if that is by a signal, not within the test's patience, or not at all.
+// run runs a program until it ends, and returns how it ended. The test fails only if the
+// program cannot be started, ends by a signal, or does not end within the time limit.
 func (it *Test) run(p program, args ...string) Result {
 	it.Helper()
 	var output bytes.Buffer
-	// One writer for both makes one pipe of them: the output stays in order.
+	// As stdout and stderr are one writer, they share one pipe, so the output stays in
+	// its order.
 	result := it.runTo(p, &output, &output, args)
 	result.stdout, result.Output = output.String(), output.String()
 	return result
 }
 
-// runSplit is run with stdout kept apart, for what is to be parsed.
+// runSplit is run, and keeps stdout apart from stderr, for output that is parsed.
 func (it *Test) runSplit(p program, args ...string) Result {
 	it.Helper()
 	var stdout, stderr bytes.Buffer
@@ -142,7 +144,7 @@ func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Re
 	defer cancel()
 	cmd := exec.CommandContext(ctx, it.find(p), args...)
 	cmd.Dir = it.Dir
-	// Messages are compared, so they have to be in English.
+	// Tests compare messages, so these have to be in English.
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.WaitDelay = time.Second
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -159,7 +161,7 @@ func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Re
 	return result
 }
 
-// allOutput returns what a program wrote to either buffer, which may be the same.
+// allOutput returns what a program wrote to both buffers, which may be one.
 func allOutput(stdout, stderr *bytes.Buffer) string {
 	if stdout == stderr {
 		return stdout.String()
@@ -167,7 +169,7 @@ func allOutput(stdout, stderr *bytes.Buffer) string {
 	return stderr.String() + stdout.String()
 }
 
-// mustRun is run for a program that is to end with exit code 0.
+// mustRun is run, and fails the test unless the exit code is 0.
 func (it *Test) mustRun(p program, args ...string) Result {
 	it.Helper()
 	result := it.run(p, args...)
@@ -182,8 +184,8 @@ func (it *Test) mustBeOK(p program, result Result) {
 	}
 }
 
-// daemon starts a program that has no monitor and serves until it is asked to
-// end. The machine sees to that, and to everything it leaves.
+// daemon starts a program that has no monitor, and serves until it is told to end. When
+// the test ends, the machine ends the process and removes what it has left.
 func (it *Test) daemon(p program, args ...string) *machine.Machine {
 	it.Helper()
 	m := machine.ForTest(it.TB, it.find(p), &machine.Options{
@@ -197,9 +199,9 @@ func (it *Test) daemon(p program, args ...string) *machine.Machine {
 	return m
 }
 
-// awaitFile waits until a process has made a file. There is nothing to be told
-// by, so it looks every few milliseconds; a process that ends meanwhile ends the
-// wait.
+// awaitFile waits until a process has written a file. Nothing announces that, so
+// awaitFile looks every 5 ms. If the process ends first, or the time limit passes, the
+// test fails.
 func (it *Test) awaitFile(m *machine.Machine, path string) {
 	it.Helper()
 	ctx, cancel := it.patience()
@@ -221,7 +223,7 @@ func (it *Test) awaitFile(m *machine.Machine, path string) {
 	}
 }
 
-// quote shows a command line as one would type it.
+// quote returns a command line with the quotes that a shell needs.
 func quote(args []string) string {
 	quoted := make([]string, len(args))
 	for i, arg := range args {

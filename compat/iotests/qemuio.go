@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// QemuIO runs qemu-io with commands such as "write -P 1 0 64k" on an image in the
-// test's format. It fails the test unless all of them succeed, also where a read
-// with a pattern finds another, and returns what qemu-io wrote.
+// QemuIO runs qemu-io with commands such as "write -P 1 0 64k" on an image in the test's
+// format, and returns its output. The test fails unless all commands succeed. A read
+// with a pattern succeeds only if it finds that pattern.
 func (it *Test) QemuIO(path string, commands ...string) string {
 	it.Helper()
 	result := it.QemuIOResult(path, commands...)
@@ -22,8 +22,8 @@ func (it *Test) QemuIO(path string, commands ...string) string {
 	return result.Output
 }
 
-// QemuIOAs is QemuIO on an image of another format, such as "raw" for a server's
-// [NBDServer].URI.
+// QemuIOAs is [Test.QemuIO] on an image of another format, such as "raw" for the URI of
+// an [NBDServer].
 func (it *Test) QemuIOAs(format, path string, commands ...string) string {
 	it.Helper()
 	result := it.qemuIO(format, path, commands)
@@ -31,7 +31,7 @@ func (it *Test) QemuIOAs(format, path string, commands ...string) string {
 	return result.Output
 }
 
-// QemuIOResult is QemuIO without a judgement.
+// QemuIOResult is [Test.QemuIO], but commands may fail: the result says how qemu-io ended.
 func (it *Test) QemuIOResult(path string, commands ...string) Result {
 	it.Helper()
 	return it.qemuIO(it.Format, path, commands)
@@ -46,8 +46,9 @@ func (it *Test) qemuIO(format, path string, commands []string) Result {
 	return it.run(ioProgram, append(args, path)...)
 }
 
-// QemuIOLog is QemuIOResult with the output logged, without what it says of time. A
-// blank line follows the output, since that has a line end of its own.
+// QemuIOLog is [Test.QemuIOResult], and logs the output without what differs from run to
+// run ([FilterQemuIO]). As the output ends in a line end, the log has a blank line after
+// it.
 func (it *Test) QemuIOLog(path string, commands ...string) Result {
 	it.Helper()
 	result := it.QemuIOResult(path, commands...)
@@ -55,22 +56,22 @@ func (it *Test) QemuIOLog(path string, commands ...string) Result {
 	return result
 }
 
-// ioPrompt is what qemu-io writes when it takes the next command.
+// ioPrompt is what qemu-io writes before it reads the next command.
 const ioPrompt = "qemu-io> "
 
-// A QemuIOSession is a qemu-io that keeps an image open and takes commands one by
-// one.
+// A QemuIOSession is a qemu-io process that keeps an image open and executes one command
+// after the other. Like the [Test] that made it, it belongs to the goroutine of the test.
 type QemuIOSession struct {
 	it     *Test
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	output *bufio.Reader
-	closed bool
+	closed bool // the process has ended, or Close has been called
 }
 
-// OpenQemuIO starts a qemu-io on an image in the test's format; options go before
-// the image's name, and may include another "-f". It ends at the latest with the
-// test.
+// OpenQemuIO starts a qemu-io on an image in the test's format, unless the options
+// include "-f" or "--image-opts". The options are passed before the image's name. When
+// the test ends, qemu-io is killed if it still runs.
 func (it *Test) OpenQemuIO(path string, options ...string) *QemuIOSession {
 	it.Helper()
 	args := []string{"-f", it.Format}
@@ -80,7 +81,7 @@ func (it *Test) OpenQemuIO(path string, options ...string) *QemuIOSession {
 	s := &QemuIOSession{it: it, cmd: exec.Command(it.find(ioProgram), append(append(args, options...), path)...)}
 	s.cmd.Dir = it.Dir
 	s.cmd.Env = append(os.Environ(), "LC_ALL=C")
-	// One pipe for both, so that what it says stays in order.
+	// stdout and stderr share one pipe, so that the output stays in its order.
 	r, w, err := os.Pipe()
 	if err == nil {
 		s.cmd.Stdout, s.cmd.Stderr = w, w
@@ -98,7 +99,7 @@ func (it *Test) OpenQemuIO(path string, options ...string) *QemuIOSession {
 	}
 	s.output = bufio.NewReader(r)
 	it.Cleanup(func() {
-		// Its end is awaited here only if nobody did; how it ended is no news.
+		// If Close was not called, kill the process. How it ended does not matter then.
 		if !s.closed {
 			_ = s.cmd.Process.Kill()
 			_ = s.cmd.Wait()
@@ -109,7 +110,8 @@ func (it *Test) OpenQemuIO(path string, options ...string) *QemuIOSession {
 	return s
 }
 
-// Cmd executes one command and returns what qemu-io wrote about it.
+// Cmd executes one command and returns what qemu-io wrote. A command that failed does not
+// fail the test: the text says so.
 func (s *QemuIOSession) Cmd(command string) string {
 	s.it.Helper()
 	if _, err := io.WriteString(s.stdin, command+"\n"); err != nil {
@@ -118,12 +120,12 @@ func (s *QemuIOSession) Cmd(command string) string {
 	return s.answer(command)
 }
 
-// answer reads to the next prompt.
+// answer reads the output of a command, up to the next prompt.
 func (s *QemuIOSession) answer(command string) string {
 	s.it.Helper()
 	ctx, cancel := s.it.patience()
 	defer cancel()
-	// A process that does not answer is ended, which ends the read as well.
+	// At the time limit the process is killed, which also ends the read.
 	stop := context.AfterFunc(ctx, func() { _ = s.cmd.Process.Kill() })
 	defer stop()
 	var text strings.Builder
@@ -134,7 +136,7 @@ func (s *QemuIOSession) answer(command string) string {
 			if cause := context.Cause(ctx); cause != nil {
 				what = "qemu-io does not answer: " + cause.Error()
 			} else if errors.Is(err, io.EOF) {
-				// Its end of the pipe goes with the process.
+				// The pipe ends when the process does.
 				s.closed = true
 				_ = s.cmd.Wait()
 				what = "qemu-io has ended with " + s.cmd.ProcessState.String()
@@ -146,20 +148,20 @@ func (s *QemuIOSession) answer(command string) string {
 	return strings.TrimSuffix(text.String(), ioPrompt)
 }
 
-// Close ends qemu-io and lets go of the image. It fails the test if qemu-io does
-// not end, or by a signal.
+// Close ends qemu-io, which closes the image. The test fails if qemu-io ends by a
+// signal, or does not end within the time limit. A second call does nothing.
 func (s *QemuIOSession) Close() {
 	s.it.Helper()
 	if s.closed {
 		return
 	}
 	s.closed = true
-	_, _ = io.WriteString(s.stdin, "quit\n") // one that has ended says so below
+	_, _ = io.WriteString(s.stdin, "quit\n") // if qemu-io has ended already, Wait below tells how
 	_ = s.stdin.Close()
 	late := time.AfterFunc(s.it.timeout, func() { _ = s.cmd.Process.Kill() })
 	defer late.Stop()
 	rest, _ := io.ReadAll(s.output)
-	// It ends with exit code 1 if one of the commands failed, which was told.
+	// Exit code 1 means that one of the commands failed. Cmd has returned its text.
 	if err := s.cmd.Wait(); err != nil && s.cmd.ProcessState.ExitCode() != 1 {
 		s.it.fail("qemu-io: "+err.Error(), "command", quote(s.cmd.Args), "output", string(rest))
 	}

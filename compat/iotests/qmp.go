@@ -15,10 +15,10 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// QMP executes a command and returns the whole reply, which may be an error reply:
-// what an iotest calls vm.qmp. args is nil, a [Dict], machine.Args for names with
-// underscores, or anything that encodes to a JSON object. The test fails only if
-// there is no reply.
+// QMP executes a command and returns the whole reply, which may be an error reply. It is
+// vm.qmp of an iotest. args is nil, a [Dict], a [machine.Args] for names with
+// underscores, or any value that is encoded as a JSON object. The test fails only if no
+// reply comes.
 func (vm *VM) QMP(cmd string, args any) Dict {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
@@ -31,8 +31,8 @@ func (vm *VM) QMP(cmd string, args any) Dict {
 	return reply
 }
 
-// Cmd executes a command, which has to succeed, and returns its value: what an
-// iotest calls vm.cmd.
+// Cmd executes a command, which has to succeed, and returns the value of the reply. It is
+// vm.cmd of an iotest.
 func (vm *VM) Cmd(cmd string, args any) any {
 	vm.it.Helper()
 	reply := vm.QMP(cmd, args)
@@ -43,7 +43,7 @@ func (vm *VM) Cmd(cmd string, args any) any {
 	return value
 }
 
-// CmdError executes a command, which has to be refused, and returns the refusal.
+// CmdError executes a command that QEMU has to refuse, and returns QEMU's error.
 func (vm *VM) CmdError(cmd string, args any) *async.ExecuteError {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
@@ -53,28 +53,27 @@ func (vm *VM) CmdError(cmd string, args any) *async.ExecuteError {
 	var refused *async.ExecuteError
 	switch {
 	case err == nil:
-		vm.fail("the command was to be refused, but succeeded", "command", command(cmd, args), "reply", FormatJSON(Dict{"return": value}))
+		vm.fail("QEMU had to refuse the command, but it succeeded", "command", command(cmd, args), "reply", FormatJSON(Dict{"return": value}))
 	case !errors.As(err, &refused):
 		vm.fail(err.Error(), "command", command(cmd, args))
 	}
 	return refused
 }
 
-// CmdInto is Cmd with the value decoded into a T, by the rule of [async.Call].
+// CmdInto is [VM.Cmd], with the value decoded into a T by the rule of [async.Call].
 func CmdInto[T any](vm *VM, cmd string, args any) T {
 	vm.it.Helper()
 	return Get[T](vm.it, Dict{"return": vm.Cmd(cmd, args)}, "return")
 }
 
-// QMPLog is [VM.QMP] with command and reply logged. The filters go over both. The
-// logged command always has arguments, as it has in an iotest: {} where there are
-// none.
+// QMPLog is [VM.QMP], and logs the command and the reply, both changed by the filters. As
+// in an iotest the logged command always has arguments, {} if there are none.
 func (vm *VM) QMPLog(cmd string, args any, filters ...Filter) Dict {
 	vm.it.Helper()
 	return vm.qmpLog(vm.it.Log, cmd, args, filters)
 }
 
-// QMPLogIndent is QMPLog with command and reply over several lines.
+// QMPLogIndent is [VM.QMPLog], and logs command and reply on several lines each.
 func (vm *VM) QMPLogIndent(cmd string, args any, filters ...Filter) Dict {
 	vm.it.Helper()
 	return vm.qmpLog(vm.it.LogIndent, cmd, args, filters)
@@ -92,8 +91,7 @@ func (vm *VM) qmpLog(log func(any, ...Filter), cmd string, args any, filters []F
 	return reply
 }
 
-// message returns a command as it is sent, members in the order that people
-// expect.
+// message returns a command as it is sent, "execute" before "arguments".
 func message(cmd string, args any) async.Members {
 	m := async.Members{{Name: "execute", Value: cmd}}
 	underscores := false
@@ -106,8 +104,8 @@ func message(cmd string, args any) async.Members {
 	return m
 }
 
-// sentArgs returns args without those that [machine.Args] does not send because
-// another one has the same name on the wire.
+// sentArgs returns the args that are sent. If two names differ only by '_' and '-',
+// [machine.Args] sends one of them.
 func sentArgs(args machine.Args) Dict {
 	sent, taken := make(Dict, len(args)), make(map[string]bool, len(args))
 	for _, name := range slices.Sorted(maps.Keys(args)) {
@@ -119,9 +117,12 @@ func sentArgs(args machine.Args) Dict {
 	return sent
 }
 
+// command returns a command as JSON, for failures.
 func command(cmd string, args any) string { return FormatJSON(message(cmd, args)) }
 
-// HMP executes a command of the human monitor and returns what it writes there.
+// HMP executes a line of the human monitor and returns what QEMU prints, unchanged. A line
+// that failed does not fail the test: the human monitor has no status. [VM.HMPCmd]
+// recognizes failures by their text.
 func (vm *VM) HMP(line string) string {
 	vm.it.Helper()
 	if vm.daemon {
@@ -130,8 +131,8 @@ func (vm *VM) HMP(line string) string {
 	return CmdInto[string](vm, "human-monitor-command", Dict{"command-line": line})
 }
 
-// HMPLog is HMP with the command human-monitor-command and its reply logged, as by
-// [VM.QMPLog].
+// HMPLog is [VM.HMP], and logs the command human-monitor-command and its reply as
+// [VM.QMPLog] does.
 func (vm *VM) HMPLog(line string, filters ...Filter) string {
 	vm.it.Helper()
 	if vm.daemon {
@@ -141,27 +142,28 @@ func (vm *VM) HMPLog(line string, filters ...Filter) string {
 	return Get[string](vm.it, reply, "return")
 }
 
-// HMPQemuIO executes a command of qemu-io, such as "write 0 64k", inside the VM,
-// on a drive or a node, and returns what QEMU and qemu-io said about it. There is no
-// status: [VM.IO] is for commands that have to succeed.
+// HMPQemuIO executes a command of qemu-io, such as "write 0 64k", inside the VM, on a
+// drive or a node. It returns what QEMU printed, and what qemu-io did. A command that
+// failed does not fail the test. For commands that have to succeed use [VM.IO].
 //
-// Commands that go on in the background, such as aio_write, write what became of
-// them later, and it is returned by whichever call is next.
+// A command such as aio_write goes on in the background, and prints its result later.
+// The next call returns that text.
 func (vm *VM) HMPQemuIO(drive, command string) string {
 	vm.it.Helper()
 	refusal, output := vm.qemuIO(drive, command)
 	return refusal + output
 }
 
-// HMPQemuIODevice is HMPQemuIO on what a device has, by the device's id or path.
+// HMPQemuIODevice is [VM.HMPQemuIO] on the drive of a device. device is the id or the QOM
+// path of the device.
 func (vm *VM) HMPQemuIODevice(device, command string) string {
 	vm.it.Helper()
 	return vm.HMPQemuIO("-d "+device, command)
 }
 
-// HMPQemuIOLog is HMPQemuIO with the command human-monitor-command and its reply
-// logged, as by [VM.QMPLog]. What qemu-io writes is not logged: it goes to the
-// process's standard output.
+// HMPQemuIOLog is [VM.HMPQemuIO], and logs the command human-monitor-command and its
+// reply as [VM.QMPLog] does. It does not log what qemu-io prints, which is not in the
+// reply but on QEMU's standard output.
 func (vm *VM) HMPQemuIOLog(drive, command string, filters ...Filter) string {
 	vm.it.Helper()
 	vm.noteBreak(command)
@@ -169,11 +171,12 @@ func (vm *VM) HMPQemuIOLog(drive, command string, filters ...Filter) string {
 	return strings.ReplaceAll(refusal, "\r\n", "\n") + vm.newOutput()
 }
 
-// qemuIOLine is the line of the human monitor for a command of qemu-io.
+// qemuIOLine returns the line of the human monitor that executes a command of qemu-io.
 func qemuIOLine(target, command string) string { return "qemu-io " + target + ` "` + command + `"` }
 
-// qemuIO returns why QEMU did not even begin with a command, or "", and what the
-// command wrote, which goes to the process's standard output.
+// qemuIO executes a command of qemu-io inside the VM. refusal says why QEMU did not
+// execute it, and is "" if it did. output is what the command has written to the standard
+// output of the process.
 func (vm *VM) qemuIO(target, command string) (refusal, output string) {
 	vm.it.Helper()
 	vm.noteBreak(command)
@@ -189,14 +192,14 @@ func (vm *VM) newOutput() string {
 	return text
 }
 
-// IO executes commands of qemu-io inside the VM, on a drive or a node, and fails
-// the test unless all of them succeed, also where a read with a pattern finds
-// another, and unless each read and write says what it has done (those with the
-// option -q do not). It returns what they wrote. A command that is not done when QEMU
-// answers, such as aio_write, is not judged.
+// IO executes commands of qemu-io inside the VM, on a drive or a node, and returns their
+// output. The test fails unless all commands succeed. A read with a pattern succeeds only
+// if it finds that pattern. Each read and write has to print what it has done, unless it
+// has the option -q. IO cannot tell whether a command succeeds that goes on in the
+// background, such as aio_write.
 func (vm *VM) IO(drive string, commands ...string) string {
 	vm.it.Helper()
-	vm.newOutput() // what came before is not theirs
+	vm.newOutput() // earlier output does not belong to these commands
 	var all strings.Builder
 	for _, c := range commands {
 		refusal, output := vm.qemuIO(drive, c)
@@ -208,15 +211,15 @@ func (vm *VM) IO(drive string, commands ...string) string {
 	return all.String()
 }
 
-// ioDump matches a line in which the option -v of read shows bytes of the disk.
+// ioDump matches a line of the hex dump that the option -v of read prints.
 var ioDump = regexp.MustCompile(`^[0-9a-f]{8,}:  [0-9a-f]{2} `)
 
-// ioFailed reports whether a command of qemu-io says that it did not work. Its
-// words are all there is: the human monitor has no status for it.
+// ioFailed reports whether the output of a command of qemu-io says that it failed. The
+// human monitor has no status, so ioFailed looks for words.
 func ioFailed(text string) bool {
 	for line := range strings.Lines(strings.ToLower(text)) {
 		if ioDump.MatchString(line) {
-			continue // what the disk holds may be any words
+			continue // bytes of the disk may look like any word
 		}
 		for _, sign := range []string{"failed", "not found", "could not", "cannot", "invalid", "bad argument", "usage", "error", "no such"} {
 			if strings.Contains(line, sign) {
@@ -227,8 +230,9 @@ func ioFailed(text string) bool {
 	return false
 }
 
-// ioSilent reports whether a command that always says what it has done has said
-// nothing: then its output was not seen, and cannot tell whether it worked.
+// ioSilent reports whether a read or write without the option -q has no output. As such
+// a command always prints what it has done, its output has been lost then, and nobody
+// knows whether it worked.
 func ioSilent(command, output string) bool {
 	words := strings.Fields(command)
 	if len(words) == 0 || !slices.Contains([]string{"read", "r", "readv", "write", "w", "writev"}, words[0]) {
@@ -240,23 +244,23 @@ func ioSilent(command, output string) bool {
 	return !quiet && strings.TrimSpace(output) == ""
 }
 
-// Events takes all events that are there and waits for none. Events that came
-// before a reply are there when the call that got it returns.
+// Events removes all events from the queue and returns them. It does not wait. When a
+// call returns a reply, the queue has all events that came before that reply.
 func (vm *VM) Events() []Dict { return vm.Machine.Events() }
 
-// ClearEvents drops all events that are there.
+// ClearEvents drops all events in the queue.
 func (vm *VM) ClearEvents() { vm.Machine.ClearEvents() }
 
-// EventWait takes the oldest event of that name which matches pattern, as
-// [machine.Match] does it (nil matches all), and waits for one. Events that it
-// passes over stay.
+// EventWait removes from the queue the oldest event that has the given name and matches
+// pattern, by [machine.Match], and returns it. If there is none, it waits for one. A nil
+// pattern matches all. Other events stay in the queue. If this QEMU has no event of that
+// name, the test fails immediately.
 func (vm *VM) EventWait(name string, pattern any) Dict {
 	vm.it.Helper()
 	return vm.EventsWait(machine.EventMatch{Name: name, Pattern: pattern})
 }
 
-// EventsWait is EventWait for the oldest event that any of the descriptions
-// matches. An event that this QEMU does not have fails the test at once.
+// EventsWait is [VM.EventWait] for the oldest event that one of matches describes.
 func (vm *VM) EventsWait(matches ...machine.EventMatch) Dict {
 	vm.it.Helper()
 	event, ok := vm.takeEvent(matches...)
@@ -264,7 +268,7 @@ func (vm *VM) EventsWait(matches ...machine.EventMatch) Dict {
 		return event
 	}
 	if len(matches) == 0 {
-		vm.fail("no event is described that could be waited for")
+		vm.fail("EventsWait needs at least one description of an event")
 	}
 	ctx, cancel := vm.it.patience()
 	defer cancel()
@@ -292,10 +296,10 @@ func (vm *VM) noEvent(err error, matches []machine.EventMatch) {
 	vm.fail(err.Error(), "waited for", strings.Join(wanted, "\n"), "jobs", jobs)
 }
 
-// takeEvent takes the oldest event that one of the descriptions matches, if it is
-// there. It does not wait, and fails the test only for a description that cannot be
-// encoded: what a machine has to say that has ended comes to the next call that
-// waits.
+// takeEvent removes from the queue the oldest event that one of matches describes, and
+// returns it. If there is none, ok is false: takeEvent does not wait. The test fails only
+// if a pattern cannot be encoded. If the machine has ended, the next call that waits
+// reports that.
 func (vm *VM) takeEvent(matches ...machine.EventMatch) (event Dict, ok bool) {
 	vm.it.Helper()
 	for _, m := range matches {
@@ -309,8 +313,8 @@ func (vm *VM) takeEvent(matches ...machine.EventMatch) (event Dict, ok bool) {
 	return event, err == nil
 }
 
-// glance returns what a command without arguments tells, for a failure. A VM that
-// does not answer must not make that take long.
+// glance executes a command without arguments and returns its value as JSON, to be shown
+// in a failure. It waits for at most 5 seconds, as the VM may not answer any more.
 func (vm *VM) glance(cmd string) string {
 	if !vm.Machine.Running() {
 		return ""
@@ -324,7 +328,7 @@ func (vm *VM) glance(cmd string) string {
 	return FormatJSON(value)
 }
 
-// eventNames returns the names of events.
+// eventNames returns the names of events, separated by blanks.
 func eventNames(events []Dict) string {
 	names := make([]string, len(events))
 	for i, event := range events {
@@ -333,8 +337,8 @@ func eventNames(events []Dict) string {
 	return strings.Join(names, " ")
 }
 
-// EventsLog takes all events that are there, and logs those of the given names, or
-// all if there are none.
+// EventsLog removes all events from the queue, logs those of the given names, and returns
+// all. Without names it logs all.
 func (vm *VM) EventsLog(names ...string) []Dict {
 	events := vm.Events()
 	for _, event := range events {
@@ -346,30 +350,33 @@ func (vm *VM) EventsLog(names ...string) []Dict {
 	return events
 }
 
-// NoEvent fails the test if an event of that name which matches pattern is there.
-// It asks QEMU something first, so that every event is there that QEMU has sent by
-// then, and does not wait for later ones: call it after a command whose reply QEMU
-// sends only after the event would have been sent. It also fails the test where it
-// cannot tell: the VM does not answer, this QEMU has no such event, or pattern
-// cannot be encoded.
+// NoEvent fails the test if the queue has an event that has the given name and matches
+// pattern, as for [VM.EventWait]. It first executes a command, so that the queue has
+// every event that QEMU has sent before. It does not wait for later events: call it
+// after a command whose reply QEMU sends only after the event would have been sent.
+//
+// NoEvent also fails the test if it cannot tell: the VM does not answer, this QEMU has
+// no such event, or pattern cannot be encoded.
 func (vm *VM) NoEvent(name string, pattern any) {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
 	defer cancel()
 	if _, err := vm.Machine.Command(ctx, "query-version", nil); err != nil {
-		vm.fail("whether there is an event "+name+" cannot be told: "+err.Error(), "pattern", FormatJSON(pattern))
+		vm.fail("cannot tell whether QEMU has sent the event "+name+": "+err.Error(), "pattern", FormatJSON(pattern))
 	}
 	vm.mustKnowEvents(ctx, name)
 	if event, ok := vm.takeEvent(machine.EventMatch{Name: name, Pattern: pattern}); ok {
-		vm.fail("an event that was not to come", "event", FormatJSON(event))
+		vm.fail("unexpected event", "event", FormatJSON(event))
 	}
 }
 
-// PassFD gives a file to the VM, along with the command add-fd, in a descriptor set
-// of its own, and returns the set's name: "/dev/fdset/N", to be used as a file
-// name. The file stays the caller's. note is what query-fdsets tells of it.
+// PassFD sends the descriptor of an open file to the VM, with the command add-fd. QEMU
+// puts it into a new descriptor set. PassFD returns the name of that set,
+// "/dev/fdset/N", which commands take as a file name. query-fdsets shows note. The caller
+// still owns f, and closes it.
 //
-// The mode in which f was opened has to match exactly: see [machine.Machine.PassFD].
+// QEMU has to open the set in exactly the mode in which f was opened: see
+// [machine.Machine.PassFD].
 func (vm *VM) PassFD(f *os.File, note string) string {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()

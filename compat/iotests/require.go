@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// RequireFormats skips the test unless its image format is one of these.
+// RequireFormats skips the test unless its image format is one of those given.
 func (it *Test) RequireFormats(formats ...string) {
 	it.Helper()
 	if !slices.Contains(formats, it.Format) {
@@ -18,8 +18,8 @@ func (it *Test) RequireFormats(formats ...string) {
 	}
 }
 
-// SkipFormats skips the test if its image format is one of these. why says what is
-// missing there.
+// SkipFormats skips the test if its image format is one of those given. why says what
+// these formats lack.
 func (it *Test) SkipFormats(why string, formats ...string) {
 	it.Helper()
 	if slices.Contains(formats, it.Format) {
@@ -27,7 +27,7 @@ func (it *Test) SkipFormats(why string, formats ...string) {
 	}
 }
 
-// RequireProtocols skips the test unless its protocol is one of these.
+// RequireProtocols skips the test unless its protocol is one of those given.
 func (it *Test) RequireProtocols(protocols ...string) {
 	it.Helper()
 	if !slices.Contains(protocols, it.Protocol) {
@@ -35,7 +35,7 @@ func (it *Test) RequireProtocols(protocols ...string) {
 	}
 }
 
-// RequireCacheModes skips the test unless its cache mode is one of these.
+// RequireCacheModes skips the test unless its cache mode is one of those given.
 func (it *Test) RequireCacheModes(modes ...string) {
 	it.Helper()
 	if !slices.Contains(modes, it.CacheMode) {
@@ -43,7 +43,7 @@ func (it *Test) RequireCacheModes(modes ...string) {
 	}
 }
 
-// RequireAIOModes skips the test unless its AIO mode is one of these.
+// RequireAIOModes skips the test unless its AIO mode is one of those given.
 func (it *Test) RequireAIOModes(modes ...string) {
 	it.Helper()
 	if !slices.Contains(modes, it.AIOMode) {
@@ -51,7 +51,7 @@ func (it *Test) RequireAIOModes(modes ...string) {
 	}
 }
 
-// RequireDrivers skips the test unless QEMU has these block drivers.
+// RequireDrivers skips the test unless QEMU has all of the given block drivers.
 func (it *Test) RequireDrivers(drivers ...string) {
 	it.Helper()
 	known := it.drivers()
@@ -62,8 +62,7 @@ func (it *Test) RequireDrivers(drivers ...string) {
 	}
 }
 
-// RequireVersion skips the test unless QEMU is at least of that version. It tells
-// the version by qemu-img, which goes with it.
+// RequireVersion skips the test unless [Test.Version] is at least the given one.
 func (it *Test) RequireVersion(major, minor int) {
 	it.Helper()
 	haveMajor, haveMinor := it.Version()
@@ -72,13 +71,13 @@ func (it *Test) RequireVersion(major, minor int) {
 	}
 }
 
-// Version returns QEMU's version.
+// Version returns QEMU's version, as qemu-img prints it.
 func (it *Test) Version() (major, minor int) {
 	it.Helper()
 	text := it.cached(imgProgram, "--version")
 	m := versionNumber.FindStringSubmatch(text)
 	if m == nil {
-		it.fail("qemu-img tells no version", "output", text)
+		it.fail("qemu-img --version does not print a version", "output", text)
 	}
 	major, _ = strconv.Atoi(m[1]) // digits, or they would not have matched
 	minor, _ = strconv.Atoi(m[2])
@@ -93,35 +92,40 @@ func (it *Test) drivers() []string {
 	text := it.cached(qemuProgram, "-machine", "none", "-nodefaults", "-display", "none", "-drive", "format=help")
 	var all []string
 	for line := range strings.Lines(text) {
-		// "Supported formats: a b c", and a second line for those that are
-		// only for reading.
+		// One line is "Supported formats: a b c". Another one lists those that can only
+		// be read.
 		if _, list, ok := strings.Cut(line, ":"); ok {
 			all = append(all, strings.Fields(list)...)
 		}
 	}
 	if len(all) == 0 {
-		it.fail("QEMU does not tell its block drivers", "output", text)
+		it.fail("QEMU does not list its block drivers", "output", text)
 	}
 	return all
 }
 
-// answers holds what programs said that do not change while tests run.
+// answers holds the output of programs that stays the same while tests run.
 var answers struct {
 	mu     sync.Mutex
-	byLine map[string]string
+	byLine map[string]string // by command line; guarded by mu
 }
 
-// cached runs a program once for all tests and returns what it writes.
+// cached returns the output of a program. It runs the program if no test has done so
+// before.
 func (it *Test) cached(p program, args ...string) string {
 	it.Helper()
 	line := fmt.Sprintf("%q", append([]string{it.find(p)}, args...))
 	answers.mu.Lock()
-	defer answers.mu.Unlock()
-	if text, ok := answers.byLine[line]; ok {
+	text, ok := answers.byLine[line]
+	answers.mu.Unlock()
+	if ok {
 		return text
 	}
-	// Help ends with exit code 0 or 1, by version; what counts is the text.
-	text := it.run(p, args...).Output
+	// A program that prints its help ends with exit code 0 or 1, which depends on the
+	// version. Only the text counts.
+	text = it.run(p, args...).Output
+	answers.mu.Lock()
+	defer answers.mu.Unlock()
 	if answers.byLine == nil {
 		answers.byLine = make(map[string]string)
 	}

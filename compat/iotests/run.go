@@ -10,24 +10,31 @@ import (
 	"sync"
 )
 
-// A SkippedError says that a test that was run as a program has skipped itself.
-type SkippedError struct{ Reason string }
+// A SkippedError says that a test that [RunProgram] has run was skipped.
+type SkippedError struct {
+	Reason string // as the test gave it
+}
 
-// Error says that, with the reason.
+// Error returns "skipped: " and the reason.
 func (e *SkippedError) Error() string { return "skipped: " + e.Reason }
 
-// RunProgram runs a test as a program does, without go test: what the test logs
-// and how it fails is written to w. When it returns, what the test has started and
-// made is gone, also if ctx ended meanwhile, which is what Ctrl-C should lead to.
+// RunProgram runs a test in a program that is not a test program of go test. It writes
+// to w what the test logs and how it fails. name is the test's name. When RunProgram
+// returns, the processes that the test has started have ended, and its files are
+// removed.
 //
-// The error is nil if the test passed, and a [*SkippedError] if it was skipped. A
-// panic of the test's is one of RunProgram.
+// If ctx ends, the test's waits end and fail it, and RunProgram cleans up as usual. A
+// program should therefore cancel ctx at Ctrl-C, as signal.NotifyContext does.
+//
+// RunProgram returns nil if the test passed, and a [*SkippedError] if it was skipped. If
+// the test panics, RunProgram cleans up and then panics with the same value. Any number
+// of goroutines may call RunProgram at once.
 func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &programTB{name: name, ctx: ctx, w: w}
 	var panicked any
-	// A goroutine of its own, since a failing test ends its goroutine.
+	// The test gets its own goroutine, since a test that fails ends its goroutine.
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -36,14 +43,14 @@ func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) er
 			if r := recover(); r != nil {
 				panicked = r
 			} else if !finished && !p.ended() {
-				p.Errorf("the test has ended its goroutine")
+				p.Errorf("the test has ended its goroutine, but did not fail or skip")
 			}
 		}()
 		test(p)
 		finished = true
 	}()
 	<-done
-	cancel() // as the context of a testing.TB, it ends before the cleanups
+	cancel() // the context of a testing.TB also ends before the cleanups run
 	p.cleanUp()
 	if panicked != nil {
 		panic(panicked)
@@ -59,7 +66,7 @@ func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) er
 	return nil
 }
 
-// A programTB is a TB without go test.
+// A programTB is the TB of a test that RunProgram runs.
 type programTB struct {
 	name string
 	ctx  context.Context
@@ -74,13 +81,13 @@ type programTB struct {
 // Name returns the test's name.
 func (p *programTB) Name() string { return p.name }
 
-// Helper does nothing: a program's user is not interested in lines.
+// Helper does nothing, since Logf does not print line numbers.
 func (p *programTB) Helper() {}
 
-// Context returns the context that ends when the test does.
+// Context returns a context that ends when the test ends, before the cleanups run.
 func (p *programTB) Context() context.Context { return p.ctx }
 
-// Cleanup has f called when the test is over, the last one first.
+// Cleanup registers f to be called when the test has ended, the last one first.
 func (p *programTB) Cleanup(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,21 +101,21 @@ func (p *programTB) Failed() bool {
 	return p.failed
 }
 
-// ended reports whether the test has said that it ends.
+// ended reports whether the test has failed or was skipped.
 func (p *programTB) ended() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed || p.skipped != nil
 }
 
-// Logf writes a line.
+// Logf writes a line to w.
 func (p *programTB) Logf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// Errorf writes a line, and the test has failed.
+// Errorf writes a line to w, and marks the test as failed.
 func (p *programTB) Errorf(format string, args ...any) {
 	p.mu.Lock()
 	p.failed = true
@@ -116,13 +123,13 @@ func (p *programTB) Errorf(format string, args ...any) {
 	p.Logf(format, args...)
 }
 
-// Fatalf is Errorf, and ends the test.
+// Fatalf does what Errorf does, and ends the test's goroutine.
 func (p *programTB) Fatalf(format string, args ...any) {
 	p.Errorf(format, args...)
 	runtime.Goexit()
 }
 
-// Skipf ends the test, which has not failed.
+// Skipf marks the test as skipped, and ends its goroutine.
 func (p *programTB) Skipf(format string, args ...any) {
 	p.mu.Lock()
 	p.skipped = &SkippedError{Reason: fmt.Sprintf(format, args...)}
@@ -130,8 +137,8 @@ func (p *programTB) Skipf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// cleanUp calls the cleanups. One that fails the test fatally does not keep the
-// others from being called.
+// cleanUp calls the cleanups, each in its own goroutine: a cleanup that calls Fatalf ends
+// only that one, so the others are still called.
 func (p *programTB) cleanUp() {
 	for {
 		p.mu.Lock()

@@ -8,20 +8,22 @@ import (
 	"sync"
 )
 
-// A schema is what a QEMU says of its events, and of the values of its enums, in
-// the reply to query-qmp-schema. A wait for what is not in there would be in vain.
+// A schema says which events and enum values a QEMU has, by its reply to
+// query-qmp-schema. A wait for an event or a value that is not in the schema would
+// never succeed. A schema is not changed after it was made.
 type schema struct {
-	events   map[string]bool
+	events   map[string]bool // by name
 	entities map[string]Dict // by name
 }
 
-// schemas holds them by binary: they do not change while tests run.
+// schemas holds the schema of each binary, which stays the same while tests run.
 var schemas struct {
 	mu       sync.Mutex
-	byBinary map[string]*schema
+	byBinary map[string]*schema // guarded by mu
 }
 
-// schema asks the VM for its schema. It is nil if the VM does not tell it.
+// schema returns the schema of the VM's binary, and asks the VM if it is not known yet.
+// It returns nil if the VM does not answer.
 func (vm *VM) schema(ctx context.Context) *schema {
 	schemas.mu.Lock()
 	s := schemas.byBinary[vm.binary]
@@ -52,8 +54,9 @@ func (vm *VM) schema(ctx context.Context) *schema {
 	return s
 }
 
-// values returns the values of the enum that a member of a command's reply, or of
-// the items of its reply, has. It is nil if the schema does not tell them.
+// values returns the values that a member of a command's reply may have, where that
+// member is an enum. If the reply is a list, it is the member of the list's items.
+// values returns nil if the schema does not describe them.
 func (s *schema) values(command, member string) []string {
 	typ, _ := s.entities[command]["ret-type"].(string)
 	if item, ok := s.entities[typ]["element-type"].(string); ok {
@@ -69,8 +72,8 @@ func (s *schema) values(command, member string) []string {
 	return nil
 }
 
-// enumValues returns the values of an enum. "members" has them since QEMU 6.2,
-// "values", which is deprecated, in every version so far.
+// enumValues returns the values of an enum. QEMU lists them as "members" since 6.2. The
+// older "values" is deprecated, but every version so far has it.
 func enumValues(enum Dict) []string {
 	var all []string
 	members, _ := enum["members"].([]any)
@@ -88,8 +91,9 @@ func enumValues(enum Dict) []string {
 	return all
 }
 
-// mustKnowEvents fails the test if QEMU has no events of these names: a wait for
-// one would be in vain, and to assert that none comes would say nothing.
+// mustKnowEvents fails the test if QEMU does not have all of the given events. A wait for
+// an unknown event would never succeed, and an assertion that it does not come would
+// always pass.
 func (vm *VM) mustKnowEvents(ctx context.Context, names ...string) {
 	vm.it.Helper()
 	s := vm.schema(ctx)
@@ -103,8 +107,9 @@ func (vm *VM) mustKnowEvents(ctx context.Context, names ...string) {
 	}
 }
 
-// mustKnowValues is mustKnowEvents for values of an enum, by a command whose reply
-// has it as a member. what names them.
+// mustKnowValues fails the test if one of names is not a value of an enum. The enum is
+// that of the given member of the command's reply. what says in the failure what kind
+// of value it is.
 func (vm *VM) mustKnowValues(ctx context.Context, what, command, member string, names ...string) {
 	vm.it.Helper()
 	s := vm.schema(ctx)

@@ -16,8 +16,8 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// DefaultTimeout is how long a [Test] waits for anything by default: many times
-// what a busy computer needs, so that only a hang gets there.
+// DefaultTimeout is how long a [Test] waits for one thing by default. It is many times
+// what a busy computer needs, so only something that hangs reaches it.
 const DefaultTimeout = time.Minute
 
 // TB is what the harness needs of a test. Every testing.TB is one, and so is what
@@ -39,56 +39,58 @@ type Options struct {
 	// Format is the image format. The default is $IMGFMT, or qcow2.
 	Format string
 
-	// Protocol is what lies below the format. The default is $IMGPROTO, or
-	// file. The harness itself only makes files; the rest is for a test that
-	// knows more.
+	// Protocol is the protocol below the image format. The default is $IMGPROTO,
+	// or file. The harness makes images as files, whatever the protocol is. A test
+	// that supports other protocols reads this field.
 	Protocol string
 
 	// CacheMode and AIOMode are how [VM.AddDrive] opens images. The defaults are
 	// $CACHEMODE, or writeback, and $AIOMODE, or threads.
 	CacheMode, AIOMode string
 
-	// Timeout bounds each thing that is waited for: a launch, a reply, an
-	// event, a tool. Zero means [DefaultTimeout].
+	// Timeout limits each single wait: for a launch, a reply, an event, a tool.
+	// Zero means [DefaultTimeout].
 	Timeout time.Duration
 }
 
-// A Test is one test's surroundings: a directory that goes with it, an image
-// format, a log to be compared, and the tools. Its methods fail the test where
-// something does not work, with the command, what it said, and the end of the log.
+// A Test is what one test works with: a directory, which is removed at the end, an image
+// format, a log that is compared with a file, and QEMU's tools. If something does not
+// work, its methods fail the test, and print the command, its output, and the end of the
+// log.
 //
-// Like a testing.TB, a Test belongs to the goroutine of its test.
+// Like a testing.TB, a Test belongs to the goroutine of its test. Other goroutines may
+// only call Log, LogIndent and Logged.
 type Test struct {
 	TB
 
-	// Format, Protocol, CacheMode and AIOMode are those of the [Options].
+	// Format, Protocol, CacheMode and AIOMode are those of the [Options], with the
+	// defaults filled in.
 	Format, Protocol   string
 	CacheMode, AIOMode string
 
-	// Dir is the test's own directory, which nobody else can enter. A relative
-	// path means a file in there, to the tools and to machines alike.
+	// Dir is the test's own directory. Its mode is 0700. For tools and machines, a
+	// relative path is relative to Dir.
 	Dir string
 
-	// Filters go over everything that is logged, behind those given with a
-	// message. [New] sets those that every log needs: [FilterQMPEvent],
-	// [Test.FilterTestFiles], [Test.FilterTestDir] and
-	// [FilterGeneratedNodeIDs].
+	// Filters change everything that is logged, after the filters that are given
+	// with a message. [New] sets those that every log needs: [FilterQMPEvent],
+	// [Test.FilterTestFiles], [Test.FilterTestDir] and [FilterGeneratedNodeIDs].
 	Filters []Filter
 
-	timeout time.Duration
-	sockDir string
-	vms     int
+	timeout time.Duration // for each single wait
+	sockDir string        // the directory of unix sockets; Dir unless that is too long
+	vms     int           // how many machines and servers the test has made
 
-	mu   sync.Mutex // guards the fields below: progress callbacks may log
-	log  []string
-	told bool   // a failure has shown the log's end
-	last string // the last command, of a VM or a tool
+	mu   sync.Mutex // guards the fields below: other goroutines may log
+	log  []string   // the lines of the log
+	told bool       // a failure has shown the end of the log
+	last string     // the last command, of a VM or a tool
 }
 
-// New returns the surroundings of a test. At its end they go, and all that was
-// started in them.
+// New returns a [Test] for tb. When tb ends, the harness ends the processes that the
+// Test has started, and removes its directories.
 //
-// With go test -short it skips the test, since everything here starts programs.
+// With go test -short, New skips the test, since all such tests start programs.
 func New(tb TB, opts *Options) *Test {
 	tb.Helper()
 	if testing.Testing() && testing.Short() {
@@ -130,8 +132,8 @@ func New(tb TB, opts *Options) *Test {
 	return it
 }
 
-// Each runs a test for each of the formats, as parallel subtests. Where the
-// environment variable IMGFMT names one, only that one is run.
+// Each runs a test for each of the formats, as parallel subtests. If the environment
+// variable IMGFMT is set, the subtests of other formats are skipped.
 func Each(t *testing.T, formats []string, f func(*Test)) {
 	t.Helper()
 	for _, format := range formats {
@@ -145,11 +147,11 @@ func Each(t *testing.T, formats []string, f func(*Test)) {
 	}
 }
 
-// maxSocketDir is how long the directory of sockets may be: the address of a unix
-// socket has room for some 100 bytes.
+// maxSocketDir is how long the path of the directory of sockets may be, in bytes. The
+// address of a unix socket has room for about 100 bytes.
 const maxSocketDir = 64
 
-// shortTempDir is where directories have short names.
+// shortTempDir returns a directory for temporary files whose path is short.
 func shortTempDir() string {
 	if runtime.GOOS == "windows" {
 		return os.TempDir()
@@ -157,11 +159,11 @@ func shortTempDir() string {
 	return "/tmp"
 }
 
-// makeDir makes a directory with mode 0700 that goes at the test's end.
+// makeDir makes a directory with mode 0700, which is removed when the test ends.
 func (it *Test) makeDir(parent string) string {
 	it.Helper()
-	// A machine has such a directory, launched or not, and also removes it where the
-	// test program does not get to do so.
+	// A machine has such a directory even before it is launched. It is removed also if
+	// the test program is killed.
 	m := machine.New("", &machine.Options{Name: it.Name(), TempDir: parent})
 	dir, err := m.Dir()
 	if err != nil {
@@ -176,19 +178,20 @@ func (it *Test) makeDir(parent string) string {
 	return dir
 }
 
-// Path returns a path for a file of the test. Like all that is in the test's
-// directory, the file goes with it. As in iotests the name carries the process's
-// id, so that logs filtered by [Test.FilterTestFiles] look the same.
+// Path returns a path for a file in [Test].Dir, which is removed with the directory. As
+// in iotests, the process's id is part of the file's name. [Test.FilterTestFiles] hides
+// it in logs. Path does not make the file.
 func (it *Test) Path(name string) string {
 	return filepath.Join(it.Dir, fmt.Sprintf("%d-%s", os.Getpid(), name))
 }
 
-// SocketPath is [Test.Path] for a unix socket: the path is short enough for one.
+// SocketPath is [Test.Path] for a unix socket. The path is short enough for a socket's
+// address.
 func (it *Test) SocketPath(name string) string {
 	return filepath.Join(it.sockDir, fmt.Sprintf("%d-%s", os.Getpid(), name))
 }
 
-// TempFile writes a file for the test and returns its path.
+// TempFile writes a file with mode 0600 and returns its path, [Test.Path] of the name.
 func (it *Test) TempFile(name string, content []byte) string {
 	it.Helper()
 	path := it.Path(name)
@@ -198,7 +201,7 @@ func (it *Test) TempFile(name string, content []byte) string {
 	return path
 }
 
-// Remove removes files before the test's end. One that is not there is fine.
+// Remove removes files before the test ends. A file that does not exist is not an error.
 func (it *Test) Remove(paths ...string) {
 	it.Helper()
 	for _, path := range paths {
@@ -208,14 +211,14 @@ func (it *Test) Remove(paths ...string) {
 	}
 }
 
-// patience returns a context for one thing to be waited for.
+// patience returns a context for one wait, which ends after the test's time limit.
 func (it *Test) patience() (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(it.Context(), it.timeout, fmt.Errorf("not within %v", it.timeout))
 }
 
-// fail ends the test with a story: what failed, and one line for each pair of a
-// heading and a text; empty texts are left out. The last command, if it is not
-// among them, and the end of the log follow.
+// fail fails the test and ends its goroutine. It prints what failed, one field for each
+// pair of a heading and a text, and the end of the log. It leaves out empty texts. If no
+// heading is "command", it also prints the last command.
 func (it *Test) fail(what string, pairs ...string) {
 	it.Helper()
 	var b strings.Builder
@@ -235,21 +238,22 @@ func (it *Test) fail(what string, pairs ...string) {
 	it.Fatalf("%s", b.String())
 }
 
-// hasTold notes that the log was shown.
+// hasTold records that a failure has shown the log.
 func (it *Test) hasTold() {
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	it.told = true
 }
 
-// note notes the last command, for failures that follow from it.
+// note records a command, which later failures show as the last one.
 func (it *Test) note(command string) {
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	it.last = command
 }
 
-// writeField appends a heading and a text, further lines of which are indented.
+// writeField appends a heading and a text. A text of several lines is indented, and of a
+// long text only the last 4 KiB are shown.
 func writeField(b *strings.Builder, heading, text string) {
 	text = strings.TrimRight(text, " \r\n")
 	if text == "" {

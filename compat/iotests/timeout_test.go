@@ -60,12 +60,12 @@ func TestTimeouts(t *testing.T) {
 		"job": {
 			slow,
 			func(_ *Test, vm *VM) { vm.RunJob("job0", nil) },
-			[]string{"the job job0 does not get on", "not within 10s", "states: created running", `"status": "running"`},
+			[]string{"the job job0 makes no progress", "not within 10s", "states: created running", `"status": "running"`},
 		},
 		"job with progress": {
 			slow,
 			func(_ *Test, vm *VM) { vm.RunJob("job0", &RunJobOptions{Progress: func(Job) {}}) },
-			[]string{"the job job0 does not get on", "not within 10s", `"status": "running"`},
+			[]string{"the job job0 makes no progress", "not within 10s", `"status": "running"`},
 		},
 		"job that was paused": {
 			slow,
@@ -73,22 +73,22 @@ func TestTimeouts(t *testing.T) {
 				vm.PauseJob("job0")
 				vm.RunJob("job0", nil)
 			},
-			[]string{"the job job0 does not get on, since it is paused (VM.ResumeJob lets it go on)", "not within 10s"},
+			[]string{"the job job0 makes no progress, since it is paused (VM.ResumeJob resumes it)", "not within 10s"},
 		},
 		"job state": {
 			slow,
 			func(_ *Test, vm *VM) { vm.WaitJob("job0", "ready") },
-			[]string{"the job job0 does not get to be ready", "not within 10s", "states: created running", `"status": "running"`},
+			[]string{"the job job0 does not become ready", "not within 10s", "states: created running", `"status": "running"`},
 		},
 		"ready job": {
 			slow,
 			func(_ *Test, vm *VM) { vm.WaitReady("job0") },
-			[]string{"the job job0 does not get to be ready", "not within 10s", `"status": "running"`},
+			[]string{"the job job0 does not become ready", "not within 10s", `"status": "running"`},
 		},
 		"end of a job": {
 			slow,
 			func(_ *Test, vm *VM) { vm.WaitUntilCompleted("job0") },
-			[]string{"the job job0 does not come to its end", "not within 10s", `"status": "running"`},
+			[]string{"the job job0 does not end", "not within 10s", `"status": "running"`},
 		},
 		"paused job": {
 			slow,
@@ -103,7 +103,7 @@ func TestTimeouts(t *testing.T) {
 				vm.EnableMigrationEvents()
 			},
 			func(_ *Test, vm *VM) { vm.WaitMigration("") },
-			[]string{"the migration does not come to its end", "not within 10s", "query-migrate: "},
+			[]string{"the migration does not end", "not within 10s", "query-migrate: "},
 		},
 		"exit": {
 			nil,

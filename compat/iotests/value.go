@@ -14,9 +14,9 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// normalize turns v into what JSON is decoded to: Dict, []any, string, bool, nil,
-// int64, uint64, *big.Int, float64. Ordered objects stay async.Members, values in
-// them are normalized.
+// normalize converts v into the types that JSON is decoded to: Dict, []any, string,
+// bool, nil, int64, uint64, *big.Int, float64. An async.Members stays one, with its
+// values converted.
 func normalize(v any) (any, error) {
 	switch v := v.(type) {
 	case nil, bool, string, int64, uint64, *big.Int, float64:
@@ -38,7 +38,7 @@ func normalize(v any) (any, error) {
 		}
 		return out, nil
 	}
-	// An object around it, since nothing else is encoded.
+	// AppendObject encodes only objects, so v becomes the member of one.
 	raw, err := proto.AppendObject(nil, Dict{"v": v})
 	if err != nil {
 		return nil, err
@@ -72,8 +72,8 @@ func normalizeList(list []any) (any, error) {
 	return out, nil
 }
 
-// members returns an object's members, sorted by name unless it has an order of
-// its own. ok is false for what is no object.
+// members returns the members of an object. Those of a Dict are sorted by name, those of
+// an async.Members stay in their order. ok is false if v is not an object.
 func members(v any) (ms async.Members, ok bool) {
 	switch v := v.(type) {
 	case async.Members:
@@ -87,12 +87,13 @@ func members(v any) (ms async.Members, ok bool) {
 	return nil, false
 }
 
-// FormatJSON returns a value as JSON on one line, as QEMU itself writes it: with a
-// blank behind commas and colons, in ASCII. Members are sorted by name, unless v
-// is an async.Members. What cannot be encoded is shown as Go does.
+// FormatJSON returns a value as JSON on one line, in ASCII, with a blank after each comma
+// and colon, as QEMU writes it. Members of an object are sorted by name, except those of
+// an async.Members. A value that cannot be encoded is formatted by fmt's %v.
 func FormatJSON(v any) string { return formatJSON(v, "") }
 
-// FormatJSONIndent is FormatJSON over several lines, two blanks a level.
+// FormatJSONIndent is [FormatJSON] on several lines, indented by two blanks for each
+// level.
 func FormatJSONIndent(v any) string { return formatJSON(v, "\n") }
 
 func formatJSON(v any, newline string) string {
@@ -105,8 +106,8 @@ func formatJSON(v any, newline string) string {
 	return b.String()
 }
 
-// writeJSON writes a normalized value. newline is a line end with the indentation
-// so far, or "" for all on one line.
+// writeJSON writes a normalized value. newline is a line end with the indentation of the
+// present level. If it is "", everything is written on one line.
 func writeJSON(b *strings.Builder, v any, newline string) {
 	if ms, ok := members(v); ok {
 		writeAll(b, "{}", len(ms), newline, func(i int, inner string) {
@@ -130,8 +131,8 @@ func writeJSON(b *strings.Builder, v any, newline string) {
 	}
 }
 
-// formatFloat returns the shortest text that means v, in the form that Python
-// gives it: with an exponent below 1e-4 and from 1e16 on, else with a point.
+// formatFloat returns the shortest text for v, in Python's form: with an exponent if the
+// absolute value is below 1e-4 or at least 1e16, otherwise with a decimal point.
 func formatFloat(v float64) string {
 	if size := math.Abs(v); size != 0 && (size < 1e-4 || size >= 1e16) {
 		return strconv.FormatFloat(v, 'e', -1, 64)
@@ -143,7 +144,8 @@ func formatFloat(v float64) string {
 	return text
 }
 
-// writeAll writes what an object or a list has between its brackets.
+// writeAll writes an object or a list of n items, with its brackets. write writes item i;
+// inner is newline for the level of the items.
 func writeAll(b *strings.Builder, brackets string, n int, newline string, write func(i int, inner string)) {
 	b.WriteByte(brackets[0])
 	inner, separator := newline, ", "
@@ -163,7 +165,7 @@ func writeAll(b *strings.Builder, brackets string, n int, newline string, write 
 	b.WriteByte(brackets[1])
 }
 
-// writeText writes a text as JSON, in ASCII.
+// writeText writes a text as a JSON string, in ASCII.
 func writeText(b *strings.Builder, text string) {
 	b.WriteByte('"')
 	for _, r := range text {
@@ -193,8 +195,8 @@ func writeText(b *strings.Builder, text string) {
 	b.WriteByte('"')
 }
 
-// An object collects members as a Python dict does: each name is there once, at
-// the place where it came first, with the value that came last.
+// An object collects members as a Python dict does. Each name occurs once: it has the
+// place of its first occurrence, and the value of its last.
 type object struct {
 	members async.Members
 	at      map[string]int // the index of each name in members
@@ -213,10 +215,10 @@ func (o *object) set(name string, value any) {
 	o.members = append(o.members, async.Member{Name: name, Value: value})
 }
 
-// FlattenQMP makes one level of a value of many: members get their whole path as
-// a name, parts separated by dots, and lists count from 0. Objects and lists that
-// are empty leave nothing. Where two members get the same name, the value of the
-// later one is kept, at the place of the earlier one.
+// FlattenQMP turns nested objects and lists into one object. The name of each member is
+// its path, the parts separated by dots; the items of a list are counted from 0. Empty
+// objects and lists are left out. If two members get the same name, the result has the
+// value of the later one at the place of the earlier one.
 func FlattenQMP(v any) async.Members {
 	n, err := normalize(v)
 	if err != nil {
@@ -227,8 +229,8 @@ func FlattenQMP(v any) async.Members {
 	return flat.members
 }
 
-// flatten adds v to flat. prefix is the path to v with a dot at its end, or "" at
-// the top.
+// flatten adds v to flat. prefix is the path to v with a dot at its end. For the
+// outermost value it is "".
 func flatten(v any, prefix string, flat *object) {
 	if ms, ok := members(v); ok {
 		for _, m := range ms {
@@ -245,10 +247,10 @@ func flatten(v any, prefix string, flat *object) {
 	flat.set(strings.TrimSuffix(prefix, "."), v)
 }
 
-// QMPToOpts returns a value as the text of an option on the command line:
-// "driver=qcow2,file.driver=file". Numbers, truth values (on, off) and null (no
-// text) are converted. Texts are taken as they are: in one with a comma of its own,
-// double it with [machine.Escape].
+// QMPToOpts returns a value as the text of an option of the command line, such as
+// "driver=qcow2,file.driver=file". true and false become on and off, and null becomes an
+// empty text. Texts are not changed: if one may have a comma, pass it through
+// [machine.Escape] before.
 func QMPToOpts(v any) string {
 	var opts []string
 	for _, m := range FlattenQMP(v) {
@@ -270,12 +272,12 @@ func QMPToOpts(v any) string {
 	return strings.Join(opts, ",")
 }
 
-// OrderedQMP returns a message as an iotests log shows it: members sorted by name,
-// and underscores in their names turned into dashes. That goes for objects in
-// lists, too, but not for objects in objects, whose names may be somebody else's,
-// such as the properties of a device. Without dashes the names of v itself stay as
-// well. Where two names become one, such as a_b and a-b, the value of the one that
-// is sorted last is kept.
+// OrderedQMP returns a message as the log of an iotest shows it. The members of all
+// objects are sorted by name. Underscores in names become dashes in two places: in v
+// itself, if dashes is true, and in objects that are items of a list. Names in objects
+// that are values of members stay, since they may be those of a device's properties,
+// say. If two names become one, such as a_b and a-b, the member that is sorted last
+// wins. A value that cannot be encoded as JSON is returned unchanged.
 func OrderedQMP(v any, dashes bool) any {
 	n, err := normalize(v)
 	if err != nil {
@@ -296,7 +298,8 @@ func ordered(v any, dashes bool) any {
 	if !ok {
 		return v
 	}
-	// By the names as they were: a golden file depends on it.
+	// Sort by the names before dashes replace underscores, as Python does: golden files
+	// depend on that order.
 	ms = slices.SortedStableFunc(slices.Values(ms), func(a, b async.Member) int { return strings.Compare(a.Name, b.Name) })
 	out := newObject(len(ms))
 	for _, m := range ms {

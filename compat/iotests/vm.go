@@ -10,65 +10,66 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// VMOptions configures a [VM]. A nil *VMOptions, like the zero value, makes a
-// machine with no processor, no bus and no guest, on which everything that has to
-// do with images, jobs, exports and migration works.
+// VMOptions configures a [VM]. A nil *VMOptions, like the zero value, makes a machine
+// without processor, bus and guest. That is enough for images, jobs, exports and
+// migration.
 type VMOptions struct {
-	// Name is for messages and the log. The default is vm1, vm2 and so on, or
-	// qsd1 for a storage daemon.
+	// Name is the VM's name in failures and in the log. The default is the kind, vm
+	// or qsd, and a number that counts the machines and servers of the test: vm1.
 	Name string
 
-	// Machine is the machine's type; the default is none. For devices there has
-	// to be one that has a bus, such as pc or q35.
+	// Machine is the machine type. The default is "none". Devices need a type that
+	// has a bus, such as "pc" or "q35".
 	Machine string
 
-	// Args go onto the command line, behind the harness's own.
+	// Args are added to the command line, after the harness's own arguments.
 	Args []string
 
-	// Run starts the guest's processor. Without it the machine waits, as with
-	// -S, until the command cont.
+	// Run starts the guest's processor. Without it the harness passes -S, and the
+	// processor does not run until the command cont.
 	Run bool
 
-	// MayEndBadly lets the process end otherwise than by quit, such as by
-	// Kill, or by a crash that the test is about.
+	// MayEndBadly lets the process end in a way that [machine.Machine.Shutdown]
+	// reports as an error, such as by a crash that the test is about. Without it
+	// such an end fails the test. [VM.Kill] does not need it.
 	MayEndBadly bool
 
-	// Process is what else the process is to have, such as a Wrapper, an Env, a
-	// ConsoleFile, or a Console, which is vm.Machine.Console() then. Its Name,
-	// Args, StorageDaemon, TempDir and Monitor are the harness's, and the default
-	// of its Dir is the test's directory.
+	// Process has further options of the process, such as Wrapper, Env, ConsoleFile,
+	// or Console (read the console by vm.Machine.Console()). The harness itself sets
+	// Name, Args, StorageDaemon, TempDir and Monitor, and ignores what Process has
+	// there. The default of Dir is [Test].Dir. The default of LogLimit is no limit.
 	Process *machine.Options
 }
 
-// A VM is a QEMU, or a storage daemon ([Test.QSD]), and its monitor. Its methods
-// fail the test where something does not work. It ends with the test at the
-// latest; one that does not end well fails the test.
+// A VM is a QEMU process, or a storage daemon ([Test.QSD]), and its monitor. If
+// something does not work, its methods fail the test. If the VM still runs when the test
+// ends, the harness ends it as [VM.Shutdown] does.
 //
-// What adds to the command line is called before [VM.Launch] and returns the VM:
+// The methods that add to the command line are called before [VM.Launch] and return the
+// VM, so that calls can be chained:
 //
 //	vm := it.VM(nil).AddDrive(it.Path("disk")).Launch()
 type VM struct {
-	// Machine is the process below, for everything that is not here.
+	// Machine is the process. Use it for what VM has no method for.
 	Machine *machine.Machine
 
 	it     *Test
 	name   string
-	binary string
-	daemon bool
-	drives int
-	mayEnd bool
-	breaks map[string]bool // the breakpoints that were set for qemu-io's wait_break, by name
-	seen   int             // how much of the process's output was returned by qemu-io calls
+	binary string          // the path of the program
+	daemon bool            // it is a storage daemon
+	drives int             // how many drives were added
+	mayEnd bool            // VMOptions.MayEndBadly
+	breaks map[string]bool // the breakpoints of blkdebug that are set, by name
+	seen   int             // how many bytes of the process's output newOutput has returned
 }
 
-// VM returns a machine that is still to be launched.
+// VM returns a machine that is not launched yet. It takes a copy of opts, which may be
+// nil.
 //
-// Its guest never runs. A test of the block layer needs none, and on two cores,
-// without KVM, a dozen of guests in their firmware would take all the time there
-// is. So there is no processor at all by default (-machine none), and where
-// devices are needed and there has to be a machine, it is not started (-S). Jobs,
-// their events, exports and migration do not care. iotests themselves get there
-// by the accelerator "qtest", which distributions often leave out.
+// By default the machine has no processor (-machine none), and a machine that has one
+// does not start it (-S): a test of the block layer needs no guest, and without KVM, a
+// dozen guests in their firmware would keep all cores busy. QEMU's own iotests use the
+// accelerator "qtest" for that, which distributions often leave out.
 func (it *Test) VM(opts *VMOptions) *VM {
 	it.Helper()
 	if opts == nil {
@@ -81,9 +82,9 @@ func (it *Test) VM(opts *VMOptions) *VM {
 	return it.newVM(qemuProgram, "vm", opts, append(args, opts.Args...))
 }
 
-// QSD returns a storage daemon that is still to be launched: a [VM] that has block
-// nodes, jobs and exports, but no drives, no devices and no human monitor. Of the
-// options it uses Name, Args, MayEndBadly and Process.
+// QSD returns a storage daemon that is not launched yet: a [VM] with block nodes, jobs
+// and exports, but without drives, devices and a human monitor. It uses the options
+// Name, Args, MayEndBadly and Process, and ignores the others.
 func (it *Test) QSD(opts *VMOptions) *VM {
 	it.Helper()
 	if opts == nil {
@@ -103,7 +104,8 @@ func (it *Test) newVM(p program, kind string, opts *VMOptions, args []string) *V
 	process.Name, process.Args, process.StorageDaemon = vm.name, args, vm.daemon
 	process.TempDir, process.Monitor = it.sockDir, machine.MonitorAccept
 	process.Dir = first(process.Dir, it.Dir)
-	// IO judges commands by what they add to the log, which must not lose its middle.
+	// IO decides by the process's output whether a command worked. With a limit the
+	// middle of a long output would be lost.
 	if process.LogLimit == 0 {
 		process.LogLimit = -1
 	}
@@ -119,10 +121,11 @@ func (it *Test) newVM(p program, kind string, opts *VMOptions, args []string) *V
 	return vm
 }
 
-// end ends the process, at the test's end if the test has not done so.
+// end ends the process as VM.Shutdown describes it. newVM registers it for the end of the
+// test.
 func (vm *VM) end() {
 	vm.it.Helper()
-	// The test's own context has ended by then.
+	// When the test has ended, so has its context: use another one.
 	ctx, cancel := context.WithTimeout(context.Background(), vm.it.timeout)
 	defer cancel()
 	err := vm.Machine.Shutdown(ctx)
@@ -135,7 +138,7 @@ func (vm *VM) end() {
 // label returns a name such as vm3.
 func label(kind string, n int) string { return fmt.Sprintf("%s%d", kind, n) }
 
-// tail returns the end of a process's output.
+// tail returns the last 2 KiB of a process's output.
 func tail(text string) string {
 	const most = 2 << 10
 	if len(text) > most {
@@ -144,11 +147,10 @@ func tail(text string) string {
 	return text
 }
 
-// Name returns the name that messages have for the VM.
+// Name returns the VM's name in failures and in the log.
 func (vm *VM) Name() string { return vm.name }
 
-// AddArgs adds to the command line. It fails the test while the VM runs, when it
-// is too late for that.
+// AddArgs adds arguments to the command line. If the VM runs already, the test fails.
 func (vm *VM) AddArgs(args ...string) *VM {
 	vm.it.Helper()
 	vm.mustNotRun("options", quote(args))
@@ -156,17 +158,17 @@ func (vm *VM) AddArgs(args ...string) *VM {
 	return vm
 }
 
-// AddDrive adds an image in the test's format as drive0, drive1 and so on: a
-// backend without a device, to be named in commands. options, such as
-// "node-name=top" or "read-only=on", win over the harness's. path may have a
-// protocol in front, such as "blkdebug::".
+// AddDrive adds an image in the test's format as a drive without a device. The drives
+// are called drive0, drive1 and so on, and commands use these names. options, such as
+// "node-name=top" or "read-only=on", override those of the harness. path may begin with
+// a protocol, such as "blkdebug::".
 func (vm *VM) AddDrive(path string, options ...string) *VM {
 	it := vm.it
 	it.Helper()
-	// Without auto-read-only=off, -drive has a file open for writing only while
-	// somebody may write. A qemu-io command inside the VM is such a somebody for a
-	// moment: the descriptor changes twice, and requests of a job that are under
-	// way meanwhile may fail with "Bad file descriptor" (seen with 7.2).
+	// Without auto-read-only=off, -drive opens a file for writing only while one of its
+	// users may write. A qemu-io command inside the VM is such a user for a moment, so
+	// QEMU opens the file again twice. Requests of a job that are under way then may
+	// fail with "Bad file descriptor" (seen with 7.2).
 	drive := fmt.Sprintf("if=none,id=drive%d,file=%s,format=%s,cache=%s,aio=%s,auto-read-only=off",
 		vm.drives, machine.Escape(path), it.Format, it.CacheMode, it.AIOMode)
 	for _, option := range options {
@@ -175,42 +177,43 @@ func (vm *VM) AddDrive(path string, options ...string) *VM {
 	return vm.AddDriveRaw(drive)
 }
 
-// AddDriveRaw adds the option -drive as it is.
+// AddDriveRaw adds an option -drive with the given text, unchanged.
 func (vm *VM) AddDriveRaw(drive string) *VM {
 	vm.it.Helper()
 	vm.drives++
 	return vm.AddArgs("-drive", drive)
 }
 
-// AddBlockdev adds a node: the text of the option, a []string of its parts, or a
-// [Dict] with the arguments of the command blockdev-add, which goes onto the command
-// line as JSON, with all its types. Anything else fails the test.
+// AddBlockdev adds a block node. node is the text of the option --blockdev, a []string
+// of its parts, or an object, such as a [Dict], with the arguments of the command
+// blockdev-add. An object is passed as JSON. Any other value fails the test.
 func (vm *VM) AddBlockdev(node any) *VM {
 	vm.it.Helper()
 	return vm.addOption("--blockdev", node)
 }
 
-// AddDevice adds a device, in the same ways; in a Dict, "driver" names it.
+// AddDevice adds a device. device has one of the forms of [VM.AddBlockdev]; the member
+// "driver" of an object names the device's type.
 func (vm *VM) AddDevice(device any) *VM {
 	vm.it.Helper()
 	return vm.addOption("-device", device)
 }
 
-// AddObject adds an object such as a throttle group, in the same ways; in a
-// Dict, "qom-type" names its type.
+// AddObject adds an object such as a throttle group. object has one of the forms of
+// [VM.AddBlockdev]; the member "qom-type" names the object's type.
 func (vm *VM) AddObject(object any) *VM {
 	vm.it.Helper()
 	return vm.addOption("--object", object)
 }
 
-// AddExport adds an export of a storage daemon, in the same ways; in a Dict,
-// "type" names its type.
+// AddExport adds an export of a storage daemon. export has one of the forms of
+// [VM.AddBlockdev]; the member "type" names the export's type.
 func (vm *VM) AddExport(export any) *VM {
 	vm.it.Helper()
 	return vm.addOption("--export", export)
 }
 
-// mustNotRun fails the test while the VM runs.
+// mustNotRun fails the test if the VM runs. The failure shows what was to be added.
 func (vm *VM) mustNotRun(what, added string) {
 	vm.it.Helper()
 	if vm.Machine.Running() {
@@ -228,23 +231,25 @@ func (vm *VM) addOption(option string, value any) *VM {
 	}
 	n, err := normalize(value)
 	if _, ok := members(n); err != nil || !ok {
-		vm.fail(fmt.Sprintf("the value of %s is a text, a list of texts, or an object, not a %T", option, value), "value", FormatJSON(value))
+		vm.fail(fmt.Sprintf("the value of %s has to be a text, a list of texts, or an object, not a %T", option, value), "value", FormatJSON(value))
 	}
 	return vm.AddArgs(option, FormatJSON(n))
 }
 
-// AddIncoming has the VM wait for a migration from a URI such as "unix:PATH". Its
-// name is there from the launch on. With "defer" it waits for the command
-// migrate-incoming.
+// AddIncoming makes the VM wait for a migration at a URI such as "unix:PATH". The socket
+// exists when [VM.Launch] returns. With the URI "defer", the VM waits for the command
+// migrate-incoming instead.
 func (vm *VM) AddIncoming(uri string) *VM {
 	vm.it.Helper()
 	return vm.AddArgs("-incoming", uri)
 }
 
-// AddFD gives a file to the VM in a descriptor set, so that "/dev/fdset/SET" names
-// it in options and commands. The file stays the caller's.
+// AddFD passes an open file to the VM, in the descriptor set with the number set. Options
+// and commands name it "/dev/fdset/SET". The caller still owns f, and closes it after
+// the last [VM.Launch].
 //
-// The mode in which f was opened has to match exactly: see [machine.Machine.AddFD].
+// QEMU has to open the set in exactly the mode in which f was opened: see
+// [machine.Machine.AddFD].
 func (vm *VM) AddFD(f *os.File, set int) *VM {
 	vm.it.Helper()
 	vm.mustNotRun("file", f.Name())
@@ -252,8 +257,9 @@ func (vm *VM) AddFD(f *os.File, set int) *VM {
 	return vm
 }
 
-// Launch starts the VM, and fails the test with everything that is known where
-// that does not work. To see it fail, use vm.Machine.Launch.
+// Launch starts the VM and connects to its monitor. If that does not work, the test
+// fails, and shows the command line and the process's output. To test that a launch
+// fails, use vm.Machine.Launch.
 func (vm *VM) Launch() *VM {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
@@ -265,14 +271,16 @@ func (vm *VM) Launch() *VM {
 	return vm
 }
 
-// Shutdown ends the VM by the command quit, and fails the test if it does not end
-// as it should. It may be launched again.
+// Shutdown ends the VM by the command quit, and waits until it has ended. If the process
+// ends, or has ended before, in a way that [machine.Machine.Shutdown] reports as an error,
+// the test fails, unless [VMOptions].MayEndBadly is set. The VM may be launched again.
 func (vm *VM) Shutdown() {
 	vm.it.Helper()
 	vm.end()
 }
 
-// Kill ends the VM at once, as a power failure would: images are left as they are.
+// Kill ends the VM immediately, as a power failure would: QEMU does not close its images.
+// The VM may be launched again.
 func (vm *VM) Kill() {
 	vm.it.Helper()
 	if err := vm.Machine.Kill(); err != nil {
@@ -280,7 +288,8 @@ func (vm *VM) Kill() {
 	}
 }
 
-// WaitExit waits until the process ends by itself, and returns how.
+// WaitExit waits until the process has ended, without telling it to, and returns its exit
+// status.
 func (vm *VM) WaitExit() machine.ExitStatus {
 	vm.it.Helper()
 	ctx, cancel := vm.it.patience()
@@ -296,7 +305,7 @@ func (vm *VM) WaitExit() machine.ExitStatus {
 	return status
 }
 
-// fail ends the test with a story about the VM. See [Test.fail].
+// fail is [Test.fail], with the VM's name and the end of the process's output.
 func (vm *VM) fail(what string, pairs ...string) {
 	vm.it.Helper()
 	vm.it.fail(vm.name+": "+what, append(pairs, "output", tail(vm.Machine.Log()))...)

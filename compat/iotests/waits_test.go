@@ -76,7 +76,7 @@ func TestJobWaitsInVain_QEMU(t *testing.T) {
 			func(it *iotests.Test) *iotests.VM { return it.VM(nil).Launch() },
 			"nosuch",
 			map[string][]string{
-				"":      {"there is no job nosuch, and no event of one: it was never started, or it is over", "jobs: []"},
+				"":      {"there is no job nosuch, and no event of it: it was never started, or it has ended", "jobs: []"},
 				"pause": {"there is no job nosuch to be paused"},
 			},
 			"",
@@ -107,8 +107,8 @@ func TestJobWaitsInVain_QEMU(t *testing.T) {
 			"job0",
 			map[string][]string{
 				"":      {"the job job0 is pending, and waits for job-finalize", "set RunJobOptions.ManualFinalize", "states: created running"},
-				"ready": {"the job job0 does not get to be ready: it is pending, and waits for job-finalize", `"status": "pending"`},
-				"end":   {"the job job0 does not come to its end: it is pending, and waits for job-finalize"},
+				"ready": {"the job job0 does not become ready: it is pending, and waits for job-finalize", `"status": "pending"`},
+				"end":   {"the job job0 does not end: it is pending, and waits for job-finalize"},
 				"pause": {"the job job0 cannot be paused: it is pending"},
 			},
 			"",
@@ -132,9 +132,9 @@ func TestJobWaitsInVain_QEMU(t *testing.T) {
 			stopped,
 			"job0",
 			map[string][]string{
-				"":      {"the job job0 does not get on: it has stopped at an I/O error (io-status nospace), and waits for block-job-resume"},
-				"ready": {"does not get to be ready: it has stopped at an I/O error (io-status nospace)"},
-				"end":   {"does not come to its end: it has stopped at an I/O error"},
+				"":      {"the job job0 makes no progress: it has stopped at an I/O error (io-status nospace), and waits for block-job-resume"},
+				"ready": {"does not become ready: it has stopped at an I/O error (io-status nospace)"},
+				"end":   {"does not end: it has stopped at an I/O error"},
 			},
 			"PauseWait",
 		},
@@ -241,18 +241,18 @@ func TestInVain_QEMU(t *testing.T) {
 		"unknown event of a daemon": {
 			func(it *iotests.Test) { it.QSD(nil).Launch().EventWait("BLOCK_JOB_REDAY", nil) }, []string{event},
 		},
-		"no description":      {func(it *iotests.Test) { launch(it).EventsWait() }, []string{"no event is described"}},
+		"no description":      {func(it *iotests.Test) { launch(it).EventsWait() }, []string{"needs at least one description of an event"}},
 		"pattern":             {func(it *iotests.Test) { launch(it).EventWait("STOP", func() {}) }, []string{"the pattern for STOP cannot be encoded"}},
 		"no unknown event":    {func(it *iotests.Test) { launch(it).NoEvent("BLOCK_JOB_REDAY", nil) }, []string{event}},
 		"no event, pattern":   {func(it *iotests.Test) { launch(it).NoEvent("STOP", func() {}) }, []string{"the pattern for STOP cannot be encoded"}},
-		"no event, no launch": {func(it *iotests.Test) { it.VM(nil).NoEvent("STOP", nil) }, []string{"cannot be told", "not running"}},
+		"no event, no launch": {func(it *iotests.Test) { it.VM(nil).NoEvent("STOP", nil) }, []string{"cannot tell whether QEMU has sent the event STOP", "not running"}},
 		"no event of one that was killed": {
 			func(it *iotests.Test) {
 				vm := launch(it)
 				vm.Kill()
 				vm.NoEvent("STOP", nil)
 			},
-			[]string{"whether there is an event STOP cannot be told", "not running"},
+			[]string{"cannot tell whether QEMU has sent the event STOP", "not running"},
 		},
 		"no event of one that has crashed": {
 			func(it *iotests.Test) {
@@ -260,7 +260,7 @@ func TestInVain_QEMU(t *testing.T) {
 				crash(it, vm)
 				vm.NoEvent("STOP", nil)
 			},
-			[]string{"whether there is an event STOP cannot be told", "signal 9"},
+			[]string{"cannot tell whether QEMU has sent the event STOP", "signal 9"},
 		},
 		"an event": {
 			func(it *iotests.Test) {
@@ -270,7 +270,7 @@ func TestInVain_QEMU(t *testing.T) {
 				vm.NoEvent("RESUME", dict{"data": dict{"x": 1}})
 				vm.NoEvent("RESUME", nil)
 			},
-			[]string{"an event that was not to come", `"event": "RESUME"`},
+			[]string{"unexpected event", `"event": "RESUME"`},
 		},
 		"state":    {func(it *iotests.Test) { launch(it).WaitJob("job0", "ready", "complete") }, []string{"QEMU has no state of a job complete", "concluded"}},
 		"runstate": {func(it *iotests.Test) { launch(it).WaitForRunstate("stopped") }, []string{"QEMU has no runstate stopped", "paused"}},
@@ -280,7 +280,7 @@ func TestInVain_QEMU(t *testing.T) {
 				vm.EnableMigrationEvents()
 				vm.WaitMigration("")
 			},
-			[]string{"there is no migration to be waited for: call Migrate before", "status: none"},
+			[]string{"no migration has begun: call Migrate first", "status: none"},
 		},
 		"no migration events": {
 			func(it *iotests.Test) {
@@ -294,7 +294,7 @@ func TestInVain_QEMU(t *testing.T) {
 				crash(it, vm)
 				vm.WaitMigration("")
 			},
-			[]string{"the migration does not come to its end: machine vm1: wait for MIGRATION: the process has ended with signal 9"},
+			[]string{"the migration does not end: machine vm1: wait for MIGRATION: the process has ended with signal 9"},
 		},
 		"breakpoint": {
 			func(it *iotests.Test) {
@@ -313,7 +313,7 @@ func TestInVain_QEMU(t *testing.T) {
 		"absence":            {func(it *iotests.Test) { it.AssertQMPAbsent(dict{"a": func() {}}, "b") }, []string{"cannot be searched"}},
 		"absence at no path": {func(it *iotests.Test) { it.AssertQMPAbsent(dict{"a": []any{}}, "a[first]") }, []string{"the index is not a number"}},
 		"blockdev":           {func(it *iotests.Test) { it.VM(nil).AddBlockdev(dict{"a": func() {}}) }, []string{"not a map[string]interface {}"}},
-		"device":             {func(it *iotests.Test) { it.VM(nil).AddDevice(5) }, []string{"the value of -device is a text, a list of texts, or an object, not a int"}},
+		"device":             {func(it *iotests.Test) { it.VM(nil).AddDevice(5) }, []string{"the value of -device has to be a text, a list of texts, or an object, not a int"}},
 		"ended qemu-io": {
 			func(it *iotests.Test) {
 				it.TempFile("a", make([]byte, 512))
