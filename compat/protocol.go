@@ -26,7 +26,7 @@ func New(addr string, opts *legacy.Options) (*QEMUMonitorProtocol, error) {
 // NewConn returns an object for the server at the other end of conn, an open
 // connection. The first Connect uses conn; a second one fails. If NewConn succeeds,
 // the object owns conn and Close closes it. If opts.Server is true, the error is an
-// [*async.ConnectError]. opts.Conn is ignored.
+// *async.ConnectError. opts.Conn is ignored.
 func NewConn(conn net.Conn, opts *legacy.Options) (*QEMUMonitorProtocol, error) {
 	o := legacy.Options{}
 	if opts != nil {
@@ -49,7 +49,7 @@ func (q *QEMUMonitorProtocol) Legacy() *legacy.QEMUMonitorProtocol { return q.le
 func (q *QEMUMonitorProtocol) Sync() *qmpsync.Client { return q.legacy.Sync() }
 
 // Cmd executes a command and returns the value of the reply's return member. An
-// error reply is an [*async.ExecuteError]. In the older generation it was named
+// error reply is an *async.ExecuteError. In the older generation it was named
 // command: see [legacy.QEMUMonitorProtocol.Command].
 func (q *QEMUMonitorProtocol) Cmd(name string, args any) (any, error) {
 	return q.legacy.Command(name, args)

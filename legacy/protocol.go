@@ -201,7 +201,8 @@ func (q *QEMUMonitorProtocol) SetTimeout(wait Wait) { q.sync.SetTimeout(wait.lim
 // Close ends the connection, or stops listening, and waits until nothing of it is
 // left. Then the object may connect again. Close of an idle object returns nil. If
 // the peer does not take the message that is being written, Close waits for it no
-// longer than Options.Sync.CloseLimit, by default 5 seconds.
+// longer than Options.Sync.CloseLimit, by default 5 seconds, and then returns an
+// error that wraps an [*async.TimeoutError]. The object is idle after that too.
 //
 // If the peer has already ended the connection, by an end of file or a reset, Close
 // returns that error only if the caller can know of it: a call returned it, a command

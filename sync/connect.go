@@ -70,8 +70,9 @@ func (c *Client) Accept(timeout time.Duration) error {
 // [*async.ExecInterruptedError].
 //
 // If the connection has already ended for another reason, Disconnect returns that
-// reason, once. Otherwise the error is nil. After Disconnect the client is idle.
-// If the client is connecting or listening, Disconnect stops that.
+// reason, once. If the peer did not take the message in time, the error wraps an
+// [*async.TimeoutError]. Otherwise it is nil. After Disconnect the client is idle, also
+// if there was an error. If the client is connecting or listening, Disconnect stops that.
 func (c *Client) Disconnect() error {
 	ctx, cancel := within("disconnect", c.opts.closeLimit())
 	defer cancel()
