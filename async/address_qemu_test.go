@@ -1,5 +1,9 @@
 //go:build unix
 
+// Tests with a real QEMU: the addresses to which a client connects and where it
+// listens (rule E1).
+// The code that they hold: address.go, connect.go, listen.go and
+// internal/socket.
 package async_test
 
 import (
@@ -20,10 +24,10 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// A socket pair: no name, no file, no listener.
+// A socket pair: it has no name, no file and no listener.
 func TestE1ConnectInheritedDescriptor_QEMU(t *testing.T) {
 	t.Parallel()
-	syscall.ForkLock.RLock() // no process that is started meanwhile gets these
+	syscall.ForkLock.RLock() // a process that is started now must not inherit these
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err == nil {
 		unix.CloseOnExec(fds[0])
@@ -41,7 +45,7 @@ func TestE1ConnectInheritedDescriptor_QEMU(t *testing.T) {
 	c := dialReal(t, "fd:"+strconv.Itoa(fds[0]), nil)
 	wantAlive(t, c)
 
-	// It is a unix socket like any other.
+	// Files can be sent over it, as over every unix socket.
 	f := someFiles(t, 1)[0]
 	reply, err := c.Do(qemutest.Context(t), async.Command{Name: "add-fd", Args: arguments{"fdset-id": 1}, Files: []*os.File{f}})
 	if err != nil {
@@ -54,7 +58,7 @@ func TestE1ConnectInheritedDescriptor_QEMU(t *testing.T) {
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 }
 
-// A number that is no socket is left alone.
+// A descriptor that is not a socket stays open.
 func TestE1ConnectToDescriptorOfAFile(t *testing.T) {
 	t.Parallel()
 	f := someFiles(t, 1)[0]
@@ -66,7 +70,7 @@ func TestE1ConnectToDescriptorOfAFile(t *testing.T) {
 	}
 }
 
-// Somebody else has bound the socket, as systemd does; QEMU dials it.
+// Another program has bound the socket, as systemd does. QEMU connects to it.
 func TestE1ListenInheritedDescriptor_QEMU(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
@@ -98,11 +102,11 @@ func TestE1ListenInheritedDescriptor_QEMU(t *testing.T) {
 	}
 	wantAlive(t, c)
 	if _, err := os.Lstat(path); err != nil {
-		t.Errorf("the file of somebody else's socket: %v", err)
+		t.Errorf("the file of the other program's socket is gone: %v", err)
 	}
 }
 
-// wantFiles checks what is in dir.
+// wantFiles checks which files are in dir.
 func wantFiles(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -126,7 +130,7 @@ func TestE1ListeningSocketIsTheOwners(t *testing.T) {
 	}
 	wantListening(t, c, path)
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
-	wantFiles(t, dir) // neither the socket nor what helped to make it
+	wantFiles(t, dir) // neither the socket nor the directory in which it was made
 	wantState(t, c, async.Idle)
 }
 
@@ -135,11 +139,11 @@ func TestE1ListenReplacesAStaleSocket_QEMU(t *testing.T) {
 	dir := qemutest.Dir(t)
 	path := filepath.Join(dir, "qmp")
 	ctx := qemutest.Context(t)
-	// A QEMU that was killed leaves its socket behind.
+	// A QEMU that was killed does not remove its socket.
 	vm := qemutest.Start(t, qemutest.Command{Program: qemutest.QEMU, Dir: dir, Args: emptyMachine("-qmp", onUnix)})
 	dialReal(t, path, nil).Close()
 
-	// While it lives nobody takes its place, nor is it disturbed.
+	// While QEMU runs, Listen fails, and QEMU does not notice it.
 	c := newClient(t, nil)
 	err := c.Listen(ctx, path)
 	wantAs[*async.ConnectError](t, "Listen at a socket that is in use", err)
@@ -177,7 +181,7 @@ func TestE1ListenLeavesOtherFilesAlone(t *testing.T) {
 		"empty":     func(p string) error { return os.WriteFile(p, nil, 0o600) },
 		"directory": func(p string) error { return os.Mkdir(p, 0o700) },
 		"fifo":      func(p string) error { return syscall.Mkfifo(p, 0o600) },
-		"link":      func(p string) error { return os.Symlink("stale", p) }, // what it leads to is none of our business
+		"link":      func(p string) error { return os.Symlink("stale", p) }, // Listen does not follow the link
 		"dangling":  func(p string) error { return os.Symlink("nowhere", p) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +208,7 @@ func TestE1ListenLeavesOtherFilesAlone(t *testing.T) {
 	wantFiles(t, dir, "dangling", "directory", "empty", "fifo", "link", "regular", "stale")
 }
 
-// Whoever has taken the place of our socket keeps it.
+// A file that has replaced the client's socket is not removed.
 func TestE1ListenRemovesOnlyItsOwnSocket(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
@@ -230,7 +234,7 @@ func TestE1ListenRemovesOnlyItsOwnSocket(t *testing.T) {
 	conn.Close()
 }
 
-// An Accept that is given up removes the socket as well.
+// An Accept that is given up removes the socket's file, too.
 func TestE1AcceptThatTimesOutCleansUp(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
@@ -249,8 +253,8 @@ func TestE1AcceptThatTimesOutCleansUp(t *testing.T) {
 	wantFiles(t, dir)
 }
 
-// The longest path that the system takes works, as a client and as a server,
-// and one byte more has an error that says so.
+// The longest path that the system takes works for Connect and for Listen. For
+// a path that is one byte longer, the error says that it is too long.
 func TestE1LongestPath_QEMU(t *testing.T) {
 	t.Parallel()
 	const most = len(unix.RawSockaddrUnix{}.Path) - 1
@@ -283,8 +287,8 @@ func TestE1LongestPath_QEMU(t *testing.T) {
 	}
 }
 
-// Nobody listens there, or the kernel has no vsock: either way it is over when
-// the context is.
+// Nobody listens at that address, or the kernel has no vsock. In both cases
+// Connect returns, at the latest when its context ends.
 func TestE1VsockIsBounded(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

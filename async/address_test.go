@@ -1,3 +1,5 @@
+// Tests of ParseAddress.
+// The code that they hold: address.go and internal/socket.
 package async_test
 
 import (
@@ -45,7 +47,7 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
-// A bad address says what was expected.
+// The error for a bad address says what was expected.
 func TestParseAddressRefuses(t *testing.T) {
 	t.Parallel()
 	for text, problem := range map[string]string{
@@ -83,7 +85,7 @@ func TestParseAddressRefuses(t *testing.T) {
 }
 
 // The fuzzer looks for a text that panics, or whose meaning changes when it is
-// written out.
+// written out and parsed again.
 func FuzzParseAddress(f *testing.F) {
 	for _, text := range []string{"", "@", "/a", "a:1", "[::1]:1", "tcp:a:1", "unix:@a", "fd:3", "vsock:1:2", ".:", "unix:unix:a"} {
 		f.Add(text)

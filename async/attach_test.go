@@ -1,3 +1,5 @@
+// Tests of Attach, Dial, ConnectUnnegotiated and SyscallConn.
+// The code that they hold: connect.go and socket.go.
 package async_test
 
 import (
@@ -17,11 +19,12 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// Attach takes the connection over, so it closes it when it fails, whether the
-// context has ended before, or just behind the first look, or in the handshake.
+// Attach owns the connection, so it closes it when it fails: when the context
+// has ended before the call, when it ends just after Attach has looked at it,
+// and when it ends during the handshake.
 func TestAttachClosesWhatItCannotUse(t *testing.T) {
 	t.Parallel()
-	for _, ends := range []string{"before", "behind the first look", "in the handshake"} {
+	for _, ends := range []string{"before", "just after the first look", "in the handshake"} {
 		bubble(t, func(t *testing.T) {
 			conn, other := qmptest.Pipe()
 			defer other.Close()
@@ -32,7 +35,7 @@ func TestAttachClosesWhatItCannotUse(t *testing.T) {
 			switch ends {
 			case "before":
 				cancel()
-			case "behind the first look":
+			case "just after the first look":
 				ctx = &firstLook{Context: inner, then: cancel}
 			}
 			err := c.Attach(ctx, conn)
@@ -55,11 +58,11 @@ func TestAttach(t *testing.T) {
 	execute(t, c, "x", "{}")
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	if _, err := p.Conn().Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the connection behind Disconnect: got error %v, want it closed", err)
+		t.Errorf("the connection after Disconnect: got error %v, want it closed", err)
 	}
 }
 
-// What is no socket of the system cannot be asked about.
+// SyscallConn fails on a connection that is not a socket of the system.
 func TestSyscallConnOfNoSocket(t *testing.T) {
 	t.Parallel()
 	c := dial(t, memory(t, connected("")...), &async.Options{Nickname: "vm7"})
@@ -71,8 +74,8 @@ func TestSyscallConnOfNoSocket(t *testing.T) {
 	}
 }
 
-// Without the handshake, the connection is there at once; a greeting is dropped,
-// and what the caller negotiates by itself is negotiated.
+// Without the handshake the client is running at once. The greeting is dropped,
+// and the caller can negotiate by itself.
 func TestConnectUnnegotiated(t *testing.T) {
 	t.Parallel()
 	p := memory(t, slices.Concat(
@@ -98,7 +101,7 @@ func TestConnectUnnegotiated(t *testing.T) {
 	execute(t, c, "x", "1")
 	wantNames(t, "the listener", drained(t, l), "E")
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
-	connect(t, c) // for that one connection alone
+	connect(t, c) // ConnectUnnegotiated was for the connection before this one only
 	if c.Greeting() == nil {
 		t.Error("Greeting: got none")
 	}
@@ -118,9 +121,9 @@ func TestDialFails(t *testing.T) {
 	wantAs[*async.AddressError](t, "Dial", err)
 }
 
-// Of two answers to one command, the first one counts, and nobody waits for the
-// other to be taken: a server may answer what it has not even got, while the
-// command turns out not to be sendable, and while its caller gives up.
+// The server answers a command before the command is sent. Then the command
+// turns out not to be sendable, and its caller gives up. The call ends with the
+// first of these, and the engine does not wait for anybody to take the others.
 func TestSecondAnswerIsDropped(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -129,7 +132,7 @@ func TestSecondAnswerIsDropped(t *testing.T) {
 		defer server.Close()
 		c := newClient(t, &async.Options{SkipGreeting: true, SkipNegotiation: true, OnReceive: func(msg json.RawMessage) json.RawMessage {
 			if strings.Contains(string(msg), "event") {
-				time.Sleep(2 * time.Second) // the reply has been seen, and is handed out behind this
+				time.Sleep(2 * time.Second) // the reply has been read; its caller gets it after this
 			}
 			return nil
 		}})
@@ -139,7 +142,7 @@ func TestSecondAnswerIsDropped(t *testing.T) {
 			time.Sleep(time.Second)
 			return 0, async.FileError(os.ErrClosed, func() {
 				cancel()
-				synctest.Wait() // until the caller is gone
+				synctest.Wait() // until the call has returned
 			})
 		}})
 		if _, err := c.Do(ctx, async.Command{Name: "x", Files: []*os.File{os.Stdin}}); err == nil {

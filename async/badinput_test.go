@@ -1,3 +1,5 @@
+// Tests of servers that send garbage, or do not read.
+// The code that they hold: receive.go, handshake.go and write.go.
 package async_test
 
 import (
@@ -10,7 +12,7 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A server that greets garbage, each with its error.
+// A server that sends garbage in place of a greeting, each with its error.
 func TestBadInputGreetings(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -63,8 +65,8 @@ func TestBadInputGreetings(t *testing.T) {
 	}
 }
 
-// A server that never reads holds up whoever writes, until its context ends, and
-// nobody else; what it says is still heard.
+// A server that never reads holds up only the callers that write, until their
+// context ends. What it sends is still read.
 func TestBadInputServerThatNeverReads(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

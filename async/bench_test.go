@@ -1,3 +1,4 @@
+// Benchmarks of the engine.
 package async_test
 
 import (
@@ -15,13 +16,14 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// The baselines below are what one writes without a library: encoding/json on
-// the socket, one command at a time. Each benchmark runs it beside the engine
-// against the same server, and reports the engine's time as a multiple of it.
+// The baseline is what one writes without a library: encoding/json on the
+// socket, one command at a time. Each benchmark runs the baseline and the engine
+// against the same server, and reports the engine's time as a multiple of the
+// baseline's.
 
-// answerAll serves one connection as fast as it can: whatever comes is answered
-// with result. It cuts messages by counting braces, which is enough for what
-// the benchmarks send.
+// answerAll serves one connection as fast as it can: it answers every command
+// with result. It finds the ends of messages by counting braces, which is
+// enough for what the benchmarks send.
 func answerAll(b *testing.B, result string) string {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "s")
@@ -54,7 +56,7 @@ func serve(conn net.Conn, result string) {
 			return
 		}
 		if depth == 0 && c != '{' {
-			continue // the baseline ends its lines
+			continue // the baseline writes a line end after each command
 		}
 		msg = append(msg, c)
 		switch c {
@@ -79,7 +81,7 @@ func serve(conn net.Conn, result string) {
 	}
 }
 
-// naive is the client without a library.
+// naive is a client that uses no library.
 type naive struct {
 	enc *json.Encoder
 	dec *json.Decoder
@@ -129,9 +131,9 @@ func dialEngine(b *testing.B, path string) *async.Client {
 	return c
 }
 
-// compare times both and reports their ratio: below 1, the engine is quicker.
+// compare times both and reports their ratio. Below 1, the engine is faster.
 func compare(b *testing.B, baseline, engine func(n int)) {
-	baseline(b.N/10 + 1) // warm both up
+	baseline(b.N/10 + 1) // before the measurement, so that neither starts cold
 	engine(b.N/10 + 1)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -171,7 +173,8 @@ func BenchmarkExecute(b *testing.B) {
 	}
 }
 
-// Eight callers on one connection: the engine pipelines, the baseline cannot.
+// Eight callers use one connection. The engine pipelines their commands; the
+// baseline cannot.
 func BenchmarkExecuteConcurrent(b *testing.B) {
 	path := answerAll(b, `{}`)
 	n, c := dialNaive(b, path), dialEngine(b, path)

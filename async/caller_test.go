@@ -1,3 +1,6 @@
+// Tests of Call over a Caller that is not a Client, of ParseReply and
+// ParseEvent, and of the map forms.
+// The code that they hold: caller.go, reply.go and event.go.
 package async_test
 
 import (
@@ -17,10 +20,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// What stands on a Caller: Call over one that is not a Client, ParseReply,
-// ParseEvent, and the map forms. It holds caller.go, reply.go and event.go.
-
-// A player answers commands with replies that were received elsewhere.
+// A player is a Caller that answers commands with replies that were received
+// elsewhere.
 type player map[string]string
 
 func (p player) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
@@ -59,8 +60,8 @@ func TestCallOverACaller(t *testing.T) {
 	wantIs(t, "canceled", err, context.Canceled)
 }
 
-// The same struct is filled the same by whatever decodes, and an integer in an
-// any is exact there.
+// All functions that decode fill the same struct in the same way. An integer in
+// an any is exact.
 // Holds E10.
 func TestOneRuleForDecoding(t *testing.T) {
 	t.Parallel()
@@ -161,7 +162,7 @@ func TestParseReply(t *testing.T) {
 	raw := []byte(" \r\n{\"return\": [9007199254740993], \"id\": 4}\r\n")
 	reply, err := async.ParseReply("x", raw)
 	wantNil(t, "ParseReply", err)
-	clear(raw) // it was copied
+	clear(raw) // ParseReply and ParseEvent have copied it
 	if got, err := reply.Value(); err != nil || string(got) != "[9007199254740993]" {
 		t.Errorf("Value: got %s and error %v", got, err)
 	}
@@ -170,7 +171,7 @@ func TestParseReply(t *testing.T) {
 	}
 	want := map[string]any{"return": []any{int64(1<<53 + 1)}, "id": int64(4)}
 	if m, err := reply.Object(); err != nil || !reflect.DeepEqual(m, want) {
-		t.Errorf("Object: got %v and error %v, want %v, with the id: nobody knows whose it is", m, err, want)
+		t.Errorf("Object: got %v and error %v, want %v, with the id, since its command is not known", m, err, want)
 	}
 	for _, tt := range []struct {
 		raw    string
@@ -207,7 +208,7 @@ func TestParseEvent(t *testing.T) {
 	whole := string(raw)
 	ev, err := async.ParseEvent(raw)
 	wantNil(t, "ParseEvent", err)
-	clear(raw) // it was copied
+	clear(raw) // ParseReply and ParseEvent have copied it
 	if ev.Name != "STOP" || string(ev.Data) != `{"n": 9007199254740993}` || !ev.Timestamp.Equal(time.Unix(1700000000, 250e6)) || string(ev.Raw()) != whole {
 		t.Errorf("got %+v of %s", ev, ev.Raw())
 	}
@@ -235,8 +236,9 @@ func TestParseEvent(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that ParseReply and ParseEvent take exactly one JSON object, keep
-// it as it is, and that its map form is that of its JSON.
+// FuzzParse checks three things. ParseReply and ParseEvent take exactly one
+// JSON object. They keep its bytes. Their map form has the same content as that
+// JSON.
 func FuzzParse(f *testing.F) {
 	for _, raw := range []string{
 		`{"return": {"a": [1, -2.5e3, null]}, "id": 1}`,
@@ -276,7 +278,7 @@ func FuzzParse(f *testing.F) {
 		}
 		m, err := reply.Object()
 		if err != nil {
-			return // a number of more than 4,300 digits
+			return // a number has more than 4,300 digits
 		}
 		if _, has := m["event"]; has != (eventErr == nil) {
 			t.Fatalf("%q: ParseEvent gives error %v", raw, eventErr)

@@ -1,3 +1,6 @@
+// Tests of a call's life, without a session and a connection: which calls are
+// pending, which have a place at a gate, and which call gets a reply.
+// The code that they hold: call.go and calls.go.
 package async
 
 import (
@@ -8,9 +11,6 @@ import (
 
 	"github.com/goqmp/qmp/internal/proto"
 )
-
-// The life of a call, without a session and a connection: what is pending, what
-// has a place at a gate, and whom a reply reaches.
 
 func testCalls(oob bool) *calls {
 	k := newCalls(new(atomic.Uint64))
@@ -53,8 +53,8 @@ func wantTable(t *testing.T, k *calls, pending, inside, waiting int) {
 
 func noop() {}
 
-// Every way that a call can take, with what it has come to and whom its late reply
-// reaches.
+// Each way that a call can take, what the call ends with, and which call gets
+// its late reply.
 func TestCallsEveryWayOfACall(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -63,8 +63,8 @@ func TestCallsEveryWayOfACall(t *testing.T) {
 		progress progress
 		sent     bool
 		pending  int
-		inside   int  // with oob
-		wanted   bool // the reply that comes then reaches its caller
+		inside   int  // how many are in the window, with oob
+		wanted   bool // the caller gets the reply that comes then
 	}{
 		{name: "being written", progress: writing, way: func(k *calls, c *call) {}, pending: 1, inside: 1, wanted: true},
 		{name: "sent", progress: sent, sent: true, pending: 1, inside: 1, wanted: true, way: func(k *calls, c *call) {
@@ -123,7 +123,7 @@ func TestCallsEveryWayOfACall(t *testing.T) {
 	}
 }
 
-// An interrupted write is that of the call that asked for it, and no other.
+// A call that gives up interrupts its own write, and no other write.
 func TestCallsRecallInterruptsOnlyItsOwnWrite(t *testing.T) {
 	k := testCalls(false)
 	c := started(t, k, "x")
@@ -132,7 +132,7 @@ func TestCallsRecallInterruptsOnlyItsOwnWrite(t *testing.T) {
 	k.recall(c, note("interrupt"))
 	k.recall(c, note("again"))
 	if !k.decide(c, false, note("restore")) {
-		t.Error("it was not given back")
+		t.Error("the call was not withdrawn")
 	}
 	<-c.decided
 	k.recall(c, note("late"))
@@ -153,8 +153,8 @@ func TestCallsAnAnswerThatCameCounts(t *testing.T) {
 	wantTable(t, k, 0, 0, 0)
 }
 
-// Eight are inside, the others wait in order, and the next is let in when the one
-// before it has begun to be written.
+// Eight calls are inside the window, and the others wait in order. The next one
+// gets its place when the one before it has begun to be written.
 func TestCallsTheWindow(t *testing.T) {
 	k := testCalls(true)
 	var inside []*call
@@ -191,7 +191,7 @@ func TestCallsTheWindow(t *testing.T) {
 	if granted() != 2 {
 		t.Errorf("%d may pass when the first has its turn, want 2", granted())
 	}
-	// One that gives up passes its place on, whether it was let in or not.
+	// A call that gives up passes its place on, whether it has the place already or waits for it.
 	if note := k.forget(&k.window, waiters[3]); note == "" {
 		t.Error("it does not say what it waited for")
 	}
@@ -264,7 +264,7 @@ func TestCallsIDs(t *testing.T) {
 		t.Errorf("an id that is taken: got %v", err)
 	}
 	k.drop(second)
-	wantTable(t, k, 1, 0, 0) // the first one's entry stays
+	wantTable(t, k, 1, 0, 0) // the first one is still pending
 	k.answered(first.id)
 	if err := k.start(own()); err != nil {
 		t.Errorf("an id that is free again: got %v", err)

@@ -20,8 +20,8 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// A stopped QEMU answers nothing. Who gives up meanwhile disturbs nobody: the
-// late replies are dropped, and the next call gets its own.
+// A stopped QEMU answers nothing. Some callers give up. Later their replies
+// come and are dropped, and the other call gets its own reply.
 func TestE4LateRepliesAreDropped_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
@@ -38,7 +38,7 @@ func TestE4LateRepliesAreDropped_QEMU(t *testing.T) {
 				w.await(t, i+1)
 			}
 			kept := start(qemutest.Context(t), c, async.Command{Name: "kept"})
-			w.await(t, 6) // so the other five have been written
+			w.await(t, 6) // a later command was sent, so the other five have been written
 			cause := errors.New("a cause of the caller's own")
 			cancel(cause)
 			for _, done := range calls {
@@ -59,8 +59,8 @@ func TestE4LateRepliesAreDropped_QEMU(t *testing.T) {
 	}
 }
 
-// A message of which a part is on the wire is finished although its call has
-// been given up, and the one behind it, of which nothing is, is withdrawn.
+// A message of which a part was written is finished, although its call gives
+// up. The next message, of which nothing was written, is withdrawn.
 func TestE4PartlyWrittenIsFinished_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
@@ -69,7 +69,7 @@ func TestE4PartlyWrittenIsFinished_QEMU(t *testing.T) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", vm.Path("qmp"))
 		if err == nil {
-			err = conn.(*net.UnixConn).SetWriteBuffer(4 << 10) // soon full
+			err = conn.(*net.UnixConn).SetWriteBuffer(4 << 10) // small, so that it is full soon
 		}
 		return conn, err
 	}
@@ -81,14 +81,14 @@ func TestE4PartlyWrittenIsFinished_QEMU(t *testing.T) {
 	ctx, cancel := context.WithCancel(qemutest.Context(t))
 	partly := start(ctx, c, async.Command{Name: long})
 	awaitUnread(t, c)
-	behind := start(ctx, c, async.Command{Name: "withdrawn"})
+	next := start(ctx, c, async.Command{Name: "withdrawn"})
 	shortCtx, stop := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer stop()
 	_, err := c.Execute(shortCtx, "withdrawn-too", nil)
-	wantInterrupted(t, "a command behind the long one", err, false, context.DeadlineExceeded)
+	wantInterrupted(t, "a command after the long one", err, false, context.DeadlineExceeded)
 	cancel()
 	wantInterrupted(t, "the long command", await(t, "the long command", partly).err, true, context.Canceled)
-	wantInterrupted(t, "the next command", await(t, "the next command", behind).err, false, context.Canceled)
+	wantInterrupted(t, "the next command", await(t, "the next command", next).err, false, context.Canceled)
 	vm.Thaw(t)
 	wantAlive(t, c)
 	if got := w.commands(); len(got) != 2 || got[0] != long {
@@ -96,12 +96,12 @@ func TestE4PartlyWrittenIsFinished_QEMU(t *testing.T) {
 	}
 	msgs := w.replies()
 	if !strings.Contains(msgs[2], long) {
-		t.Errorf("behind the handshake came %.100q, want the reply to the long command", msgs[2])
+		t.Errorf("after the handshake came %.100q, want the reply to the long command", msgs[2])
 	}
 }
 
-// Many callers on one connection, most of whom are patient. Whoever gets an
-// answer gets his own; every command is accounted for.
+// Many callers use one connection, and some of them give up. A caller that gets
+// a reply gets its own, and every command is counted.
 func TestE4CancelledAtRandom_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
@@ -130,7 +130,7 @@ func TestE4CancelledAtRandom_QEMU(t *testing.T) {
 						case 1:
 							if !noOOB {
 								token = "query-status"
-								_, err = c.ExecuteOOB(ctx, token, nil) // an error of its own
+								_, err = c.ExecuteOOB(ctx, token, nil) // QEMU refuses it with an error of its own
 								break
 							}
 							fallthrough
@@ -163,20 +163,21 @@ func TestE4CancelledAtRandom_QEMU(t *testing.T) {
 			if answered.Load() < callers*commands/2 || withdrawn.Load()+late.Load() == 0 {
 				t.Error("a run without enough of both answers and cancellations shows nothing")
 			}
-			// No place in the window was lost: eight fit in at once.
+			// No place in the window was lost: sixteen more commands are answered.
 			var all []<-chan result
 			for i := range 16 {
 				all = append(all, start(qemutest.Context(t), c, async.Command{Name: fmt.Sprintf("after-%d", i)}))
 			}
 			for i, done := range all {
-				wantToken(t, await(t, "a command behind all that", done).err, fmt.Sprintf("after-%d", i))
+				wantToken(t, await(t, "a command after all of these", done).err, fmt.Sprintf("after-%d", i))
 			}
 			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		})
 	}
 }
 
-// printToken has QEMU say a number, and says what is wrong with the answer.
+// printToken makes QEMU print a number, and returns what is wrong with the
+// answer.
 func printToken(ctx context.Context, c *async.Client, n uint32) error {
 	got, err := async.Call[string](ctx, c, "human-monitor-command", arguments{"command-line": fmt.Sprintf("print %d", n)})
 	if err != nil {

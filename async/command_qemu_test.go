@@ -16,7 +16,8 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The whole schema is some 200 KB, which clients with a fixed buffer choke on.
+// The whole schema has about 200 KB. Clients with a fixed buffer cannot read
+// it.
 func TestE9WholeSchema_QEMU(t *testing.T) {
 	t.Parallel()
 	_, c := startReal(t, nil)
@@ -37,7 +38,7 @@ func TestE9WholeSchema_QEMU(t *testing.T) {
 			t.Errorf("incomplete entry %+v", e)
 		}
 		if _, twice := schema[e.Name]; twice {
-			t.Errorf("%s stands there twice", e.Name)
+			t.Errorf("%s is in the schema twice", e.Name)
 		}
 		schema[e.Name] = e
 	}
@@ -59,7 +60,7 @@ func TestE9WholeSchema_QEMU(t *testing.T) {
 			}
 		}
 	}
-	// What the tests of out-of-band execution rely on.
+	// The tests of out-of-band execution rely on this.
 	if !schema["migrate-pause"].AllowOOB || schema["query-status"].AllowOOB {
 		t.Error("migrate-pause does not allow oob, or query-status does")
 	}
@@ -93,21 +94,21 @@ func TestE3EventsPrecedeTheReply_QEMU(t *testing.T) {
 	all, stops := c.NewListener(nil), c.NewListener(nil, "STOP")
 	defer all.Close()
 	defer stops.Close()
-	began := time.Now().Add(-time.Minute) // clocks need not agree to the microsecond
+	began := time.Now().Add(-time.Minute) // the clocks may differ a little
 	for i := range 100 {
 		mustReal(t, c, "stop", nil)
-		wantNames(t, "behind stop", drained(t, all), "STOP")
+		wantNames(t, "after stop", drained(t, all), "STOP")
 		ev, ok, err := stops.TryNext()
 		if !ok || err != nil || ev.Name != "STOP" {
-			t.Fatalf("round %d: got %v %v %v behind stop, want the event", i, ev.Name, ok, err)
+			t.Fatalf("round %d: got %v %v %v after stop, want the event", i, ev.Name, ok, err)
 		}
 		if ev.Timestamp.Before(began) || ev.Timestamp.After(began.Add(time.Hour)) {
 			t.Fatalf("round %d: timestamp %v", i, ev.Timestamp)
 		}
 		mustReal(t, c, "cont", nil)
-		wantNames(t, "behind cont", drained(t, all), "RESUME")
+		wantNames(t, "after cont", drained(t, all), "RESUME")
 		if n := stops.Len(); n != 0 {
-			t.Fatalf("round %d: %d events that were not asked for", i, n)
+			t.Fatalf("round %d: the listener for STOP got %d other events", i, n)
 		}
 	}
 }
@@ -131,7 +132,7 @@ func TestE7CallersOwnID_QEMU(t *testing.T) {
 		}
 	}
 
-	// One that is in use is refused, until its command is answered.
+	// An id in use is refused until its command is answered.
 	b := newBlock(t, vm)
 	b.cmd.ID = "busy"
 	sent := len(w.commands())
@@ -151,7 +152,8 @@ func TestE7CallersOwnID_QEMU(t *testing.T) {
 	wantNil(t, "the id again", again())
 }
 
-// Integers survive the way there and back, whatever a float64 makes of them.
+// QEMU returns the same integers that it was sent, also those that a float64
+// cannot hold.
 func TestE4ExactIntegers_QEMU(t *testing.T) {
 	t.Parallel()
 	_, c := startReal(t, nil, "-object", "iothread,id=t0")

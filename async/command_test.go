@@ -1,3 +1,5 @@
+// Tests of commands: what is sent, and what a reply becomes.
+// The code that they hold: command.go, call.go and reply.go.
 package async_test
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// What goes on the wire, byte for byte: compact, in ASCII, and nothing behind
-// the closing brace.
+// What is sent, byte for byte: compact, in ASCII, and nothing after the closing
+// brace.
 func TestCommandsOnTheWire(t *testing.T) {
 	t.Parallel()
 	type args struct {
@@ -23,7 +25,7 @@ func TestCommandsOnTheWire(t *testing.T) {
 	}
 	tests := []struct {
 		cmd  async.Command
-		want string // the first id is 2, behind the handshake's
+		want string // the first id is 2: the handshake uses 1
 	}{
 		{async.Command{Name: "stop"}, `{"execute":"stop","id":2}`},
 		{async.Command{Name: "stop", Args: map[string]any{}}, `{"execute":"stop","arguments":{},"id":2}`},
@@ -56,7 +58,7 @@ func TestCommandsOnTheWire(t *testing.T) {
 	}
 }
 
-// Members say what does not encode.
+// The error names the member that cannot be encoded.
 func TestMembersThatDoNotEncode(t *testing.T) {
 	t.Parallel()
 	for _, ms := range []async.Members{
@@ -78,8 +80,9 @@ type failing struct{}
 
 func (failing) MarshalJSON() ([]byte, error) { return nil, errors.New("no") }
 
-// A server's refusal is an ExecuteError with all of the reply, and the
-// connection stays usable; to Do it is no error.
+// When the server refuses a command, Execute returns an ExecuteError with all
+// of the reply, and the connection stays usable. Do returns no error, but the
+// reply.
 func TestExecuteError(t *testing.T) {
 	t.Parallel()
 	const reply = `{"error": {"class": "DeviceNotFound", "desc": "Device 'x'\nnot found", "extra": 1}, "id": $id}`
@@ -106,8 +109,7 @@ func TestExecuteError(t *testing.T) {
 	wantState(t, c, async.Running)
 }
 
-// Call matches names without regard to case, dashes and underscores, and ignores
-// unknown members.
+// Call ignores case, dashes and underscores in names, and unknown members.
 func TestCallDecodes(t *testing.T) {
 	t.Parallel()
 	type status struct {
@@ -124,7 +126,8 @@ func TestCallDecodes(t *testing.T) {
 	wantText(t, "Call of what does not fit", err, "qmp: x: reply does not fit a *async_test.status")
 }
 
-// A command without a name is never what was meant. (An object is sent as it is.)
+// A command without a name is a mistake, so it is refused. (A Command.Object is
+// sent as it is.)
 func TestCommandWithoutANameIsRefused(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

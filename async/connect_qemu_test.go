@@ -1,5 +1,8 @@
 //go:build unix
 
+// Tests with a real QEMU: connecting, accepting, the handshake, and waiting for
+// the monitor (rules E1, E3, E8, E10, E12 and E14).
+// The code that they hold: connect.go, listen.go and handshake.go.
 package async_test
 
 import (
@@ -23,9 +26,9 @@ import (
 func TestE1Connect_QEMU(t *testing.T) {
 	t.Parallel()
 	hasIPv6(t)
-	name := filepath.Base(qemutest.Dir(t)) // that no other run has
-	// A unix monitor tells which ports the system chose for the others: none of
-	// them can be taken in between.
+	name := filepath.Base(qemutest.Dir(t)) // a name that no other run has
+	// The system chooses the ports of the other monitors, so that they are free.
+	// The monitor on a unix socket tells which ports these are.
 	vm := qemutest.Machine(t, slices.Concat(
 		[]string{"-qmp", onUnix},
 		[]string{"-chardev", "socket,id=v4,host=127.0.0.1,port=0,server=on,wait=off"}, qemutest.OnChardev(t, "v4"),
@@ -77,7 +80,7 @@ func hasIPv6(t *testing.T) {
 
 func TestE1Accept_QEMU(t *testing.T) {
 	t.Parallel()
-	name := filepath.Base(qemutest.Dir(t)) // that no other run has
+	name := filepath.Base(qemutest.Dir(t)) // a name that no other run has
 	short := func(_ *testing.T, addr net.Addr) []string {
 		return []string{"-qmp", addr.Network() + ":" + addr.String()}
 	}
@@ -130,14 +133,14 @@ func TestE1Accept_QEMU(t *testing.T) {
 			if err := vm.Wait(t); err != nil {
 				t.Errorf("QEMU ended with %v", err)
 			}
-			_ = c.Disconnect(ctx) // an end of file, or nothing where we were quicker
+			_ = c.Disconnect(ctx) // an end of file, or nil if this side was first
 			wantTransitions(t, w, "IDLE CONNECTING RUNNING DISCONNECTING IDLE")
 		})
 	}
 }
 
-// A QEMU that dials us and dies in between leaves nothing: the client goes back
-// to where it can listen again.
+// QEMU connects to us and exits before its greeting. The client is idle then,
+// and can listen again.
 func TestE1AcceptOfADyingPeer_QEMU(t *testing.T) {
 	t.Parallel()
 	ctx := qemutest.Context(t)
@@ -148,7 +151,7 @@ func TestE1AcceptOfADyingPeer_QEMU(t *testing.T) {
 			t.Fatal(err)
 		}
 		accepted := do(func() error { return c.Accept(ctx) })
-		// It connects, and then does not like the second option.
+		// QEMU connects, and then refuses the second option.
 		vm := qemutest.Start(t, qemutest.Command{
 			Program: qemutest.QEMU, Dir: dir,
 			Args: emptyMachine("-qmp", "unix:qmp", "-device", "no-such-device"),
@@ -160,7 +163,7 @@ func TestE1AcceptOfADyingPeer_QEMU(t *testing.T) {
 		}
 		wantState(t, c, async.Idle)
 		if vm.Wait(t) == nil {
-			t.Error("QEMU liked a device that does not exist")
+			t.Error("QEMU accepted a device that does not exist")
 		}
 	}
 }
@@ -181,8 +184,8 @@ func TestE1ConnectAgain_QEMU(t *testing.T) {
 	wantAlive(t, dialReal(t, vm.Path("qmp"), nil))
 }
 
-// QEMU serves one client at a time. It lets a second one connect, and says
-// nothing to it until the first one has gone.
+// QEMU serves one client at a time. A second one can connect, and gets no
+// greeting until the first one has gone.
 func TestE12SecondClientIsToldWhy_QEMU(t *testing.T) {
 	t.Parallel()
 	vm, first := startReal(t, nil)
@@ -212,7 +215,8 @@ func TestE12SecondClientIsToldWhy_QEMU(t *testing.T) {
 	wantAlive(t, second)
 }
 
-// Each monitor of a machine is a server of its own; events go to all of them.
+// Each monitor of a machine is a server of its own. Each of them sends all
+// events.
 func TestE3SeveralMonitors_QEMU(t *testing.T) {
 	t.Parallel()
 	const n = 4
@@ -225,16 +229,16 @@ func TestE3SeveralMonitors_QEMU(t *testing.T) {
 	var listeners []*async.EventListener
 	for i := range n {
 		c := dialReal(t, vm.Path(fmt.Sprintf("m%d", i)), nil)
-		wantAlive(t, c) // see onUnix
+		wantAlive(t, c) // wait=off needs it: see onUnix
 		clients = append(clients, c)
 		listeners = append(listeners, c.NewListener(nil))
 	}
 	for i, c := range clients {
 		mustReal(t, c, "stop", nil)
 		mustReal(t, c, "cont", nil)
-		// The one that asked has the events when its calls return ...
+		// The client that executed the commands has the events when its calls return ...
 		if got := listeners[i].Len(); got < 2*(i+1) {
-			t.Errorf("monitor %d has %d events behind its call, want at least %d", i, got, 2*(i+1))
+			t.Errorf("monitor %d has %d events after its call, want at least %d", i, got, 2*(i+1))
 		}
 	}
 	// ... the others soon.
@@ -286,13 +290,13 @@ func TestE8NoOOBDeclines_QEMU(t *testing.T) {
 	if got := w.commands(); len(got) != 0 {
 		t.Errorf("sent %v, want nothing", got)
 	}
-	// QEMU agrees that the capability is off.
+	// In QEMU, too, the capability is off.
 	_, err = c.Do(qemutest.Context(t), async.Command{Object: json.RawMessage(`{"exec-oob": "migrate-pause"}`)})
 	wantIs(t, "exec-oob as an object", err, async.ErrNoOOB)
 	wantAlive(t, c)
 }
 
-// A server in negotiation mode takes no other command.
+// Before the negotiation a server refuses all other commands.
 func TestE12SkipNegotiation_QEMU(t *testing.T) {
 	t.Parallel()
 	_, c := startReal(t, &async.Options{SkipNegotiation: true})
@@ -305,7 +309,7 @@ func TestE12SkipNegotiation_QEMU(t *testing.T) {
 	wantAlive(t, c)
 }
 
-// With pretty=on a message takes many lines.
+// With pretty=on a message has many lines.
 func TestE10PrettyMonitor_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
@@ -329,7 +333,7 @@ func TestE10PrettyMonitor_QEMU(t *testing.T) {
 	}
 }
 
-// E14's waiting: the client is there before the socket.
+// The client begins to connect before the socket exists.
 func TestE14WaitsForTheSocket_QEMU(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
@@ -365,8 +369,8 @@ func TestE14WaitsForTheSocket_QEMU(t *testing.T) {
 	wantIs(t, "no policy", err, os.ErrNotExist)
 }
 
-// E14's waiting where there is a monitor and no room in its queue: QEMU serves
-// one client, two wait, and the next is turned away (EAGAIN).
+// The monitor's queue is full: QEMU serves one client, two wait, and the next
+// one gets EAGAIN. The client waits for room.
 func TestE14WaitsForRoomInTheQueue_QEMU(t *testing.T) {
 	t.Parallel()
 	vm, first := startReal(t, nil)

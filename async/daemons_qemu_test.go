@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests with qemu-storage-daemon and the guest agent (rules E3, E9 and E12).
+// The code that they hold: handshake.go and receive.go.
 package async_test
 
 import (
@@ -57,7 +59,7 @@ func TestE3StorageDaemon_QEMU(t *testing.T) {
 	}
 	wantNames(t, "the job's states", states, "created running waiting pending concluded")
 	mustReal(t, c, "job-dismiss", arguments{"id": "j"})
-	wantNames(t, "behind job-dismiss", drained(t, events), "JOB_STATUS_CHANGE")
+	wantNames(t, "after job-dismiss", drained(t, events), "JOB_STATUS_CHANGE")
 
 	mustReal(t, c, "blockdev-add", arguments{"driver": "file", "node-name": "n", "filename": d.Path("disk")})
 	nodes := callReal[[]struct {
@@ -66,7 +68,7 @@ func TestE3StorageDaemon_QEMU(t *testing.T) {
 	if len(nodes) != 1 || nodes[0].Name != "n" {
 		t.Errorf("nodes: got %v, want the one that was added", nodes)
 	}
-	// It offers oob, with no command that allows it; and it runs no machine.
+	// The daemon offers oob, but none of its commands allows it. It has no machine.
 	_, err := c.ExecuteOOB(ctx, "query-yank", nil)
 	wantToken(t, err, "query-yank")
 	_, err = c.Execute(ctx, "query-status", nil)
@@ -89,7 +91,8 @@ func startAgent(t *testing.T) *qemutest.Process {
 	})
 }
 
-// agent is how a guest agent is talked to: it neither greets nor negotiates.
+// agent returns the options for a guest agent: it does not greet and does not
+// negotiate.
 func agent() *async.Options {
 	return &async.Options{SkipGreeting: true, SkipNegotiation: true, Backoff: async.Every(qemutest.DialEvery)}
 }
@@ -137,8 +140,8 @@ func TestE12GuestAgent_QEMU(t *testing.T) {
 	}
 }
 
-// The largest guest-file-read that the agent answers is received by default, and
-// the agent refuses a byte more.
+// With the default options the client receives the largest guest-file-read that
+// the agent answers. The agent refuses to read one byte more.
 func TestE9LargestFileRead_QEMU(t *testing.T) {
 	t.Parallel()
 	if raceEnabled {
@@ -146,7 +149,7 @@ func TestE9LargestFileRead_QEMU(t *testing.T) {
 	}
 	a := startAgent(t)
 	c := newClient(t, agent())
-	ctx := t.Context() // how long it takes is the agent's business
+	ctx := t.Context() // the test sets no limit: the agent may be slow
 	if err := c.Connect(ctx, a.Path("qga")); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +167,7 @@ func TestE9LargestFileRead_QEMU(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(reply.Raw()); n <= 64<<20 {
-		t.Errorf("the reply has %d bytes, and was to have more than 64 MiB", n)
+		t.Errorf("the reply has %d bytes, want more than 64 MiB", n)
 	}
 	var read struct {
 		Count  int64
@@ -183,15 +186,16 @@ func TestE9LargestFileRead_QEMU(t *testing.T) {
 	}
 }
 
-// dialAgent returns an Options.Dialer for the guest agent behind a socket: it
-// connects, and then talks to the agent until both ends of the line agree where
-// a message begins.
+// dialAgent returns an Options.Dialer for a guest agent at a socket. It
+// connects, and then synchronizes with the agent, so that both sides agree
+// where a message begins.
 //
-// An agent does not notice that its client has gone: it may wait for the rest of
-// what the last one sent, or have answers left that nobody read. So it is sent a
-// byte 0xFF, at which its parser starts afresh, and guest-sync-delimited with a
-// number that nobody has used before. What comes is thrown away up to a byte
-// 0xFF, which stands in no JSON, and up to the answer with that number.
+// An agent does not notice that its client has gone. It may wait for the rest
+// of a message of that client, or still have answers that the client did not
+// read. So the Dialer sends a byte 0xFF, at which the agent's parser starts
+// again, and guest-sync-delimited with a number that was not used before. It
+// drops what the agent sends up to a byte 0xFF, which does not occur in JSON,
+// and up to the answer with that number.
 func dialAgent(path string) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
@@ -202,7 +206,7 @@ func dialAgent(path string) func(context.Context) (net.Conn, error) {
 		stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 		err = resync(conn, rand.Int64())
 		if !stop() {
-			err = ctx.Err() // the deadline is set, or about to be
+			err = ctx.Err() // the AfterFunc has run or will run: it sets the deadline
 		}
 		if err != nil {
 			conn.Close()
@@ -216,7 +220,7 @@ func resync(conn net.Conn, id int64) error {
 	if _, err := fmt.Fprintf(conn, "\xff{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%d}}", id); err != nil {
 		return err
 	}
-	// A byte at a time, so that none is taken that belongs to the engine.
+	// It reads one byte at a time, so that it reads nothing that is for the engine.
 	r := bufio.NewReaderSize(oneByte{conn}, 16)
 	for {
 		if _, err := r.ReadBytes(0xff); err != nil {
@@ -235,18 +239,19 @@ func resync(conn net.Conn, id int64) error {
 	}
 }
 
-// oneByte reads a byte at a time.
+// oneByte is a reader that reads one byte at a time.
 type oneByte struct{ io.Reader }
 
 func (r oneByte) Read(b []byte) (int, error) { return r.Reader.Read(b[:min(1, len(b))]) }
 
 // A client before this one has hung up in the middle of a message. Without the
-// resync the agent would take what this one sends for its rest.
+// synchronization the agent would take this client's bytes for the rest of that
+// message.
 func TestE12GuestAgentResync_QEMU(t *testing.T) {
 	t.Parallel()
 	a := startAgent(t)
 	ctx := qemutest.Context(t)
-	c := newClient(t, agent()) // waits for the agent to be up
+	c := newClient(t, agent()) // Connect waits until the agent listens
 	if err := c.Connect(ctx, a.Path("qga")); err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +276,7 @@ func TestE12GuestAgentResync_QEMU(t *testing.T) {
 	}
 	careless := func() {
 		t.Helper()
-		// The agent has read it all when it has answered what stands in front.
+		// When the agent has answered the first command, it has read the rest, too.
 		conn, answer := speak(`{"execute": "guest-ping"}{"execute": "guest-ping", "arguments": {"garbage`)
 		if answer != "{\"return\": {}}\n" {
 			t.Errorf("a good command is answered with %s", answer)
@@ -282,9 +287,9 @@ func TestE12GuestAgentResync_QEMU(t *testing.T) {
 	careless()
 	conn, answer := speak(`{"execute": "guest-ping"}`)
 	if !strings.Contains(answer, "JSON parse error") {
-		t.Errorf("answer is %s: the agent forgets half a message by itself, so the resync shows nothing", answer)
+		t.Errorf("answer is %s: the agent dropped half a message by itself, so this test of the synchronization shows nothing", answer)
 	}
-	// An agent that cannot get rid of an answer exits. So take them all.
+	// An agent that cannot send an answer exits. So read all answers.
 	wantNil(t, "resync", resync(conn, 1))
 	conn.Close()
 
@@ -300,8 +305,8 @@ func TestE12GuestAgentResync_QEMU(t *testing.T) {
 		wantValue(t, "guest-ping", v, err, "{}")
 	}
 
-	// The 0xFF in front of an answer belongs to the resync only: an engine that
-	// meets it does not guess.
+	// Only the synchronization expects the 0xFF before an answer. The engine does
+	// not skip it.
 	_, err := c.Execute(ctx, "guest-sync-delimited", arguments{"id": 1})
 	if e := wantAs[*async.MessageError](t, "guest-sync-delimited", err); e.Reason != async.NotJSON {
 		t.Errorf("got %v, want %s", e, async.NotJSON)
@@ -311,7 +316,7 @@ func TestE12GuestAgentResync_QEMU(t *testing.T) {
 	}
 }
 
-// An agent that does not answer holds a Dialer up no longer than the context.
+// An agent does not answer. The Dialer returns when its context ends.
 func TestE12GuestAgentThatIsStopped_QEMU(t *testing.T) {
 	t.Parallel()
 	a := startAgent(t)

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests with a real QEMU: how connections end (rules E5, E6, E7 and E11).
+// The code that they hold: disconnect.go, end.go, session.go and receive.go.
 package async_test
 
 import (
@@ -19,12 +21,12 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The reply to quit is never lost to the hang-up behind it, nor is the event in
-// front of it, and that hang-up is an end of file: QEMU has read everything that
-// was sent, so there is nothing that could make a reset of it.
+// QEMU answers quit and exits. Its reply is never lost, and neither is the
+// event before it. The end is always an end of file, and not a reset: QEMU has
+// read everything that was sent.
 func TestE11QuitAHundredTimes_QEMU(t *testing.T) {
 	t.Parallel()
-	qemutest.Find(t, qemutest.QEMU) // one word of a missing program is enough
+	qemutest.Find(t, qemutest.QEMU) // here, so that a missing program is reported once
 	rounds := map[string][]func(*testing.T, *async.Options) (*qemutest.Process, *async.Client){
 		"unix": {
 			func(t *testing.T, opts *async.Options) (*qemutest.Process, *async.Client) {
@@ -50,8 +52,8 @@ func TestE11QuitAHundredTimes_QEMU(t *testing.T) {
 			for i := range 100 {
 				t.Run(fmt.Sprint(i), func(t *testing.T) {
 					t.Parallel()
-					// Without oob QEMU reads nothing while it executes a command: a
-					// byte too much would be unread when it exits.
+					// Without oob QEMU reads nothing while it executes a command: a byte
+					// after the message would be unread when it exits.
 					opts := &async.Options{NoOOB: i%4 < 2}
 					w := watchWire(opts)
 					vm, c := begin[i%2](t, opts)
@@ -62,8 +64,8 @@ func TestE11QuitAHundredTimes_QEMU(t *testing.T) {
 	}
 }
 
-// Quit and HungUp tell a machine that was told to quit from every other end, over
-// unix and TCP, alone and among other calls.
+// Quit waits for the end of a machine that was told to quit, and HungUp matches
+// that end, over unix and TCP, alone and among other calls.
 func TestE11QuitIsOver_QEMU(t *testing.T) {
 	t.Parallel()
 	qemutest.Find(t, qemutest.QEMU)
@@ -78,7 +80,7 @@ func TestE11QuitIsOver_QEMU(t *testing.T) {
 					vm, c := begin(t, &async.Options{NoOOB: i%4 < 2})
 					ctx := qemutest.Context(t)
 					var others []<-chan result
-					if i%2 == 1 { // what QEMU has not read when it exits makes a reset of its end
+					if i%2 == 1 { // commands that QEMU has not read when it exits turn the end of file into a reset
 						for range 5 {
 							others = append(others, start(ctx, c, async.Command{Name: "query-status"}))
 						}
@@ -105,8 +107,8 @@ func TestE11QuitIsOver_QEMU(t *testing.T) {
 }
 
 // tcpMonitor starts an empty machine with a monitor on TCP, and returns its
-// address. The system chooses the port, so that nobody else can have it, and a
-// second monitor tells which one.
+// address. The system chooses the port, so that it is free. A second monitor
+// tells which one it is.
 func tcpMonitor(t *testing.T) (*qemutest.Process, string) {
 	t.Helper()
 	vm, teller := startReal(t, nil, socketChardev(t, "host=127.0.0.1,port=0,server=on,wait=off")...)
@@ -114,8 +116,9 @@ func tcpMonitor(t *testing.T) (*qemutest.Process, string) {
 	return vm, "127.0.0.1:" + boundPort(t, teller, "m")
 }
 
-// dialWatched connects to a monitor and watches the stream: the engine takes a
-// reset behind the reply to quit for an end of file, but there is to be none.
+// dialWatched connects to a monitor and watches the stream. The engine treats a
+// reset after the reply to quit as an end of file; here the stream must not
+// have a reset.
 func dialWatched(t *testing.T, network, addr string, opts *async.Options) *async.Client {
 	t.Helper()
 	opts.Dialer = func(ctx context.Context) (net.Conn, error) {
@@ -142,7 +145,7 @@ func (w *watchedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// acceptReal starts an empty machine that dials a client.
+// acceptReal starts an empty machine that connects to a listening client.
 func acceptReal(t *testing.T, addr string, opts *async.Options) (*qemutest.Process, *async.Client) {
 	t.Helper()
 	ctx := qemutest.Context(t)
@@ -175,10 +178,10 @@ func quitReal(t *testing.T, vm *qemutest.Process, c *async.Client, w *wire) {
 	if err != nil || ev.Name != "SHUTDOWN" || !strings.Contains(string(ev.Data), "host-qmp-quit") {
 		t.Errorf("after quit: got event %s %s, error %v; want SHUTDOWN", ev.Name, ev.Data, err)
 	}
-	ev, err = events.Next(ctx) // waits for the hang-up, and gives its cause
+	ev, err = events.Next(ctx) // waits for the end of the connection, and returns its cause
 	wantInterrupted(t, "wait for events", err, false, io.EOF)
 	if ev.Name != "" {
-		t.Errorf("got event %s behind SHUTDOWN", ev.Name)
+		t.Errorf("got event %s after SHUTDOWN", ev.Name)
 	}
 	wantState(t, c, async.Disconnecting)
 	if err := c.Disconnect(ctx); err != io.EOF {
@@ -189,7 +192,8 @@ func quitReal(t *testing.T, vm *qemutest.Process, c *async.Client, w *wire) {
 	}
 }
 
-// When QEMU is killed, everything that waits ends at once, and says why.
+// When QEMU is killed, every call and every wait ends at once, and its error
+// says why.
 func TestE6KilledWithEverythingPending_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
@@ -221,7 +225,7 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	slow := start(ctx, c, newBlock(t, vm).cmd)
 	w.await(t, 1)
 	var calls []<-chan result
-	onWire := 7 // fit into the window with the slow one; the others wait on this side
+	onWire := 7 // seven have a place in the window beside the slow one; the others wait on this side
 	if opts.NoOOB {
 		onWire = 10
 	}
@@ -233,7 +237,7 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	}
 	if opts.NoOOB {
 		start(ctx, c, async.Command{Name: "last"})
-		w.await(t, 12) // so the others have been written
+		w.await(t, 12) // a later command was sent, so the others have been written
 	} else {
 		wantOOB(t, c, "so the others have been written")
 	}
@@ -257,11 +261,11 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	r := await(t, "slow command", slow)
 	wantInterrupted(t, "slow command", r.err, true)
 	for i, done := range calls {
-		r := await(t, "command behind it", done)
+		r := await(t, "a command after it", done)
 		if _, late := errors.AsType[*async.StateError](r.err); late && i >= onWire {
-			continue // it was not even begun
+			continue // none of it was written
 		}
-		if e := wantInterrupted(t, "command behind it", r.err, i < onWire); !isGone(e) {
+		if e := wantInterrupted(t, "a command after it", r.err, i < onWire); !isGone(e) {
 			t.Errorf("got %v, want the end of the connection", e)
 		}
 	}
@@ -277,8 +281,8 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	}
 
 	_, err := c.Execute(ctx, "query-status", nil)
-	if e := wantAs[*async.StateError](t, "afterwards", err); e.State != async.Disconnecting {
-		t.Errorf("afterwards: got state %v", e.State)
+	if e := wantAs[*async.StateError](t, "after the end", err); e.State != async.Disconnecting {
+		t.Errorf("after the end: got state %v", e.State)
 	}
 	cause := c.Disconnect(ctx)
 	if !isGone(cause) {
@@ -292,7 +296,8 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	}
 }
 
-// A client outlives its machines: its listener goes on with the next.
+// One client connects to several machines, one after another. Its listener goes
+// on with the next machine.
 func TestE5ListenerOverMachines_QEMU(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
@@ -315,7 +320,7 @@ func TestE5ListenerOverMachines_QEMU(t *testing.T) {
 		vm.Kill()
 		want = append(want, "STOP", "(end)")
 		vm.Wait(t)
-		for { // it is about to find out
+		for { // until the client has found the end
 			tr, err := states.Next(ctx)
 			if err != nil {
 				t.Fatal(err)
@@ -338,13 +343,13 @@ func TestE5ListenerOverMachines_QEMU(t *testing.T) {
 			got = append(got, "(end)")
 			continue
 		}
-		wantAs[*async.StateError](t, "behind all that", err)
+		wantAs[*async.StateError](t, "after all of these", err)
 	}
 	wantNames(t, "events and ends", got, strings.Join(want, " "))
 }
 
-// Disconnect from a QEMU that does not read: what is being written is finished
-// if the context allows, and cut off if not.
+// QEMU is stopped and does not read. Disconnect finishes the message that is
+// being written if its context allows, and cuts it off if not.
 func TestE11DisconnectFromAStoppedQEMU_QEMU(t *testing.T) {
 	t.Parallel()
 	vm := qemutest.Machine(t, "-qmp", onUnix)
@@ -366,12 +371,12 @@ func TestE11DisconnectFromAStoppedQEMU_QEMU(t *testing.T) {
 		t.Fatal(err)
 	}
 	vm.Freeze(t)
-	long := start(ctx, c, async.Command{Name: strings.Repeat("x", 1<<20)}) // more than a socket holds
+	long := start(ctx, c, async.Command{Name: strings.Repeat("x", 1<<20)}) // more bytes than a socket holds
 	awaitUnread(t, c)
 	turnCtx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	_, err := c.Execute(turnCtx, "query-name", nil)
-	wantInterrupted(t, "a command behind the long one", err, false)
+	wantInterrupted(t, "a command after the long one", err, false)
 	endCtx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	err = c.Disconnect(endCtx)
@@ -380,8 +385,8 @@ func TestE11DisconnectFromAStoppedQEMU_QEMU(t *testing.T) {
 	wantState(t, c, async.Idle)
 }
 
-// QEMU gives the answer to a command whose client has gone to the client that
-// comes next, in the middle of its handshake. That answer belongs to nobody.
+// A client goes while QEMU executes its command. QEMU sends the answer to the
+// next client, during its handshake. That client drops it.
 func TestE7AnswerToThePreviousClient_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*block, *testing.T){
@@ -394,7 +399,7 @@ func TestE7AnswerToThePreviousClient_QEMU(t *testing.T) {
 			vm, first := startReal(t, nil)
 			b := newBlock(t, vm)
 			slow := start(ctx, first, b.cmd)
-			b.awaitStart(t) // QEMU forgets what it has not begun when its client goes
+			b.awaitStart(t) // when its client goes, QEMU drops the commands that it has not begun
 			first.Close()
 			wantInterrupted(t, "the first client's command", await(t, "the first client's command", slow).err, true, async.ErrClosed)
 
@@ -419,7 +424,7 @@ func TestE7AnswerToThePreviousClient_QEMU(t *testing.T) {
 			if err := await(t, "the second client", connected); err != nil {
 				t.Fatalf("second client: %v", err)
 			}
-			for range 5 { // its ids are those of the first client again
+			for range 5 { // this client uses the same ids as the first one
 				wantAlive(t, second)
 			}
 			mu.Lock()

@@ -1,3 +1,4 @@
+// The example of a client that connects again after each end.
 package async_test
 
 import (
@@ -20,9 +21,9 @@ func follow(ctx context.Context, c *async.Client, addr string) error {
 	events := c.NewListener(&async.ListenerOptions{Limit: 2})
 	defer events.Close()
 	if err := c.Connect(ctx, addr); err != nil {
-		return err // or wait a while, and try again
+		return err // a program may wait a while and try again
 	}
-	for _, command := range []string{"stop", "cont", "quit"} { // stands for the machine's life and death
+	for _, command := range []string{"stop", "cont", "quit"} { // what happens to the machine in this example
 		if _, err := c.Execute(ctx, command, nil); err != nil {
 			log.Print(err)
 		}
@@ -37,11 +38,11 @@ func follow(ctx context.Context, c *async.Client, addr string) error {
 		}
 		fmt.Println(ev.Name)
 	}
-	return c.Disconnect(ctx) // says why, and the client is idle again
+	return c.Disconnect(ctx) // returns the cause; the client is idle after that
 }
 
-// A service follows a machine through its deaths with one client, connection
-// after connection.
+// A service follows a machine that is started again and again. It uses one
+// client, and one connection after another.
 func ExampleClient_Connect_again() {
 	first, stopFirst := machine()
 	defer stopFirst()
@@ -51,7 +52,7 @@ func ExampleClient_Connect_again() {
 	defer cancel()
 	c := async.New(&async.Options{Backoff: async.Every(50 * time.Millisecond)})
 	defer c.Close()
-	for _, addr := range []string{first, second} { // a service has one address, and no end
+	for _, addr := range []string{first, second} { // a service has one address, and loops for ever
 		fmt.Println("ended:", follow(ctx, c, addr))
 	}
 	// Output:

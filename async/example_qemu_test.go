@@ -1,3 +1,4 @@
+// The examples, run with a real QEMU.
 package async_test
 
 import (
@@ -6,7 +7,7 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The examples print with a real QEMU what they say.
+// The examples print the same with a real QEMU.
 func TestExamples_QEMU(t *testing.T) {
 	defer func(usual func() (string, func())) { machine = usual }(machine)
 	machine = func() (string, func()) { return qemutest.Monitor(t), func() {} }

@@ -1,3 +1,4 @@
+// What the tests of package async_test see of the engine, and change in it.
 package async
 
 import (
@@ -10,7 +11,7 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// Counts is what a connection keeps count of.
+// Counts has what a connection keeps count of.
 type Counts struct {
 	Pending            int // entries of unanswered commands
 	Window             int // free places among the in-band commands
@@ -20,8 +21,9 @@ type Counts struct {
 }
 
 // AwaitTurn waits until nothing is being written over c's present connection: a
-// reply may come before the engine knows that its command has gone out. It
-// reports false if there is no connection, or if the right to write is lost.
+// reply may come before the engine knows that its command was written. It
+// returns false if there is no connection, or if the turn to write was lost in
+// a failed write.
 func AwaitTurn(c *Client, patience time.Duration) bool {
 	s := sessionOf(c)
 	if s == nil {
@@ -38,7 +40,7 @@ func AwaitTurn(c *Client, patience time.Duration) bool {
 	}
 }
 
-// ReadCounts returns the books of c's present connection.
+// ReadCounts returns the counts of c's present connection.
 func ReadCounts(c *Client) (b Counts, ok bool) {
 	s := sessionOf(c)
 	if s == nil {
@@ -59,8 +61,8 @@ func ReadCounts(c *Client) (b Counts, ok bool) {
 	}, true
 }
 
-// A RiggedSender takes the place of what writes to a connection: Try as far as
-// that goes without waiting, Send for the rest.
+// A RiggedSender replaces what writes to a connection. Try writes as much as it
+// can without waiting; Send writes the rest.
 type RiggedSender struct {
 	Try, Send func(b []byte, files []*os.File) (int, error)
 }
@@ -81,8 +83,9 @@ func RigSender(c *Client, r RiggedSender) {
 	s.turn <- struct{}{}
 }
 
-// FileError is what a sender returns where err concerns the files alone. before,
-// unless nil, is called when the engine looks into it.
+// FileError returns an error as a sender returns it when err is the fault of
+// the files alone. Unless before is nil, it is called when the engine examines
+// the error.
 func FileError(err error, before func()) error {
 	return &lateFileError{socket.FileError{Err: err}, before}
 }
@@ -111,8 +114,8 @@ func sessionOf(c *Client) *session {
 	return at.session
 }
 
-// The moves of clients, each as "from>to", as the tests made them. A move that is
-// not in the table ends the test run.
+// recorded has the moves of each client that RecordMoves was called with, as
+// "from>to". A move that is not in the table ends the test run.
 var recorded sync.Map // of *Client to *[]string, whose Client.mu guards it
 
 func init() {
@@ -127,7 +130,7 @@ func init() {
 	}
 }
 
-// RecordMoves notes the moves of c from now on. read returns them.
+// RecordMoves records the moves of c from now on. read returns them.
 func RecordMoves(c *Client) (read func() []string) {
 	moves := new([]string)
 	recorded.Store(c, moves)
@@ -139,8 +142,8 @@ func RecordMoves(c *Client) (read func() []string) {
 	}
 }
 
-// LegalMoves returns the table of moves: of activities, and of the states that go
-// with them.
+// LegalMoves returns the table: the moves between activities, and the
+// transitions of the states that go with them.
 func LegalMoves() (moves []string, transitions []Transition) {
 	for from, a := range activities {
 		for _, to := range a.next {
@@ -154,7 +157,8 @@ func LegalMoves() (moves []string, transitions []Transition) {
 	return moves, transitions
 }
 
-// RigSocket makes beforeClose part of each Close of the socket at which c listens.
+// RigSocket makes each Close of the socket at which c listens call beforeClose
+// first.
 func RigSocket(c *Client, beforeClose func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests with a real QEMU: descriptors (rule E15).
+// The code that they hold: files.go, call.go, write.go and internal/socket.
 package async_test
 
 import (
@@ -14,13 +16,13 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// addedFD is what add-fd says.
+// addedFD is what add-fd returns.
 type addedFD struct {
 	SetID int `json:"fdset-id"`
 	FD    int `json:"fd"`
 }
 
-// fdSet is one entry of what query-fdsets says.
+// fdSet is one entry of what query-fdsets returns.
 type fdSet struct {
 	ID  int `json:"fdset-id"`
 	FDs []struct {
@@ -29,8 +31,9 @@ type fdSet struct {
 	} `json:"fds"`
 }
 
-// Callers at the same time each have their own file added, in whatever order
-// their commands go out: with and without oob, where the monitor reads ahead.
+// Many callers add a file at once, and QEMU adds each caller's own file, in
+// whatever order the commands are sent: with oob, where the monitor reads
+// ahead, and without.
 func TestE15EachAddFDGetsItsOwnFile_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
@@ -53,7 +56,7 @@ func TestE15EachAddFDGetsItsOwnFile_QEMU(t *testing.T) {
 					}
 					errs[i] = err
 				})
-				wg.Go(func() { // others go in between
+				wg.Go(func() { // other commands are sent between them
 					if _, err := c.Execute(ctx, "query-name", nil); err != nil {
 						t.Error(err)
 					}
@@ -70,7 +73,7 @@ func TestE15EachAddFDGetsItsOwnFile_QEMU(t *testing.T) {
 				}
 			}
 
-			// QEMU's own list agrees, label by label.
+			// QEMU's own list has the right file under each label.
 			sets := callReal[[]fdSet](t, c, "query-fdsets", nil)
 			if len(sets) != len(files) {
 				t.Errorf("%d sets, want %d", len(sets), len(files))
@@ -91,7 +94,7 @@ func TestE15EachAddFDGetsItsOwnFile_QEMU(t *testing.T) {
 	}
 }
 
-// What QEMU opens through a set is the caller's file.
+// QEMU opens a file of a set. It is the caller's file.
 func TestE15FileIsUsedThroughItsSet_QEMU(t *testing.T) {
 	t.Parallel()
 	_, c := startReal(t, nil)
@@ -138,7 +141,7 @@ func TestE15GetFD_QEMU(t *testing.T) {
 				}
 			}
 
-			// Without a file there is none left over from before.
+			// A command without a file does not get a file that was sent before.
 			_, err := c.Execute(ctx, "getfd", arguments{"fdname": "none"})
 			if e := wantAs[*async.ExecuteError](t, "getfd without a file", err); !strings.Contains(e.Desc, "SCM_RIGHTS") {
 				t.Errorf("got %v", e)
@@ -147,7 +150,8 @@ func TestE15GetFD_QEMU(t *testing.T) {
 	}
 }
 
-// The old module's way: the file first, the command that takes it behind.
+// The way of Python's old module: the file is sent first, and the command that
+// takes it after that.
 func TestE15SendFilesAhead_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {
@@ -169,8 +173,8 @@ func TestE15SendFilesAhead_QEMU(t *testing.T) {
 	}
 }
 
-// A command whose caller has gone keeps its place: its files are QEMU's to take
-// until it is answered.
+// The caller of a command with a file has given up. The next command with a
+// file waits until QEMU has answered the first one.
 func TestE15AbandonedCommandKeepsItsFile_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
@@ -207,7 +211,7 @@ func TestE15AbandonedCommandKeepsItsFile_QEMU(t *testing.T) {
 	}
 }
 
-// Files need a unix socket; anything else is refused before sending.
+// Files need a unix socket. Over TCP they are refused before anything is sent.
 func TestE15NoFilesOverTCP_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}

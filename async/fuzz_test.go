@@ -1,3 +1,5 @@
+// The fuzz target for the whole engine (rule E10).
+// The code that it holds: receive.go, session.go and calls.go.
 package async_test
 
 import (
@@ -16,9 +18,9 @@ import (
 	"github.com/goqmp/qmp/internal/testing/anybytes"
 )
 
-// The whole engine, fed any bytes in any pieces, with calls, a wait for events
-// and a state watch pending: it does not panic, every call ends when the stream
-// does, and nothing is left.
+// FuzzEngine feeds the whole engine any bytes in any pieces, while calls, a
+// wait for events and a watch of the states are pending. The engine does not
+// panic, every call ends with the stream, and nothing is left.
 // Holds E10.
 func FuzzEngine(f *testing.F) {
 	whole := strings.Join(recorded, "")
@@ -35,9 +37,9 @@ func FuzzEngine(f *testing.F) {
 	})
 }
 
-// feed runs one connection whose server says data. The bits of mode are: skip
-// the greeting, skip the negotiation (with both, calls are pending before the
-// first byte comes), end with a reset, decline oob.
+// feed runs one connection on which the server sends data. The bits of mode
+// are: skip the greeting, skip the negotiation (with both, calls are pending
+// before the first byte comes), end with a reset, decline oob.
 func feed(t *testing.T, data, split []byte, mode byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), anybytes.Patience)
 	defer cancel()
@@ -82,9 +84,9 @@ func feed(t *testing.T, data, split []byte, mode byte) {
 			wg.Go(say)
 		}
 	}
-	wg.Wait() // all of them end with the stream
+	wg.Wait() // every call ends with the stream
 	if ctx.Err() != nil {
-		t.Fatalf("somebody waited for ever:\n%s", anybytes.Stacks())
+		t.Fatalf("a call did not end:\n%s", anybytes.Stacks())
 	}
 	c.Disconnect(ctx)
 	if state := c.Runstate(); state != async.Idle {
@@ -104,8 +106,8 @@ func feed(t *testing.T, data, split []byte, mode byte) {
 	}
 }
 
-// wantItsOwn requires an answer to be this command's, by its id, and an error to be
-// one of those that a call may end with.
+// wantItsOwn checks that a reply has its command's id, and that an error is one
+// with which a call may end.
 func wantItsOwn(t *testing.T, cmd async.Command, reply async.Reply, err error) {
 	if err != nil {
 		_, interrupted := errors.AsType[*async.ExecInterruptedError](err)

@@ -35,7 +35,7 @@ func fileWith(t testing.TB, text string) *os.File {
 	return f
 }
 
-// readAll is what a server does with a file: it reads it, and closes it.
+// readAll reads files as a server does, and closes them.
 func readAll(files []*os.File) (list []string, err error) {
 	for _, f := range files {
 		text, readErr := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
@@ -44,7 +44,8 @@ func readAll(files []*os.File) (list []string, err error) {
 	return list, err
 }
 
-// fileServer is a machine whose add-fd says what is in the files that came.
+// fileServer starts a machine whose add-fd returns the contents of the files
+// that came with it.
 func fileServer(t testing.TB, opts *qmptest.Options) *qmptest.Server {
 	t.Helper()
 	s := qmptest.Start(t, opts)
@@ -54,8 +55,8 @@ func fileServer(t testing.TB, opts *qmptest.Options) *qmptest.Server {
 	return s
 }
 
-// filesOverMemory connects over memory, with descriptors that go nowhere, so
-// that a test of them can be in a bubble. sent is told of every write.
+// filesOverMemory connects over memory. Descriptors go nowhere there, so a test
+// of them can run in a bubble. It calls sent before every write.
 func filesOverMemory(t testing.TB, opts async.Options, sent func(b []byte, files []*os.File), steps ...qmptest.Step) *async.Client {
 	t.Helper()
 	p := memory(t, steps...)
@@ -73,8 +74,8 @@ func filesOverMemory(t testing.TB, opts async.Options, sent func(b []byte, files
 	return c
 }
 
-// cramped attaches a client to a script over a pair of unix sockets that take
-// only a little from the client before the script reads it.
+// cramped attaches a client to a script over a pair of unix sockets. The socket
+// takes only a little from the client before the script reads it.
 func cramped(t testing.TB, opts *async.Options, steps ...qmptest.Step) (*async.Client, net.Conn, *qmptest.Player) {
 	t.Helper()
 	p := play(t, qmptest.ScriptOptions{Network: qmptest.SocketPair}, steps...)
@@ -88,7 +89,7 @@ func cramped(t testing.TB, opts *async.Options, steps ...qmptest.Step) (*async.C
 	return c, p.Conn(), p
 }
 
-// fill writes white space, which is no message, until conn takes no more.
+// fill writes white space, which is not a message, until conn takes no more.
 func fill(t testing.TB, conn net.Conn) {
 	t.Helper()
 	raw, err := conn.(syscall.Conn).SyscallConn()

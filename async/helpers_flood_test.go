@@ -13,16 +13,17 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A flood is a server that sends burst events, numbered from 0 on, ahead of each
-// reply, which is the command's name.
+// A flood is a server that sends burst events before each reply. It numbers the
+// events from 0 on. A reply returns the command's name.
 type flood struct {
 	conn  net.Conn
 	burst int
 	done  chan struct{} // closed when serve has returned
-	err   error         // why it has
+	err   error         // why serve has returned
 }
 
-// flooded connects a client to a flood, whose listeners are ready before it comes.
+// flooded connects a client to a flood. The test can make its listeners before
+// the first events come.
 func flooded(t *testing.T, burst int) (*async.Client, *flood) {
 	t.Helper()
 	client, server := qmptest.Pipe()
@@ -50,7 +51,7 @@ func (s *flood) serve() {
 		out = out[:0]
 		if cmd.Name != "qmp_capabilities" {
 			for range s.burst {
-				out = append(out, `{"event":"E","data":`...) // short: under the race detector each byte counts
+				out = append(out, `{"event":"E","data":`...) // short, since the race detector makes each byte slow
 				out = append(strconv.AppendInt(out, int64(n), 10), "}\r\n"...)
 				n++
 			}
@@ -59,9 +60,9 @@ func (s *flood) serve() {
 	}
 }
 
-// ask has callers execute n commands between them, requires each to get the reply
-// to its own, and calls behind, unless nil, behind each.
-func ask(t *testing.T, c *async.Client, n int, behind func()) {
+// ask makes ten callers execute n commands together, and checks that each gets
+// the reply to its own. After each command it calls after, unless that is nil.
+func ask(t *testing.T, c *async.Client, n int, after func()) {
 	t.Helper()
 	const callers = 10
 	var wg sync.WaitGroup
@@ -70,8 +71,8 @@ func ask(t *testing.T, c *async.Client, n int, behind func()) {
 			for k := range n / callers {
 				name := fmt.Sprintf("x-%d-%d", i, k)
 				execute(t, c, name, strconv.Quote(name))
-				if behind != nil {
-					behind()
+				if after != nil {
+					after()
 				}
 			}
 		})
@@ -79,7 +80,7 @@ func ask(t *testing.T, c *async.Client, n int, behind func()) {
 	wg.Wait()
 }
 
-// number returns the number of an event of a flood.
+// number returns the number of an event that a flood has sent.
 func number(t *testing.T, ev async.Event) int {
 	t.Helper()
 	n, err := strconv.Atoi(string(ev.Data))

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A logbook keeps what is logged to it, everything down to debug.
+// A logbook keeps everything that is logged to it, at debug and above.
 type logbook struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -50,8 +50,8 @@ func (b *logbook) lines(t testing.TB) (list []string) {
 	return list
 }
 
-// secretCommands are the commands whose arguments hold secrets: here, hunter2.
-// What else they hold is shown.
+// secretCommands are commands whose arguments hold secrets. Here each secret is
+// "hunter2". Everything else in them is shown.
 var secretCommands = []struct {
 	name string
 	args string

@@ -13,8 +13,9 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// dataAndEnd reads data together with the end of the stream, when the client has
-// asked for it: a Reader may do that, and that of TLS does.
+// dataAndEnd is a connection whose first Read returns data together with the
+// end of the stream, once asked is closed. A Reader may do that, and that of
+// TLS does.
 type dataAndEnd struct {
 	net.Conn
 	asked <-chan struct{}
@@ -31,8 +32,8 @@ func (c *dataAndEnd) Read(p []byte) (int, error) {
 	return copy(p, c.data), io.EOF
 }
 
-// firstLook is a context that acts when it is asked for the first time whether it
-// has ended.
+// firstLook is a context that calls then when its Err is called for the first
+// time.
 type firstLook struct {
 	context.Context
 	looks atomic.Int32
@@ -47,12 +48,13 @@ func (c *firstLook) Err() error {
 	return c.Context.Err()
 }
 
-// bare skips the handshake.
+// bare returns options without a handshake.
 func bare() *async.Options {
 	return &async.Options{SkipGreeting: true, SkipNegotiation: true}
 }
 
-// A handler calls f when the end of a connection is logged.
+// A handler calls f when the engine logs a failure, such as the end of a
+// connection.
 type handler struct {
 	slog.Handler
 	f func()

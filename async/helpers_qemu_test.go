@@ -1,5 +1,8 @@
 //go:build unix
 
+// Helpers of the tests that drive QEMU's own programs. These tests are in the
+// files named *_qemu_test.go. Their names begin with the rule of the engine
+// that they hold, and end in _QEMU.
 package async_test
 
 import (
@@ -23,25 +26,21 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The tests in the files named *_qemu_test.go drive QEMU's own programs. Their
-// names begin with the rule of the engine that they hold the real thing to, and
-// end in _QEMU.
-
 // onUnix is a monitor at the unix socket "qmp" in the process's directory.
 //
-// QEMU waits for the first client there before it goes on. With wait=off QEMU
-// 7.2 hands the listening socket over to the monitor's own thread while it
-// starts: to a client that comes in that moment it may never answer, since its
-// main loop waits in accept(2) for another one, or both threads may read what
-// the client sends, and get hold of half of it each. Where a test needs
-// wait=off, it connects when QEMU has answered elsewhere.
+// QEMU waits there for the first client before it goes on. With wait=off, QEMU
+// 7.2 gives the listening socket to the monitor's own thread while QEMU starts.
+// It may never answer a client that connects at that moment: its main loop
+// waits in accept(2) for another client, or both threads read what the client
+// sends and each gets a part. Where a test needs wait=off, it connects after
+// QEMU has answered at another monitor.
 const onUnix = "unix:qmp,server=on"
 
-// arguments is short for the arguments of a command.
+// arguments are the arguments of a command.
 type arguments = map[string]any
 
-// dialReal connects to a monitor that may not be up yet, and disconnects when
-// the test ends.
+// dialReal connects to a monitor, and waits for it if it is not up yet. It
+// disconnects when the test ends.
 func dialReal(t *testing.T, addr string, opts *async.Options) *async.Client {
 	t.Helper()
 	if opts == nil {
@@ -63,7 +62,7 @@ func startReal(t *testing.T, opts *async.Options, args ...string) (*qemutest.Pro
 	return vm, dialReal(t, vm.Path("qmp"), opts)
 }
 
-// callReal executes a command that has to work, and decodes its value.
+// callReal executes a command that must succeed, and decodes its value.
 func callReal[T any](t *testing.T, c *async.Client, cmd string, args any) T {
 	t.Helper()
 	v, err := async.Call[T](qemutest.Context(t), c, cmd, args)
@@ -73,14 +72,14 @@ func callReal[T any](t *testing.T, c *async.Client, cmd string, args any) T {
 	return v
 }
 
-// mustReal executes a command that has to work, for what it does.
+// mustReal executes a command that must succeed, and ignores its value.
 func mustReal(t *testing.T, c *async.Client, cmd string, args any) {
 	t.Helper()
 	callReal[json.RawMessage](t, c, cmd, args)
 }
 
-// wantAlive checks that c and its connection are in order: a command gets its
-// own answer, which QEMU words after the command.
+// wantAlive checks that c and its connection work: a command gets its own
+// reply, in which QEMU names the command.
 func wantAlive(t *testing.T, c *async.Client) {
 	t.Helper()
 	const token = "is-this-mine"
@@ -88,9 +87,9 @@ func wantAlive(t *testing.T, c *async.Client) {
 	wantToken(t, err, token)
 }
 
-// wantOOB checks that QEMU answers an out-of-band command. Every version allows
-// migrate-pause out of band, and refuses it where no migration can be paused;
-// query-yank, which would succeed, came with QEMU 6.0.
+// wantOOB checks that QEMU answers an out-of-band command. Every version of
+// QEMU allows migrate-pause out of band, and refuses it where no migration can
+// be paused. (query-yank would succeed, but it is only in QEMU 6.0 and later.)
 func wantOOB(t *testing.T, c *async.Client, when string) {
 	t.Helper()
 	_, err := c.ExecuteOOB(qemutest.Context(t), "migrate-pause", nil)
@@ -108,7 +107,7 @@ func wantToken(t *testing.T, err error, token string) {
 	}
 }
 
-// await returns what comes from ch.
+// await returns the next value of ch.
 func await[T any](t *testing.T, what string, ch <-chan T) T {
 	t.Helper()
 	select {
@@ -120,8 +119,8 @@ func await[T any](t *testing.T, what string, ch <-chan T) T {
 	}
 }
 
-// wantPending checks that a call has not come to its end. What would have ended
-// it has been seen to happen elsewhere before.
+// wantPending checks that a call has not ended. The test has already seen
+// elsewhere what could have ended it.
 func wantPending(t *testing.T, what string, done <-chan result) {
 	t.Helper()
 	select {
@@ -131,8 +130,8 @@ func wantPending(t *testing.T, what string, done <-chan result) {
 	}
 }
 
-// A wire watches a connection through the hooks of its client, so that a test
-// waits for a command to be on its way and not for time to pass.
+// A wire watches a connection through the hooks of its client. With it a test
+// waits until a command is sent, and not for some time to pass.
 type wire struct {
 	mu       sync.Mutex
 	sent     []string // the names of the commands
@@ -175,15 +174,15 @@ func (w *wire) commands() []string {
 	return slices.DeleteFunc(slices.Clone(w.sent), func(name string) bool { return name == "qmp_capabilities" })
 }
 
-// messages returns all messages that came.
+// messages returns all messages that were received.
 func (w *wire) messages() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.received)
 }
 
-// replies returns the greeting and all replies that came. A machine that is
-// starting may have events in front of them.
+// replies returns the greeting and all replies that were received, without the
+// events: a machine that starts may send some before them.
 func (w *wire) replies() []string {
 	return slices.DeleteFunc(w.messages(), func(msg string) bool { return strings.Contains(msg, `"event": `) })
 }
@@ -203,7 +202,7 @@ func (w *wire) precededReply(event string) bool {
 }
 
 // await waits until n commands were sent since the handshake. What another call
-// sends from then on comes behind them.
+// sends after that comes after these commands.
 func (w *wire) await(t *testing.T, n int) {
 	t.Helper()
 	ctx := qemutest.Context(t)
@@ -223,8 +222,8 @@ func (w *wire) await(t *testing.T, n int) {
 	}
 }
 
-// awaitUnread waits until something that c has sent lies in the socket, where a
-// stopped QEMU leaves it: the writing of a message has begun.
+// awaitUnread waits until some bytes that c has sent are in the socket and
+// unread, as a stopped QEMU leaves them: the write of a message has begun.
 func awaitUnread(t *testing.T, c *async.Client) {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -242,7 +241,7 @@ func awaitUnread(t *testing.T, c *async.Client) {
 
 // A block is a command that keeps QEMU's main loop busy for as long as the test
 // wants: it writes more to a FIFO than a FIFO holds. The monitor's own thread
-// goes on, and with it out-of-band commands.
+// goes on, and answers out-of-band commands.
 type block struct {
 	cmd    async.Command
 	path   string
@@ -267,7 +266,7 @@ func newBlock(t *testing.T, vm *qemutest.Process) *block {
 func (b *block) awaitStart(t *testing.T) {
 	t.Helper()
 	opened := do(func() (err error) {
-		b.reader, err = os.Open(b.path) // waits for the writer, that is, for the command
+		b.reader, err = os.Open(b.path) // Open waits until the command opens the FIFO to write
 		return err
 	})
 	if err := await(t, "the start of the blocked command", opened); err != nil {
@@ -276,7 +275,7 @@ func (b *block) awaitStart(t *testing.T) {
 	t.Cleanup(func() { b.reader.Close() })
 }
 
-// release lets the command go on, which will succeed.
+// release lets the command finish. It will succeed.
 func (b *block) release(t *testing.T) {
 	t.Helper()
 	if b.reader == nil {
@@ -288,7 +287,7 @@ func (b *block) release(t *testing.T) {
 	}
 }
 
-// spoil lets the command go on, which will fail.
+// spoil lets the command finish. It will fail.
 func (b *block) spoil(t *testing.T) {
 	t.Helper()
 	if b.reader == nil {
@@ -297,14 +296,14 @@ func (b *block) spoil(t *testing.T) {
 	b.reader.Close()
 }
 
-// isGone reports whether err is how the connection to a process that was killed
-// ends: an end of file, or a reset where the process had not read everything.
+// isGone reports whether err is the end of a connection to a process that was
+// killed: an end of file, or a reset if the process had not read everything.
 func isGone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// emptyMachine is Machine's command line, for those that start QEMU in another
-// way.
+// emptyMachine returns the command line of Machine, for tests that start QEMU
+// in another way.
 func emptyMachine(args ...string) []string {
 	return append([]string{"-nodefaults", "-machine", "none", "-display", "none"}, args...)
 }
@@ -326,15 +325,15 @@ func wantListening(t *testing.T, c *async.Client, path string) {
 	wantFiles(t, filepath.Dir(path), filepath.Base(path))
 }
 
-// socketChardev is a monitor at a chardev, as TCP over IPv6 needs it: QEMU 7.2
-// refuses the short form, -qmp tcp:[::1]:PORT.
+// socketChardev returns the arguments for a monitor at a chardev. TCP over IPv6
+// needs that: QEMU 7.2 refuses the short form, -qmp tcp:[::1]:PORT.
 func socketChardev(t *testing.T, options string) []string {
 	t.Helper()
 	return append([]string{"-chardev", "socket,id=m," + options}, qemutest.OnChardev(t, "m")...)
 }
 
-// boundPort returns the port that the system chose for chardev id, which was
-// told port 0, as c knows it.
+// boundPort returns the port that the system chose for the chardev id, which
+// was given port 0. It asks over c.
 func boundPort(t *testing.T, c *async.Client, id string) string {
 	t.Helper()
 	type chardev struct {
@@ -343,7 +342,7 @@ func boundPort(t *testing.T, c *async.Client, id string) string {
 	}
 	for _, dev := range callReal[[]chardev](t, c, "query-chardev", nil) {
 		if dev.Label == id {
-			// Such as disconnected:tcp:127.0.0.1:4444,server=on
+			// Filename is, for example, disconnected:tcp:127.0.0.1:4444,server=on
 			addr, _, _ := strings.Cut(dev.Filename, ",")
 			return addr[strings.LastIndexByte(addr, ':')+1:]
 		}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// engineGoroutines returns the innermost engine function of each goroutine that
-// works for a connection.
+// engineGoroutines returns one line for each goroutine that works for a
+// connection: the innermost function of the engine on its stack.
 func engineGoroutines() (list []string) {
 	buf := make([]byte, 1<<20)
 	for {
@@ -20,8 +20,8 @@ func engineGoroutines() (list []string) {
 		buf = make([]byte, 2*len(buf))
 	}
 	for g := range strings.SplitSeq(string(buf), "\n\n") {
-		// Callers have the engine on their stacks, too: what counts is what
-		// it has started.
+		// Callers have functions of the engine on their stacks, too. Only
+		// goroutines that the engine has started count.
 		if i := strings.Index(g, "/async.(*session)."); i >= 0 && strings.Contains(g, "created by sync.(*WaitGroup).Go") {
 			line, _, _ := strings.Cut(g[i+1:], "\n")
 			list = append(list, line)
@@ -30,8 +30,8 @@ func engineGoroutines() (list []string) {
 	return list
 }
 
-// openFiles returns how many descriptors this process has, or -1 where it
-// cannot be told.
+// openFiles returns how many descriptors this process has, or -1 where the
+// system does not tell.
 func openFiles() int {
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -40,7 +40,7 @@ func openFiles() int {
 	return len(list)
 }
 
-// memoryInUse is what the heap and the stacks hold.
+// memoryInUse returns how many bytes the heap and the stacks hold.
 func memoryInUse() int {
 	m := collected()
 	return int(m.HeapAlloc + m.StackInuse)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// realPair returns the two ends of a connection over a unix socket, or TCP.
+// realPair returns the two ends of a connection over a unix socket or over TCP.
 func realPair(t *testing.T, unix bool) (near, far net.Conn) {
 	t.Helper()
 	network, addr := "tcp", "127.0.0.1:0"

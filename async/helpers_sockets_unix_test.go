@@ -1,5 +1,6 @@
 //go:build unix
 
+// Helpers of the tests that need a pair of unix sockets.
 package async_test
 
 import (

@@ -1,3 +1,4 @@
+// Helpers of the tests of all rules.
 package async_test
 
 import (
@@ -19,14 +20,15 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// bubble runs a test of things with a clock: in it, waiting takes no time.
+// bubble runs a test with a clock of its own: in a bubble, waiting takes no
+// real time.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
 
-// connected is the story of a connection whose greeting offers capabilities,
-// words apart, and which then goes on with steps.
+// connected returns a script: the server greets with these capabilities, which
+// spaces separate, answers qmp_capabilities, and goes on with steps.
 func connected(capabilities string, steps ...qmptest.Step) []qmptest.Step {
 	return append([]qmptest.Step{
 		qmptest.Greet(strings.Fields(capabilities)...),
@@ -34,17 +36,17 @@ func connected(capabilities string, steps ...qmptest.Step) []qmptest.Step {
 	}, steps...)
 }
 
-// patience is how long a test waits, in real time, for what is to happen at
-// once: many times what it takes on a busy machine.
+// patience is how long a test waits, in real time, for what must happen at
+// once: many times what that takes on a busy machine.
 const patience = time.Minute
 
-// memory plays steps over in-memory connections, which suit a bubble.
+// memory plays steps over in-memory connections, which work in a bubble.
 func memory(t testing.TB, steps ...qmptest.Step) *qmptest.Player {
 	t.Helper()
 	return play(t, qmptest.ScriptOptions{Network: qmptest.Memory}, steps...)
 }
 
-// play plays steps within the patience of these tests.
+// play plays steps. Outside a bubble it gives up after patience.
 func play(t testing.TB, opts qmptest.ScriptOptions, steps ...qmptest.Step) *qmptest.Player {
 	t.Helper()
 	if inBubble := time.Now().Year() == 2000; !inBubble {
@@ -53,8 +55,8 @@ func play(t testing.TB, opts qmptest.ScriptOptions, steps ...qmptest.Step) *qmpt
 	return qmptest.Play(t, &opts, steps...)
 }
 
-// newClient returns a client that is closed when the test is over, before the
-// script's end is waited for.
+// newClient returns a client that is closed when the test ends, before the test
+// waits for the end of the script.
 func newClient(t testing.TB, opts *async.Options) *async.Client {
 	t.Helper()
 	c := async.New(opts)
@@ -77,7 +79,7 @@ func dial(t testing.TB, p *qmptest.Player, opts *async.Options) *async.Client {
 	return c
 }
 
-// connect connects a client with a Dialer.
+// connect connects a client that has a Dialer.
 func connect(t testing.TB, c *async.Client) {
 	t.Helper()
 	if err := c.Connect(t.Context(), "test"); err != nil {
@@ -85,7 +87,7 @@ func connect(t testing.TB, c *async.Client) {
 	}
 }
 
-// wantAs fails the test unless err has an E in it, which it returns.
+// wantAs returns the E in err, and fails the test if there is none.
 func wantAs[E error](t testing.TB, what string, err error) E {
 	t.Helper()
 	e, ok := errors.AsType[E](err)
@@ -106,8 +108,8 @@ func wantIs(t testing.TB, what string, err error, targets ...error) {
 	}
 }
 
-// wantText fails the test unless err is there and says all of parts, on one
-// line.
+// wantText fails the test unless err is an error whose text has all of parts,
+// on one line.
 func wantText(t testing.TB, what string, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
@@ -138,7 +140,8 @@ func wantState(t testing.TB, c *async.Client, want async.Runstate) {
 	}
 }
 
-// wantInterrupted checks what a call that was broken off says about itself.
+// wantInterrupted checks the error of a call that was broken off: whether it
+// was sent, and its causes.
 func wantInterrupted(t testing.TB, what string, err error, sent bool, causes ...error) *async.ExecInterruptedError {
 	t.Helper()
 	e := wantAs[*async.ExecInterruptedError](t, what, err)
@@ -149,7 +152,7 @@ func wantInterrupted(t testing.TB, what string, err error, sent bool, causes ...
 	return e
 }
 
-// wantValue checks a reply's value, and that there was no error.
+// wantValue checks the value of a reply, and that there was no error.
 func wantValue(t testing.TB, what string, got json.RawMessage, err error, want string) {
 	t.Helper()
 	if err != nil || string(got) != want {
@@ -164,7 +167,7 @@ func execute(t testing.TB, c *async.Client, name, want string) {
 	wantValue(t, name, got, err, want)
 }
 
-// transitions ends the watch and returns all that it has seen.
+// transitions closes the watcher and returns all that it has seen.
 func transitions(w *async.RunstateWatcher) (seen []string) {
 	w.Close()
 	for {
@@ -188,7 +191,7 @@ func wantTransitions(t testing.TB, w *async.RunstateWatcher, states string) {
 	}
 }
 
-// A result is what a call that ran in a goroutine of its own came to.
+// A result is what a call in a goroutine of its own returned.
 type result struct {
 	value json.RawMessage
 	err   error
@@ -216,8 +219,8 @@ func do(f func() error) <-chan error {
 	return done
 }
 
-// drained returns the names of all unread events, and fails the test if there
-// is anything else.
+// drained returns the names of all unread events, and fails the test if reading
+// returns an error.
 func drained(t testing.TB, l *async.EventListener) []string {
 	t.Helper()
 	events, err := l.Drain()
@@ -241,7 +244,7 @@ func wantNames(t testing.TB, what string, got []string, want string) {
 	}
 }
 
-// A rigged connection has some methods of its own in place of its Conn's.
+// A rigged connection replaces some methods of its Conn.
 type rigged struct {
 	net.Conn
 	write func(p []byte) (int, error)
@@ -263,7 +266,7 @@ func (r *rigged) Close() error {
 	return err
 }
 
-// rig returns a Dialer that rigs the connections to p.
+// rig returns a Dialer that connects to p and passes each connection through f.
 func rig(p *qmptest.Player, f func(net.Conn) net.Conn) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		conn, err := p.Dial(ctx)
@@ -274,7 +277,7 @@ func rig(p *qmptest.Player, f func(net.Conn) net.Conn) func(context.Context) (ne
 	}
 }
 
-// failWritesFrom makes the n-th write, counted from 0, and those behind it fail.
+// failWritesFrom makes the n-th write, counted from 0, and all later ones fail.
 func failWritesFrom(n int, err error) func(net.Conn) net.Conn {
 	var mu sync.Mutex
 	count := 0
@@ -292,7 +295,7 @@ func failWritesFrom(n int, err error) func(net.Conn) net.Conn {
 	}
 }
 
-// noProgress is a connection whose reads give neither bytes nor an error.
+// noProgress is a connection whose Read returns neither bytes nor an error.
 type noProgress struct{ net.Conn }
 
 func (noProgress) Read([]byte) (int, error) { return 0, nil }
@@ -326,7 +329,7 @@ func awaitState(t testing.TB, w *async.RunstateWatcher, state async.Runstate) {
 	}
 }
 
-// events is a step that sends n events, E0 and so on.
+// events returns a step that sends n events: E0, E1 and so on.
 func events(n int) qmptest.Step {
 	var b strings.Builder
 	for i := range n {
@@ -351,8 +354,8 @@ func wantInstant(t testing.TB, what string, begin time.Time) {
 	}
 }
 
-// stuckWriter connects a client to a server that does not read, and leaves a
-// command in the middle of being written.
+// stuckWriter connects a client to a server that does not read. It returns
+// while a command is partly written.
 func stuckWriter(t *testing.T, opts *async.Options) *async.Client {
 	t.Helper()
 	p := play(t, qmptest.ScriptOptions{Network: qmptest.Memory, PipeSize: 512}, connected("", qmptest.StopReading())...)
@@ -366,7 +369,8 @@ func stuckWriter(t *testing.T, opts *async.Options) *async.Client {
 	return c
 }
 
-// wantNothingPending checks that nothing is left of the commands so far.
+// wantNothingPending checks that the engine holds nothing of earlier commands:
+// no pending call, no place in the window, and nobody has the turn to write.
 func wantNothingPending(t testing.TB, c *async.Client) {
 	t.Helper()
 	async.AwaitTurn(c, patience)
@@ -376,12 +380,12 @@ func wantNothingPending(t testing.TB, c *async.Client) {
 	}
 }
 
-// nothing is a Try of a sender that never gets anything out without waiting.
+// nothing is a RiggedSender.Try that can write nothing without waiting.
 func nothing([]byte, []*os.File) (int, error) { return 0, nil }
 
 const window = 8 // in-band commands that may be unanswered where oob is enabled
 
-// expectN is steps that expect n commands, name0 and so on.
+// expectN returns steps that expect the commands name+from up to name+(to-1).
 func expectN(name string, from, to int) (steps []qmptest.Step) {
 	for i := from; i < to; i++ {
 		steps = append(steps, qmptest.Expect(fmt.Sprint(name, i)))
@@ -389,7 +393,7 @@ func expectN(name string, from, to int) (steps []qmptest.Step) {
 	return steps
 }
 
-// startN starts n commands, name0 and so on, one after another.
+// startN starts the commands name+from up to name+(to-1), one after another.
 func startN(ctx context.Context, c *async.Client, name string, from, to int) (calls []<-chan result) {
 	for i := from; i < to; i++ {
 		calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprint(name, i)}))

@@ -1,3 +1,5 @@
+// A fast server that answers each command with a token of its caller, for the
+// tests with many commands.
 package async_test
 
 import (
@@ -11,16 +13,16 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// spin lets other goroutines run for a while that differs with n.
+// spin lets other goroutines run for a short while, which differs with n.
 func spin(n int) {
 	for range n * 7919 % 64 {
 		runtime.Gosched()
 	}
 }
 
-// A tokenServer answers each command with its name, or with the token among its
-// arguments if there is one, as fast as it can. It is small enough to be quick,
-// where a Server of qmptest knows much more.
+// A tokenServer answers each command with its name, or with the token in its
+// arguments if there is one. It is small, and so faster than a Server of
+// qmptest.
 type tokenServer struct {
 	conn         net.Conn
 	capabilities string
@@ -28,12 +30,12 @@ type tokenServer struct {
 
 	mu   sync.Mutex
 	cond *sync.Cond
-	out  []byte // to be written
-	over bool   // nothing more comes
+	out  []byte // what write has still to send
+	over bool   // say(nil) was called
 
 	done chan struct{}
 	seen []string // the names of the commands, if record is set
-	err  error    // why it has ended
+	err  error    // why serve has returned
 }
 
 func newTokenServer(conn net.Conn, capability string) *tokenServer {
@@ -75,7 +77,7 @@ func (s *tokenServer) serve() {
 	}
 }
 
-// say lets write write msg; nil is the end.
+// say queues msg for write. nil means that nothing more comes.
 func (s *tokenServer) say(msg []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +86,8 @@ func (s *tokenServer) say(msg []byte) {
 	s.cond.Signal()
 }
 
-// write keeps the reading from waiting for a client that is busy writing.
+// write sends what is queued, so that reading never waits for a client that is
+// busy writing.
 func (s *tokenServer) write() {
 	for {
 		s.mu.Lock()
@@ -98,18 +101,19 @@ func (s *tokenServer) write() {
 			return
 		}
 		if _, err := s.conn.Write(out); err != nil {
-			return // the reading meets the same
+			return // reading returns the same error
 		}
 	}
 }
 
-// wait waits for the end and returns the commands that came.
+// wait waits until the connection has ended. It returns the names of the
+// commands that came.
 func (s *tokenServer) wait() ([]string, error) {
 	<-s.done
 	return s.seen, s.err
 }
 
-// token reads a token out of a reply's value.
+// token returns the token in a reply's value.
 func token(value json.RawMessage) string {
 	text, _ := proto.Text(value)
 	return text

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests of HMP with a real QEMU.
+// The code that they hold: hmp.go.
 package async_test
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// Lines of the human monitor that fail, and others that work, on whatever QEMU is
-// here.
+// Lines of the human monitor, some of which fail, on the QEMU that is
+// installed.
 func TestHMP_QEMU(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
@@ -75,7 +77,7 @@ func TestHMP_QEMU(t *testing.T) {
 		}
 		text, err := async.HMP(qemutest.Context(t), c, line)
 		switch {
-		case name == "savevm": // an option that it does not have
+		case name == "savevm": // this QEMU does not have that option
 			if !failedAs(err, name) {
 				t.Errorf("%q: %v", line, err)
 			}
@@ -92,8 +94,8 @@ func TestHMP_QEMU(t *testing.T) {
 	}
 }
 
-// failedAs reports whether err is the failure of a line of the human monitor with that
-// command.
+// failedAs reports whether err says that a line of the human monitor with that
+// command failed.
 func failedAs(err error, command string) bool {
 	var failed *async.HMPError
 	if !errors.As(err, &failed) {

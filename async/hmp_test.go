@@ -1,3 +1,5 @@
+// Tests of HMP.
+// The code that they hold: hmp.go.
 package async_test
 
 import (
@@ -29,7 +31,7 @@ func TestHMP(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		line, text string
-		failed     string // the error's text; "" if the line has worked
+		failed     string // the error's text; "" if the line succeeds
 	}{
 		{"info status", "VM status: running\r\n", ""},
 		{"stop", "", ""},
@@ -52,7 +54,7 @@ func TestHMP(t *testing.T) {
 		{"xp /4x 0x10000000000", "0000010000000000: Cannot access memory\r\n", "human monitor: xp: 0000010000000000: Cannot access memory"},
 		{"gpa2hva 0", "Host virtual address for 0x0 (pc.ram) is 0x7f\r\n", ""},
 		{"gpa2hva 9", "No memory is mapped at address 0x9\r\n", "human monitor: gpa2hva: No memory is mapped at address 0x9"},
-		{"info snapshots", "no block device can store vmstate for snapshot\r\n", ""}, // free text: it cannot be told
+		{"info snapshots", "no block device can store vmstate for snapshot\r\n", ""}, // free text: it does not show that the line failed
 		{"info vnc", "a line\r\nError: in the middle\r\n", ""},
 		{"info name", "Try harder\r\n", ""},
 	} {
@@ -75,7 +77,7 @@ func TestHMP(t *testing.T) {
 			t.Errorf("the error holds a password: %v", err)
 		}
 	}
-	// What is no text is no failure of the line.
+	// A value that is not a text does not mean that the line failed.
 	var failed *async.HMPError
 	if _, err := async.HMP(t.Context(), &humanMonitor{text: 1}, "stop"); err == nil || errors.As(err, &failed) {
 		t.Errorf("a reply that is not a text: %v", err)
@@ -96,7 +98,7 @@ func FuzzHMP(f *testing.F) {
 				t.Errorf("%q is taken for success", got)
 			}
 		case !errors.As(err, &failed):
-			t.Fatal(err) // every text gets here
+			t.Fatal(err) // whatever the text is, HMP must return it or an HMPError
 		case strings.TrimSpace(text) == "":
 			t.Errorf("silence is taken for a failure: %v", err)
 		case strings.ContainsRune(err.Error(), '\n') && !strings.ContainsRune(failed.Command, '\n'):

@@ -1,5 +1,7 @@
 //go:build linux
 
+// A test of what happens in the directory of a listening socket (rule E1).
+// The code that it holds: listen.go and internal/socket.
 package async_test
 
 import (
@@ -13,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// There is no moment in which others could connect: the socket comes to its
-// place as it is to be, and is not changed there. The kernel tells everything
-// that happens in the directory (inotify(7)).
+// Other users can at no moment connect. The socket has its final mode when it
+// comes to its place, and the mode is not changed there. The kernel reports
+// everything that happens in the directory (inotify(7)).
 // Holds secure.
 func TestE1ListeningSocketIsNeverTheOthers(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests of Listen and Accept over real sockets.
+// The code that they hold: listen.go and internal/socket.
 package async_test
 
 import (
@@ -22,7 +24,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// accepts lets a script connect to where c listens, and executes a command.
+// accepts lets a script connect to the address where c listens, and executes a
+// command.
 func accepts(t *testing.T, c *async.Client, network, addr string) {
 	t.Helper()
 	conn, err := net.Dial(network, addr)
@@ -34,18 +37,18 @@ func accepts(t *testing.T, c *async.Client, network, addr string) {
 	wantNil(t, "Accept", c.Accept(t.Context()))
 	execute(t, c, "x", `"x"`)
 	if c.ListenAddr() != nil {
-		t.Errorf("ListenAddr behind Accept: got %v, want none", c.ListenAddr())
+		t.Errorf("ListenAddr after Accept: got %v, want none", c.ListenAddr())
 	}
 	if again, err := net.Dial(network, addr); err == nil {
 		again.Close()
-		t.Errorf("behind Accept somebody still listens at %s", addr)
+		t.Errorf("after Accept, something still listens at %s", addr)
 	}
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	server.wait()
 }
 
-// A listening unix socket is made so that only its owner can connect, whatever
-// the umask. (Not parallel: the umask is the whole process's.)
+// Only the owner can connect to a listening unix socket, whatever the umask.
+// (Not parallel: the umask is the whole process's.)
 // Holds secure.
 func TestListenIsForTheOwnerOnly(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
@@ -56,13 +59,13 @@ func TestListenIsForTheOwnerOnly(t *testing.T) {
 	if err != nil || info.Mode() != fs.ModeSocket|0o600 {
 		t.Errorf("the socket: got mode %v and error %v, want Srw-------", info.Mode(), err)
 	}
-	// Nothing is left of how it was made.
+	// The directory in which it was made has been removed.
 	if list, err := os.ReadDir(filepath.Dir(path)); err != nil || len(list) != 1 {
 		t.Errorf("beside the socket: got %v and error %v, want nothing", list, err)
 	}
 	accepts(t, c, "unix", path)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("behind Accept: the socket's file is still there (%v)", err)
+		t.Errorf("after Accept: the socket's file is still there (%v)", err)
 	}
 }
 
@@ -99,8 +102,8 @@ func TestListenInTheAbstractNamespace(t *testing.T) {
 	accepts(t, c, "unix", name)
 }
 
-// A stale socket is replaced; any other file, and a socket at which somebody
-// listens, is left alone.
+// Listen replaces a stale socket. It leaves alone any other file, and a socket
+// at which somebody listens.
 // Holds secure.
 func TestListenWhereSomethingStands(t *testing.T) {
 	t.Parallel()
@@ -177,7 +180,7 @@ func TestListenWhereSomethingStands(t *testing.T) {
 	}
 }
 
-// The file goes with the socket, unless another has taken its place.
+// The file is removed with the socket, unless another file has taken its place.
 // Holds secure.
 func TestListenRemovesOnlyItsOwnFile(t *testing.T) {
 	t.Parallel()
@@ -196,7 +199,7 @@ func TestListenRemovesOnlyItsOwnFile(t *testing.T) {
 	}
 }
 
-// A path that the system does not take is said to be too long, by how much.
+// The error for a path that is too long says so, and says by how much.
 // Holds secure.
 func TestPathTooLong(t *testing.T) {
 	t.Parallel()
@@ -209,8 +212,9 @@ func TestPathTooLong(t *testing.T) {
 	wantState(t, c, async.Idle)
 }
 
-// The longest path that the system takes is taken, though the socket is made
-// elsewhere first: where the name is long, and where the directory is.
+// The longest path that the system takes works, although the socket is first
+// made elsewhere: where the name is long, and where the directory's path is
+// long.
 func TestLongestPath(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -232,8 +236,8 @@ func TestLongestPath(t *testing.T) {
 	}
 }
 
-// An inherited descriptor is taken over, as a connection or as a listening
-// socket; what is neither stays as it was.
+// An inherited descriptor is used as a connection or as a listening socket. One
+// that is neither is left as it was.
 func TestInheritedDescriptors(t *testing.T) {
 	t.Parallel()
 	dup := func(f interface{ File() (*os.File, error) }) string {
@@ -259,7 +263,7 @@ func TestInheritedDescriptors(t *testing.T) {
 	wantNil(t, "Connect to "+addr, c.Connect(t.Context(), addr))
 	execute(t, c, "x", `"x"`)
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
-	server.wait() // it has seen the end: no copy of the descriptor is left
+	server.wait() // the server has seen the end, so no copy of the descriptor is open
 
 	path := socketPath(t)
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
@@ -290,21 +294,22 @@ func TestInheritedDescriptors(t *testing.T) {
 	wantIs(t, "Connect to no descriptor", c.Connect(t.Context(), "fd:1000000"), syscall.EBADF)
 }
 
-// Addresses that this system or library has no socket for say so.
+// The error for an address that this system or this library does not support
+// says so.
 func TestUnsupportedAddresses(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, nil)
 	wantText(t, "Listen", c.Listen(t.Context(), "vsock:3:4444"), "vsock")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	err := c.Connect(ctx, "vsock:4294967294:1") // no such machine
+	err := c.Connect(ctx, "vsock:4294967294:1") // there is no machine with that number
 	wantAs[*async.ConnectError](t, "Connect", err)
 	wantState(t, c, async.Idle)
 	wantAs[*async.AddressError](t, "Connect", c.Connect(t.Context(), "vsock:1"))
 	wantAs[*async.AddressError](t, "Listen", c.Listen(t.Context(), "vsock:1"))
 }
 
-// The socket itself can be asked about.
+// SyscallConn gives access to the socket.
 func TestSyscallConn(t *testing.T) {
 	t.Parallel()
 	client, conn := socketPair(t)
@@ -326,7 +331,8 @@ func TestSyscallConn(t *testing.T) {
 	server.wait()
 }
 
-// Of several peers the first one is taken, and the others are turned away.
+// Several peers connect. The first one is accepted, and the others are
+// disconnected.
 func TestListenTakesOnePeer(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
@@ -353,7 +359,8 @@ func TestListenTakesOnePeer(t *testing.T) {
 	servers[0].wait()
 }
 
-// Two that call Accept at once: one gets the peer, the other a StateError.
+// Two goroutines call Accept at once. One gets the peer, the other a
+// StateError.
 func TestAcceptTwice(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
@@ -372,7 +379,7 @@ func TestAcceptTwice(t *testing.T) {
 	wantNil(t, "the first Accept", <-first)
 }
 
-// A Disconnect at any moment of Listen leaves no socket.
+// Disconnect at any moment of a Listen leaves no socket.
 func TestListenCalledOff(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
@@ -392,5 +399,5 @@ func TestListenCalledOff(t *testing.T) {
 			t.Fatalf("round %d: got %v and error %v, want nothing to be left", i, list, err)
 		}
 	}
-	t.Logf("%d of %d were called off before they listened", during, rounds)
+	t.Logf("%d of %d were ended before they listened", during, rounds)
 }

@@ -1,3 +1,4 @@
+// The check that no goroutine is left when all tests have run.
 package async_test
 
 import (
@@ -6,5 +7,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A goroutine that is left when all tests are over fails the run.
+// A goroutine that is left after all tests fails the run.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -16,8 +16,8 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// While QEMU is busy with one command, out-of-band commands pass it, up to
-// eight in-band commands are given to it, and the others wait on this side.
+// QEMU is busy with one command. Out-of-band commands pass it, up to eight
+// in-band commands are sent, and the others wait on this side.
 func TestE8OutOfBandOvertakes_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
@@ -35,7 +35,7 @@ func TestE8OutOfBandOvertakes_QEMU(t *testing.T) {
 	oob("past a slow command")
 	wantPending(t, "slow command", slow)
 
-	// Seven more fit in the window; four of them are given up on.
+	// Seven more have a place in the window. The callers of four of them give up.
 	var kept []<-chan result
 	abandonCtx, abandon := context.WithCancel(ctx)
 	var abandoned []<-chan result
@@ -60,7 +60,7 @@ func TestE8OutOfBandOvertakes_QEMU(t *testing.T) {
 	}
 	oob("past a full window, half of it abandoned")
 
-	// The ninth waits, within its context, and says for what.
+	// The ninth waits until its context ends, and its error says what it waited for.
 	sent := len(w.commands())
 	shortCtx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
@@ -68,7 +68,7 @@ func TestE8OutOfBandOvertakes_QEMU(t *testing.T) {
 	wantInterrupted(t, "ninth command", err, false, context.DeadlineExceeded)
 	wantText(t, "ninth command", err, "pmemsave", "8 unanswered")
 	if got := w.commands(); len(got) != sent {
-		t.Errorf("sent %v meanwhile, want nothing", got[sent:])
+		t.Errorf("sent %v while the window was full, want nothing", got[sent:])
 	}
 	tenth := start(ctx, c, async.Command{Name: "tenth"})
 	oob("past one that waits here")
@@ -84,12 +84,13 @@ func TestE8OutOfBandOvertakes_QEMU(t *testing.T) {
 	}
 	wantToken(t, await(t, "tenth command", tenth).err, "tenth")
 	if slices.Contains(w.commands(), "ninth") {
-		t.Error("the command that was given up on was sent")
+		t.Error("the command whose caller gave up was sent")
 	}
 	wantAlive(t, c)
 }
 
-// Without the capability commands are pipelined as they come.
+// Without the capability, commands are sent at once, and do not wait for
+// replies.
 func TestE8NoOOBPipelines_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{NoOOB: true}
@@ -104,7 +105,7 @@ func TestE8NoOOBPipelines_QEMU(t *testing.T) {
 	for i := range n {
 		calls = append(calls, start(ctx, c, async.Command{Name: fmt.Sprintf("token-%d", i)}))
 	}
-	w.await(t, 1+n) // all are on their way while the first is unanswered
+	w.await(t, 1+n) // all are sent while the first is unanswered
 	wantPending(t, "slow command", slow)
 	b.release(t)
 	wantNil(t, "slow command", await(t, "slow command", slow).err)

@@ -18,8 +18,8 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// rewriter is a connection that puts other words on the wire, behind the back of
-// the engine, which would refuse them.
+// rewriter is a connection that replaces some bytes of what the engine writes.
+// The engine would refuse to send the new ones.
 type rewriter struct {
 	net.Conn
 	old, new []byte
@@ -32,14 +32,15 @@ func (r *rewriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// What QEMU's parser refuses is answered in order, without an id.
+// QEMU answers what its parser rejects in the order of the commands, without an
+// id.
 func TestE7WhatQEMUCannotParse_QEMU(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`{"a":`, 1025) + "1" + strings.Repeat("}", 1025)
 	for name, tt := range map[string]struct {
 		text string // in place of the arguments {"x":1}
 		desc string
-		// QEMU's parser stumbles on through the rest of the message, and answers
+		// QEMU's parser goes on with the rest of the message, and answers
 		// that with more errors.
 		more bool
 	}{
@@ -63,8 +64,8 @@ func TestE7WhatQEMUCannotParse_QEMU(t *testing.T) {
 			}}
 			bad := async.Command{Name: "query-name", Args: arguments{"x": 1}}
 
-			// For Cmd of the old module it is the answer, and the connection goes
-			// on, if QEMU says no more than that.
+			// For Cmd of Python's old module the error is the answer. The connection
+			// goes on if QEMU sends no more errors than that.
 			c := dialReal(t, vm.Path("qmp"), opts)
 			taking := bad
 			taking.TakesErrorWithoutID = true
@@ -82,9 +83,9 @@ func TestE7WhatQEMUCannotParse_QEMU(t *testing.T) {
 				wantAlive(t, c)
 			}
 			c.Close()
-			wantAliveBehind(t, vm.Path("qmp"), tt.more)
+			wantAliveAfter(t, vm.Path("qmp"), tt.more)
 
-			// For others it is the end.
+			// For other commands it ends the connection.
 			c = dialReal(t, vm.Path("qmp"), opts)
 			_, err = c.Do(qemutest.Context(t), bad)
 			e := wantAs[*async.ServerParseError](t, "a command that does not take it", err)
@@ -95,17 +96,17 @@ func TestE7WhatQEMUCannotParse_QEMU(t *testing.T) {
 			wantState(t, c, async.Disconnecting)
 			wantAs[*async.ServerParseError](t, "Disconnect", c.Disconnect(t.Context()))
 
-			// QEMU itself has taken no harm.
-			wantAliveBehind(t, vm.Path("qmp"), tt.more)
+			// QEMU itself still works.
+			wantAliveAfter(t, vm.Path("qmp"), tt.more)
 		})
 	}
 }
 
-// wantAliveBehind checks that QEMU answers a new client. What its parser had to say
-// of what the last one sent, if more, may come to that client, in place of its
-// greeting or of an answer (seen). Behind an answer to a client of its own nothing
-// of that is left.
-func wantAliveBehind(t *testing.T, addr string, more bool) {
+// wantAliveAfter checks that QEMU answers a new client. If more, the parser
+// may still have errors for what the last client sent. They may come to the new
+// client in place of its greeting or of a reply (seen). After one reply to a
+// client of its own, QEMU has none of them left.
+func wantAliveAfter(t *testing.T, addr string, more bool) {
 	t.Helper()
 	for {
 		c := newClient(t, nil)
@@ -122,11 +123,11 @@ func wantAliveBehind(t *testing.T, addr string, more bool) {
 		if !more || !errors.As(err, &broken) || !parser {
 			t.Fatal(err)
 		}
-		t.Logf("another's error: %v", err)
+		t.Logf("an error for the client before: %v", err)
 	}
 }
 
-// None of that is sent if the engine is asked nicely.
+// The engine itself sends none of that.
 func TestE7RefusedBeforeSending_QEMU(t *testing.T) {
 	t.Parallel()
 	opts := &async.Options{}
@@ -149,13 +150,13 @@ func TestE7RefusedBeforeSending_QEMU(t *testing.T) {
 			t.Errorf("%s: names the command %q", name, e.Command)
 		}
 	}
-	// As deep as the engine goes, QEMU goes too.
+	// QEMU reads as many levels as the engine sends.
 	_, err := c.Execute(qemutest.Context(t), "query-name", nested(999))
 	if e := wantAs[*async.ExecuteError](t, "999 levels", err); !strings.Contains(e.Desc, "'a' is unexpected") {
 		t.Errorf("got %v", e)
 	}
 	wantAlive(t, c)
-	// A greeting, three replies: QEMU has seen nothing of the rest.
+	// A greeting and three replies: QEMU did not get the other commands.
 	if got := w.replies(); len(got) != 4 {
 		t.Errorf("received %.200q", got)
 	}

@@ -1,3 +1,5 @@
+// Tests of Quit and HungUp.
+// The code that they hold: end.go and disconnect.go.
 package async_test
 
 import (
@@ -58,14 +60,15 @@ func TestQuit(t *testing.T) {
 					return
 				}
 				wantNil(t, "Quit", err)
-				wantNil(t, "Close afterwards", c.Close())
+				wantNil(t, "Close after that", c.Close())
 				wantAs[*async.StateError](t, "Quit again", c.Quit(ctx))
 			})
 		})
 	}
 }
 
-// Others may wait, command, disconnect and quit at the same time.
+// Other goroutines may wait for events, execute, disconnect and quit at the
+// same time.
 func TestQuitAndOthers(t *testing.T) {
 	t.Parallel()
 	t.Run("a command that waits", func(t *testing.T) {
@@ -75,7 +78,7 @@ func TestQuitAndOthers(t *testing.T) {
 			slow := start(t.Context(), c, async.Command{Name: "slow"})
 			synctest.Wait()
 			wantNil(t, "Quit", c.Quit(t.Context()))
-			wantInterrupted(t, "slow", (<-slow).err, true, io.EOF) // a reset after the reply to quit is one
+			wantInterrupted(t, "slow", (<-slow).err, true, io.EOF) // a reset after the reply to quit counts as io.EOF
 		})
 	})
 	t.Run("a Disconnect", func(t *testing.T) {

@@ -1,3 +1,6 @@
+// Tests that other users and other files cannot interfere with a listening
+// socket, and that unexpected descriptors are closed.
+// The code that they hold: listen.go, session.go and internal/socket.
 package async_test
 
 import (
@@ -22,7 +25,7 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// holding returns how many descriptors this process has of the file at path.
+// holding returns how many descriptors of the file at path this process has.
 func holding(t testing.TB, path string) (n int) {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
@@ -30,7 +33,7 @@ func holding(t testing.TB, path string) (n int) {
 		t.Fatal(err)
 	}
 	for _, entry := range list {
-		// An error is that of the directory's own descriptor, which is gone.
+		// Readlink fails for the descriptor that ReadDir used: it is closed by now.
 		if target, err := os.Readlink("/proc/self/fd/" + entry.Name()); err == nil && target == path {
 			n++
 		}
@@ -38,20 +41,20 @@ func holding(t testing.TB, path string) (n int) {
 	return n
 }
 
-// A server can send descriptors that nobody asked for, with a greeting, a reply,
-// an event, or in the middle of a message. None of them stays open here. (Not
-// parallel: it counts what the whole process has open.)
+// A server can send descriptors that this side did not ask for, with a
+// greeting, a reply or an event, or in the middle of a message. None of them
+// stays open here. (Not parallel: it counts what the whole process has open.)
 // Holds secure.
 func TestDescriptorsNobodyAskedForAreNotKept(t *testing.T) {
 	const messages, each = 200, 3
 	client, server := socketPair(t)
-	unasked := fileWith(t, "unasked")
+	unexpected := fileWith(t, "unexpected")
 	raw, err := server.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	fds := make([]int, each)
-	wantNil(t, "Control", rawControl(unasked, func(fd uintptr) {
+	wantNil(t, "Control", rawControl(unexpected, func(fd uintptr) {
 		for i := range fds {
 			fds[i] = int(fd)
 		}
@@ -79,8 +82,8 @@ func TestDescriptorsNobodyAskedForAreNotKept(t *testing.T) {
 		say(`{"event":`)
 		say(`"E"}`)
 		say(`{"retu`)
-		// The command must be there before its reply: whoever is answered earlier
-		// was not waiting.
+		// The reply must come after the command: a reply that comes earlier
+		// belongs to no command.
 		waitReadable(t, server, fmt.Sprintf(`"id":"%d"}`, i))
 		say(fmt.Sprintf(`rn":%d,"id":"%d"}`, i, i))
 		got := <-call
@@ -89,15 +92,15 @@ func TestDescriptorsNobodyAskedForAreNotKept(t *testing.T) {
 	if got := len(drained(t, l)); got != messages {
 		t.Errorf("got %d events, want %d", got, messages)
 	}
-	if got := holding(t, unasked.Name()); got != 1 {
-		t.Errorf("the file is open %d times behind %d messages with descriptors of it, want once, by this test", got, 3*messages)
+	if got := holding(t, unexpected.Name()); got != 1 {
+		t.Errorf("the file is open %d times after %d messages with descriptors of it, want once, by this test", got, 3*messages)
 	}
 	if got := openFiles(); got > files {
 		t.Errorf("%d files are open, were %d before", got, files)
 	}
 	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 	if got := openFiles(); got != files-1 {
-		t.Errorf("%d files are open behind Disconnect, were %d with the connection", got, files)
+		t.Errorf("%d files are open after Disconnect, were %d with the connection", got, files)
 	}
 }
 
@@ -109,7 +112,7 @@ func rawControl(f *os.File, use func(uintptr)) error {
 	return raw.Control(use)
 }
 
-// waitReadable reads from conn until what has come ends in end.
+// waitReadable reads from conn until what was read ends in end.
 func waitReadable(t testing.TB, conn net.Conn, end string) {
 	t.Helper()
 	var got []byte
@@ -123,8 +126,9 @@ func waitReadable(t testing.TB, conn net.Conn, end string) {
 	}
 }
 
-// Another user cannot connect to where the client listens, even where that user
-// may enter the directory. (Not parallel: the umask is the whole process's.)
+// Another user cannot connect to the socket of a listening client, even if that
+// user may enter the directory. (Not parallel: the umask is the whole
+// process's.)
 // Holds secure.
 func TestListenRefusesOtherUsers(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -156,8 +160,9 @@ func TestListenRefusesOtherUsers(t *testing.T) {
 func connectAs(uid int, path string) error {
 	done := make(chan error)
 	go func() {
-		// The system changes the user of one thread. Were it not to become root
-		// again, it would end with its goroutine, since it would stay locked.
+		// The system call changes the user of this thread only. If the thread
+		// cannot become root again, the goroutine stays locked to it, and the
+		// thread ends with the goroutine.
 		runtime.LockOSThread()
 		become := func(uid int) error {
 			const same = ^uintptr(0)
@@ -188,9 +193,10 @@ func connectOnce(path string) error {
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: path})
 }
 
-// A file that comes to the socket's place while the socket is being made is not
-// replaced: either that file is there, and listening has failed, or the socket.
-// (The kernel tells when it is being made: inotify(7).)
+// A file is made at the socket's path while Listen makes the socket. Listen
+// does not replace it: either the file is there and Listen has failed, or the
+// socket is there. (The kernel reports when the socket is being made:
+// inotify(7).)
 // Holds secure.
 func TestListenDoesNotReplaceWhatComesMeanwhile(t *testing.T) {
 	t.Parallel()
@@ -239,7 +245,7 @@ func TestListenDoesNotReplaceWhatComesMeanwhile(t *testing.T) {
 			wantIs(t, "Listen", listenErr, fs.ErrExist, syscall.EADDRINUSE)
 			wantState(t, c, async.Idle)
 			if text, err := os.ReadFile(path); string(text) != "precious" || err != nil {
-				t.Errorf("the file that came meanwhile: got %q and error %v", text, err)
+				t.Errorf("the file that came during Listen: got %q and error %v", text, err)
 			}
 		case errors.Is(err, fs.ErrExist):
 			wantNil(t, "Listen", listenErr)
@@ -268,8 +274,9 @@ func staleSocket(t *testing.T) string {
 	return path
 }
 
-// Of several that find the same stale socket one listens there, and is not thrown
-// out by the others, nor by one that has just closed.
+// Several clients find the same stale socket at once, and one of them listens
+// there. Neither the others, nor a client that has just closed, removes its
+// socket.
 // Holds secure.
 func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
 	t.Parallel()
@@ -301,7 +308,7 @@ func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
 			t.Fatalf("%d of %d listen at the same path (%v), want one", len(winners), rivals, errs)
 		}
 
-		// While one closes, another listens there as soon as it can.
+		// While that client closes, another one tries to listen until it succeeds.
 		next := newClient(t, nil)
 		closed := do(winners[0].Close)
 		for {
@@ -316,8 +323,8 @@ func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
 	}
 }
 
-// A file that is moved into a stale socket's place is not removed in its stead,
-// whenever it comes: before the socket is looked at, or behind that.
+// A file is moved to the path of a stale socket. Listen does not remove it,
+// whether it comes before Listen looks at the socket or after that.
 // Holds secure.
 func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
 	t.Parallel()
@@ -346,7 +353,7 @@ func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
 		wantNil(t, "rename", <-moved)
 		switch {
 		case err == nil:
-			came["behind the listening socket"]++ // and in its place
+			came["after Listen, in place of its socket"]++
 			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		case strings.Contains(err.Error(), "only just come"):
 			came[meanwhile]++
@@ -364,8 +371,9 @@ func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
 	t.Logf("the file came %v", came)
 }
 
-// A lock that somebody holds on the folder, which every user can who may read
-// it, holds nobody up: the stale socket is replaced without one.
+// Another program holds a lock on the folder, which every user can do who may
+// read the folder. Listen replaces the stale socket all the same: it takes no
+// lock.
 func TestListenInALockedFolder(t *testing.T) {
 	t.Parallel()
 	path := staleSocket(t)
@@ -376,13 +384,14 @@ func TestListenInALockedFolder(t *testing.T) {
 	defer dir.Close()
 	wantNil(t, "flock", unix.Flock(int(dir.Fd()), unix.LOCK_EX))
 	c := newClient(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // for a Listen that waits
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // so that a Listen that waits for the lock fails
 	defer cancel()
 	wantNil(t, "Listen", c.Listen(ctx, path))
 	accepts(t, c, "unix", path)
 }
 
-// A client that finds somebody listening is no peer for that one.
+// A client tries to listen where another one listens. The other one does not
+// see a peer.
 func TestListenDoesNotDisturbWhoListens(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)

@@ -1,5 +1,7 @@
 //go:build unix
 
+// A test of rule E4 with many calls that are canceled at random.
+// The code that it holds: call.go, calls.go and write.go.
 package async_test
 
 import (
@@ -21,10 +23,10 @@ import (
 	"github.com/goqmp/qmp/internal/testing/anybytes"
 )
 
-// Calls that are canceled at random moments, a hundred thousand of them with and
-// as many without oob: each reply carries its caller's token, nothing arrives
-// twice, nothing arrives of what was said not to be sent, and when the server has
-// answered, nothing is left.
+// Calls are canceled at random moments, a hundred thousand of them with oob and
+// as many without. Each reply carries its caller's token. No command arrives
+// twice, and no command arrives whose error says that it was not sent. When the
+// server has answered, nothing is left.
 // Holds E4.
 func TestStressRandomCancellations(t *testing.T) {
 	total := 100_000
@@ -33,7 +35,7 @@ func TestStressRandomCancellations(t *testing.T) {
 	}
 	transports := map[string]func() (net.Conn, net.Conn){
 		"pipe": func() (net.Conn, net.Conn) { return qmptest.Pipe() },
-		// Hardly anything fits into it, so that writes wait, and are cut.
+		// The socket takes little, so that writes wait and can be interrupted.
 		"socket": func() (net.Conn, net.Conn) {
 			client, server := socketPair(t)
 			client.SetWriteBuffer(4096)
@@ -61,7 +63,7 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	var answered, sent, unsent int
-	var mu sync.Mutex // guards these and the next
+	var mu sync.Mutex // guards the variables below
 	safe := make(map[string]bool)
 	filler := strings.Repeat("x", 8<<10)
 	var wg sync.WaitGroup
@@ -134,13 +136,13 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 	}()
 	select {
 	case <-all:
-	case <-time.After(5 * patience): // many times what it takes
+	case <-time.After(5 * patience): // many times what the run takes
 		t.Fatalf("somebody waits for ever:\n%s", anybytes.Stacks())
 	}
 	if t.Failed() {
 		return
 	}
-	// The server answers in order: behind the last answer all others have come.
+	// The server answers in order: after the last reply, all others have come.
 	execute(t, c, "last", `"last"`)
 	wantNothingPending(t, c)
 	wantState(t, c, async.Running)
@@ -159,8 +161,8 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 		}
 		arrived[name] = true
 	}
-	if got := len(seen) - 2; got != answered+sent { // without the handshake and the last one
+	if got := len(seen) - 2; got != answered+sent { // the handshake and the last command do not count
 		t.Errorf("%d commands arrived, want the %d that were answered and the %d that were sent", got, answered, sent)
 	}
-	t.Logf("%d answered, %d canceled behind sending, %d before", answered, sent, unsent)
+	t.Logf("%d answered, %d canceled after they were sent, %d before", answered, sent, unsent)
 }

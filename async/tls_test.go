@@ -1,3 +1,5 @@
+// Tests of connections over TLS.
+// The code that they hold: session.go, write.go and internal/socket.
 package async_test
 
 import (
@@ -22,8 +24,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// tlsConfigs returns both ends' configurations, around a certificate made for
-// the test.
+// tlsConfigs returns the configurations of both ends, with a certificate made
+// for the test.
 func tlsConfigs(t testing.TB) (client, server *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -49,8 +51,7 @@ func tlsConfigs(t testing.TB) (client, server *tls.Config) {
 		&tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
-// tlsPipe returns a Dialer that makes one TLS connection, and the server's end
-// of it.
+// tlsPipe returns a Dialer for one TLS connection, and the server's end of it.
 func tlsPipe(t testing.TB, size int) (dial func(context.Context) (net.Conn, error), server *tls.Conn) {
 	t.Helper()
 	near, far := qmptest.PipeSize(size)
@@ -65,8 +66,8 @@ func tlsPipe(t testing.TB, size int) (dial func(context.Context) (net.Conn, erro
 	}, tls.Server(far, serverConfig)
 }
 
-// Options.Dialer is the door for TLS: many callers, large messages, and an end
-// that says goodbye.
+// TLS works through Options.Dialer: many callers, large messages, and an
+// orderly end.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	for _, capability := range []string{"", "oob"} {
@@ -99,9 +100,9 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// A write that is broken off would break TLS for good, so none is: a call that
-// is canceled in the middle of its write counts as sent, and the connection
-// lives on.
+// A write that is interrupted would break a TLS connection for good, so the
+// engine does not interrupt it. A call that is canceled during its write counts
+// as sent, and the connection lives on.
 // Holds E4.
 func TestTLSCancelledInTheMiddleOfAWrite(t *testing.T) {
 	t.Parallel()
@@ -131,7 +132,7 @@ func TestTLSCancelledInTheMiddleOfAWrite(t *testing.T) {
 	})
 }
 
-// slowReader reads the handshake, and the rest when it may.
+// slowReader reads the handshake at once, and the rest when it is allowed to.
 type slowReader struct {
 	net.Conn
 	from <-chan struct{}
@@ -147,8 +148,8 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// The end of a TLS connection is that of the stream, with a goodbye or without;
-// a cut inside a record is one inside a message.
+// A TLS connection ends like any stream, with close_notify or without. A stream
+// that is cut inside a record counts as cut inside a message.
 func TestTLSEnds(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -184,8 +185,8 @@ func TestTLSEnds(t *testing.T) {
 	}
 }
 
-// A peer that takes nothing does not hold Close up for longer than TLS takes for
-// its goodbye.
+// A peer does not read. Close waits no longer than TLS waits to send its
+// close_notify.
 func TestTLSCloseInTheMiddleOfAWrite(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
