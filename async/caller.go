@@ -10,33 +10,33 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A Caller executes commands: a [*Client], a *machine.Machine, or whatever else
-// gets commands to a QMP server. What only executes commands takes a Caller.
+// A Caller executes commands: a [*Client], a *machine.Machine, or any other type that
+// sends commands to a QMP server. A function that only executes commands takes a
+// Caller.
 type Caller interface {
 	// Do executes cmd and returns the whole reply. An error reply is not an error
-	// here: [Reply.Err] makes one of it. The error says why there is no reply.
-	// When ctx ends, so does the call. Any number of goroutines may call Do at the
-	// same time.
+	// here: [Reply.Err] returns it. The error says why there is no reply. Do returns
+	// when ctx ends. Any number of goroutines may call Do at the same time.
 	Do(ctx context.Context, cmd Command) (Reply, error)
 }
 
 var _ Caller = (*Client)(nil)
 
-// Call executes a command and decodes the value of the reply's return member into
-// a T. args are as in [Client.Execute].
+// Call executes a command and decodes the value of the reply's return member into a T.
+// args is as in [Client.Execute].
 //
-// A member of an object matches the field of its name, or else the field whose
-// name differs only in case, '-' and '_': NodeName takes "node-name". A name in a
-// json tag counts like the field's own. Members that match no field are ignored.
-// Of members that match the same field the last one counts, except that objects
-// are merged.
+// A member of an object is stored in the field with the same name. If there is none,
+// it is stored in the field whose name differs only in case, '-' and '_': NodeName
+// takes "node-name". A name in a json tag replaces the field's own. A member that
+// matches no field is ignored. If several members match one field, the last one
+// counts, except that objects are merged.
 //
-// Integers are exact. In an any, at any depth, an integer is an int64, a uint64
-// above 2^63-1, and a *big.Int beyond 64 bits; any other number is a float64,
-// infinite where it is too large for one; a text is a string, a list an []any, an
-// object a map[string]any. An any that holds a pointer has that filled instead.
-// An interface type with a name of its own is not an any. A fraction does not fit
-// a Go integer: 1.0 is an error there.
+// Integers are exact. In an any, at any depth, an integer is an int64, or a uint64 if
+// it is above 2^63-1, or a *big.Int if it does not fit in 64 bits. Any other number is
+// a float64, which is infinite if the number is too large. A text is a string, a list
+// an []any, an object a map[string]any. If an any holds a pointer, the value is stored
+// where that points. An interface type with a name of its own is not treated as an
+// any. A number with a fraction does not fit a Go integer: 1.0 is an error there.
 //
 // Errors are those of [Client.Execute] and [Reply.Decode].
 func Call[T any](ctx context.Context, c Caller, cmd string, args any) (T, error) {
@@ -49,9 +49,9 @@ func Call[T any](ctx context.Context, c Caller, cmd string, args any) (T, error)
 	return v, err
 }
 
-// parseMessage cuts up raw, which must be one message and nothing else. It is
-// held to what a connection takes, except for the limit of its size. The message
-// shares no bytes with raw.
+// parseMessage returns the members of raw, which must be one message and nothing else.
+// The limits are those of a received message, except that its size has no limit. The
+// message shares no bytes with raw.
 func parseMessage(raw []byte) (proto.Message, error) {
 	framer := proto.NewFramer(bytes.NewReader(raw), -1, nil)
 	obj, err := framer.Next()

@@ -10,15 +10,15 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// HungUp reports whether err says that the server ended the connection, whichever
-// call returned it: an end of file or a reset, in the middle of a message or
-// between two. It looks into every error of this package, and into the Cause of a
-// [*StateError]. After a command that makes the server exit, this is the expected
-// end. (To tell a server to quit and wait for that, see [Client.Quit].)
+// HungUp reports whether err says that the server ended the connection: with an end of
+// file or a reset, between two messages or inside one. err may be an error of any call
+// of this package; HungUp also looks into the Cause of a [*StateError]. After a command
+// that makes the server exit, this is the expected end. (See [Client.Quit], which tells
+// a server to quit and waits for that.)
 //
-// It is false for nil, for an end by this side, and where the server broke the
-// protocol. Why the server ended the connection, and whether it still runs, the
-// connection cannot tell.
+// It is false if err is nil, if this side ended the connection, and if the connection
+// ended because the server broke the protocol. A connection does not tell why the
+// server ended it, or whether the server still runs.
 func HungUp(err error) bool {
 	if state, ok := errors.AsType[*StateError](err); ok {
 		return HungUp(state.Cause)
@@ -26,10 +26,10 @@ func HungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || socket.IsGone(err)
 }
 
-// asEnd gives the end of a connection by the peer one of two shapes, whatever the
-// system and the moment: it matches io.EOF or syscall.ECONNRESET. A write that
-// fails because the peer has closed says EPIPE, and Windows has numbers of its own.
-// Any other error passes unchanged.
+// asEnd returns an error that matches io.EOF or syscall.ECONNRESET if err says that the
+// server ended the connection, on every system. (A write fails with EPIPE if the server
+// has closed the connection, and Windows has error numbers of its own.) asEnd returns
+// any other error unchanged.
 func asEnd(err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
@@ -42,15 +42,15 @@ func asEnd(err error) error {
 	return err
 }
 
-// Quit executes quit, waits until the server has ended the connection, and
-// disconnects. The error is nil once quit was sent and the server has hung up
-// since, however that shows: as an end of file or a reset, before or after the
-// reply. The client is idle then. Whether the process has exited, and how, is for
-// its parent to say.
+// Quit executes quit, waits until the server has ended the connection, and disconnects.
+// The client is idle then. The error is nil if quit was sent and the server ended the
+// connection after that: with an end of file or a reset, before or after the reply.
+// Quit does not say whether the server's process has exited, or with which status. Only
+// the parent of that process can know.
 //
-// Otherwise the error is that of [Client.Execute], and the client is left as it
-// is: an [*ExecuteError] if the server refused, an [*ExecInterruptedError] if ctx
-// ended before the server had hung up, or if this side disconnected meanwhile.
+// Any other error is that of [Client.Execute], and Quit does not disconnect. It is an
+// [*ExecuteError] if the server refused quit, and an [*ExecInterruptedError] if ctx
+// ended before the server had ended the connection, or if this side disconnected.
 func (c *Client) Quit(ctx context.Context) error {
 	const name = "quit"
 	out, err := Command{Name: name}.prepare(c.opts.maxSend())
@@ -83,8 +83,8 @@ func (c *Client) Quit(ctx context.Context) error {
 	return nil
 }
 
-// collect disconnects from s, which has ended, unless somebody else has, and
-// returns when that is over.
+// collect disconnects from s, which has ended, unless another goroutine does. It
+// returns when nothing of s is left.
 func (c *Client) collect(s *session) {
 	for {
 		at := c.now()

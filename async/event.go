@@ -9,23 +9,23 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// An Event is a message that the server sent by itself (QMP specification,
-// "Asynchronous events"). Its bytes are valid JSON. They are shared by all
-// listeners: do not change them. Any number of goroutines may use one at the same
-// time.
+// An Event is a message that is not a reply: the server says that something has
+// happened (QMP specification, "Asynchronous events"). Its bytes are valid JSON. All
+// listeners share them: do not change them. Any number of goroutines may use an Event
+// at the same time.
 type Event struct {
-	Name      string          // such as "STOP"; "" if the server sent no string
+	Name      string          // such as "STOP"; "" if the member event is not a string
 	Data      json.RawMessage // nil if there is none
-	Timestamp time.Time       // of the server's clock; zero if it could not tell
+	Timestamp time.Time       // by the server's clock; the zero time if the event has none that is valid
 
 	raw json.RawMessage
 }
 
-// ParseEvent makes an Event of one that was received elsewhere: raw is the whole
-// object, which is copied.
+// ParseEvent returns the Event in raw, the whole JSON object, which was received
+// elsewhere. raw is copied.
 //
-// What is not one JSON object, nested no deeper than 10,000 levels, and an object
-// without a member event, is a [*MessageError].
+// The error is a [*MessageError] if raw is not exactly one JSON object, if it nests
+// deeper than 10,000 levels, or if it has no member event.
 func ParseEvent(raw []byte) (Event, error) {
 	m, err := parseMessage(raw)
 	if err != nil {
@@ -37,13 +37,13 @@ func ParseEvent(raw []byte) (Event, error) {
 	return event(m), nil
 }
 
-// Raw returns the whole object, as it came.
+// Raw returns the whole event as it came. Do not change it.
 func (e Event) Raw() json.RawMessage { return e.raw }
 
 // Object returns the whole event as a map, with its members event, data and
 // timestamp. The values have the types that [Call] has for an any. The error is a
-// [*MessageError] if a number has more than 4,300 digits. The map is the caller's
-// own. An Event that was not received gives nil.
+// [*MessageError] if a number has more than 4,300 digits. The map belongs to the
+// caller. For the zero Event it is nil.
 func (e Event) Object() (map[string]any, error) {
 	m, err := decodeObject(e.raw)
 	if err != nil {
@@ -52,8 +52,9 @@ func (e Event) Object() (map[string]any, error) {
 	return m, nil
 }
 
-// Decode stores the event's data in v, a pointer, by the rule of [Call]. Without
-// data it leaves v alone. What does not fit v is an error that names the event.
+// Decode stores the event's data in v, a pointer, by the rules of [Call]. If there is
+// no data, it does not change v. If the data does not fit v, the error says so and
+// names the event.
 func (e Event) Decode(v any) error {
 	if e.Data == nil {
 		return nil
@@ -61,9 +62,10 @@ func (e Event) Decode(v any) error {
 	return misfit(decode(e.Data, v), "event "+e.Name+": data", v)
 }
 
-// newEvent copies the message's bytes: those are the framer's.
+// newEvent returns the Event of m. It copies the bytes, which belong to the framer.
 func newEvent(m proto.Message) Event { return event(m.Clone()) }
 
+// event returns the Event of m, whose bytes it shares.
 func event(m proto.Message) Event {
 	name, _ := proto.Text(m.Event)
 	return Event{Name: name, Data: m.Data, Timestamp: proto.ParseTimestamp(m.Timestamp), raw: m.Raw}

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// An EventWaitError says that a wait for an event ended without it, and what is
-// known of the events meanwhile. It unwraps to Err.
+// An EventWaitError says that a wait ended and the event had not come. It also says
+// which events came instead. It unwraps to Err.
 type EventWaitError struct {
-	Names   []string // what was waited for; none means any event, or one that a function decides on
+	Names   []string // the names of the wanted events; none means any event, or that a function decides
 	Client  string   // the client's nickname, or ""
-	Passed  int      // how many other events the wait has read, and thrown away
-	Last    []string // the names of the last few of these, oldest first
-	Dropped int      // how many events the queue had dropped unread, because it was full
+	Passed  int      // how many other events the wait has read and dropped
+	Last    []string // the names of the last few of those, oldest first
+	Dropped int      // how many events the queue dropped unread, because it was full
 	Err     error    // what the context ended with, or why the connection ended
 }
 
-// Error says all of that on one line.
+// Error returns all of that on one line.
 func (e *EventWaitError) Error() string {
 	var b strings.Builder
 	b.WriteString(prefix(e.Client))

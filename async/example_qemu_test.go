@@ -12,11 +12,12 @@ func TestExamples_QEMU(t *testing.T) {
 	defer func(usual func() (string, func())) { machine = usual }(machine)
 	machine = func() (string, func()) { return qemutest.Monitor(t), func() {} }
 	qemutest.Examples(t, map[string]func(){
-		"Example":                     Example,
-		"ExampleCall":                 ExampleCall,
-		"ExampleClient_Execute":       ExampleClient_Execute,
-		"ExampleClient_Connect_again": ExampleClient_Connect_again,
-		"ExampleEventListener_All":    ExampleEventListener_All,
-		"ExampleOptions_backoff":      ExampleOptions_backoff,
+		"Example":                      Example,
+		"ExampleCall":                  ExampleCall,
+		"ExampleClient_Execute":        ExampleClient_Execute,
+		"ExampleClient_Connect_again":  ExampleClient_Connect_again,
+		"ExampleEventListener_All":     ExampleEventListener_All,
+		"ExampleEventListener_History": ExampleEventListener_History,
+		"ExampleOptions_backoff":       ExampleOptions_backoff,
 	}, nil)
 }

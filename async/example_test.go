@@ -12,8 +12,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// machine starts the machine that an example talks to: a simulated one, or QEMU
-// where a test says so. Its address is what stands in QEMU's -qmp option.
+// machine starts the machine that an example connects to: a simulated one, or QEMU
+// where a test replaces it. addr is the address that QEMU has in its option -qmp.
 var machine = simulated
 
 func simulated() (addr string, stop func()) {
@@ -70,7 +70,7 @@ func ExampleCall() {
 	// Output: running true
 }
 
-// The server's refusal is data in an ExecuteError.
+// If the server refuses a command, the error is an ExecuteError, which says why.
 func ExampleClient_Execute() {
 	addr, stop := machine()
 	defer stop()
@@ -92,7 +92,8 @@ func ExampleClient_Execute() {
 	// The command make-coffee has not been found
 }
 
-// A range over All ends when the connection does; quit leaves an end of file.
+// A range over All gets an error when the connection ends. After a quit that is an end
+// of file.
 func ExampleEventListener_All() {
 	addr, stop := machine()
 	defer stop()
@@ -122,8 +123,40 @@ func ExampleEventListener_All() {
 	// true IDLE
 }
 
-// A machine that was just started may not listen yet: Backoff says how to wait
-// for it, the context for how long.
+// A history has the newest events, even if they have been read: for a report when
+// something goes wrong, say.
+func ExampleEventListener_History() {
+	addr, stop := machine()
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := async.Dial(ctx, addr, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	events := c.NewListener(&async.ListenerOptions{History: 2}, "STOP", "RESUME")
+	defer events.Close()
+	for _, command := range []string{"stop", "cont", "stop"} {
+		if _, err := c.Execute(ctx, command, nil); err != nil {
+			log.Fatal(err)
+		}
+		if _, err := events.Next(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println("unread:", events.Len())
+	for _, ev := range events.History() {
+		fmt.Println("the newest:", ev.Name)
+	}
+	// Output:
+	// unread: 0
+	// the newest: RESUME
+	// the newest: STOP
+}
+
+// A machine that was just started may not listen yet. With Backoff, Connect dials
+// again until it does; the context says for how long.
 func ExampleOptions_backoff() {
 	addr, stop := machine()
 	defer stop()

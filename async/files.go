@@ -6,13 +6,14 @@ import (
 	"os"
 )
 
-// SendFiles sends file descriptors at once, with a single space byte, ahead of
-// the command that will use them: the old module's send_fd_scm. The server
-// hands them to the next command that takes one, whosever it is; files in
-// [Command].Files travel with their own command and are the better choice.
+// SendFiles sends file descriptors before the command that is to use them, with a
+// single space byte. (Python's module calls that send_fd_scm.) The server gives them
+// to the next command that takes a descriptor, even if another caller sends it. Prefer
+// [Command].Files, which are sent with their own command.
 //
-// It needs a unix socket. The files stay the caller's. Errors are those of
-// [Client.Execute].
+// SendFiles needs a unix socket. The files belong to the caller, and are not used any
+// more when it has returned. It does not wait for the server, except until the server
+// takes the byte. Errors are those of [Client.Execute].
 func (c *Client) SendFiles(ctx context.Context, files ...*os.File) error {
 	const what = "send file descriptors"
 	s, err := c.running(what)

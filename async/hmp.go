@@ -9,30 +9,29 @@ import (
 // HMP executes a line of the human monitor, such as "info block", and returns what
 // it prints, with line ends of one byte, "\n". The command is human-monitor-command.
 //
-// That command succeeds whatever becomes of the line: the human monitor says in its
-// text that something has failed. HMP takes for a failure, an [*HMPError], what QEMU
-// 5.2 to 11.1 print for one:
+// That command succeeds even if the line fails: only the text says so. HMP knows what
+// QEMU 5.2 to 11.1 print for a failure, and returns an [*HMPError] for it:
 //
 //   - text that begins with "Error: ";
 //   - text that begins with "unknown command: ";
-//   - text that ends with the line "Try "help NAME" for more information", which is
-//     about the arguments;
+//   - text that ends with the line "Try "help NAME" for more information": the
+//     arguments are wrong;
 //   - text that begins with "Command 'NAME' not available ";
-//   - text of a command that prints nothing, or something that is known, when it
-//     works, and prints something else. Those are boot_set, change, commit, cpu, drive_add,
-//     drive_del, gdbserver, gpa2hpa, gpa2hva, gva2gpa, hostfwd_add, hostfwd_remove, log,
-//     logfile, mouse_set, one-insn-per-tb, sendkey, singlestep, trace-event and
-//     watchdog_action;
-//   - "Cannot access memory" at the end of a line of x and xp.
+//   - any text that a command does not print when it succeeds, if what it prints then
+//     is known, or is nothing. These commands are boot_set, change, commit, cpu,
+//     drive_add, drive_del, gdbserver, gpa2hpa, gpa2hva, gva2gpa, hostfwd_add,
+//     hostfwd_remove, log, logfile, mouse_set, one-insn-per-tb, sendkey, singlestep,
+//     trace-event and watchdog_action;
+//   - "Cannot access memory" at the end of the last line of x and xp.
 //
-// Lines before it that begin with "warning: " do not count. The text is returned along
-// with the error.
+// Lines at the beginning that start with "warning: " are ignored. HMP returns the text
+// along with the error.
 //
-// Nothing else can be told from success. Such failures are free text ("info snapshots"
-// without a disk), silence ("info block NAME" for a name that is not there), or are
-// printed elsewhere: qemu-io writes to QEMU's standard output. And ringbuf_read, which
-// prints what a guest wrote, fails where that begins with "Error: ". Where there is a
-// command of QMP for a purpose, its errors are exact.
+// HMP cannot tell other failures from success: free text ("info snapshots" without a
+// disk), no text ("info block NAME" for a name that does not exist), or text that goes
+// elsewhere (qemu-io writes to QEMU's standard output). And it takes success for a
+// failure if ringbuf_read prints what a guest wrote and that begins with "Error: ".
+// Prefer a command of QMP if there is one: its errors are exact.
 //
 // Other errors are those of [Client.Execute].
 func HMP(ctx context.Context, c Caller, line string) (string, error) {
@@ -48,24 +47,24 @@ func HMP(ctx context.Context, c Caller, line string) (string, error) {
 	return text, nil
 }
 
-// An HMPError says that a line of the human monitor has failed, as [HMP] can tell.
+// An HMPError says that a line of the human monitor has failed: see [HMP].
 type HMPError struct {
-	// Command is the name of the command. Its arguments are left out, which may hold
-	// a password.
+	// Command is the name of the command, without its arguments: those may contain a
+	// password.
 	Command string
 
-	// Text is all that the human monitor printed, with line ends of one byte.
+	// Text is everything that the human monitor printed, with line ends of one byte.
 	Text string
 }
 
-// Error says what the human monitor printed, on one line.
+// Error returns what the human monitor printed, on one line.
 func (e *HMPError) Error() string {
 	text := strings.TrimPrefix(strings.TrimSpace(e.Text), "Error: ")
 	return fmt.Sprintf("human monitor: %s: %s", e.Command, strings.ReplaceAll(text, "\n", "; "))
 }
 
-// hmpCommand returns the name of the command in a line: its first word, which ends at
-// a slash too ("x/4x"), or "info" with the next word.
+// hmpCommand returns the name of the command in a line. That is its first word, which
+// also ends at a slash ("x/4x"), or "info" and the next word.
 func hmpCommand(line string) string {
 	words := strings.FieldsFunc(line, func(r rune) bool { return r == '/' || strings.ContainsRune(" \t\n\v\f\r", r) })
 	switch {
@@ -77,8 +76,8 @@ func hmpCommand(line string) string {
 	return words[0]
 }
 
-// hmpSuccess has, by command, the beginnings of what is printed when it has worked. A
-// command that prints nothing then has no beginnings.
+// hmpSuccess has, for each command, how the text may begin when it has succeeded; none
+// means that it prints nothing then.
 var hmpSuccess = map[string][]string{
 	"change":          nil,
 	"commit":          nil,
@@ -102,7 +101,7 @@ var hmpSuccess = map[string][]string{
 	"gva2gpa":   {"gpa: "},
 }
 
-// hmpFailed reports whether text is what a command prints that has failed.
+// hmpFailed reports whether text says that the command has failed.
 func hmpFailed(command, text string) bool {
 	for strings.HasPrefix(text, "warning: ") {
 		_, text, _ = strings.Cut(text, "\n")
@@ -122,7 +121,7 @@ func hmpFailed(command, text string) bool {
 	switch command {
 	case "x", "xp":
 		return strings.HasSuffix(last, ": Cannot access memory")
-	case "hostfwd_remove": // says in any case what became of the rule
+	case "hostfwd_remove": // prints "removed", or else why it failed
 		return !strings.HasSuffix(last, " removed")
 	}
 	beginnings, known := hmpSuccess[command]

@@ -8,14 +8,17 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// Listen listens for one peer at addr; [Client.Accept] takes it. The client is
-// Connecting meanwhile. It must be idle before, and is idle again if the error
-// is a [*ConnectError].
+// Listen makes a socket that listens at addr (see [ParseAddress]), for a server that
+// connects to the client. It does not wait: [Client.Accept] waits for the server. The
+// client is [Connecting] after Listen. ctx bounds Listen only.
 //
-// A unix socket is made so that only its owner can connect, from its first
-// moment. A stale socket, at which nobody listens, is replaced. Any other file is
-// left alone, and so is a socket at which somebody listens: the error matches
-// syscall.EADDRINUSE and fs.ErrExist.
+// The error is a [*StateError] if the client is not idle, an [*AddressError] if addr is
+// not an address, or a [*ConnectError]; the client is idle then.
+//
+// Only the owner of a unix socket can connect to it, from the moment it is made. Listen
+// replaces a stale socket, at which no program listens. It leaves any other file alone,
+// and a socket at which a program listens: the error then matches syscall.EADDRINUSE
+// and fs.ErrExist.
 func (c *Client) Listen(ctx context.Context, addr string) error {
 	where, err := ParseAddress(addr)
 	if err != nil {
@@ -35,13 +38,17 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 	return nil
 }
 
-// Accept takes the peer that connects to where [Client.Listen] listens, stops
-// listening, waits for the greeting and negotiates, all bounded by ctx. When it
-// stops listening, it removes the file of a unix socket, unless another file has
-// taken its place; Disconnect and Close do so where no peer came. Without
-// a listening client the error is a [*StateError]. Any other failure is a
-// [*ConnectError], and the client is idle and no longer listens, except that a
-// ctx which has already ended changes nothing.
+// Accept waits for one server to connect to the socket of [Client.Listen], stops
+// listening, waits for the greeting and negotiates capabilities. ctx bounds all of
+// that, and nothing after it.
+//
+// When Accept stops listening, it removes the file of a unix socket, unless another
+// file has taken its place. If Accept is not called, Disconnect and Close do so.
+//
+// The error is a [*StateError] if the client does not listen, or if another Accept
+// waits. Any other failure is a [*ConnectError]; the client is idle then, and does not
+// listen any more. If ctx has already ended, Accept does nothing else, and the client
+// goes on listening.
 func (c *Client) Accept(ctx context.Context) error {
 	a := &attempt{client: c, op: "accept"}
 	if err := a.begin(ctx, listening, accepting); err != nil {
@@ -67,9 +74,9 @@ func (c *Client) Accept(ctx context.Context) error {
 	return a.establish(conn, false)
 }
 
-// A listeningSocket is a [socket.Listener], or what a test puts in its place.
+// A listeningSocket is a [socket.Listener]. Tests replace it.
 type listeningSocket interface {
 	Accept(ctx context.Context) (net.Conn, error)
 	Addr() net.Addr
-	Close() error // and removes the socket's file; may be called again
+	Close() error // removes the socket's file, too; may be called again
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// logger returns the client's logger, which names it.
+// logger returns the client's logger, which adds its nickname to each record.
 func (c *Client) logger() *slog.Logger {
 	if c.opts.Logger == nil {
 		return discard
@@ -22,13 +22,14 @@ func (c *Client) logger() *slog.Logger {
 
 var discard = slog.New(slog.DiscardHandler)
 
+// logSent logs a message that is about to be written.
 func (s *session) logSent(msg []byte) {
 	if s.log.Enabled(context.Background(), slog.LevelDebug) {
 		s.log.Debug("qmp: sent", "message", string(mask(msg)))
 	}
 }
 
-// logReceived logs a message before it is dealt with.
+// logReceived logs a message before it is handled.
 //
 // Lower half: runs on readLoop.
 func (s *session) logReceived(m proto.Message) {
@@ -38,7 +39,7 @@ func (s *session) logReceived(m proto.Message) {
 	s.log.Debug("qmp: received", "message", shorten(s.maskReceived(m)))
 }
 
-// maskReceived returns a message with its secrets taken out.
+// maskReceived returns a received message with its secrets masked.
 //
 // Lower half: runs on readLoop.
 func (s *session) maskReceived(m proto.Message) []byte {
@@ -49,8 +50,8 @@ func (s *session) maskReceived(m proto.Message) []byte {
 	return s.maskReply(m)
 }
 
-// maskReply returns a reply with its secrets taken out: all that it returns, if
-// its command is not known any more.
+// maskReply returns a reply with its secrets masked. If the command is not known any
+// more, everything that the reply returns is masked.
 func (s *session) maskReply(m proto.Message) []byte {
 	names := []string{"return"}
 	if m.ID.Kind != proto.NoID {
@@ -64,8 +65,8 @@ func (s *session) maskReply(m proto.Message) []byte {
 	return proto.Mask(m.Raw, names)
 }
 
-// hideReturned takes out, of how a broken message begins, what it returns: it
-// may be a reply to any command.
+// hideReturned masks what a broken message returns, in the excerpt that err has of it:
+// it may be a secret.
 func hideReturned(err error) {
 	var frame *proto.FrameError
 	if !errors.As(err, &frame) {
@@ -77,8 +78,8 @@ func hideReturned(err error) {
 	}
 }
 
-// secrets names, by command, the members of the arguments that hold secrets, at
-// any depth.
+// secrets has, for each command, the names of the members of its arguments that hold
+// secrets, at any depth.
 var secrets = map[string][]string{
 	"object-add":               {"data", "password"},
 	"blockdev-add":             {"cookie"}, // of an HTTP server
@@ -93,18 +94,19 @@ var secrets = map[string][]string{
 	"guest-file-write":         {"buf-b64"},
 }
 
-// secretReplies names, by command, the members of the replies that hold secrets.
+// secretReplies has, for each command, the names of the members of its reply that hold
+// secrets.
 var secretReplies = map[string][]string{
 	"qom-get":           {"return"},
 	"guest-file-read":   {"buf-b64"},
 	"guest-exec-status": {"out-data", "err-data"},
 }
 
-// mask returns msg, one whole command, with its secrets taken out.
+// mask returns msg, one whole command, with its secrets masked.
 func mask(msg []byte) []byte {
 	names := secrets[proto.ParseCommand(msg).Name]
 	if names == nil {
-		return msg // others have none; an Object may have them outside its arguments, by mistake
+		return msg // no other command is known to have secrets
 	}
 	return proto.Mask(msg, names)
 }

@@ -8,17 +8,18 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A Reply is a server's answer to a command, a success or an error. Its bytes
-// are valid JSON. They are shared by all copies of the Reply: do not change them.
-// Any number of goroutines may use one at the same time.
+// A Reply is the server's reply to a command: a success or an error. Its bytes are
+// valid JSON. All copies of a Reply share them: do not change them. Any number of
+// goroutines may use a Reply at the same time.
 type Reply struct {
 	command  string
 	raw      json.RawMessage
-	result   json.RawMessage // part of raw; nil if absent
-	failure  json.RawMessage // part of raw; nil if absent
+	result   json.RawMessage // the value of the member return in raw; nil if absent
+	failure  json.RawMessage // the value of the member error in raw; nil if absent
 	engineID bool            // the id in raw is the engine's, not the caller's
 }
 
+// newReply returns the reply m to the command out.
 func newReply(out *outgoing, m proto.Message) Reply {
 	r := reply(out.Name, m)
 	r.engineID = out.id.Kind == proto.NoID
@@ -29,12 +30,12 @@ func reply(command string, m proto.Message) Reply {
 	return Reply{command: command, raw: m.Raw, result: m.Return, failure: m.Error}
 }
 
-// ParseReply makes a Reply of one that was received elsewhere: raw is the whole
-// object, and command the command that it answers, for errors. raw is copied.
+// ParseReply returns the Reply in raw, the whole JSON object, which was received
+// elsewhere. command is the command that it answers; errors name it. raw is copied.
 //
-// What is not one JSON object, nested no deeper than 10,000 levels, is a
-// [*MessageError]. An object that is not a reply gives a Reply whose Err is a
-// [*BadReplyError], as it does on a connection.
+// The error is a [*MessageError] if raw is not exactly one JSON object, or if it nests
+// deeper than 10,000 levels. If the object is not a reply, ParseReply returns a Reply
+// whose Err is a [*BadReplyError], as a connection does.
 func ParseReply(command string, raw []byte) (Reply, error) {
 	m, err := parseMessage(raw)
 	if err != nil {
@@ -43,14 +44,13 @@ func ParseReply(command string, raw []byte) (Reply, error) {
 	return reply(command, m), nil
 }
 
-// Raw returns the whole object, as it came, id included.
+// Raw returns the whole reply as it came, with its id. Do not change it.
 func (r Reply) Raw() json.RawMessage { return r.raw }
 
-// Object returns the whole reply, a success or an error, as a map. An id that the
-// client gave to the command is left out, an id of the caller's own is in it. The
-// values have the types that [Call] has for an any. The error is a
-// [*MessageError] if a number has more than 4,300 digits. The map is the
-// caller's own. The zero Reply gives nil.
+// Object returns the whole reply, a success or an error, as a map. It has the id of the
+// command only if that was the caller's own. The values have the types that [Call] has
+// for an any. The error is a [*MessageError] if a number has more than 4,300 digits.
+// The map belongs to the caller. For the zero Reply it is nil.
 func (r Reply) Object() (map[string]any, error) {
 	m, err := decodeObject(r.raw)
 	if err != nil {
@@ -62,8 +62,8 @@ func (r Reply) Object() (map[string]any, error) {
 	return m, nil
 }
 
-// Err returns the error reply as an [*ExecuteError], a malformed reply as a
-// [*BadReplyError], and nil for a success.
+// Err returns an [*ExecuteError] for an error reply, a [*BadReplyError] for a malformed
+// one, and nil for a success.
 func (r Reply) Err() error {
 	if r.failure == nil && r.result != nil {
 		return nil
@@ -74,7 +74,8 @@ func (r Reply) Err() error {
 	return &BadReplyError{Command: r.command, Reply: r}
 }
 
-// Value returns the value of the return member, or Err.
+// Value returns the value of the return member, as JSON, or the error that
+// [Reply.Err] returns. Do not change the value.
 func (r Reply) Value() (json.RawMessage, error) {
 	if err := r.Err(); err != nil {
 		return nil, err
@@ -82,8 +83,10 @@ func (r Reply) Value() (json.RawMessage, error) {
 	return r.result, nil
 }
 
-// Decode stores the value of the return member in v, a pointer, by the rule of
-// [Call], or returns Err. What does not fit v is an error that names the command.
+// Decode stores the value of the return member in v, a pointer, by the rules of [Call],
+// or returns the error that [Reply.Err] returns. If the value does not fit v, the error
+// says so and names the command. If a number has more than 4,300 digits, it matches a
+// [*MessageError].
 func (r Reply) Decode(v any) error {
 	result, err := r.Value()
 	if err != nil {
@@ -92,10 +95,10 @@ func (r Reply) Decode(v any) error {
 	return misfit(decode(result, v), r.command+": reply", v)
 }
 
-// decode is how this package decodes JSON that has been validated already.
+// decode stores raw in v by the rules of [Call]. raw has been validated before.
 func decode(raw []byte, v any) error {
 	if v, ok := v.(*any); ok && *v == nil {
-		value, err := proto.Decode(raw) // the same as below, without validating again
+		value, err := proto.Decode(raw) // has the same result as below, and does not validate again
 		if err == nil {
 			*v = value
 		}
@@ -104,19 +107,19 @@ func decode(raw []byte, v any) error {
 	return tooLong(proto.Unmarshal(raw, v))
 }
 
-// misfit says what did not fit v, unless err is nil.
+// misfit returns nil if err is nil, or else an error which says that what does not fit
+// v.
 func misfit(err error, what string, v any) error {
 	switch err.(type) {
 	case nil:
 		return nil
-	case *MessageError: // it fits nothing
+	case *MessageError: // a number that does not fit any type
 		return fmt.Errorf("qmp: %s: %w", what, err)
 	}
 	return fmt.Errorf("qmp: %s does not fit a %T: %w", what, v, err)
 }
 
-// decodeObject returns the map form of raw, an object that has been validated
-// already.
+// decodeObject returns the map form of raw, an object that has been validated before.
 func decodeObject(raw []byte) (map[string]any, error) {
 	v, err := proto.Decode(raw)
 	if err != nil {
@@ -126,8 +129,8 @@ func decodeObject(raw []byte) (map[string]any, error) {
 	return m, nil
 }
 
-// tooLong makes a public error of the decoder's own, which is about a number too
-// long to be converted. Other errors pass unchanged.
+// tooLong returns a [*MessageError] if err is the decoder's error about a number that is
+// too long. It returns any other error unchanged.
 func tooLong(err error) error {
 	var frame *proto.FrameError
 	if errors.As(err, &frame) {

@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// SyscallConn gives access to the socket of the present connection, to ask the
-// system about it: the peer's credentials, say. Reading from it or writing to it
-// breaks the connection. Without a connection the error is a [*StateError]; one
-// that is no socket of the system (TLS, an in-memory pipe) gives one that
-// matches errors.ErrUnsupported.
+// SyscallConn returns the socket of the present connection, to ask the system about it,
+// such as for the credentials of the server's process. Do not read from it or write to
+// it: that breaks the connection. The error is a [*StateError] if the client is not
+// running. It matches errors.ErrUnsupported if the connection is not a socket of the
+// system, but TLS or an in-memory pipe, say.
 func (c *Client) SyscallConn() (syscall.RawConn, error) {
 	s, err := c.running("get the socket")
 	if err != nil {
@@ -23,8 +23,8 @@ func (c *Client) SyscallConn() (syscall.RawConn, error) {
 	return socket.SyscallConn()
 }
 
-// CanSendFiles reports whether commands can take file descriptors along: the
-// client is connected, over a unix socket, on a system that passes them.
+// CanSendFiles reports whether file descriptors can be sent with commands: the client is
+// running, and its connection is a unix socket, on a system that can send them.
 func (c *Client) CanSendFiles() bool {
 	s, err := c.running("send file descriptors")
 	return err == nil && s.out.CheckFiles() == nil

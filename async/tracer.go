@@ -9,39 +9,39 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A Tracer sees what happens on the connections of a client: [Options].Tracers. It
-// changes nothing; to replace messages there are Options.OnSend and OnReceive.
-// Functions that are nil are left out.
+// A Tracer has functions that the engine calls when something happens on a connection
+// of a client: see Tracers in [Options]. It cannot change a message; OnSend and
+// OnReceive in [Options] can. A function may be nil.
 //
-// The functions run inside the engine and hold up the connection: they return at
-// once, and call nothing of this client (to end it: go c.Close()). Sent and
-// Received may be called at the same time, and so may the functions for two
-// connections; each of Sent and Received is called for one message after another,
-// in the order of the wire.
+// The connection waits while a function runs: it must return at once, and must not call
+// methods of this client (to close it: go c.Close()). Sent and Received may be called at
+// the same time, and so may the functions for two connections. Sent is called for one
+// message after another, in the order in which they are written, and Received in the
+// order in which they come.
 type Tracer struct {
-	// Connected is called when a connection is there, before its first message:
-	// the greeting comes afterwards, as a message like any other.
+	// Connected is called when a connection is made, before its first message. The
+	// greeting is a message like any other.
 	Connected func(TraceConnected)
 
-	// Sent is called for each message before its first byte is written, so that it
-	// comes before the reply. A message may still be taken back, or fail to be
+	// Sent is called for each message before its first byte is written, so it is
+	// called before Received is called for the reply. The message may still not be
 	// written: see Unsent.
 	Sent func(TraceMessage)
 
 	// Unsent is called if no byte of the message of the last Sent was written, and
-	// none will be: its context ended first, or the connection had failed.
+	// none will be: its context ended before, or a write had failed.
 	Unsent func(TraceMessage)
 
-	// Received is called for each whole message, as it came, before it is dealt
-	// with.
+	// Received is called for each whole message, as it came, before the client
+	// handles it.
 	Received func(TraceMessage)
 
-	// Ended is called once for each Connected, when no other function is going to
-	// be called for that connection. Disconnect returns after it.
+	// Ended is called once for each Connected. After it no function is called for
+	// that connection. Disconnect returns after Ended has returned.
 	Ended func(TraceEnded)
 }
 
-// TraceConnected says that a connection is there.
+// TraceConnected says that a connection was made.
 type TraceConnected struct {
 	Session       uint64 // counts the connections of this client, from 1
 	Time          time.Time
@@ -49,34 +49,35 @@ type TraceConnected struct {
 	Local, Remote net.Addr // as the connection has them; may be nil
 }
 
-// TraceMessage is one message. Its bytes are the engine's: copy what you keep.
+// TraceMessage is one message, sent or received. Its bytes belong to the engine: copy
+// what you keep.
 type TraceMessage struct {
 	Session uint64
 	Time    time.Time
 
-	// Message is the whole message, with its secrets. What SendFiles sends is a
-	// single space.
+	// Message is the whole message, with its secrets. For SendFiles it is a single
+	// space.
 	Message json.RawMessage
 
-	// Files is how many descriptors are sent along. (What the server sends is not
-	// kept, and not counted.)
+	// Files is how many file descriptors are sent with the message. It is 0 for a
+	// received message: descriptors that a server sends are not kept or counted.
 	Files int
 
 	masked func() []byte
 }
 
-// Masked returns the message as it is logged: without known secrets. It may be
-// called while the Tracer's function runs, and not later.
+// Masked returns the message with known secrets masked, as it is logged. Call it only
+// while the Tracer's function runs.
 func (m TraceMessage) Masked() json.RawMessage { return m.masked() }
 
 // TraceEnded says that a connection has ended.
 type TraceEnded struct {
 	Session uint64
 	Time    time.Time
-	Err     error // what Disconnect or the failed connect returns about it; nil for an orderly end
+	Err     error // why it ended, as Disconnect or the failed Connect returns it; nil for an orderly end
 }
 
-// traced calls f for every tracer that the client has.
+// traced calls f for every tracer of the client.
 func (s *session) traced(f func(*Tracer)) {
 	for _, t := range s.client.opts.Tracers {
 		if t != nil {
@@ -85,6 +86,7 @@ func (s *session) traced(f func(*Tracer)) {
 	}
 }
 
+// traceConnected calls Connected of every tracer.
 func (s *session) traceConnected(addr string) {
 	if len(s.client.opts.Tracers) == 0 {
 		return
@@ -97,8 +99,9 @@ func (s *session) traceConnected(addr string) {
 	})
 }
 
-// traceSent shows what wbuf holds. The caller holds the turn.
-func (s *session) traceSent(c *call, went bool) {
+// traceSent calls Sent of every tracer with the message in wbuf, or Unsent if sent is
+// false. The caller holds the turn.
+func (s *session) traceSent(c *call, sent bool) {
 	if len(s.client.opts.Tracers) == 0 {
 		return
 	}
@@ -108,16 +111,16 @@ func (s *session) traceSent(c *call, went bool) {
 		masked: func() []byte { return mask(msg) },
 	}
 	s.traced(func(t *Tracer) {
-		if f := t.Sent; went && f != nil {
+		if f := t.Sent; sent && f != nil {
 			f(ev)
 		}
-		if f := t.Unsent; !went && f != nil {
+		if f := t.Unsent; !sent && f != nil {
 			f(ev)
 		}
 	})
 }
 
-// traceReceived shows a message as it came.
+// traceReceived calls Received of every tracer with a message as it came.
 //
 // Lower half: runs on readLoop.
 func (s *session) traceReceived(raw []byte) {
@@ -135,8 +138,8 @@ func (s *session) traceReceived(raw []byte) {
 	})
 }
 
-// traceEnded is the last thing that readLoop does. With the turn nobody else is in
-// the middle of showing a message, and nobody begins to send one any more.
+// traceEnded calls Ended of every tracer, as the last thing that readLoop does. It holds
+// the turn, so no other goroutine calls Sent or Unsent; after done none begins to.
 //
 // Lower half: runs on readLoop.
 func (s *session) traceEnded() {
