@@ -1,7 +1,6 @@
 package qapi_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -32,18 +31,6 @@ func startQEMU(t *testing.T, args ...string) *async.Client {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
-}
-
-// recorder is a Caller that keeps the last reply.
-type recorder struct {
-	async.Caller
-	last async.Reply
-}
-
-func (r *recorder) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
-	reply, err := r.Caller.Do(ctx, cmd)
-	r.last = reply
-	return reply, err
 }
 
 // Every query command that needs no argument is executed, and its result decodes
