@@ -355,7 +355,7 @@ func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
 		case err == nil:
 			came["after Listen, in place of its socket"]++
 			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
-		case strings.Contains(err.Error(), "only just come"):
+		case strings.Contains(err.Error(), "appeared there meanwhile"):
 			came[meanwhile]++
 		default:
 			came["earlier, or later"]++

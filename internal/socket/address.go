@@ -11,10 +11,10 @@ import (
 	"unicode"
 )
 
-// Parse parses the address of a server, or one to listen at, into a network and
-// a name, as [Dial] and [Listen] take them. async.ParseAddress says what it may
-// be. The error says what is wrong with text and what may have been meant, and
-// does not repeat text as a whole.
+// Parse parses an address to connect to or to listen at. It returns the network
+// and the name that [Dial] and [Listen] take. async.ParseAddress documents the
+// form of an address. The error says what is wrong with text and what the caller
+// may have meant. It does not repeat the whole text.
 func Parse(text string) (network, name string, err error) {
 	switch {
 	case text == "":
@@ -80,8 +80,8 @@ func parseNamed(network, rest string) (name string, err error) {
 	return parseTCP(rest)
 }
 
-// isPath reports whether text, in which no network is named, is the path of a
-// unix socket. hasColon says that there is a colon in it.
+// isPath reports whether text is the path of a unix socket. text does not begin
+// with the name of a network. hasColon says whether it contains a colon.
 func isPath(text string, hasColon bool) bool {
 	return !hasColon || text[0] == '.' || text[0] == '@' || strings.ContainsRune(text, '/') || drive.MatchString(text)
 }
@@ -94,8 +94,9 @@ var (
 	digits    = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// looksLike says what text, in which no network is named, looks like that cannot
-// be meant as an address, or "".
+// looksLike returns an error text if text looks like something that is not an
+// address, such as a URL, and "" otherwise. text does not begin with the name of
+// a network.
 func looksLike(text string) string {
 	if namedPipe.MatchString(text) {
 		return "it is a named pipe of Windows, which this library does not open; open it, and hand over the connection"
@@ -127,7 +128,7 @@ func looksLike(text string) string {
 	return ""
 }
 
-// checkName says what is wrong with the path of a unix socket, or its @name.
+// checkName returns what is wrong with the path, or the @name, of a unix socket.
 func checkName(name string) error {
 	if name[0] == '@' {
 		if name == "@" {
@@ -174,8 +175,8 @@ func parseTCP(text string) (string, error) {
 	return text, nil
 }
 
-// qemuOptions reports whether text is what QEMU's command line takes, with
-// options that an address does not have.
+// qemuOptions reports whether text is an address with options of QEMU's command
+// line after it, such as ",server=on".
 func qemuOptions(text string) bool {
 	parts := strings.Split(text, ",")
 	for _, part := range parts[1:] {

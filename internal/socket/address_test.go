@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What is refused, and what the error says how to write it.
+// The error for text that is not an address says what is wrong or how to write it.
 func TestParseSaysWhatWasMeant(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -128,7 +128,7 @@ func TestParseSaysWhatWasMeant(t *testing.T) {
 	}
 }
 
-// What was parsed means the same when it is written out with its network.
+// The result of Parse, written as network:name, parses to the same result.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"", "@", "/a", "a:1", "[::1]:1", "tcp:a:1", "unix:@a", "fd:3", "vsock:1:2", ".:", "unix:unix:a", "//a", `C:\a`, "a,b", "http://h:1", "::1",
@@ -142,7 +142,7 @@ func FuzzParse(f *testing.F) {
 		}
 		again, same, err := Parse(network + ":" + name)
 		if err != nil || again != network || same != name {
-			t.Errorf("%q is %s %q, and that written out is %s %q (%v)", text, network, name, again, same, err)
+			t.Errorf("%q parses to %s %q, and that parses to %s %q (%v)", text, network, name, again, same, err)
 		}
 	})
 }

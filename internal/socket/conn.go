@@ -2,10 +2,11 @@ package socket
 
 import "net"
 
-// A unixConn is a connection over a unix socket that goes by the names that the
-// callers know. The system names the path at which a socket was bound: of a
-// listener, that is the folder in which the socket was made before it got its
-// name; of a server, a path that may be relative to the server's own folder.
+// A unixConn is a connection over a unix socket. Its addresses, and those in its
+// errors, are the paths that the caller used. The system's addresses are the paths
+// at which a socket was bound. For our listener that is the temporary folder in
+// which the socket was made. For another program it is a path that may be relative
+// to that program's working directory.
 type unixConn struct {
 	*net.UnixConn
 	local, remote net.Addr
@@ -29,7 +30,7 @@ func (c *unixConn) CloseWrite() error { return c.named(c.UnixConn.CloseWrite()) 
 
 func (c *unixConn) named(err error) error { return named(err, c.local, c.remote) }
 
-// named puts addresses into an error of package net.
+// named replaces the addresses in an error of package net.
 func named(err error, local, remote net.Addr) error {
 	if e, ok := err.(*net.OpError); ok { //nolint:errorlint // returned bare
 		e.Source, e.Addr = local, remote
@@ -37,7 +38,7 @@ func named(err error, local, remote net.Addr) error {
 	return err
 }
 
-// asUnix returns the connection of package net inside conn.
+// asUnix returns the *net.UnixConn that conn is or contains.
 func asUnix(conn net.Conn) (*net.UnixConn, bool) {
 	switch c := conn.(type) {
 	case *net.UnixConn:

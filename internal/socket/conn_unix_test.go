@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shortDir makes a folder whose name leaves room for that of a socket.
+// shortDir makes a folder whose path is short enough for a socket in it.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "qmps")
@@ -24,8 +24,9 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-// Both ends of a connection, the listener, and the errors of all three go by the
-// path that the caller gave, and not by that at which the socket was made.
+// The addresses of a listener and of both ends of a connection are the path that
+// the caller gave, not the one at which the socket was made. So are those in their
+// errors.
 func TestNamesOfSockets(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(shortDir(t), "qmp")
@@ -42,7 +43,7 @@ func TestNamesOfSockets(t *testing.T) {
 			t.Errorf("%s is at %s %s, want unix %s", what, got.Network(), got, path)
 		}
 	}
-	unread := []byte("what is not read makes the end a reset")
+	unread := []byte("unread bytes make a close a reset")
 	_, err = dialled.Write(unread)
 	must(t, err)
 	must(t, accepted.Close())
@@ -65,7 +66,7 @@ func TestNamesOfSockets(t *testing.T) {
 			continue
 		}
 		if strings.Contains(err.Error(), "/proc/") || strings.Contains(err.Error(), ".q") {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: the error %v names the folder in which the socket was made", what, err)
 		}
 		var op *net.OpError
 		if errors.As(err, &op) && !strings.Contains(err.Error(), path) {
@@ -105,7 +106,7 @@ func TestFilesOverNamedConnections(t *testing.T) {
 	}
 }
 
-// dupFD returns the number of a descriptor of its own for a socket.
+// dupFD returns a new descriptor for a socket.
 func dupFD(t *testing.T, f interface{ File() (*os.File, error) }) int {
 	t.Helper()
 	file, err := f.File()
@@ -123,8 +124,9 @@ func nonblocking(t *testing.T, fd int) bool {
 	return flags&unix.O_NONBLOCK != 0
 }
 
-// A descriptor of the wrong kind is refused, stays open, and keeps its flags.
-// (They belong to the file, so a change would be felt by others that have it.)
+// A descriptor of the wrong kind is refused, stays open, and keeps its flags. (The
+// flags belong to the open file, so a change would affect other processes that
+// have it.)
 func TestInheritWhatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	var pipe [2]int
@@ -147,13 +149,13 @@ func TestInheritWhatDoesNotFit(t *testing.T) {
 	for _, tt := range []struct {
 		what         string
 		fd           int
-		dial, listen string // what the error says; "" where it fits
+		dial, listen string // a part of the error; "" if the descriptor fits
 	}{
 		{"a pipe", pipe[0], "not a connected socket", "not a listening socket"},
 		{"a listening socket", accepting, "not a connected socket", ""},
 		{"a connection", pair[0], "", "it does not listen"},
 		{"a socket that is neither", fresh, "not a connected socket", "it does not listen"},
-		{"a datagram socket", datagrams, "another type", "another type"},
+		{"a datagram socket", datagrams, "not a stream socket", "not a stream socket"},
 	} {
 		check := func(call string, err error, want string) {
 			t.Helper()
@@ -161,7 +163,7 @@ func TestInheritWhatDoesNotFit(t *testing.T) {
 				t.Errorf("%s of %s: %v, want %q", call, tt.what, err, want)
 			}
 			if nonblocking(t, tt.fd) {
-				t.Errorf("%s of %s: it does not block any more", call, tt.what)
+				t.Errorf("%s of %s: the descriptor has become non-blocking", call, tt.what)
 			}
 		}
 		number := strconv.Itoa(tt.fd)
@@ -178,13 +180,13 @@ func TestInheritWhatDoesNotFit(t *testing.T) {
 	must(t, unix.Close(pipe[1]))
 }
 
-// Of many that take over one descriptor at once one gets it. (Not parallel: its
-// number must not become another's meanwhile.)
+// If several callers take over one descriptor at the same time, one gets it. (Not
+// parallel: no other test may open a descriptor with the same number meanwhile.)
 func TestInheritOnce(t *testing.T) {
 	for range 50 {
-		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		pair, err := socketpair()
 		must(t, err)
-		// A number that nothing else is going to get.
+		// A number so high that no other descriptor gets it.
 		high, err := unix.FcntlInt(uintptr(pair[0]), unix.F_DUPFD_CLOEXEC, 500)
 		must(t, err)
 		must(t, unix.Close(pair[0]))
@@ -207,7 +209,7 @@ func TestInheritOnce(t *testing.T) {
 				must(t, conn.Close())
 			case err := <-errs:
 				if !errors.Is(err, syscall.EBADF) {
-					t.Errorf("one that comes late: %v, want %v", err, syscall.EBADF)
+					t.Errorf("a caller that did not get it: got error %v, want %v", err, syscall.EBADF)
 				}
 			}
 		}

@@ -54,12 +54,12 @@ func SplitVsock(text string) (cid, port uint32, err error) {
 	return uint32(n), uint32(m), nil
 }
 
-// maxUnixPath is the longest path of a unix socket that this system takes,
-// without the zero byte at its end: sizeof(sun_path) less one.
+// maxUnixPath is the length of the longest path of a unix socket on this system,
+// in bytes, without the zero byte at its end: sizeof(sun_path) - 1.
 const maxUnixPath = sunPathLen - 1
 
-// checkPath says that a path is too long before the system says "invalid
-// argument".
+// checkPath returns an error for a path that is too long. The system's own error
+// is just "invalid argument".
 func checkPath(path string) error {
 	if len(path) > maxUnixPath {
 		return fmt.Errorf("path of %d bytes is longer than the %d bytes that a unix socket can have on this system; use a shorter one, or a relative one", len(path), maxUnixPath)

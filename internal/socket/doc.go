@@ -1,9 +1,9 @@
-// Package socket makes the sockets of the library: it dials, listens so that
-// only the owner can connect, replaces stale sockets, takes over inherited
-// descriptors, sends and receives descriptors, and knows which of the system's
-// errors mean what. What differs between systems is in the files that end in a
-// system's name.
+// Package socket makes the sockets of the library. It dials, and listens so that
+// only the socket's owner can connect. It replaces stale sockets, takes over
+// inherited descriptors, and sends and receives descriptors. It knows what the
+// system's errors mean. Files whose names end in a system's name hold what differs
+// between systems.
 //
-// It knows nothing of QMP. Errors are those of the system; the packages above
-// add what the caller was about.
+// The package knows nothing of QMP. Its errors are those of the system; the
+// packages that use it add what the caller wanted to do.
 package socket

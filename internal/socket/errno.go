@@ -6,23 +6,23 @@ import (
 	"net"
 )
 
-// NotReady reports whether err, of an attempt to connect, says that the server
-// is not there yet, or has no room in its queue: a later attempt at the same
-// address may succeed without anybody's doing anything about it here. It is one
-// of these:
+// NotReady reports whether err, the error of an attempt to connect, says that the
+// server is not there yet or that its queue is full. A later attempt at the same
+// address may succeed although nothing changes on this side. NotReady is true if:
 //
-//   - there is no socket at the path, or nobody listens there or at the port;
-//   - the queue of those who wait to be accepted is full (EAGAIN: that of a unix
-//     socket on Linux; QEMU's monitor has room for two);
-//   - what listened went away while this side was connecting (a reset; so does
-//     a proxy whose own server is missing);
-//   - the host or its network is not there, or does not answer in time; the same
-//     of a dialer's own time limit;
-//   - the name of the host cannot be looked up for the moment;
-//   - over vsock: the guest does not run, or nobody listens in it.
+//   - there is no socket at the path, or nobody listens at the path or port;
+//   - the queue of connections that wait to be accepted is full (EAGAIN, for a
+//     unix socket on Linux; the queue of QEMU's monitor holds two);
+//   - the connection was reset while it was made: the server stopped listening, or
+//     a proxy did not find its own server;
+//   - the host or its network cannot be reached or does not answer in time, or a
+//     dialer's own time limit passed;
+//   - the name of the host cannot be looked up at the moment;
+//   - over vsock, the guest does not run, or nobody listens in it.
 //
-// Everything else is final: missing rights, a path through a file, a socket of
-// another type, an address that cannot be, a host name that does not exist.
+// NotReady is false for everything else: missing permission, a path through a
+// file, a socket of another type, an address that cannot exist, a host name that
+// does not exist.
 func NotReady(err error) bool {
 	if err == nil {
 		return false
@@ -35,8 +35,9 @@ func NotReady(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || isRefused(err) || isAbsent(err) || errors.As(err, &limit) && limit.Timeout()
 }
 
-// IsGone reports whether err, of a connection, says that the peer ended it. (An
-// end in order is io.EOF.)
+// IsGone reports whether err, of a read or write, says that the peer ended the
+// connection by a reset, or closed it before the write. (A read after an orderly
+// end returns io.EOF, for which IsGone is false.)
 func IsGone(err error) bool { return IsReset(err) || isPipe(err) }
 
 // isAny reports whether err matches one of targets.

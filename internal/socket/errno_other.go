@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// Winsock's numbers, which differ from those that package syscall invents.
+// The error numbers of Winsock. For the POSIX names, package syscall has numbers of
+// its own on Windows, which Winsock does not return.
 const (
 	wsaWouldBlock      = syscall.Errno(10035)
 	wsaNetDown         = syscall.Errno(10050)
@@ -25,7 +26,8 @@ func IsReset(err error) bool { return isAny(err, syscall.ECONNRESET, wsaConnRese
 func isRefused(err error) bool { return isAny(err, syscall.ECONNREFUSED, wsaConnRefused) }
 func isPipe(err error) bool    { return isAny(err, syscall.EPIPE, wsaConnAborted) }
 
-// isAbsent is for what a system says where nobody is, other than "refused".
+// isAbsent reports whether err is one of the system's errors, other than
+// "refused", for which [NotReady] is true.
 func isAbsent(err error) bool {
 	return isAny(err, syscall.EAGAIN, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.ETIMEDOUT, syscall.EHOSTUNREACH,
 		syscall.ENETUNREACH, wsaWouldBlock, wsaNetDown, wsaNetUnreachable, wsaConnAborted, wsaConnReset, wsaTimedOut,

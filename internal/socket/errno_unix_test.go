@@ -50,7 +50,7 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// What the system really says, case by case.
+// NotReady is right about the errors that the system really returns.
 // Holds E14.
 func TestNotReadyOfRealSockets(t *testing.T) {
 	dir := t.TempDir()
@@ -86,7 +86,7 @@ func TestNotReadyOfRealSockets(t *testing.T) {
 	check("no descriptor", "fd", "1000000", false)
 	check("no port", "tcp", "127.0.0.1", false)
 
-	// One that does not accept, with a queue of no more than one.
+	// A listener that does not accept, and whose queue has room for one.
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	must(t, err)
 	defer unix.Close(fd)

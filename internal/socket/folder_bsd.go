@@ -6,9 +6,9 @@ import "golang.org/x/sys/unix"
 
 const (
 	sunPathLen = len(unix.RawSockaddrUnix{}.Path)
-	sendFlags  = 0 // the Go runtime keeps SIGPIPE off sockets
+	sendFlags  = 0 // the Go runtime ignores SIGPIPE for sockets
 	chmodFlags = unix.AT_SYMLINK_NOFOLLOW
 )
 
-// throughFD returns nothing: these systems have no such path.
+// throughFD returns "", because these systems have no path to an open folder.
 func throughFD(folder, string) string { return "" }

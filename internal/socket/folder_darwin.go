@@ -6,10 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openSearch opens a folder to work in it, even if it may not be read.
+// openSearch opens a folder to work in it. It needs no permission to read the
+// folder.
 const openSearch = unix.O_SEARCH
 
-// renameNew renames a file, and fails with EEXIST if there is something already.
+// renameNew renames a file. It fails with EEXIST if the new name exists.
 func renameNew(from folder, name string, to folder, base string) error {
 	err := unix.RenameatxNp(from.fd(), name, to.fd(), base, unix.RENAME_EXCL)
 	if err == unix.ENOTSUP {

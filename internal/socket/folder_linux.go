@@ -11,16 +11,19 @@ const (
 	sunPathLen = len(unix.RawSockaddrUnix{}.Path)
 	sendFlags  = unix.MSG_NOSIGNAL
 
-	// openSearch opens a folder to work in it, even if it may not be read.
+	// openSearch opens a folder to work in it. It needs no permission to read the
+	// folder.
 	openSearch = unix.O_PATH
 
-	// chmodFlags is nothing: before Linux 6.6 the system knows no flags here. In
-	// a folder that only its owner can change there is no link to follow.
+	// chmodFlags is 0, because before Linux 6.6 this call takes no flags. It is not
+	// necessary to forbid following a link: only the owner can change the folder,
+	// and the library puts no link there.
 	chmodFlags = 0
 )
 
-// throughFD returns a path to name in dir that is short, however long dir's is,
-// and that means dir itself, whatever stands at dir's path by now.
+// throughFD returns a path to name in dir, or "" if that is not possible. The path
+// is short even if dir's own path is long, and leads to the folder that is open,
+// even if dir's own path now leads to another.
 func throughFD(dir folder, name string) string {
 	p := "/proc/self/fd/" + strconv.Itoa(dir.fd()) + "/" + name
 	if len(p) >= sunPathLen || unix.Access("/proc/self/fd", unix.F_OK) != nil {
@@ -29,10 +32,10 @@ func throughFD(dir folder, name string) string {
 	return p
 }
 
-// renameNew renames a file, and fails with EEXIST if there is something already.
+// renameNew renames a file. It fails with EEXIST if the new name exists.
 func renameNew(from folder, name string, to folder, base string) error {
 	err := unix.Renameat2(from.fd(), name, to.fd(), base, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // the file system lacks that flag
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // the file system does not support the flag
 		return linkNew(from, name, to, base)
 	}
 	return err

@@ -11,10 +11,10 @@ import (
 // openSearch opens a folder to work in it.
 const openSearch = unix.O_RDONLY
 
-// renameNew renames a file, and fails with EEXIST if there is something already.
+// renameNew renames a file. It fails with EEXIST if the new name exists.
 func renameNew(from folder, name string, to folder, base string) error {
 	return linkNew(from, name, to, base)
 }
 
-// exchange is more than these systems can.
+// exchange returns errors.ErrUnsupported: these systems cannot exchange files.
 func exchange(folder, string, folder, string) error { return errors.ErrUnsupported }

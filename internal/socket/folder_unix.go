@@ -4,7 +4,7 @@ package socket
 
 import "golang.org/x/sys/unix"
 
-// linkNew is renameNew where the system cannot rename without replacing.
+// linkNew is renameNew for a system that cannot rename without replacing.
 func linkNew(from folder, name string, to folder, base string) error {
 	if err := unix.Linkat(from.fd(), name, to.fd(), base, 0); err != nil {
 		return err

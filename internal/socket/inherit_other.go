@@ -7,7 +7,7 @@ import (
 	"net"
 )
 
-var errNoFDs = errors.New("inherited descriptors need a Unix system; here, hand over the connection itself")
+var errNoFDs = errors.New("inherited descriptors need a Unix system; on this system, hand over the connection itself")
 
 func dialFD(string) (net.Conn, error) { return nil, errNoFDs }
 

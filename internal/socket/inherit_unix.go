@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inheriting keeps two that take over the same descriptor at once from both
-// getting it. Nothing that it guards waits for a peer.
+// inheriting is held while a descriptor is taken over, so that of two callers that
+// name the same descriptor only one gets it. No call under it waits for a peer.
 var inheriting sync.Mutex
 
 func dialFD(number string) (net.Conn, error) {
@@ -27,14 +27,14 @@ func listenFD(number string) (*Listener, error) {
 		return nil, err
 	}
 	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // whoever made it removes it
+		u.SetUnlinkOnClose(false) // the program that made the socket removes its file
 	}
 	return &Listener{listener: ln}, nil
 }
 
-// inherit makes a connection or a listener of the inherited descriptor with the
-// given number. If that works, the descriptor has been taken over: its number is
-// free. Otherwise it stays the caller's, as it was.
+// inherit makes a connection or a listener from the inherited descriptor with this
+// number. If it succeeds, the value owns the socket, and the descriptor is closed.
+// If it fails, the descriptor stays open and unchanged.
 func inherit[T interface{ Close() error }](number, kind string, check func(int) error, use func(*os.File) (T, error)) (v T, err error) {
 	var none T
 	fd, err := strconv.Atoi(number)
@@ -43,7 +43,7 @@ func inherit[T interface{ Close() error }](number, kind string, check func(int) 
 	}
 	inheriting.Lock()
 	defer inheriting.Unlock()
-	// Before use looks at it: that would change the file's flags.
+	// First check, because use changes the descriptor's flags.
 	if err := check(fd); err != nil {
 		return none, fmt.Errorf("fd:%d is not a %s socket: %w", fd, kind, err)
 	}
@@ -52,7 +52,7 @@ func inherit[T interface{ Close() error }](number, kind string, check func(int) 
 		return none, os.NewSyscallError("fcntl", err)
 	}
 	f := os.NewFile(uintptr(dup), "fd:"+number)
-	defer f.Close() // use has made a descriptor of its own
+	defer f.Close() // the value that use returns has its own descriptor
 	if v, err = use(f); err != nil {
 		return none, fmt.Errorf("fd:%d is not a %s socket: %w", fd, kind, err)
 	}
@@ -62,7 +62,7 @@ func inherit[T interface{ Close() error }](number, kind string, check func(int) 
 	return v, nil
 }
 
-var errNoStream = errors.New("it is a socket of another type than a stream")
+var errNoStream = errors.New("it is not a stream socket")
 
 func isStream(fd int) error {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)

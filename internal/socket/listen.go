@@ -18,8 +18,8 @@ import (
 // may be called concurrently.
 type Listener struct {
 	listener net.Listener
-	addr     net.Addr    // where the caller asked for a unix socket; nil for what the system says
-	file     *socketFile // the file that goes with the listener; nil if there is none
+	addr     net.Addr    // the path that the caller gave; nil if the listener's own address is right
+	file     *socketFile // the socket's file, which Close removes; nil if there is none
 
 	closeOnce sync.Once
 	closeErr  error // set within closeOnce
@@ -27,11 +27,12 @@ type Listener struct {
 
 // Listen listens at name on a network: "unix" with a path or @name, "tcp" with
 // host:port, or "fd" with the number of an inherited descriptor that listens.
-// The listener does not depend on ctx, which bounds this call only.
+// ctx limits this call only; when it ends later, the listener stays open.
 //
-// A unix socket is made so that only its owner can connect, from its first
-// moment. A stale socket, at which nobody listens, is replaced. Any other file
-// is left alone, and the error matches syscall.EADDRINUSE and fs.ErrExist.
+// Only the owner of a unix socket at a path can connect to it, from the moment in
+// which its file appears. If the path has a stale socket, at which nobody
+// listens, Listen replaces it. It changes no other file that is there, and its
+// error matches syscall.EADDRINUSE and fs.ErrExist.
 func Listen(ctx context.Context, network, name string) (*Listener, error) {
 	if err := contexts.Err(ctx); err != nil {
 		return nil, err
@@ -55,8 +56,8 @@ func Listen(ctx context.Context, network, name string) (*Listener, error) {
 	return &Listener{listener: ln}, nil
 }
 
-// Addr returns where the socket listens, with the port that the system chose
-// for port 0.
+// Addr returns the address at which the socket listens. For port 0 it has the
+// port that the system chose.
 func (l *Listener) Addr() net.Addr {
 	if l.addr != nil {
 		return l.addr
@@ -64,13 +65,13 @@ func (l *Listener) Addr() net.Addr {
 	return l.listener.Addr()
 }
 
-// Accept takes the next peer that connects. When ctx ends first, the listener is
-// closed, and the error is what ctx ended with.
+// Accept waits for the next peer that connects. If ctx ends first, Accept closes
+// the listener and returns what ctx ended with.
 func (l *Listener) Accept(ctx context.Context) (net.Conn, error) {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
-		_ = l.Close() // which the caller's own Close reports
+		_ = l.Close() // the caller's own Close returns the error
 	})
 	conn, err := l.listener.Accept()
 	if !stop() {
@@ -94,20 +95,22 @@ func (l *Listener) Accept(ctx context.Context) (net.Conn, error) {
 // then returns what the first call did.
 func (l *Listener) Close() error {
 	l.closeOnce.Do(func() {
-		// The file goes first: while somebody listens, nobody replaces it.
+		// Remove the file before the listener is closed: until then nobody takes
+		// the socket for a stale one and replaces it.
 		l.closeErr = also(l.file.remove(), named(l.listener.Close(), nil, l.Addr()))
 	})
 	return l.closeErr
 }
 
-// An inUseError says that something stands where a socket is to be made.
+// An inUseError says that there is a file at the path at which a socket is to be
+// made.
 type inUseError struct {
 	path string
-	why  string
-	err  error // more about it, or nil
+	why  string // what the file is
+	err  error  // the cause; nil if there is none
 }
 
-// errInUse is what the system itself says of such a path.
+// errInUse is the system's own error for such a path.
 var errInUse = os.NewSyscallError("bind", syscall.EADDRINUSE)
 
 func (e *inUseError) Error() string {
@@ -123,8 +126,8 @@ func (e *inUseError) Unwrap() []error { return []error{errInUse, e.err} }
 // Is reports true for fs.ErrExist: something is there.
 func (e *inUseError) Is(target error) bool { return target == fs.ErrExist }
 
-// listenError puts the system's error for a call that made a socket at path into
-// the form that package net gives its own.
+// listenError returns the system's error of call in the form that package net
+// gives to its own. path is where the socket is to be made.
 func listenError(path, call string, err error) error {
 	if err == nil {
 		return nil
@@ -134,7 +137,7 @@ func listenError(path, call string, err error) error {
 
 func unixAddr(name string) *net.UnixAddr { return &net.UnixAddr{Net: "unix", Name: name} }
 
-// also returns err with another one that came after it.
+// also joins err and another error that came after it. Either may be nil.
 func also(err, another error) error {
 	switch {
 	case err == nil:

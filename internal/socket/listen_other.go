@@ -10,12 +10,12 @@ import (
 	"os"
 )
 
-// sunPathLen is what afunix.h has.
+// sunPathLen is sizeof(sun_path) in afunix.h of Windows.
 const sunPathLen = 108
 
-// listenUnix listens at path. Who can connect is up to the folder: a file's mode
-// means nothing here, and a new file has the access list that the folder gives
-// it.
+// listenUnix listens at path. The folder decides who can connect: a file's mode
+// has no effect on this system, and a new file gets the access list of its
+// folder.
 func listenUnix(_ context.Context, path string) (*Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return &inUseError{path, "the file there is not a socket, and is left alone", nil}
+		return &inUseError{path, "the file there is not a socket, and was not changed", nil}
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
@@ -50,7 +50,7 @@ func removeStale(path string) error {
 		return &inUseError{path, "somebody listens there", nil}
 	}
 	if !isRefused(err) {
-		return &inUseError{path, "whether somebody listens there cannot be found out", err}
+		return &inUseError{path, "cannot find out whether somebody listens there", err}
 	}
 	return os.Remove(path)
 }
@@ -61,7 +61,7 @@ type socketFile struct {
 	info fs.FileInfo
 }
 
-// remove removes the file, unless another has taken its place.
+// remove removes the file, unless there is another file in its place.
 func (f *socketFile) remove() error {
 	if f == nil {
 		return nil

@@ -17,21 +17,21 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// Names in the folder in which a socket is made.
+// The names of files in the folder in which a socket is made.
 const (
-	made  = "s"     // the socket
-	aside = "stale" // what was in its place
+	made  = "s"     // the new socket; after an exchange, the file that was at its path
+	aside = "stale" // the file that was at its path, where files cannot be exchanged
 )
 
-// listenUnix makes a socket in a new folder that only its owner can enter, and
-// moves it to path when it listens. So nobody sees a socket that others can
-// connect to, or one that does not listen yet.
+// listenUnix makes a socket in a new folder that only its owner can enter. When
+// the socket listens, it moves it to path. So at path the socket never has a mode
+// that lets others connect, and never does not listen yet.
 //
-// The folder of path may belong to somebody else, who can rename everything in
-// it at any moment. So every call is relative to a folder that is open, none
-// follows a link, and what is removed is one name that this function has made.
-// Whoever can rename in that folder can put a socket of their own at path, which
-// nobody can help.
+// The folder of path may belong to another user, who can rename everything in it
+// at any moment. So every system call names a file relative to an open folder,
+// none follows a link, and only names that this function made are removed. Another
+// user who can rename files in that folder can put a socket at path. That cannot
+// be prevented.
 func listenUnix(ctx context.Context, path string) (l *Listener, err error) {
 	at, base := filepath.Split(path)
 	dir, err := openFolder(unix.AT_FDCWD, cmp.Or(at, "."))
@@ -70,10 +70,12 @@ func listenUnix(ctx context.Context, path string) (l *Listener, err error) {
 	return &Listener{listener: ln, addr: unixAddr(path), file: file}, nil
 }
 
-// A folder is an open folder. What is done in it is done there, whatever takes
-// its place.
+// A folder is an open folder. A call relative to it works in that folder, even if
+// there is another one at its path now.
 type folder struct{ *os.File }
 
+// openFolder opens the folder name in the folder in. If in is AT_FDCWD, name is a
+// path like any other. Otherwise openFolder does not follow a link.
 func openFolder(in int, name string) (folder, error) {
 	flags := unix.O_CLOEXEC | unix.O_DIRECTORY | openSearch
 	if in != unix.AT_FDCWD {
@@ -92,18 +94,19 @@ func openFolder(in int, name string) (folder, error) {
 
 func (f folder) fd() int { return int(f.Fd()) }
 
-// A fileID tells one file from all others for as long as the file exists.
+// A fileID tells a file from all others that exist at the same time.
 type fileID struct{ dev, ino uint64 }
 
-// identify returns the id of the socket that stands at name. A folder's owner
-// who puts something else there gains nothing, but that is an error at once.
+// identify returns the id of the socket at name. If another file is there, or the
+// socket has another mode than 0600, it returns an error. (Going on would not be
+// unsafe, but the error comes at once.)
 func identify(dir folder, name string) (fileID, error) {
 	st, err := lstat(dir, name)
 	if err != nil {
 		return fileID{}, os.NewSyscallError("stat", err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || st.Mode&0o077 != 0 {
-		return fileID{}, fmt.Errorf("the socket that was made has mode %04o, which others could use: the file system does not keep modes, or somebody has put another file in its place", st.Mode&0o7777)
+		return fileID{}, fmt.Errorf("the socket that was made has mode %04o, which lets others use it: the file system does not store modes, or somebody has put another file in its place", st.Mode&0o7777)
 	}
 	return idOf(st), nil
 }
@@ -128,14 +131,14 @@ type socketFile struct {
 	id   fileID
 }
 
-// remove removes the file, unless another has taken its place.
+// remove removes the file, unless there is another file in its place.
 func (f *socketFile) remove() error {
 	if f == nil {
 		return nil
 	}
 	var err error
 	st, statErr := lstat(f.dir, f.base)
-	// While the socket is open, no other file gets its number.
+	// The socket is still open, so no other file has its inode number.
 	if statErr == nil && idOf(st) == f.id {
 		err = unix.Unlinkat(f.dir.fd(), f.base, 0)
 	}
@@ -152,9 +155,10 @@ type workshop struct {
 	parent folder
 	name   string // in parent
 	dir    folder
-	keep   bool // there is something in it that is not ours and has no other place
+	keep   bool // it has a file of somebody else that could not be put back; do not remove it
 }
 
+// newWorkshop makes the folder in parent. path is for errors.
 func newWorkshop(parent folder, path string) (*workshop, error) {
 	for {
 		w := &workshop{parent: parent, name: ".q" + rand.Text()[:12]}
@@ -172,15 +176,15 @@ func newWorkshop(parent folder, path string) (*workshop, error) {
 			}
 		}
 		if err != nil {
-			_ = w.remove() // of somebody else's folder nothing
+			_ = w.remove() // this removes nothing from a folder of another user
 			return nil, listenError(path, "open", err)
 		}
 		return w, nil
 	}
 }
 
-// checkOwner makes sure that the folder is one that nobody else can change,
-// whoever may have put it in the place of the one that was made.
+// checkOwner returns an error if somebody else can change the folder. That can only
+// be if another user has replaced the folder that was made.
 func (w *workshop) checkOwner() error {
 	var st unix.Stat_t
 	if err := unix.Fstat(w.dir.fd(), &st); err != nil {
@@ -192,9 +196,9 @@ func (w *workshop) checkOwner() error {
 	return nil
 }
 
-// remove removes the folder, and first what is left in it: the socket, if it
-// did not get to its place, or the stale one. It removes these names alone,
-// follows no link, and leaves a folder that has something else in it.
+// remove removes the folder. Before that it removes the file made: the new socket,
+// if that was not moved to its path, or the stale one. It removes no other name,
+// follows no link, and does not remove a folder with another file in it.
 func (w *workshop) remove() error {
 	if w.dir.File != nil {
 		defer w.dir.Close()
@@ -209,15 +213,15 @@ func (w *workshop) remove() error {
 	}
 	err := unix.Unlinkat(w.parent.fd(), w.name, unix.AT_REMOVEDIR)
 	if err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ENOTEMPTY || err == unix.EEXIST {
-		return nil // the owner of the parent has moved it, and put something else there
+		return nil // the owner of parent has moved it, or put something else there
 	}
 	return err
 }
 
-// listen makes the socket. Its owner alone can connect to it, whatever the umask
-// is. Until its mode is right the folder keeps others out.
+// listen makes the socket and gives it mode 0600, independent of the umask. Before
+// that, the mode of the folder keeps other users out.
 func (w *workshop) listen(path string) (*net.UnixListener, error) {
-	ln, err := net.ListenUnix("unix", unixAddr(w.addressOf(w.dir, made)))
+	ln, err := net.ListenUnix("unix", unixAddr(w.address()))
 	if err != nil {
 		return nil, named(err, nil, unixAddr(path))
 	}
@@ -228,20 +232,17 @@ func (w *workshop) listen(path string) (*net.UnixListener, error) {
 	return ln, nil
 }
 
-// addressOf returns a path by which name in dir can be connected to, or bound.
-func (w *workshop) addressOf(dir folder, name string) string {
-	if p := throughFD(dir, name); p != "" {
+// address returns a path to the socket, for bind.
+func (w *workshop) address() string {
+	if p := throughFD(w.dir, made); p != "" {
 		return p
 	}
-	if dir == w.dir {
-		return filepath.Join(w.parent.Name(), w.name, name)
-	}
-	return filepath.Join(dir.Name(), name)
+	return filepath.Join(w.parent.Name(), w.name, made)
 }
 
-// place moves the socket to where it is to be, and removes a stale one that is
-// there. At any moment a socket is there: the stale one, or this one. So of
-// several that do this at once one comes to listen there.
+// place moves the socket to its path. If there is a stale socket, it replaces it by
+// an exchange, so that at any moment there is a socket at the path. If several
+// callers do this concurrently, one of them listens there in the end.
 func (w *workshop) place(ctx context.Context, file *socketFile, path string) error {
 	dir, base := file.dir, file.base
 	for ctx.Err() == nil {
@@ -257,7 +258,7 @@ func (w *workshop) place(ctx context.Context, file *socketFile, path string) err
 			return err
 		}
 		if !stale {
-			continue // it has just gone
+			continue // the file has just been removed
 		}
 		err = exchange(w.dir, made, dir, base)
 		switch {
@@ -273,25 +274,26 @@ func (w *workshop) place(ctx context.Context, file *socketFile, path string) err
 		case err != nil:
 			return listenError(path, "rename", err)
 		}
-		// The other file is here now, where only we can change it: this is certain.
+		// Check again. The file that was at path is now in w.dir, where nobody else
+		// can replace it.
 		if _, err := checkStale(w.dir, made, path); err == nil {
-			return nil // remove removes it
+			return nil // remove removes the stale socket
 		}
 		return w.giveBack(ctx, file, path)
 	}
 	return contexts.Err(ctx)
 }
 
-// mostSwaps bounds how often giveBack tries. Of ten that listen at one path at
-// once none needs more than a dozen.
+// mostSwaps is how often giveBack tries. When ten callers listen at one path
+// concurrently, none needs more than about twelve attempts.
 const mostSwaps = 1000
 
-// giveBack returns a file that was not stale after all to its place, and takes
-// our own socket from there.
+// giveBack is for a file that place has taken from path and that is not stale. It
+// exchanges the file and our own socket again, and always returns an error.
 //
-// Several may do that at once, each with a file in its hands that another has
-// put there. Each goes on until it has its own socket back, so that in the end
-// the file is there that nobody takes.
+// Several callers may do this concurrently, and each may have taken the socket of
+// another. Each exchanges files until it has its own socket back. So in the end
+// the file at path is the one that belongs to none of them.
 func (w *workshop) giveBack(ctx context.Context, file *socketFile, path string) error {
 	why := justCome(path)
 	for range mostSwaps {
@@ -299,7 +301,7 @@ func (w *workshop) giveBack(ctx context.Context, file *socketFile, path string) 
 			break
 		}
 		err := exchange(w.dir, made, file.dir, file.base)
-		if errors.Is(err, unix.ENOENT) { // there is nothing at path now
+		if errors.Is(err, unix.ENOENT) { // there is no file at path now
 			if err = renameNew(w.dir, made, file.dir, file.base); err == nil {
 				return why
 			}
@@ -316,8 +318,8 @@ func (w *workshop) giveBack(ctx context.Context, file *socketFile, path string) 
 }
 
 // takeAway removes a stale socket where files cannot be exchanged. It moves the
-// socket into the folder first, to see that it is the stale one. If it is not,
-// it goes back.
+// file into w.dir and checks there again that it is stale. If it is not, takeAway
+// moves it back.
 func (w *workshop) takeAway(file *socketFile, path string) error {
 	err := unix.Renameat(file.dir.fd(), file.base, w.dir.fd(), aside)
 	if err == unix.ENOENT {
@@ -335,11 +337,13 @@ func (w *workshop) takeAway(file *socketFile, path string) error {
 	return listenError(path, "rename", err)
 }
 
+// justCome is the error for a file that appeared at path while Listen ran.
 func justCome(path string) error {
-	return &inUseError{path, "what is there has only just come, and is left alone", nil}
+	return &inUseError{path, "another file appeared there meanwhile, and was not changed", nil}
 }
 
-// keepAside says that a file of somebody else's could not be given back.
+// keepAside keeps w.dir, because a file of somebody else in it could not be put
+// back, and returns an error that says where it is.
 func (w *workshop) keepAside(file *socketFile, name string, why error) error {
 	w.keep = true
 	return fmt.Errorf("%w; another file that was there has been moved to %s", why, filepath.Join(file.dir.Name(), w.name, name))

@@ -9,7 +9,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if neighbour(os.Args[1:]) {
-		return // this process was another one's helper
+		return // another test process started this one to play a part
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -18,19 +18,22 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// nobody is the user that the neighbours of these tests run as.
+// Helpers of the tests with other users and programs. This test binary starts
+// itself as the other program.
+
+// nobody is the other user's id.
 const nobody = 65534
 
-// A rival is a process that this test binary plays for the tests: another user,
-// or another program of the same one. It writes a line when it is ready, and
-// stops at the end of its input.
+// A rival is a process that runs this test binary as another user, or as another
+// program of the same user. It writes a line when it is ready, and exits at the
+// end of its input.
 type rival struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	out   *bufio.Reader
 }
 
-// startRival starts a process that plays a part, as the user uid.
+// startRival starts a process as the user uid, which plays a part.
 func startRival(t *testing.T, uid uint32, part string, args ...string) *rival {
 	t.Helper()
 	if uid != uint32(os.Getuid()) && os.Getuid() != 0 {
@@ -66,14 +69,14 @@ func (r *rival) line(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
-// stop stops the rival and returns what it says at its end.
+// stop stops the rival and returns the last line that it prints.
 func (r *rival) stop(t *testing.T) string {
 	t.Helper()
 	r.stdin.Close()
 	return r.line(t)
 }
 
-// openDir makes a folder that everybody can enter, and that belongs to uid.
+// openDir makes a folder that belongs to uid and has this mode.
 func openDir(t *testing.T, uid int, mode os.FileMode) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "qmpsocket")
@@ -90,11 +93,21 @@ func sharedBinary(t *testing.T) string {
 	self, err := os.ReadFile("/proc/self/exe")
 	must(t, err)
 	path := filepath.Join(openDir(t, os.Getuid(), 0o755), "rival")
-	must(t, os.WriteFile(path, self, 0o755))
+	withoutForks(func() { must(t, os.WriteFile(path, self, 0o755)) })
 	return path
 }
 
-// neighbour plays a part if the arguments say so.
+// withoutForks calls f while no process is started. A process that another test
+// starts has all descriptors of this one between fork and exec. If f opens and
+// closes one, the new process may still have it: then a socket still listens, or a
+// program still is a file that is open for writing, which cannot be executed.
+func withoutForks(f func()) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	f()
+}
+
+// neighbour plays a part if args ask for that, and reports whether they do.
 func neighbour(args []string) bool {
 	if len(args) < 2 || args[0] != "play" {
 		return false
@@ -130,7 +143,8 @@ func neighbour(args []string) bool {
 	return true
 }
 
-// each calls do for each new folder in dir in which a socket is made, until over.
+// each calls do for each folder in dir in which a socket is made, until over is
+// closed. It returns how often do returned true.
 func each(over <-chan struct{}, dir string, do func(name string) bool) (times int) {
 	seen := make(map[string]bool)
 	for {
@@ -154,8 +168,8 @@ func each(over <-chan struct{}, dir string, do func(name string) bool) (times in
 	}
 }
 
-// playTrap puts a folder in the place of each in which a socket is made: there
-// the socket's name is a link to the target.
+// playTrap replaces each folder in which a socket is made by a folder in which the
+// socket's name is a link to the file target.
 func playTrap(over <-chan struct{}, dir string) int {
 	n := 0
 	trap := ""
@@ -191,8 +205,8 @@ func playExchange(over <-chan struct{}, dir, number string) int {
 	})
 }
 
-// playMeddle tries to remove, to rename, to replace and to enter whatever comes
-// to dir. It returns how often that worked, of how many things.
+// playMeddle tries to rename, remove, connect to and enter every file that appears
+// in dir. It returns how many attempts succeeded, and how many files there were.
 func playMeddle(over <-chan struct{}, dir string) string {
 	worked, things := 0, 0
 	ok := func(err error) {
@@ -222,8 +236,8 @@ func playMeddle(over <-chan struct{}, dir string) string {
 	}
 }
 
-// playListen listens at path when it may begin, says whether it does, and goes
-// on until over.
+// playListen waits for begin, listens at path, prints the result, and closes the
+// listener when over is closed.
 func playListen(begin, over <-chan struct{}, path string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -236,7 +250,7 @@ func playListen(begin, over <-chan struct{}, path string) {
 	}
 }
 
-// connectTo connects to the socket at path, and hangs up.
+// connectTo connects to the socket at path, and closes the connection.
 func connectTo(path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

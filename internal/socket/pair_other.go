@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// Pair is for Unix systems.
+// Pair returns an error: it needs a Unix system.
 func Pair() (ours net.Conn, theirs *os.File, err error) {
-	return nil, nil, fmt.Errorf("pairs of sockets on this system: %w", errors.ErrUnsupported)
+	return nil, nil, fmt.Errorf("a pair of sockets needs a Unix system: %w", errors.ErrUnsupported)
 }

@@ -9,8 +9,8 @@ import (
 )
 
 func socketpair() ([2]int, error) {
-	// Between the calls another goroutine may start a process, which is not to
-	// inherit these.
+	// The lock keeps other goroutines from starting a process between the calls.
+	// The process would inherit the descriptors.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)

@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// Pair returns the two ends of a pair of unix sockets: ours as a connection,
-// theirs as a file, for a process to inherit or for [net.FileConn]. Both are
-// closed on exec.
+// Pair returns two unix sockets that are connected to each other: ours as a
+// connection, theirs as a file, which a process can inherit or [net.FileConn] can
+// take. The caller closes both. Both have the flag close-on-exec.
 func Pair() (ours net.Conn, theirs *os.File, err error) {
 	fds, err := socketpair()
 	if err != nil {
@@ -18,7 +18,7 @@ func Pair() (ours net.Conn, theirs *os.File, err error) {
 	f := os.NewFile(uintptr(fds[0]), "socketpair")
 	theirs = os.NewFile(uintptr(fds[1]), "socketpair")
 	ours, err = net.FileConn(f)
-	err = also(err, f.Close()) // the connection has a descriptor of its own
+	err = also(err, f.Close()) // the connection has its own descriptor
 	if err == nil {
 		return ours, theirs, nil
 	}

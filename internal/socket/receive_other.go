@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Read is conn.Read: descriptors do not travel here.
+// Read is conn.Read: on this system descriptors cannot be received.
 func Read(conn net.Conn, p []byte) (n int, fds []int, err error) {
 	n, err = conn.Read(p)
 	return n, nil, err
@@ -16,5 +16,5 @@ func Read(conn net.Conn, p []byte) (n int, fds []int, err error) {
 // CloseFDs closes descriptors that [Read] returned.
 func CloseFDs([]int) {}
 
-// Files makes files of descriptors that [Read] returned.
+// Files makes files from descriptors that [Read] returned.
 func Files([]int) []*os.File { return nil }

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read is conn.Read that also takes the descriptors that come along, if conn is
-// a unix socket. They are closed on exec, and the caller's, also where err is not
-// nil.
+// Read is conn.Read, and returns the descriptors that came with the data, if conn
+// is a unix socket. The caller closes them, even if err is not nil. They have the
+// flag close-on-exec.
 func Read(conn net.Conn, p []byte) (n int, fds []int, err error) {
 	uc, ok := asUnix(conn)
 	if !ok {
@@ -26,7 +26,7 @@ func Read(conn net.Conn, p []byte) (n int, fds []int, err error) {
 		fds = parseFDs(oob[:oobn])
 	}
 	if n == 0 && err == nil {
-		// ReadMsgUnix has no end of file: a read of no bytes is one.
+		// At the end of file ReadMsgUnix returns no bytes and no error.
 		err = io.EOF
 	}
 	return n, fds, err
@@ -40,7 +40,7 @@ func parseFDs(oob []byte) (fds []int) {
 	for i := range msgs {
 		got, err := unix.ParseUnixRights(&msgs[i])
 		if err != nil {
-			continue // some other kind of control message
+			continue // another kind of control message
 		}
 		for _, fd := range got {
 			unix.CloseOnExec(fd)
@@ -57,7 +57,7 @@ func CloseFDs(fds []int) {
 	}
 }
 
-// Files makes files of descriptors that [Read] returned.
+// Files makes files from descriptors that [Read] returned. The files own them.
 func Files(fds []int) []*os.File {
 	files := make([]*os.File, len(fds))
 	for i, fd := range fds {

@@ -18,23 +18,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// These tests hold what docs/guarantees.md says under "Secure by default", against
+// other users and other programs on the same machine.
+
 // leaveStale leaves a socket at path at which nobody listens.
 func leaveStale(t testing.TB, path string) {
 	t.Helper()
-	ln, err := net.ListenUnix("unix", unixAddr(path))
-	must(t, err)
-	ln.SetUnlinkOnClose(false)
-	must(t, ln.Close())
+	withoutForks(func() {
+		ln, err := net.ListenUnix("unix", unixAddr(path))
+		must(t, err)
+		ln.SetUnlinkOnClose(false)
+		must(t, ln.Close())
+	})
 }
 
-// patience returns a context that ends long after every call of these tests.
+// patience returns a context whose time limit no call of these tests reaches.
 func patience(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// isEmpty checks what is in a folder: nothing but what is named.
+// isEmpty requires that a folder has no files except those named.
 func isEmpty(t testing.TB, dir string, but ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -44,17 +49,18 @@ func isEmpty(t testing.TB, dir string, but ...string) {
 		names = append(names, e.Name())
 	}
 	if strings.Join(names, " ") != strings.Join(but, " ") {
-		t.Errorf("in %s are %q, want %q", dir, names, but)
+		t.Errorf("%s has the files %q, want %q", dir, names, but)
 	}
 }
 
-// keepListening listens and stops, until enough says so.
+// keepListening listens and closes the listener, again and again, until enough
+// returns true. It returns how often it could listen.
 func keepListening(t testing.TB, path string, enough func(round int) bool) (fine int) {
 	t.Helper()
 	for round := 0; !enough(round); round++ {
 		l, err := Listen(patience(t), "unix", path)
 		if err != nil {
-			continue // the folder's owner can have that
+			continue // the folder's owner can make Listen fail
 		}
 		fine++
 		_ = l.Close()
@@ -62,8 +68,9 @@ func keepListening(t testing.TB, path string, enough func(round int) bool) (fine
 	return fine
 }
 
-// In a folder of another user, who puts traps in the place of the folder in which
-// the socket is made, no file elsewhere is touched.
+// The folder belongs to another user, who replaces the folder in which the socket
+// is made by one with a link in it. Listen does not change the file to which the
+// link leads.
 // Holds secure.
 func TestFolderOfAnotherIsATrap(t *testing.T) {
 	t.Parallel()
@@ -87,8 +94,8 @@ func TestFolderOfAnotherIsATrap(t *testing.T) {
 	t.Logf("the neighbour set %s traps; %d of 600 listened", traps, fine)
 }
 
-// Nor does a folder lose what is in it that the other user has put in the place
-// of the one in which the socket was made.
+// The other user replaces the folder in which the socket is made by another folder
+// of ours. Listen removes no file from that.
 // Holds secure.
 func TestFolderOfAnotherEmptiesNothing(t *testing.T) {
 	t.Parallel()
@@ -108,19 +115,19 @@ func TestFolderOfAnotherEmptiesNothing(t *testing.T) {
 		must(t, err)
 		names, err := held.Readdirnames(-1)
 		if len(names) != 2 {
-			t.Fatalf("round %d: in the sibling are %q (%v), want two", round, names, err)
+			t.Fatalf("round %d: the sibling has the files %q (%v), want two", round, names, err)
 		}
 		return round == 600
 	})
 	times := r.stop(t)
 	if n, _ := strconv.Atoi(times); n == 0 {
-		t.Errorf("the neighbour exchanged %s", times)
+		t.Errorf("the neighbour exchanged the folders %s times", times)
 	}
-	t.Logf("the neighbour exchanged %s times; %d of 600 listened", times, fine)
+	t.Logf("the neighbour exchanged the folders %s times; %d of 600 listened", times, fine)
 }
 
-// In a shared folder with the sticky bit other users can do nothing: not connect,
-// not enter, not remove, not replace.
+// In a shared folder with the sticky bit other users cannot connect to the socket,
+// enter the folder in which it is made, or remove or replace either.
 // Holds secure.
 func TestSharedFolder(t *testing.T) {
 	t.Parallel()
@@ -135,14 +142,14 @@ func TestSharedFolder(t *testing.T) {
 	}
 	worked := r.stop(t)
 	if !strings.HasPrefix(worked, "0 of ") || worked == "0 of 0" {
-		t.Errorf("what the neighbour tried worked %s times, want 0 of many", worked)
+		t.Errorf("the neighbour succeeded %s times, want 0 of many", worked)
 	}
-	t.Logf("what the neighbour tried worked %s times", worked)
+	t.Logf("the neighbour succeeded %s times", worked)
 	isEmpty(t, dir)
 }
 
-// A stale socket of another user in such a folder cannot be replaced, and the
-// error says so.
+// In such a folder a stale socket of another user cannot be replaced, and the error
+// says so.
 // Holds secure.
 func TestStaleSocketOfAnother(t *testing.T) {
 	t.Parallel()
@@ -159,7 +166,7 @@ func TestStaleSocketOfAnother(t *testing.T) {
 	isEmpty(t, dir, "qmp")
 }
 
-// A lock that any other user holds on the folder holds nobody up.
+// Listen does not wait for a lock that another user holds on the folder.
 // Holds secure.
 func TestFolderThatAnotherLocks(t *testing.T) {
 	t.Parallel()
@@ -178,8 +185,8 @@ func TestFolderThatAnotherLocks(t *testing.T) {
 	isEmpty(t, dir)
 }
 
-// listenAtOnce has several listen at one path at once, and returns the one that
-// does.
+// listenAtOnce calls Listen for one path from several goroutines at the same time.
+// It requires that exactly one succeeds, and returns its listener.
 func listenAtOnce(t *testing.T, path string, rivals int) *Listener {
 	t.Helper()
 	ls, errs := make([]*Listener, rivals), make([]error, rivals)
@@ -197,7 +204,7 @@ func listenAtOnce(t *testing.T, path string, rivals int) *Listener {
 	for i, l := range ls {
 		switch {
 		case l == nil && !errors.Is(errs[i], syscall.EADDRINUSE):
-			t.Errorf("one that does not listen: got error %v, want %v", errs[i], syscall.EADDRINUSE)
+			t.Errorf("a Listen that failed: got error %v, want %v", errs[i], syscall.EADDRINUSE)
 		case l != nil && winner != nil:
 			t.Fatalf("two of %d listen at one path", rivals)
 		case l != nil:
@@ -210,8 +217,9 @@ func listenAtOnce(t *testing.T, path string, rivals int) *Listener {
 	return winner
 }
 
-// Of many that listen at one path at once one does, whether there was nothing or
-// a stale socket, and it is the one that can be connected to.
+// If many goroutines listen at one path at the same time, exactly one succeeds, and
+// connections reach that one. It makes no difference whether there was a stale
+// socket.
 // Holds secure.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
@@ -237,7 +245,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// So it is among several programs.
+// The same holds for several programs.
 // Holds secure.
 func TestManyProgramsAtOnce(t *testing.T) {
 	t.Parallel()
@@ -273,13 +281,13 @@ func TestManyProgramsAtOnce(t *testing.T) {
 	}
 }
 
-// The socket's mode is right whatever the umask, and never wider. (Not parallel:
-// the umask is the whole process's.)
+// The socket's mode is 0600 with every umask. (Not parallel: the umask is that of
+// the whole process.)
 // Holds secure.
 func TestModeFromTheStart(t *testing.T) {
 	for _, mask := range []int{0, 0o022, 0o077, 0o777} {
 		if mask == 0o777 && os.Getuid() != 0 {
-			continue // its own folder is closed to it then
+			continue // with this umask the user could not enter the new folder
 		}
 		dir := openDir(t, os.Getuid(), 0o700)
 		path := filepath.Join(dir, "qmp")
@@ -296,8 +304,8 @@ func TestModeFromTheStart(t *testing.T) {
 	}
 }
 
-// A listener works in the folder that it found, whatever takes that folder's
-// place; and it holds no descriptor after Close.
+// A listener works in the folder in which its socket was made, even if that folder
+// was renamed and another one has its name.
 // Holds secure.
 func TestFolderThatMoves(t *testing.T) {
 	t.Parallel()
@@ -315,8 +323,8 @@ func TestFolderThatMoves(t *testing.T) {
 	isEmpty(t, in, "qmp")
 }
 
-// Where the system, or the file system, cannot exchange two names, a stale
-// socket is taken out first, and what turns out not to be stale goes back.
+// Where the system or the file system cannot exchange two files, Listen moves the
+// file at the path away first. If that is not a stale socket, Listen moves it back.
 func TestTakeAway(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t, os.Getuid(), 0o700)
@@ -332,7 +340,7 @@ func TestTakeAway(t *testing.T) {
 		return w, err
 	}
 	w, err := try()
-	must(t, err) // nothing is there
+	must(t, err) // there is no file
 	must(t, w.remove())
 
 	leaveStale(t, path)
@@ -343,14 +351,14 @@ func TestTakeAway(t *testing.T) {
 
 	must(t, os.WriteFile(path, []byte("precious"), 0o600))
 	w, err = try()
-	if !errors.Is(err, syscall.EADDRINUSE) || !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "only just come") {
-		t.Errorf("a file: %v", err)
+	if !errors.Is(err, syscall.EADDRINUSE) || !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "appeared there meanwhile") {
+		t.Errorf("a file at the path: got error %v, want one that says that it appeared meanwhile", err)
 	}
 	must(t, w.remove())
 	isEmpty(t, dir, "qmp")
 }
 
-// The owner alone can connect from the first moment that there is anything.
+// Only the owner can connect.
 // Holds secure.
 func TestOthersCannotConnect(t *testing.T) {
 	t.Parallel()
@@ -361,26 +369,27 @@ func TestOthersCannotConnect(t *testing.T) {
 	defer l.Close()
 	r := startRival(t, nobody, "connect", path)
 	if got := r.line(t); got != unix.EACCES.Error() {
-		t.Errorf("another user connects: got %q, want %q", got, unix.EACCES)
+		t.Errorf("another user connects: got error %q, want %q", got, unix.EACCES)
 	}
 	must(t, connectTo(path))
 }
 
-// What was taken out by mistake goes back, in whatever order others act. What
-// cannot go back is kept, and the error says where.
+// A file that was taken from the path by mistake is put back, whatever other
+// programs do meanwhile. If that is not possible, the file is kept, and the error
+// says where.
 // Holds secure.
 func TestGiveBack(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name     string
-		at       string // what is at path meanwhile: "ours", "another" or ""
-		canceled bool
-		left     string // in the folder, afterwards
+		at       string // which file is at path: "ours", "another" or ""
+		canceled bool   // the context has ended
+		left     string // the files in the folder afterwards; "aside" is the kept folder
 	}{
-		{name: "our own is there", at: "ours", left: "qmp"},
-		{name: "nothing is there", left: "qmp"},
-		{name: "another has taken the place, and ours is gone", at: "another", left: "aside qmp"},
-		{name: "no time is left", at: "ours", canceled: true, left: "aside qmp"},
+		{name: "our own socket is at the path", at: "ours", left: "qmp"},
+		{name: "no file is at the path", left: "qmp"},
+		{name: "another file is at the path, and our socket is gone", at: "another", left: "aside qmp"},
+		{name: "the context has ended", at: "ours", canceled: true, left: "aside qmp"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -426,7 +435,7 @@ func TestGiveBack(t *testing.T) {
 			}
 			isEmpty(t, dir, "qmp")
 			if text, err := os.ReadFile(path); string(text) != "precious" {
-				t.Errorf("at the path: %q (%v), want what was there", text, err)
+				t.Errorf("the file at the path has %q (%v), want the content that was there before", text, err)
 			}
 		})
 	}

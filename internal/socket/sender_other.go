@@ -4,5 +4,5 @@ package socket
 
 import "net"
 
-// NewSender returns what writes to conn.
+// NewSender returns a Sender for conn.
 func NewSender(conn net.Conn) Sender { return plainSender{conn} }

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewSender returns what writes to conn. It knows the connections of package net
-// by their very type: one that embeds them may have a Write of its own, which
-// must not be bypassed.
+// NewSender returns a Sender for conn. It writes to the socket itself only if conn
+// is exactly a *net.UnixConn or *net.TCPConn, or comes from this package. A type
+// that embeds one of those may have its own Write, which must be called.
 func NewSender(conn net.Conn) Sender {
 	var raw syscall.RawConn
 	var err error
@@ -88,12 +88,12 @@ func writeError(ctlErr, err error) error {
 	return err
 }
 
-// maxFiles is how many descriptors one message carries on Linux (unix(7)), and
-// no other system takes fewer. With many more the system's error would look like
-// one of the connection.
+// maxFiles is how many descriptors one message can carry on Linux (unix(7)). Other
+// systems allow as many or more. For more descriptors the system returns an error
+// that looks like one of the connection.
 const maxFiles = 253
 
-// sendmsg sends some of b, the files with its first byte.
+// sendmsg sends some of b, and the descriptors of files with the first byte.
 func sendmsg(fd int, b []byte, files []*os.File) (n int, err error) {
 	if len(files) == 0 {
 		return sendmsgFDs(fd, b, nil)
@@ -109,7 +109,7 @@ func sendmsg(fd int, b []byte, files []*os.File) (n int, err error) {
 	}
 	switch err {
 	case unix.EBADF, unix.EINVAL, unix.ETOOMANYREFS:
-		return 0, &FileError{os.NewSyscallError("sendmsg", err)} // the socket itself is open: its lock is held
+		return 0, &FileError{os.NewSyscallError("sendmsg", err)} // not about the socket itself: RawConn.Write keeps that open
 	}
 	return n, err
 }
@@ -123,14 +123,15 @@ func sendmsgFDs(fd int, b, rights []byte) (int, error) {
 	}
 }
 
-// withDescriptors calls f with the descriptors of files, none of which can be
-// closed meanwhile. os.File.Fd would make them blocking.
+// withDescriptors calls f with fds and the descriptors of files. While f runs, none
+// of them can be closed. It does not use os.File.Fd, which would make the files
+// blocking.
 func withDescriptors(files []*os.File, fds []int, f func([]int)) error {
 	if len(files) == 0 {
 		f(fds)
 		return nil
 	}
-	// What is not open is EBADF, whoever notices it.
+	// The error for a file that is not open always matches EBADF.
 	if files[0] == nil {
 		return fmt.Errorf("a nil file: %w", unix.EBADF)
 	}
@@ -142,7 +143,7 @@ func withDescriptors(files []*os.File, fds []int, f func([]int)) error {
 	err = conn.Control(func(fd uintptr) {
 		inner = withDescriptors(files[1:], append(fds, int(fd)), f)
 	})
-	if err != nil { // of package os alone, which no caller could match
+	if err != nil { // package os returns an unexported error that callers cannot match
 		return fmt.Errorf("descriptor of %s: %w: %w", files[0].Name(), unix.EBADF, os.ErrClosed)
 	}
 	return inner

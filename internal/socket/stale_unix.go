@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkStale reports whether a stale socket stands at name in dir. It is false
-// where nothing is. Anything else is an error, which says that path is in use.
+// checkStale reports whether there is a stale socket at name in dir. It returns
+// false if there is no file. If there is any other file, it returns an error that
+// says that path is in use.
 func checkStale(dir folder, name, path string) (stale bool, err error) {
 	st, err := lstat(dir, name)
 	switch {
@@ -21,7 +22,7 @@ func checkStale(dir folder, name, path string) (stale bool, err error) {
 	case err != nil:
 		return false, listenError(path, "stat", err)
 	case st.Mode&unix.S_IFMT != unix.S_IFSOCK:
-		return false, &inUseError{path, "the file there is not a socket, and is left alone", nil}
+		return false, &inUseError{path, "the file there is not a socket, and was not changed", nil}
 	}
 	err = probe(dir, name)
 	switch {
@@ -32,12 +33,12 @@ func checkStale(dir folder, name, path string) (stale bool, err error) {
 	case isRefused(err):
 		return true, nil
 	}
-	return false, &inUseError{path, "whether somebody listens there cannot be found out", err}
+	return false, &inUseError{path, "cannot find out whether somebody listens there", err}
 }
 
-// probe reports, with a nil error, that somebody has a stream socket at name,
-// listening or about to. It asks with a datagram socket: a connection would be
-// the one that a listening client accepts.
+// probe returns nil if some program has a stream socket open at name, whether or
+// not it listens yet. probe connects a datagram socket, which always fails. A
+// stream socket would connect, and a listening client would accept it.
 func probe(dir folder, name string) error {
 	path := throughFD(dir, name)
 	if path == "" {
@@ -53,7 +54,7 @@ func probe(dir folder, name string) error {
 	}
 	var e *os.SyscallError
 	if errors.As(err, &e) {
-		return e // without the path that was asked
+		return e // without the path: the caller knows a better one
 	}
 	return err
 }

@@ -21,7 +21,7 @@ func dialVsock(ctx context.Context, cid, port uint32) (net.Conn, error) {
 	}
 	addr := vsockAddr{cid: cid, port: port}
 	err = unix.Connect(fd, &unix.SockaddrVM{CID: cid, Port: port})
-	f := os.NewFile(uintptr(fd), addr.String()) // joins the poller: the socket does not block
+	f := os.NewFile(uintptr(fd), addr.String()) // the file uses the runtime's poller, because the socket is non-blocking
 	if errors.Is(err, unix.EINPROGRESS) {
 		err = awaitConnect(ctx, f)
 	} else if err != nil {
@@ -34,7 +34,7 @@ func dialVsock(ctx context.Context, cid, port uint32) (net.Conn, error) {
 	return &vsockConn{File: f, addr: addr}, nil
 }
 
-// awaitConnect waits until the connection of f stands or has failed.
+// awaitConnect waits until f is connected or connecting has failed.
 func awaitConnect(ctx context.Context, f *os.File) error {
 	stop := context.AfterFunc(ctx, func() { f.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -47,13 +47,13 @@ func awaitConnect(ctx context.Context, f *os.File) error {
 	waitErr := raw.Write(func(fd uintptr) bool {
 		if !polled {
 			polled = true
-			return false // writable means decided: wait for that first
+			return false // wait until the socket is writable: then the result is known
 		}
 		errno, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 		return true
 	})
 	switch {
-	case !stop(): // the deadline is there, or is about to be
+	case !stop(): // ctx has ended, and the write deadline is set or is being set
 		return contexts.Err(ctx)
 	case waitErr != nil:
 		return waitErr
@@ -65,7 +65,7 @@ func awaitConnect(ctx context.Context, f *os.File) error {
 	return nil
 }
 
-// vsockConn is a connection over vsock, which the net package does not know.
+// vsockConn is a connection over vsock, for which package net has no type.
 type vsockConn struct {
 	*os.File
 	addr vsockAddr
