@@ -6,7 +6,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// A full backup holds what was there when it began, whatever is written meanwhile.
+// A full backup holds the data that the disk had when the backup began. Later writes do
+// not change it.
 func TestBackupFull(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -28,7 +29,7 @@ func TestBackupFull(t *testing.T) {
 			BeforeFinalize: func() {
 				job, _ := vm.Job("backup0")
 				pending = job.Status == "pending"
-				vm.IO("drive0", "write -P 4 2M 1M") // still not in it
+				vm.IO("drive0", "write -P 4 2M 1M") // the backup does not get this write either
 			},
 		})
 		if !pending {
@@ -40,7 +41,8 @@ func TestBackupFull(t *testing.T) {
 	})
 }
 
-// After a full backup, each incremental one copies what a bitmap has noted since.
+// After a full backup, each incremental backup copies what the bitmap has recorded since
+// the one before.
 func TestBackupIncremental(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, []string{"qcow2"}, func(it *iotests.Test) {
@@ -63,8 +65,8 @@ func TestBackupIncremental(t *testing.T) {
 			vm.RunJob("backup0", nil)
 			vm.Cmd("blockdev-del", dict{"node-name": "target"})
 		}
-		// The bitmap begins where the full backup does: nothing is in between,
-		// since nobody writes meanwhile.
+		// The bitmap is added before the full backup begins. Nothing is written between
+		// the two.
 		vm.AddBitmap("source", "since", dict{"persistent": true})
 		backup(full, "full", nil)
 		vm.AssertBitmapCount("source", "since", 0)
@@ -81,13 +83,13 @@ func TestBackupIncremental(t *testing.T) {
 		}
 		vm.Shutdown()
 		it.AssertImagesEqual(source, second)
-		// Only what had changed was copied.
+		// Only changed data were copied.
 		it.AssertEqual("what the first increment has", dataIn(it, first), 1<<20)
 		it.AssertEqual("what the second increment has", dataIn(it, second), 2*(64<<10))
 	})
 }
 
-// dataIn returns how much an image has by itself, without those behind it.
+// dataIn returns how many bytes of data an image has itself, without its backing files.
 func dataIn(it *iotests.Test, path string) (n int64) {
 	it.Helper()
 	for _, e := range it.ImgMap(path, "-f", it.Format) {
@@ -98,9 +100,9 @@ func dataIn(it *iotests.Test, path string) (n int64) {
 	return n
 }
 
-// Two disks are backed up in one transaction. One job fails and takes the other one
-// with it, which was to wait for it in any case, and both bitmaps still know what is to be backed up: the second attempt
-// copies all of it.
+// Two disks are backed up in one transaction with the completion mode grouped. One job
+// fails, so QEMU cancels the other one. Both bitmaps still record what has to be backed
+// up, and the second attempt copies all of it.
 func TestBackupTransaction(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -111,7 +113,7 @@ func TestBackupTransaction(t *testing.T) {
 			it.ImgCreate(it.Path("copy-of-"+disk), "4M")
 			target := dict{"driver": "file", "filename": it.Path("copy-of-" + disk)}
 			if disk == "disk1" {
-				// The first write fails. Opening the image is none.
+				// The first write fails. To open the image QEMU writes nothing.
 				target = dict{"driver": "blkdebug", "image": target, "inject-error": []any{
 					dict{"event": "none", "iotype": "write", "errno": 28, "once": true},
 				}}
@@ -135,7 +137,7 @@ func TestBackupTransaction(t *testing.T) {
 		it.AssertEqual("why the second backup failed", failed.Error, "No space left on device")
 		other := vm.RunJob("disk0", &iotests.RunJobOptions{MayFail: true})
 		if !other.Canceled {
-			it.Errorf("the other one was not cancelled: %+v", other)
+			it.Errorf("the other one was not canceled: %+v", other)
 		}
 		for _, disk := range disks {
 			vm.AssertBitmapCount(disk, "since", 1<<20+64<<10)

@@ -7,7 +7,7 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// Bitmaps of several stretches of time become one.
+// Bitmaps that have recorded writes at different times are merged into one.
 func TestBitmapMerge(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -27,7 +27,7 @@ func TestBitmapMerge(t *testing.T) {
 			vm.AssertBitmapCount("disk", name, 128<<10)
 		}
 		vm.AddBitmap("disk", "all", dict{"granularity": 64 << 10, "disabled": true})
-		// Begun anew if one of them is not there: all or nothing.
+		// If one of the bitmaps does not exist, QEMU merges none.
 		refused := vm.CmdError("block-dirty-bitmap-merge", dict{"node": "disk", "target": "all", "bitmaps": []any{"monday", "sunday"}})
 		if !strings.Contains(refused.Desc, "sunday") {
 			it.Errorf("the refusal: %v", refused)
@@ -41,7 +41,7 @@ func TestBitmapMerge(t *testing.T) {
 		if b := vm.Bitmap("disk", "all"); b.Recording || b.Granularity != 64<<10 {
 			it.Errorf("the bitmap: %+v", b)
 		}
-		it.AssertEqual("how many there are", len(vm.Bitmaps()["disk"]), 4)
+		it.AssertEqual("the number of bitmaps", len(vm.Bitmaps()["disk"]), 4)
 		for _, name := range []string{"monday", "tuesday", "wednesday"} {
 			vm.Cmd("block-dirty-bitmap-remove", dict{"node": "disk", "name": name})
 		}
@@ -51,8 +51,8 @@ func TestBitmapMerge(t *testing.T) {
 	})
 }
 
-// A bitmap that is stored in its image outlives the machine, if that ends in
-// order. After a power failure it is there, but not to be trusted.
+// A persistent bitmap is still there after the machine was shut down and launched again.
+// After a power failure it is there, too, but QEMU marks it as inconsistent.
 func TestBitmapPersistence(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {

@@ -7,17 +7,16 @@ import (
 	"strings"
 )
 
-// children returns the processes that this one has started and that are still
-// there, zombies included.
+// children returns the child processes of this process, zombies included.
 func children() []string {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var all []string
 	for _, stat := range stats {
 		text, err := os.ReadFile(stat)
 		if err != nil {
-			continue // gone meanwhile
+			continue // the process has ended in the meantime
 		}
-		// "pid (name) state ppid ...", where the name may hold anything.
+		// The line is "pid (name) state ppid ...", where the name may have any character.
 		line := string(text)
 		var state string
 		var parent int
@@ -28,7 +27,7 @@ func children() []string {
 	return all
 }
 
-// running reports whether a process is there and has not ended.
+// running reports whether a process exists and is not a zombie.
 func running(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(text), ") Z ")

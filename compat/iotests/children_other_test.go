@@ -2,8 +2,8 @@
 
 package iotests_test
 
-// children is for systems with a /proc.
+// children returns nothing, since only Linux lists processes in /proc.
 func children() []string { return nil }
 
-// running would report whether a process is there: on Linux it is known.
+// running returns false: only on Linux the tests find out whether a process exists.
 func running(int) bool { return false }

@@ -8,8 +8,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// An image is made by jobs: the file, then the format in it. There is nothing to
-// be made in a raw image.
+// Two jobs make an image: one makes the file, the other one writes the format's metadata
+// into it. A raw image has no metadata, so this test leaves it out.
 func TestBlockdevCreate(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, []string{"qcow2", "vdi"}, func(it *iotests.Test) {
@@ -31,7 +31,7 @@ func TestBlockdevCreate(t *testing.T) {
 	})
 }
 
-// What does not work is said by the job, not by the command.
+// If an image cannot be made, the job fails, and not the command that starts it.
 func TestBlockdevCreateFails(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, []string{"qcow2"}, func(it *iotests.Test) {
@@ -59,8 +59,8 @@ func TestBlockdevCreateFails(t *testing.T) {
 	})
 }
 
-// An image that is larger than 4 GiB takes data at its end, and tells of it in
-// numbers over 32 bits.
+// An image larger than 4 GiB takes data at its end, and numbers beyond 32 bits are read
+// correctly.
 func TestLargeImage(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -90,8 +90,7 @@ func TestLargeImage(t *testing.T) {
 	})
 }
 
-// A machine grows a disk while it uses it. Raw images may shrink as well; qcow2
-// keeps what it has.
+// A machine grows a disk while it uses it, and then shrinks it.
 func TestResize(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -99,7 +98,7 @@ func TestResize(t *testing.T) {
 		it.ImgCreate(path, "1M")
 		vm := it.VM(nil).AddDrive(path, "node-name=disk").Launch()
 		if text := vm.HMPQemuIO("disk", "write 1M 64k"); !strings.Contains(text, "failed") {
-			it.Errorf("a write behind the end: %s", text)
+			it.Errorf("a write after the end: %s", text)
 		}
 		vm.Cmd("block_resize", dict{"node-name": "disk", "size": 5 << 30})
 		vm.IO("disk", "write -P 1 4G 64k", "read -P 0 1M 1M")

@@ -10,8 +10,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// Whoever decodes a reply fills the same struct the same: async.Call, CmdInto and
-// Get.
+// async.Call, CmdInto and Get decode a reply by the same rule: each fills a struct with
+// the same values.
 func TestOneRuleForDecoding_QEMU(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -20,7 +20,7 @@ func TestOneRuleForDecoding_QEMU(t *testing.T) {
 
 		graph := vm.BlockGraph()
 		if len(graph.Nodes) < 2 || len(graph.Edges) < 1 || len(graph.Edges[0].SharedPerm) == 0 {
-			it.Fatalf("the graph is not whole: %+v", graph)
+			it.Fatalf("the graph is incomplete: %+v", graph)
 		}
 		called, err := async.Call[iotests.Graph](it.Context(), vm.Machine, "x-debug-query-block-graph", nil)
 		if err != nil || !reflect.DeepEqual(called, graph) {
@@ -39,11 +39,12 @@ func TestOneRuleForDecoding_QEMU(t *testing.T) {
 		}
 		size, ok := into[0].Image.VirtualSize.(int64)
 		if !ok || size == 0 || into[0].NodeName == "" || into[0].Drv == "" {
-			it.Errorf("CmdInto leaves fields out: %+v", into[0])
+			it.Errorf("CmdInto left fields empty: %+v", into[0])
 		}
 	})
 }
 
+// Get keeps integers exact, and does not take 1.0 for an integer.
 func TestGetIsExact(t *testing.T) {
 	t.Parallel()
 	tooBig, _ := new(big.Int).SetString("18446744073709551616", 10)
@@ -56,7 +57,7 @@ func TestGetIsExact(t *testing.T) {
 			t.Errorf("Get[int64] gives %d", got)
 		}
 		iotests.Get[int64](it, value, "a-b[3]")
-		t.Error("1.0 is taken for an integer")
+		t.Error("Get took 1.0 for an integer")
 	})
 	if !strings.Contains(text, "1.0") {
 		t.Errorf("the failure does not show the number: %s", text)

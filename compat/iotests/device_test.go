@@ -9,9 +9,9 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// A disk comes and goes while the machine is there. That takes a machine with a
-// bus, so it is a pc here, whose processor is never started. Disks on a SCSI bus go
-// without the guest's consent, for which there is nobody to ask.
+// A disk is plugged and unplugged while the machine runs. That needs a machine with a
+// bus, so the test takes a pc, whose processor is never started. QEMU removes a disk from
+// a SCSI bus without asking the guest, which does not run here.
 func TestHotplug(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -23,7 +23,7 @@ func TestHotplug(t *testing.T) {
 			vm.Cmd("blockdev-add", file("disk", it.Format, disk))
 			vm.Cmd("device_add", dict{"driver": "scsi-hd", "id": "disk0", "drive": "disk", "bus": "scsi0.0"})
 			vm.HMPQemuIODevice("disk0", "write -P 1 0 64k")
-			it.AssertEqual("a device twice", vm.CmdError("device_add", dict{"driver": "scsi-hd", "id": "disk0", "drive": "disk"}).Class, "GenericError")
+			it.AssertEqual("adding a device twice", vm.CmdError("device_add", dict{"driver": "scsi-hd", "id": "disk0", "drive": "disk"}).Class, "GenericError")
 			refused := vm.CmdError("blockdev-del", dict{"node-name": "disk"})
 			if !strings.Contains(refused.Desc, "is in use") {
 				it.Errorf("the refusal: %v", refused)
@@ -32,15 +32,15 @@ func TestHotplug(t *testing.T) {
 			it.AssertQMP(vm.EventWait("DEVICE_DELETED", dict{"data": dict{"device": "disk0"}}), "data/device", "disk0")
 			vm.Cmd("blockdev-del", dict{"node-name": "disk"})
 		}
-		it.AssertEqual("a device that is gone", vm.CmdError("device_del", dict{"id": "disk0"}).Class, "DeviceNotFound")
+		it.AssertEqual("deleting a device that was deleted", vm.CmdError("device_del", dict{"id": "disk0"}).Class, "DeviceNotFound")
 		it.AssertQMP(vm.Cmd("query-status", nil), "status", "prelaunch")
 		vm.Shutdown()
 		it.QemuIO(disk, "read -P 1 0 64k")
 	})
 }
 
-// A file that this process has opened, and QEMU may not even see: by descriptor on
-// the command line, and by the command add-fd.
+// QEMU gets files that this process has opened, as descriptors: on the command line, and
+// by the command add-fd. QEMU does not need access to the path.
 func TestAddFD(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -60,7 +60,7 @@ func TestAddFD(t *testing.T) {
 		vm.IO("first", "write -P 1 0 64k")
 
 		fdset := vm.PassFD(open(second), "the second")
-		it.Remove(second) // QEMU has it all the same
+		it.Remove(second) // QEMU has the descriptor, and does not need the path
 		vm.Cmd("blockdev-add", file("second", it.Format, fdset))
 		vm.IO("second", "write -P 2 0 64k", "read -P 2 0 64k")
 		sets := dict{"return": vm.Cmd("query-fdsets", nil)}
@@ -73,7 +73,7 @@ func TestAddFD(t *testing.T) {
 	})
 }
 
-// What a throttle lets pass takes its time, and all members of a group share it.
+// All members of a throttle group share its limit.
 func TestThrottling(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -85,7 +85,8 @@ func TestThrottling(t *testing.T) {
 			vm.AddBlockdev(dict{"driver": "throttle", "node-name": "slow-" + name, "throttle-group": "group0", "file": name})
 		}
 		vm.Launch()
-		// A tenth of a second's worth passes at once, then it is 1 MiB a second.
+		// QEMU lets the first tenth of a second's amount pass immediately. After that the
+		// limit is 1 MiB a second.
 		start := time.Now()
 		for range 4 {
 			vm.IO("slow-disk0", "write -P 1 0 64k")
@@ -107,7 +108,7 @@ func TestThrottling(t *testing.T) {
 	})
 }
 
-// What a disk holds may look like an error and is none.
+// Data of a disk that look like the text of an error do not fail the test.
 func TestIOShowsWords(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, []string{"raw"}, func(it *iotests.Test) {
@@ -123,7 +124,7 @@ func TestIOShowsWords(t *testing.T) {
 	})
 }
 
-// A request is held at a breakpoint and goes on when the drive does.
+// PauseDrive holds a request, and ResumeDrive lets it go on.
 func TestPauseDrive(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {

@@ -14,6 +14,7 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
+// TestStream is the test that the package comment shows.
 func TestStream(t *testing.T) {
 	iotests.Each(t, []string{"raw", "qcow2"}, func(it *iotests.Test) {
 		base, top := it.Path("base.img"), it.Path("top.img")
@@ -37,8 +38,8 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// What the package comment shows is the test above, and what its table names is
-// there, with a comment of its own.
+// The package comment shows TestStream as it is here. The names in its table exist, and
+// everything that is exported has a comment.
 func TestPackageComment(t *testing.T) {
 	mine, err := os.ReadFile("doc_test.go")
 	if err != nil {
@@ -52,16 +53,16 @@ func TestPackageComment(t *testing.T) {
 	comment, names := exported(t)
 	shown := regexp.MustCompile(`\s*// go test -update .*`).ReplaceAllString(comment, "")
 	if squeeze := func(s string) string { return strings.Join(strings.Fields(s), " ") }; !strings.Contains(squeeze(shown), squeeze("func TestStream("+whole)) {
-		t.Error("the test in the package comment is another one")
+		t.Error("the package comment does not show TestStream as it is in doc_test.go")
 	}
 	for _, name := range regexp.MustCompile(`\b(?:VM|Test)\.[A-Z]\w+`).FindAllString(comment, -1) {
 		if !slices.Contains(names, name) {
-			t.Errorf("the package comment names %s", name)
+			t.Errorf("the package comment names %s, which does not exist", name)
 		}
 	}
 }
 
-// fields returns the fields of structs, as "Type.F".
+// fields returns the fields of the structs that decl declares, as "Type.F".
 func fields(decl ast.Decl) (names []string) {
 	ast.Inspect(decl, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
@@ -80,8 +81,9 @@ func fields(decl ast.Decl) (names []string) {
 	return names
 }
 
-// exported returns the package comment and the package's functions, methods and
-// fields, as "F" and "Type.M". All that is exported has to have a comment.
+// exported returns the package comment, and the names of the package's functions,
+// methods and fields, as "F" and "Type.M". A function or method without a comment fails
+// the test.
 func exported(t *testing.T) (comment string, names []string) {
 	t.Helper()
 	files, err := fs.Glob(os.DirFS("."), "*.go")

@@ -6,30 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/goqmp/qmp/compat/iotests"
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// failure runs a test that has to fail, and returns what it says. The test has so
-// much patience that a wait which does not end as soon as it is in vain is met by go
-// test's own timeout.
-func failure(t *testing.T, test func(*iotests.Test)) string {
-	t.Helper()
-	var out strings.Builder
-	err := iotests.RunProgram(t.Context(), &out, t.Name(), func(tb iotests.TB) { test(iotests.New(tb, &iotests.Options{Timeout: time.Hour})) })
-	var skipped *iotests.SkippedError
-	switch {
-	case errors.As(err, &skipped):
-		t.Skip(skipped.Reason)
-	case err == nil:
-		t.Errorf("passed")
-	}
-	return out.String()
-}
-
-// endlessJob begins the job job0, which waits for somebody to finalize it.
+// endlessJob begins the job job0, which waits until somebody finalizes it.
 func endlessJob(it *iotests.Test, vm *iotests.VM) {
 	it.Helper()
 	for _, name := range []string{"a", "b"} {
@@ -39,20 +21,7 @@ func endlessJob(it *iotests.Test, vm *iotests.VM) {
 	vm.Cmd("blockdev-backup", dict{"job-id": "job0", "device": "a", "target": "b", "sync": "full", "auto-finalize": false})
 }
 
-// crash kills a machine behind its back, and waits until it has ended.
-func crash(it *iotests.Test, vm *iotests.VM) {
-	it.Helper()
-	process, err := os.FindProcess(vm.Machine.Pid())
-	if err != nil {
-		it.Fatalf("%v", err)
-	}
-	if err := process.Kill(); err != nil {
-		it.Fatalf("%v", err)
-	}
-	vm.WaitExit()
-}
-
-// What does not work is told in the tool's own words, or QEMU's, with the command.
+// A failure shows the text of the tool, or of QEMU, and the command.
 func TestFailuresTellTheTools(t *testing.T) {
 	t.Parallel()
 	const noFile = "No such file or directory"
@@ -161,7 +130,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 			func(it *iotests.Test) { it.AssertJSONFilename("disk.img", dict{"driver": "raw"}) },
 			[]string{"the file name does not begin with json:", "got: disk.img"},
 		},
-		"file name that is no JSON": {
+		"file name that is not JSON": {
 			func(it *iotests.Test) { it.AssertJSONFilename("json:{", dict{"driver": "raw"}) },
 			[]string{"the file name has no JSON object after json: jsontext", "got: json:{"},
 		},
@@ -177,7 +146,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 			},
 			[]string{"launch failed", "no-such-strace", "not found"},
 		},
-		"own words": {
+		"the test's own text": {
 			func(it *iotests.Test) {
 				it.Log("what was logged")
 				it.Errorf("what the test itself has found")
@@ -207,7 +176,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 			func(it *iotests.Test) { it.VM(nil).Launch().PauseWait("nosuch") },
 			[]string{"there is no job nosuch to be paused", "jobs: []"},
 		},
-		"job that does not get ready": {
+		"job that does not become ready": {
 			func(it *iotests.Test) {
 				vm, _, _ := brokenMirror(it)
 				vm.Cmd("blockdev-mirror", dict{"job-id": "job0", "device": "source", "target": "target", "sync": "full", "buf-size": 64 << 10})
@@ -215,7 +184,7 @@ func TestFailuresTellTheTools(t *testing.T) {
 			},
 			[]string{"the job job0 ended before it was ready", `"error": "Input/output error"`},
 		},
-		"job that is gone": {
+		"job that has ended": {
 			func(it *iotests.Test) {
 				vm, _, _ := brokenMirror(it)
 				vm.Cmd("blockdev-backup", dict{"job-id": "job0", "device": "target", "target": "source", "sync": "full"})
@@ -272,8 +241,8 @@ func TestFailuresTellTheTools(t *testing.T) {
 	}
 }
 
-// Of a program that is missing is told where to get it. That skips a test, except
-// where the build server has said that it is one, or where it was asked for.
+// If a program is missing, the harness says where to get it, and skips the test. It fails
+// the test if the variable CI is set, or if a variable names the program.
 func TestMissingProgram(t *testing.T) {
 	iotests.New(t, nil)
 	t.Setenv("PATH", t.TempDir())
@@ -306,7 +275,7 @@ func TestMissingProgram(t *testing.T) {
 	}
 }
 
-// A test that was run as a program cleans up behind a panic, too.
+// RunProgram also cleans up after a panic.
 func TestPanicLeavesNothing(t *testing.T) {
 	t.Parallel()
 	iotests.New(t, nil)

@@ -8,7 +8,7 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// A node changes what it is over, and whether it may be written to.
+// blockdev-reopen changes the backing node of a node, and makes a node read-only.
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -39,14 +39,14 @@ func TestReopen(t *testing.T) {
 		if text := vm.HMPQemuIO("top", "write 0 64k"); !strings.Contains(text, "Operation not permitted") && !strings.Contains(text, "read-only") {
 			it.Errorf("a write to a node that is read-only: %s", text)
 		}
-		// The file below, which was described with the node, has become read-only
-		// with it, and does not come back by itself.
+		// The file node below was defined together with the node, so it has become
+		// read-only as well. It stays read-only until it is reopened, too.
 		refused := vm.CmdError("blockdev-reopen", dict{"options": []any{
 			dict{"driver": "qcow2", "node-name": "top", "backing": "other", "file": "top-file"},
 		}})
 		it.AssertEqual("the refusal", refused.Desc, "Block node is read-only")
-		// It is a command of its own: where QEMU 10.0 reopens a node together with its
-		// child, it never lets the node's requests go on.
+		// The child is reopened by a separate command: if QEMU 10.0 reopens a node
+		// together with its child, the node's requests never go on.
 		vm.Cmd("blockdev-reopen", dict{"options": []any{
 			dict{"driver": "file", "node-name": "top-file", "filename": top, "read-only": false},
 		}})
@@ -54,7 +54,7 @@ func TestReopen(t *testing.T) {
 		vm.AssertBlockPath("top", "backing", "")
 		vm.IO("top", "read -P 0 0 1M", "write -P 3 0 64k")
 
-		// All or nothing: one bad option in a list changes no node of it.
+		// If one option in the list is wrong, QEMU changes no node.
 		refused = vm.CmdError("blockdev-reopen", dict{"options": []any{
 			dict{"driver": "qcow2", "node-name": "top", "backing": "base", "file": "top-file"},
 			dict{"driver": it.Format, "node-name": "other", "file": "nosuch"},
@@ -66,11 +66,11 @@ func TestReopen(t *testing.T) {
 	})
 }
 
-// A client writes over NBD, slowly, while nodes are put below the one that is
-// exported, and taken away: no request is lost, and none goes to the wrong place.
+// While a client writes slowly over NBD, nodes are inserted below the exported node and
+// removed again. No request is lost, and none writes to the wrong place.
 //
-// The requests are slowed down by a throttle and not held at a breakpoint: to edit
-// the graph QEMU first lets requests come to their end, and would wait for ever.
+// A throttle slows the requests down. A breakpoint would not do: before QEMU changes the
+// graph, it waits until all requests have ended, and would wait for ever.
 func TestGraphEditsDuringIO(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -120,7 +120,7 @@ func TestGraphEditsDuringIO(t *testing.T) {
 		if text := client.Cmd("aio_flush"); strings.Contains(text, "failed") {
 			it.Errorf("a request was lost: %s", text)
 		}
-		// What was sent ahead of the snapshot may be in either layer.
+		// A request that was sent before the snapshot may have written to either layer.
 		vm.IO("throttle", "read -P 7 0 320k", "read -P 0 320k 64k")
 		vm.IO("disk", "read -P 7 0 192k", "read -P 0 256k 64k")
 		client.Close()
@@ -130,7 +130,8 @@ func TestGraphEditsDuringIO(t *testing.T) {
 	})
 }
 
-// Overlays are put above a disk in use; in a transaction all of them or none.
+// Overlays are put above a disk that is in use. A transaction adds all of its overlays, or
+// none.
 func TestSnapshots(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -145,7 +146,7 @@ func TestSnapshots(t *testing.T) {
 		vm.IO("drive0", "write -P 2 0 64k")
 		vm.AssertBlockPath("drive0", "root/backing", "disk")
 
-		// The second action cannot be done, so the first one is not either.
+		// The second action fails, so QEMU undoes the first one.
 		refused := vm.CmdError("transaction", dict{"actions": []any{
 			dict{"type": "blockdev-snapshot-sync", "data": dict{"node-name": "snap", "snapshot-file": it.Path("s2"), "snapshot-node-name": "s2"}},
 			dict{"type": "blockdev-snapshot-sync", "data": dict{"node-name": "nosuch", "snapshot-file": it.Path("s3"), "snapshot-node-name": "s3"}},
@@ -155,7 +156,7 @@ func TestSnapshots(t *testing.T) {
 		}
 		vm.AssertBlockPath("drive0", "root", "snap")
 
-		// An overlay that is there already, by blockdev-snapshot.
+		// blockdev-snapshot takes an overlay that exists already.
 		it.Img("create", "-q", "-f", "qcow2", it.Path("third"), "4M")
 		third := file("third", "qcow2", it.Path("third"))
 		third["backing"] = nil
@@ -168,11 +169,11 @@ func TestSnapshots(t *testing.T) {
 	})
 }
 
-// Internal snapshots, which only qcow2 has.
+// A qcow2 image has internal snapshots.
 func TestInternalSnapshots(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
-		it.SkipFormats("there are no internal snapshots in it", "raw")
+		it.SkipFormats("it has no internal snapshots", "raw")
 		disk := it.Path("disk.img")
 		it.ImgCreate(disk, "4M")
 		it.QemuIO(disk, "write -P 1 0 64k")
@@ -191,7 +192,7 @@ func TestInternalSnapshots(t *testing.T) {
 	})
 }
 
-// A name is a node's or a backend's, never both; a node without one gets one.
+// A node and a backend cannot have the same name. A node without a name gets one.
 func TestNodeNames(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -206,7 +207,7 @@ func TestNodeNames(t *testing.T) {
 		}
 		delete(add, "node-name")
 		vm.QMPLog("blockdev-add", add)
-		// Nodes that were not given one have a name all the same.
+		// QEMU generates a name for each node that was added without one.
 		names := vm.NodeNames()
 		generated := 0
 		for _, name := range names {

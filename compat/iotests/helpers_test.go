@@ -1,328 +1,104 @@
-package iotests
+package iotests_test
+
+// This file has what tests in several files use.
 
 import (
-	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// The tables in testdata/helpers*.json were recorded from the Python original.
-// They bind, except for what is better on purpose: filters leave the caller's
-// message alone, qmp_to_opts converts what is not a text, and filter_qmp_event, a
-// filter that goes over everything that is logged, passes on what is not an event
-// with a time.
+// dict is a short name for iotests.Dict.
+type dict = iotests.Dict
 
-// A helperTable is one helper's.
-type helperTable struct {
-	What   string
-	Shared struct{ D jsontext.Value }
-	Rows   []helperRow
+// both has the formats that most tests use.
+var both = []string{"raw", "qcow2"}
+
+// chain makes a base image in the test's format, and an overlay over it. The overlay is
+// always qcow2, since a raw image cannot have a backing file. The first MiB of the base
+// has the pattern 1. The second MiB of the overlay has the pattern 2.
+func chain(it *iotests.Test) (base, top string) {
+	it.Helper()
+	base, top = it.Path("base.img"), it.Path("top.img")
+	it.ImgCreate(base, "16M")
+	it.QemuIO(base, "write -P 1 0 1M")
+	it.Img("create", "-q", "-f", "qcow2", "-b", base, "-F", it.Format, top)
+	it.QemuIOAs("qcow2", top, "write -P 2 1M 1M")
+	return base, top
 }
 
-type helperRow struct {
-	In      jsontext.Value
-	Out     jsontext.Value
-	Raises  string
-	Changed jsontext.Value `json:"input_changed_to"`
-
-	shared jsontext.Value // the table's shared values in its file
+// file returns the description of a node over a file.
+func file(node, driver, path string) dict {
+	return dict{"driver": driver, "node-name": node, "file": dict{"driver": "file", "filename": path}}
 }
 
-// helperTables returns the tables by name.
-func helperTables(t *testing.T) map[string]helperTable {
+// failure runs a test that has to fail, and returns what it prints. The time limit of the
+// test is an hour. So a wait that does not fail immediately, although it cannot succeed,
+// runs into go test's own timeout.
+func failure(t *testing.T, test func(*iotests.Test)) string {
 	t.Helper()
-	all := make(map[string]helperTable)
-	for _, name := range []string{"helpers.json", "helpers-more.json"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var file struct{ Tables map[string]helperTable }
-		if err := json.Unmarshal(text, &file); err != nil {
-			t.Fatal(err)
-		}
-		for table, content := range file.Tables {
-			// Each file's table has shared values of its own.
-			for i := range content.Rows {
-				content.Rows[i].shared = content.Shared.D
-			}
-			content.Rows = append(all[table].Rows, content.Rows...)
-			all[table] = content
-		}
-	}
-	return all
-}
-
-// The directories of the recordings, which exist nowhere.
-const (
-	recordedDir     = "/scratch/dir"
-	recordedSockDir = "/scratch/sock"
-	recordedFormat  = "qcow2"
-)
-
-// replayers has a function for each table: what the helper makes of an input, or
-// an error where the original raises.
-var replayers = map[string]func(in any, shared any) (any, error){
-	"dictpath": func(in, shared any) (any, error) {
-		return Lookup(subject(in, shared), text(in, "path"))
-	},
-	"assert_qmp": func(in, shared any) (any, error) {
-		return passes(func(it *Test) { it.AssertQMP(subject(in, shared), text(in, "path"), member(in, "value")) })
-	},
-	"assert_qmp_absent": func(in, shared any) (any, error) {
-		return passes(func(it *Test) { it.AssertQMPAbsent(subject(in, shared), text(in, "path")) })
-	},
-	"filter_qmp": func(in, _ any) (any, error) {
-		return FilterQMP(member(in, "qmsg"), recordedFilters[text(in, "filter")]), nil
-	},
-	"filter_qmp_event":          func(in, _ any) (any, error) { return FilterQMPEvent(unordered(in)), nil },
-	"filter_generated_node_ids": overText(FilterGeneratedNodeIDs),
-	"filter_testfiles": overText(func(text string) string {
-		return filterTestFiles(text, recordedDir, recordedSockDir)
-	}),
-	"filter_test_dir": overText(func(text string) string {
-		return filterTestDir(text, recordedDir, recordedDir)
-	}),
-	"filter_imgfmt": overText(func(text string) string { return filterImgFmt(text, recordedFormat) }),
-	"filter_qmp_testfiles": overMessage(func(text string) string {
-		return filterTestFiles(text, recordedDir, recordedSockDir)
-	}),
-	"filter_qmp_imgfmt":      overMessage(func(text string) string { return filterImgFmt(text, recordedFormat) }),
-	"filter_qmp_virtio_scsi": overMessage(FilterVirtioSCSI),
-	"filter_nbd_exports":     overText(FilterNBDExports),
-	"filter_virtio_scsi":     overText(FilterVirtioSCSI),
-	"filter_win32":           overText(FilterWin32),
-	"filter_qemu_io":         overText(FilterQemuIO),
-	"filter_img_info": func(in, _ any) (any, error) {
-		it := &Test{Format: recordedFormat, Dir: recordedDir, sockDir: recordedSockDir}
-		return it.FilterImgInfo(text(in, "output"), text(in, "filename")), nil
-	},
-	"filter_chown":       overText(FilterChown),
-	"flatten_qmp_object": func(in, _ any) (any, error) { return FlattenQMP(in), nil },
-	"qmp_to_opts":        func(in, _ any) (any, error) { return QMPToOpts(in), nil },
-	"ordered_qmp": func(in, _ any) (any, error) {
-		dashes := true
-		if ms, _ := members(in); len(ms) > 1 {
-			dashes = member(in, "conv_keys").(bool)
-		}
-		return OrderedQMP(member(in, "qmsg"), dashes), nil
-	},
-}
-
-// elsewhere names the tables that package machine answers for.
-var elsewhere = []string{"event_match", "events_wait", "get_qmp_events", "qmp_args"}
-
-func TestHelperTables(t *testing.T) {
-	tables := helperTables(t)
-	for name, table := range tables {
-		replay, ok := replayers[name]
-		if !ok {
-			if !slices.Contains(elsewhere, name) {
-				t.Errorf("nobody replays the table %s", name)
-			}
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			for i, row := range table.Rows {
-				shared := decodeOrdered(t, row.shared)
-				in := decodeOrdered(t, row.In)
-				before := FormatJSON(in)
-				got, err := replay(in, shared)
-				checkRow(t, fmt.Sprintf("row %d, %s", i, row.In), name, row, got, err)
-				if after := FormatJSON(in); after != before {
-					t.Errorf("row %d: the input was changed from %s to %s", i, before, after)
-				}
-			}
-		})
-	}
-	for _, name := range slices.Concat(elsewhere, slices.Collect(maps.Keys(replayers))) {
-		if _, ok := tables[name]; !ok {
-			t.Errorf("there is no table %s", name)
-		}
-	}
-}
-
-// What is logged of a command is what is sent, also where two names become one.
-func TestLoggedArgsAreSent(t *testing.T) {
-	for range 50 {
-		args := machine.Args{"a_b-c": 1, "a-b_c": 2, "a_b_c": 3, "d_e": 4, "d-e": 5, "f_g": 6}
-		const want = `{"execute": "x", "arguments": {"a-b-c": 2, "d-e": 5, "f-g": 6}}`
-		if got := command("x", args); got != want {
-			t.Fatalf("%s, want %s", got, want)
-		}
-	}
-}
-
-// inOrder are the tables in which the order of members counts.
-var inOrder = []string{"flatten_qmp_object", "ordered_qmp"}
-
-func checkRow(t *testing.T, what, table string, row helperRow, got any, err error) {
-	t.Helper()
-	switch {
-	case table == "qmp_to_opts" && row.Raises == "TypeError":
-		// TestQMPToOptsConverts says what comes out.
-		return
-	case table == "filter_qmp_event" && (row.Raises != "" || string(row.In) == "[]"):
-		if in := unordered(decodeOrdered(t, row.In)); err != nil || !machine.Equal(got, in) {
-			t.Errorf("%s: %s, %v; it has to be passed on", what, FormatJSON(got), err)
-		}
-		return
-	}
-	if row.Raises != "" {
-		if err == nil {
-			t.Errorf("%s: %s; it has to fail (%s)", what, FormatJSON(got), row.Raises)
-		}
-		return
-	}
-	if err != nil {
-		t.Errorf("%s: %v", what, err)
-		return
-	}
-	want := decodeOrdered(t, row.Out)
-	same := machine.Equal(got, want)
-	if same && slices.Contains(inOrder, table) {
-		same = FormatJSON(got) == FormatJSON(want)
-	}
-	if !same {
-		t.Errorf("%s:\n got %s\nwant %s", what, FormatJSON(got), FormatJSON(want))
-	}
-}
-
-// recordedFilters are those of the table filter_qmp.
-var recordedFilters = map[string]func(key, value any) any{
-	"tag": func(key, value any) any { return "<" + FormatJSON(key) + "=" + FormatJSON(value) + ">" },
-	"upper": func(_, value any) any {
-		if text, ok := value.(string); ok {
-			return strings.ToUpper(text)
-		}
-		return value
-	},
-}
-
-func overText(f func(string) string) func(in, _ any) (any, error) {
-	return func(in, _ any) (any, error) { return f(in.(string)), nil }
-}
-
-func overMessage(f func(string) string) func(in, _ any) (any, error) {
-	return func(in, _ any) (any, error) { return OverStrings(f)(in), nil }
-}
-
-// passes runs an assertion and returns what the tables say of one that passes.
-func passes(assertion func(*Test)) (any, error) {
-	failure := failureOf(func(tb TB) { assertion(&Test{TB: tb}) })
-	if failure != "" {
-		return nil, fmt.Errorf("%s", failure)
-	}
-	return "passes", nil
-}
-
-// failureOf runs a test that may fail and returns what it says.
-func failureOf(test func(TB)) string {
 	var out strings.Builder
-	if err := RunProgram(context.Background(), &out, "test", test); err != nil {
-		return out.String() + err.Error()
+	err := iotests.RunProgram(t.Context(), &out, t.Name(), func(tb iotests.TB) { test(iotests.New(tb, &iotests.Options{Timeout: time.Hour})) })
+	var skipped *iotests.SkippedError
+	switch {
+	case errors.As(err, &skipped):
+		t.Skip(skipped.Reason)
+	case err == nil:
+		t.Errorf("the test passed, and had to fail")
 	}
-	return ""
+	return out.String()
 }
 
-// subject returns the value that a row is about.
-func subject(in, shared any) any {
-	if d := member(in, "d"); d != "$D" {
-		return d
-	}
-	return shared
-}
-
-func text(in any, name string) string { return member(in, name).(string) }
-
-func member(in any, name string) any {
-	ms, _ := members(in)
-	value, _ := find(ms, name)
-	return value
-}
-
-// decodeOrdered decodes JSON with objects as async.Members, in their order, and
-// $PID replaced.
-func decodeOrdered(t *testing.T, raw jsontext.Value) any {
-	t.Helper()
-	if raw == nil {
-		return nil
-	}
-	d := jsontext.NewDecoder(strings.NewReader(strings.ReplaceAll(string(raw), "$PID", fmt.Sprint(os.Getpid()))))
-	v, err := readOrdered(d)
+// crash kills a machine's process without telling the harness, and waits until the process
+// has ended.
+func crash(it *iotests.Test, vm *iotests.VM) {
+	it.Helper()
+	process, err := os.FindProcess(vm.Machine.Pid())
 	if err != nil {
-		t.Fatalf("%s: %v", raw, err)
+		it.Fatalf("%v", err)
 	}
-	return v
+	if err := process.Kill(); err != nil {
+		it.Fatalf("%v", err)
+	}
+	vm.WaitExit()
 }
 
-func readOrdered(d *jsontext.Decoder) (any, error) {
-	switch d.PeekKind() {
-	case '{':
-		obj := async.Members{}
-		if _, err := d.ReadToken(); err != nil {
-			return nil, err
-		}
-		for d.PeekKind() != '}' {
-			name, err := d.ReadToken()
-			if err != nil {
-				return nil, err
-			}
-			member := async.Member{Name: name.String()}
-			if member.Value, err = readOrdered(d); err != nil {
-				return nil, err
-			}
-			obj = append(obj, member)
-		}
-		_, err := d.ReadToken()
-		return obj, err
-	case '[':
-		list := []any{}
-		if _, err := d.ReadToken(); err != nil {
-			return nil, err
-		}
-		for d.PeekKind() != ']' {
-			item, err := readOrdered(d)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, item)
-		}
-		_, err := d.ReadToken()
-		return list, err
+// brokenMirror returns a VM with the nodes source and target. The first read of
+// the source at 1 MiB fails.
+func brokenMirror(it *iotests.Test) (vm *iotests.VM, source, target string) {
+	it.Helper()
+	source, target = it.Path("source.img"), it.Path("target.img")
+	it.ImgCreate(source, "4M")
+	it.ImgCreate(target, "4M")
+	it.QemuIO(source, "write -P 1 0 4M")
+	broken := dict{
+		"driver": "blkdebug", "image": dict{"driver": "file", "filename": source},
+		"inject-error": []any{dict{
+			"event": "none", "iotype": "read", "errno": 5, "once": true,
+			"sector": offsetOf(it, source, 1<<20) / 512,
+		}},
 	}
-	raw, err := d.ReadValue()
-	if err != nil {
-		return nil, err
-	}
-	return normalize(json.RawMessage(raw))
+	vm = it.VM(nil).
+		AddBlockdev(dict{"driver": it.Format, "node-name": "source", "file": broken}).
+		AddBlockdev(file("target", it.Format, target)).
+		Launch()
+	return vm, source, target
 }
 
-// unordered turns async.Members into a Dict, as events are.
-func unordered(v any) any {
-	switch v := v.(type) {
-	case async.Members:
-		d := make(Dict, len(v))
-		for _, m := range v {
-			d[m.Name] = unordered(m.Value)
+// offsetOf returns the offset in an image's file of the data that a guest sees at offset.
+func offsetOf(it *iotests.Test, path string, offset int64) int64 {
+	it.Helper()
+	entries := it.ImgMap(path, "-f", it.Format)
+	for _, e := range entries {
+		if e.Start <= offset && offset < e.Start+e.Length && e.Offset != nil {
+			return *e.Offset + offset - e.Start
 		}
-		return d
-	case []any:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = unordered(v[i])
-		}
-		return list
 	}
-	return v
+	it.Fatalf("the image has no data at %d in %s: %v", offset, path, fmt.Sprint(entries))
+	return 0
 }

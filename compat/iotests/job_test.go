@@ -7,8 +7,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// slowJob returns a VM with a mirror that gets nowhere: its source is paused at a
-// breakpoint.
+// slowJob returns a VM with the job job0, a mirror that makes no progress: a breakpoint
+// holds the reads of its source.
 func slowJob(it *iotests.Test, more dict) *iotests.VM {
 	it.Helper()
 	source, target := it.Path("source.img"), it.Path("target.img")
@@ -28,7 +28,8 @@ func slowJob(it *iotests.Test, more dict) *iotests.VM {
 	return vm
 }
 
-// A job that is busy pauses when what it is doing is done, and stays at rest.
+// A busy job pauses when its requests have ended, and makes no progress until it is
+// resumed.
 func TestJobPause(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -49,6 +50,8 @@ func TestJobPause(t *testing.T) {
 	})
 }
 
+// RunJob reports that a job was canceled. A mirror that is ready may be canceled with and
+// without force.
 func TestJobCancel(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -57,16 +60,16 @@ func TestJobCancel(t *testing.T) {
 		vm.ResumeDrive("drive0")
 		result := vm.RunJob("job0", &iotests.RunJobOptions{MayFail: true})
 		if !result.Canceled || result.Error != "" {
-			it.Errorf("the result of a job that was cancelled: %+v", result)
+			it.Errorf("the result of a job that was canceled: %+v", result)
 		}
 		vm.AssertNoActiveBlockJobs()
 
-		// One that is ready may be cancelled gently: that is how a copy is made.
+		// A mirror that is ready and is canceled without force has made a copy.
 		vm.Cmd("blockdev-mirror", dict{"job-id": "job0", "device": "drive0", "target": "target", "sync": "full"})
 		vm.WaitReady("job0")
 		event := vm.CancelAndWait("job0", false)
 		it.AssertQMP(event, "event", "BLOCK_JOB_COMPLETED")
-		// With force it is given up.
+		// With force the mirror gives up.
 		vm.Cmd("blockdev-mirror", dict{"job-id": "job0", "device": "drive0", "target": "target", "sync": "full"})
 		vm.WaitReady("job0")
 		event = vm.CancelAndWait("job0", true)
@@ -77,8 +80,8 @@ func TestJobCancel(t *testing.T) {
 	})
 }
 
-// A job that waits for each step goes through all states in the order of QEMU's
-// description, and may be cancelled until it is finalized.
+// A job that waits for each command goes through all states, in the order that QEMU
+// documents. It can be canceled until it is finalized.
 func TestJobStates(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -91,7 +94,7 @@ func TestJobStates(t *testing.T) {
 			for _, dismiss := range []bool{true, false} {
 				for _, cancel := range []bool{false, true} {
 					if finalize && cancel {
-						continue // there is no moment for it
+						continue // a job that finalizes itself cannot be canceled while it is pending
 					}
 					it.Log(dict{"auto-finalize": finalize, "auto-dismiss": dismiss, "cancel": cancel})
 					vm.QMPLog("blockdev-backup", dict{
@@ -112,7 +115,7 @@ func TestJobStates(t *testing.T) {
 	})
 }
 
-// The wrong command at the wrong time.
+// QEMU refuses a command that a job cannot execute in its state.
 func TestJobCommandsRefused(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, []string{"qcow2"}, func(it *iotests.Test) {

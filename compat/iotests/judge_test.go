@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A read or write that says nothing was not seen to work.
+// ioSilent finds a read or write without output, so that IO does not take it for one that
+// worked.
 func TestIOSilent(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -27,12 +28,12 @@ func TestIOSilent(t *testing.T) {
 		{"", "", false},
 	} {
 		if got := ioSilent(tt.command, tt.output); got != tt.want {
-			t.Errorf("%q that writes %q: %v", tt.command, tt.output, got)
+			t.Errorf("command %q with output %q: %v", tt.command, tt.output, got)
 		}
 	}
 }
 
-// A job that was aborted has failed, also where nobody can say why any more.
+// A job that was aborted has failed, also if it is gone before QEMU can be asked why.
 func TestAbortedWithoutACause(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -54,12 +55,12 @@ func TestAbortedWithoutACause(t *testing.T) {
 	}
 }
 
-// A QEMU that does not tell its drivers fails a test, and does not skip it.
+// If QEMU does not list its drivers, RequireDrivers fails the test, and does not skip it.
 func TestRequireDriversOfABrokenQEMU(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a shell")
 	}
-	New(t, nil) // skips where programs are not wanted
+	New(t, nil) // skips the test with -short
 	broken := filepath.Join(t.TempDir(), "qemu")
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho broken >&2\nexit 1\n"), 0o700); err != nil {
 		t.Fatal(err)

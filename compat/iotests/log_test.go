@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// golden compares a log with a file in a directory of its own, and returns how
-// that fails.
+// golden compares a log of the given lines with testdata/it.golden, and returns how that
+// fails. The caller has changed to a directory of its own.
 func golden(lines ...string) string {
 	return failureOf(func(tb TB) {
 		it := &Test{TB: tb}
@@ -22,6 +22,7 @@ func golden(lines ...string) string {
 	})
 }
 
+// CheckGolden compares the log with the file, and writes the file with -update.
 func TestCheckGolden(t *testing.T) {
 	t.Chdir(t.TempDir())
 	update := flag.Lookup("update").Value
@@ -53,12 +54,12 @@ func TestCheckGolden(t *testing.T) {
 	}
 	left, err := filepath.Glob(filepath.Join("testdata", ".*"))
 	if len(left) > 0 || err != nil {
-		t.Errorf("left behind: %v %v", left, err)
+		t.Errorf("files were left: %v %v", left, err)
 	}
 }
 
-// A difference is shown with what is around it, not with the whole log, and a log
-// that has nothing in common with the file is not shown whole either.
+// A failure shows a difference with three lines around it, not the whole log. If the log
+// and the file have nothing in common, the failure is shortened.
 func TestGoldenDifference(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("testdata", 0o700); err != nil {
@@ -85,7 +86,7 @@ func TestGoldenDifference(t *testing.T) {
 	}
 }
 
-// What cannot be compared later is not logged.
+// A message that cannot be encoded as JSON fails the test, and is not logged.
 func TestLogWhatIsNotJSON(t *testing.T) {
 	for name, log := range map[string]func(*Test){
 		"message": func(it *Test) { it.Log(make(chan int)) },
@@ -103,6 +104,7 @@ func TestLogWhatIsNotJSON(t *testing.T) {
 	}
 }
 
+// FormatJSON writes JSON as Python's json.dumps does, with sorted names.
 func TestFormatJSON(t *testing.T) {
 	type s struct {
 		B int `json:"b"`
@@ -131,6 +133,7 @@ func TestFormatJSON(t *testing.T) {
 	}
 }
 
+// QMPToOpts converts values that are not texts. The original fails for them.
 func TestQMPToOptsConverts(t *testing.T) {
 	for _, tt := range []struct {
 		v    any
@@ -147,6 +150,7 @@ func TestQMPToOptsConverts(t *testing.T) {
 	}
 }
 
+// The filters do what their comments say, where the recorded tables do not cover it.
 func TestFilters(t *testing.T) {
 	it := &Test{Format: "qcow2", Dir: "/d", sockDir: "/s"}
 	for _, tt := range []struct{ got, want string }{
@@ -168,7 +172,7 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// A program's context, once ended, ends what a test waits for.
+// When the context of RunProgram ends, so does the test's context, and the cleanups run.
 func TestRunProgramInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -11,9 +11,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain gives the tests a directory for temporary files of their own, and
-// requires that nothing is left at the end: no file, no socket, no process, no
-// goroutine.
+// TestMain gives the tests their own directory for temporary files. At the end it fails
+// if a file, a socket, a process or a goroutine is left.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if mode := os.Getenv(suddenEnd); mode != "" {
@@ -22,7 +21,8 @@ func TestMain(m *testing.M) {
 	asked := false
 	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
 	if !asked {
-		// They wait for processes and disks much more than they compute.
+		// The tests mostly wait for processes and disks, so more of them can run at the
+		// same time than there are processors.
 		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	}
 	finish := qemutest.OwnTempDir()

@@ -6,8 +6,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// A machine goes to another process, and its bitmap goes with it. The disk is
-// shared: the source lets go of it before the destination takes it.
+// A machine migrates to another process, with its bitmap. Both processes use the same
+// disk: the source stops using it before the destination starts to.
 func TestMigrationWithBitmap(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -33,11 +33,11 @@ func TestMigrationWithBitmap(t *testing.T) {
 		}
 		destination.WaitForRunstate("prelaunch", "paused")
 
-		// Until it runs, the disk may still belong to the source: QEMU 10 aborts on a
-		// write before that.
+		// Until the destination runs, the disk may still belong to the source. QEMU 10
+		// aborts on an earlier write.
 		destination.Cmd("cont", nil)
 		destination.WaitForRunstate("running")
-		it.AssertEqual("the bitmap that has come", destination.Bitmap("disk", "since"), before)
+		it.AssertEqual("the bitmap after the migration", destination.Bitmap("disk", "since"), before)
 		destination.IO("disk", "read -P 5 1M 1M", "write -P 6 4M 64k")
 		destination.AssertBitmapCount("disk", "since", 1<<20+128<<10)
 		source.Shutdown()
@@ -46,7 +46,7 @@ func TestMigrationWithBitmap(t *testing.T) {
 	})
 }
 
-// There is nobody at the other end.
+// A migration fails if nothing listens at its URI.
 func TestMigrationFails(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, nil)
@@ -54,7 +54,7 @@ func TestMigrationFails(t *testing.T) {
 	vm.EnableMigrationEvents()
 	reply := vm.QMP("migrate", dict{"uri": "unix:" + it.SocketPath("nobody")})
 	if vm.WaitMigration("") {
-		it.Errorf("a migration to nobody succeeded: %v", reply)
+		it.Errorf("a migration to a socket on which nothing listens succeeded: %v", reply)
 	}
 	it.AssertQMP(vm.Cmd("query-migrate", nil), "status", "failed")
 	vm.WaitForRunstate("prelaunch")

@@ -6,8 +6,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// A machine moves to another process together with its disk: the disk by a mirror to
-// an export over there, the machine by a migration.
+// A machine moves to another process together with its disk. A mirror copies the disk to
+// an NBD export of the destination; a migration moves the machine.
 func TestMoveWithStorage(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -30,7 +30,7 @@ func TestMoveWithStorage(t *testing.T) {
 		source.Cmd("blockdev-add", dict{"driver": "nbd", "node-name": "remote", "server": address, "export": "disk"})
 		source.Cmd("blockdev-mirror", dict{"job-id": "mirror0", "device": "disk", "target": "remote", "sync": "full"})
 		source.WaitReady("mirror0")
-		source.HMPQemuIODevice("disk0", "write -P 8 2M 64k") // from now on written to both
+		source.HMPQemuIODevice("disk0", "write -P 8 2M 64k") // since the mirror is ready, this is written to both
 
 		source.EnableMigrationEvents()
 		destination.EnableMigrationEvents()
@@ -38,7 +38,7 @@ func TestMoveWithStorage(t *testing.T) {
 		if !source.WaitMigration("postmigrate") {
 			it.Fatalf("the migration failed: %v", source.Cmd("query-migrate", nil))
 		}
-		// Not by force: what the source has written is over there before it ends.
+		// Canceled without force, the job first copies all that the source has written.
 		it.AssertQMP(source.CancelAndWait("mirror0", false), "event", "BLOCK_JOB_COMPLETED")
 		if !destination.WaitMigration("") {
 			it.Fatalf("the migration failed: %v", destination.Cmd("query-migrate", nil))

@@ -7,8 +7,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// A storage daemon has the image, and exports it; QEMU uses it over NBD, and
-// copies it to a second export.
+// A storage daemon exports two images. QEMU uses one of them over NBD, and copies it to
+// the other one.
 func TestNBDExportFromQSD(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -42,8 +42,8 @@ func TestNBDExportFromQSD(t *testing.T) {
 	})
 }
 
-// An export that has a client does not go by itself, and a node that is exported
-// not at all.
+// An export with a client is removed only with the mode hard. A node that is exported
+// cannot be removed.
 func TestExportInUse(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -62,12 +62,12 @@ func TestExportInUse(t *testing.T) {
 		refused = daemon.CmdError("blockdev-del", dict{"node-name": "disk"})
 		it.AssertEqual("removal of the node", refused.Desc, "Node disk is in use")
 		refused = daemon.CmdError("block-export-add", dict{"type": "nbd", "id": "export0", "node-name": "disk"})
-		it.AssertEqual("a second one with that id", refused.Desc, "Block export id 'export0' is already in use")
+		it.AssertEqual("a second export with that id", refused.Desc, "Block export id 'export0' is already in use")
 
 		daemon.Cmd("block-export-del", dict{"id": "export0", "mode": "hard"})
 		it.AssertQMP(daemon.EventWait("BLOCK_EXPORT_DELETED", nil), "data/id", "export0")
 		if text := client.Cmd("read 0 64k"); !strings.Contains(text, "failed") {
-			it.Errorf("read of an export that is gone: %s", text)
+			it.Errorf("read of an export that was removed: %s", text)
 		}
 		daemon.Cmd("blockdev-del", dict{"node-name": "disk"})
 		daemon.Shutdown()
@@ -75,7 +75,7 @@ func TestExportInUse(t *testing.T) {
 	})
 }
 
-// The same by qemu-nbd.
+// A VM and the tools use an image that qemu-nbd serves.
 func TestQemuNBD(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {

@@ -7,7 +7,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// What a job does about an error of its target: give up, go on without, or wait.
+// on-target-error decides what a job does about an error of its target: it fails, goes on,
+// or stops until it is resumed.
 func TestErrorPolicies(t *testing.T) {
 	t.Parallel()
 	const ioError, noSpace = 5, 28
@@ -15,9 +16,9 @@ func TestErrorPolicies(t *testing.T) {
 		name   string
 		policy string
 		errno  int
-		action string // what the event says
-		fails  string // why the job fails
-		stops  bool
+		action string // the member action of the event
+		fails  string // why the job fails; "" if it does not
+		stops  bool   // the job stops, and has to be resumed
 	}{
 		{name: "report", policy: "report", errno: ioError, action: "report", fails: "Input/output error"},
 		{name: "ignore", policy: "ignore", errno: ioError, action: "ignore"},
@@ -57,7 +58,7 @@ func TestErrorPolicies(t *testing.T) {
 				}
 				vm.Shutdown()
 				if tt.stops {
-					// The request was made again.
+					// The job made the failed request again, so nothing is missing.
 					it.AssertImagesEqual(source, target)
 				}
 			})

@@ -14,9 +14,9 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// testdata/python/*.out is what scripts have logged that called the helpers of
-// QEMU 7.2's iotests.py, with QEMU 7.2. The functions below make the same calls,
-// and have to log the same, byte for byte.
+// Python scripts that call the helpers of QEMU 7.2's iotests.py have logged the files
+// testdata/python/*.out, with QEMU 7.2. The tests in this file make the same calls, and
+// have to log the same, byte for byte.
 
 // checkRecorded compares the test's log with a recording.
 func checkRecorded(it *iotests.Test, name string) {
@@ -28,23 +28,24 @@ func checkRecorded(it *iotests.Test, name string) {
 	if string(want) == it.Logged() {
 		return
 	}
-	// Later versions of QEMU have more to say than 7.2.
+	// Later versions of QEMU answer differently in places.
 	if diff := cmp.Diff(strings.Split(ofAnyVersion(string(want)), "\n"), strings.Split(ofAnyVersion(it.Logged()), "\n")); diff != "" {
-		it.Errorf("the log differs from what Python's helpers have logged (%s):\n%s", name, diff)
+		it.Errorf("the log differs from that of Python's helpers (%s):\n%s", name, diff)
 	}
 }
 
-// differing is what QEMU 10.0 and 11.1 answer differently from 7.2 here: migration goes
-// through more states, a mirror that had nothing to copy has the length 0, and the NBD
-// server offers more.
+// differing matches what QEMU 10.0 and 11.1 answer differently from 7.2: a migration has
+// more states, a mirror that had nothing to copy has the length 0, and the NBD server
+// offers more.
 var differing = regexp.MustCompile(`(?m)^\{"data": \{"status": "(?:device|failing)"\}, "event": "MIGRATION".*\n` +
 	`|"len": \d+, "offset": \d+, "speed": 0, "type": "mirror"` +
 	`|^  flags: 0x.*\n|^  transaction size: .*\n`)
 
-// ofAnyVersion removes that from a log.
+// ofAnyVersion removes from a log what differs between versions of QEMU.
 func ofAnyVersion(log string) string { return differing.ReplaceAllString(log, "") }
 
-// recorded runs a test whose filters are those of its calls, as in an iotest.
+// recorded runs a test and compares its log with a recording. As in an iotest, only the
+// filters of each call apply.
 func recorded(t *testing.T, format, name string, test func(it *iotests.Test)) {
 	t.Helper()
 	t.Parallel()
@@ -78,7 +79,7 @@ func TestRecordedLog(t *testing.T) {
 		it.Log(dict{"driver": it.Format, "l": []any{"virtio-scsi-pci", 5}},
 			iotests.OverStrings(it.FilterImgFmt), iotests.OverStrings(iotests.FilterVirtioSCSI))
 		it.LogIndent(dict{"filename": it.Path("a"), "s": it.SocketPath("b")}, func(message any) any {
-			// Both are in one directory here.
+			// Here both are in one directory, which the recording did not have.
 			message = iotests.OverStrings(it.FilterTestFiles)(message)
 			message.(dict)["s"] = strings.Replace(message.(dict)["s"].(string), "TEST_DIR", "SOCK_DIR", 1)
 			return message

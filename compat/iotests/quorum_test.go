@@ -8,8 +8,8 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// A quorum loses a child while a request is under way, gets another, which comes as
-// a descriptor, and tells that it holds something else.
+// A quorum loses a child while a request is under way. It gets another child, which is
+// opened by a descriptor, and reports that this one has different data.
 func TestQuorum(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, &iotests.Options{Format: "raw"})
@@ -43,7 +43,7 @@ func TestQuorum(t *testing.T) {
 	vm.Cmd("blockdev-add", file("spare", "raw", vm.PassFD(f, "spare")))
 	vm.Cmd("x-blockdev-change", dict{"parent": "quorum", "node": "spare"})
 	vm.ClearEvents()
-	vm.IO("quorum", "read -P 2 0 64k") // by two against one
+	vm.IO("quorum", "read -P 2 0 64k") // two children have the pattern, one does not
 	event := vm.EventsWait(
 		machine.EventMatch{Name: "QUORUM_REPORT_BAD", Pattern: dict{"data": dict{"node-name": "spare"}}},
 		machine.EventMatch{Name: "QUORUM_FAILURE"},

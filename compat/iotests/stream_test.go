@@ -6,31 +6,8 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// dict is short for what tests are full of.
-type dict = iotests.Dict
-
-// both are the formats that most tests are run for.
-var both = []string{"raw", "qcow2"}
-
-// chain makes an overlay over a base image in the test's format. The overlay is
-// always qcow2: raw images have none. Base has 1 MiB of ones in front, the
-// overlay 1 MiB of twos behind.
-func chain(it *iotests.Test) (base, top string) {
-	it.Helper()
-	base, top = it.Path("base.img"), it.Path("top.img")
-	it.ImgCreate(base, "16M")
-	it.QemuIO(base, "write -P 1 0 1M")
-	it.Img("create", "-q", "-f", "qcow2", "-b", base, "-F", it.Format, top)
-	it.QemuIOAs("qcow2", top, "write -P 2 1M 1M")
-	return base, top
-}
-
-// file returns the description of a node over a file.
-func file(node, driver, path string) dict {
-	return dict{"driver": driver, "node-name": node, "file": dict{"driver": "file", "filename": path}}
-}
-
-// The overlay takes over what the base has, and needs it no longer.
+// block-stream copies the data of the base into the overlay, which does not need the base
+// any more.
 func TestBlockStream(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -52,7 +29,8 @@ func TestBlockStream(t *testing.T) {
 	})
 }
 
-// An intermediate image goes into its base while the one above stays in use.
+// block-commit copies an intermediate image into its base, while the image above stays in
+// use.
 func TestCommitInactive(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -78,7 +56,7 @@ func TestCommitInactive(t *testing.T) {
 	})
 }
 
-// The active layer goes into its base, and the base takes its place.
+// block-commit copies the active layer into its base, and the VM then uses the base.
 func TestCommitActive(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -87,7 +65,7 @@ func TestCommitActive(t *testing.T) {
 		vm.AssertBlockPath("drive0", "root", "top")
 		vm.Cmd("block-commit", dict{"job-id": "commit0", "device": "drive0"})
 		vm.RunJob("commit0", &iotests.RunJobOptions{BeforeComplete: func() {
-			// What is written now is still to get into the base.
+			// The job has to copy this write into the base, too.
 			vm.IO("drive0", "write -P 3 4M 1M")
 		}})
 		vm.Shutdown()

@@ -16,12 +16,13 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// suddenEnd is the environment variable that makes this test program play one that
-// has a test, and comes to a sudden end: by "panic", or by "kill", of which
-// somebody else takes care.
+// suddenEnd is an environment variable. If it is set, this test program runs one test and
+// does not run its cleanups. With "panic" it ends itself by a panic. With "kill" it waits
+// until its parent kills it.
 const suddenEnd = "IOTESTS_SUDDEN_END"
 
-// playSuddenEnd does not return, unless the test in it fails.
+// playSuddenEnd prints the machine's pid and the test's directory, and then ends as mode
+// says. It never returns.
 func playSuddenEnd(mode string) {
 	err := iotests.RunProgram(context.Background(), os.Stderr, "sudden end", func(tb iotests.TB) {
 		it := iotests.New(tb, &iotests.Options{Format: "raw"})
@@ -31,7 +32,7 @@ func playSuddenEnd(mode string) {
 		it.NBDServe(it.Path("b"))
 		fmt.Println(vm.Machine.Pid(), it.Dir)
 		if mode == "panic" {
-			go panic("on purpose") // where no cleanup runs
+			go panic("on purpose") // a panic in another goroutine runs no cleanup
 		}
 		select {}
 	})
@@ -39,13 +40,13 @@ func playSuddenEnd(mode string) {
 	os.Exit(3)
 }
 
-// However a test program ends, nothing of its tests is left, as when a test panics
-// while others run beside it, or at go test's -timeout.
+// If a test program panics or is killed, nothing of its tests is left. go test's -timeout
+// ends it by a panic, too.
 func TestSuddenEnd(t *testing.T) {
 	t.Parallel()
 	iotests.New(t, nil)
 	if runtime.GOOS == "windows" {
-		qemutest.Lacks(t, "nobody cleans up there")
+		qemutest.Lacks(t, "on Windows nothing cleans up after a test program that was killed")
 	}
 	for _, mode := range []string{"panic", "kill"} {
 		t.Run(mode, func(t *testing.T) {
@@ -79,7 +80,7 @@ func TestSuddenEnd(t *testing.T) {
 					break
 				}
 				if time.Now().After(end) {
-					t.Fatalf("after a minute: the directory: %v, the process runs: %v", err, running(pid))
+					t.Fatalf("after a minute: stat of the directory: %v; the process runs: %v", err, running(pid))
 				}
 			}
 		})

@@ -12,10 +12,10 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// What does not come is not waited for for ever, and what is there instead is told.
+// Each wait ends at the time limit, and the failure says what happened instead.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	// slow begins a job that has a long way to go.
+	// slow begins a job that does not end within the time limit.
 	slow := func(it *Test, vm *VM) {
 		it.ImgCreate(it.Path("a"), "4M")
 		it.ImgCreate(it.Path("b"), "4M")
@@ -143,7 +143,7 @@ func TestTimeouts(t *testing.T) {
 				if tt.prepare != nil {
 					tt.prepare(it, vm)
 				}
-				// Only for what is to fail: the rest may take its time.
+				// Only the wait that has to fail gets a short time limit.
 				it.timeout = 10 * time.Second
 				defer func() { it.timeout = DefaultTimeout }()
 				tt.act(it, vm)
@@ -160,7 +160,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// Where the directory for temporary files has a long name, sockets go elsewhere.
+// If the path of TEST_DIR is long, the harness puts sockets into another directory.
 func TestLongTempDir(t *testing.T) {
 	qemutest.Find(t, qemutest.QEMU)
 	long := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
@@ -188,9 +188,9 @@ func TestLongTempDir(t *testing.T) {
 		t.Error(text)
 	}
 	if left, err := os.ReadDir(long); len(left) > 0 || err != nil {
-		t.Error("left behind:", fmt.Sprint(left), err)
+		t.Error("files were left:", fmt.Sprint(left), err)
 	}
 	if _, err := os.Stat(sockets); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("left behind: the sockets' directory %q: %v", sockets, err)
+		t.Errorf("the sockets' directory %q was left: %v", sockets, err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// What qemu-img tells of an image, as values.
+// The methods for qemu-img return what it prints about an image as Go values.
 func TestImgTools(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -34,7 +34,7 @@ func TestImgTools(t *testing.T) {
 		it.AssertImagesEqual(disk, other)
 		it.QemuIO(other, "write -P 2 1M 512")
 		if it.ImgCompare(disk, other) {
-			it.Errorf("two images that differ are said to be equal")
+			it.Errorf("ImgCompare reports that two different images are equal")
 		}
 		if m := it.ImgMeasure("--size", "4M"); m.Required <= 0 || m.FullyAllocated < 4<<20 || m.Required > m.FullyAllocated {
 			it.Errorf("the measure: %+v", m)
@@ -52,7 +52,7 @@ func TestImgTools(t *testing.T) {
 	})
 }
 
-// The tools' output, in a form that stays.
+// The logged output of the tools is the same in every run.
 func TestToolLogs(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -68,8 +68,8 @@ func TestToolLogs(t *testing.T) {
 	})
 }
 
-// A qemu-io that keeps an image open takes commands one by one. Nobody else
-// gets the image meanwhile, except that several may write to a raw one.
+// A session of qemu-io keeps an image open, and executes one command after the other.
+// Meanwhile no other process can open a qcow2 image; several may write to a raw image.
 func TestQemuIOSession(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -86,21 +86,21 @@ func TestQemuIOSession(t *testing.T) {
 			it.Errorf("nonsense: %q", text)
 		}
 		if r := it.QemuIOResult(disk, "write 512k 512"); it.Format != "raw" && r.OK() || !r.OK() && !strings.Contains(r.Output, `Failed to get "write" lock`) {
-			it.Errorf("a second one that writes: %v", r)
+			it.Errorf("a second process that writes: %v", r)
 		}
 		s.Close()
-		s.Close() // again is fine
+		s.Close() // a second call does nothing
 		it.QemuIO(disk, "read -P 5 0 64k")
 	})
 }
 
-// Skips say why.
+// The Require methods skip a test, and say why.
 func TestRequire(t *testing.T) {
 	t.Parallel()
-	iotests.New(t, nil) // skips where programs are not wanted
+	iotests.New(t, nil) // skips the test with -short
 	for name, tt := range map[string]struct {
 		test func(*iotests.Test)
-		want string // "" for no skip
+		want string // the beginning of the reason; "" for no skip
 	}{
 		"format":       {func(it *iotests.Test) { it.RequireFormats("vdi", "qed") }, "not for the format raw, but for vdi, qed"},
 		"its format":   {func(it *iotests.Test) { it.RequireFormats("qcow2", "raw") }, ""},
@@ -132,7 +132,7 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// A relative path means the test's directory, whoever opens it.
+// For VMs, daemons and tools, a relative path is relative to the test's directory.
 func TestRelativePaths(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {

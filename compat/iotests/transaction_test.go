@@ -6,8 +6,9 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 )
 
-// Two incremental backups in one transaction, which end together. The target of one
-// has no space, so neither uses up its bitmap; the next time both do.
+// Two incremental backups in one transaction end together (completion-mode grouped). The
+// target of one has no space, so both bitmaps stay as they are. The second attempt
+// succeeds, and clears both bitmaps.
 func TestGroupedBackup(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, &iotests.Options{Format: "qcow2"})
@@ -44,17 +45,18 @@ func TestGroupedBackup(t *testing.T) {
 	}
 
 	both()
-	// How far they get until then is not the same every time, and so not logged.
+	// The progress of the jobs before the error differs from run to run, so it is not
+	// logged.
 	result := vm.RunJob("backup-b", &iotests.RunJobOptions{MayFail: true, Quiet: true})
 	it.AssertEqual("why b failed", result.Error, "No space left on device")
 	result = vm.RunJob("backup-a", &iotests.RunJobOptions{Quiet: true})
-	it.AssertEqual("that a was cancelled", result.Canceled, true)
+	it.AssertEqual("whether a was canceled", result.Canceled, true)
 	for _, name := range names {
 		vm.AssertBitmapCount(name, "bitmap0", 128<<10)
 	}
 
 	both()
-	// To finalize one is to finalize both.
+	// job-finalize for one job finalizes both.
 	vm.RunJob("backup-a", &iotests.RunJobOptions{ManualFinalize: true})
 	vm.RunJob("backup-b", nil)
 	for _, name := range names {

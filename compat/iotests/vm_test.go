@@ -13,7 +13,8 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// A guest that does not exist is started and stopped, and tells of it.
+// cont and stop send events, although there is no guest. The waits for events take the
+// right ones.
 func TestVMEvents(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, nil)
@@ -24,7 +25,7 @@ func TestVMEvents(t *testing.T) {
 	vm.QMPLogIndent("stop", nil)
 	event := vm.EventsWait(machine.EventMatch{Name: "SHUTDOWN"}, machine.EventMatch{Name: "STOP"})
 	it.AssertQMP(event, "event", "STOP")
-	vm.EventsLog("RESUME") // which was passed over
+	vm.EventsLog("RESUME") // EventsWait left it in the queue
 	it.AssertEqual("the events that are left", len(vm.Events()), 0)
 
 	vm.Cmd("cont", nil)
@@ -39,7 +40,7 @@ func TestVMEvents(t *testing.T) {
 	it.CheckGolden("vm-events")
 }
 
-// Arguments of all kinds mean the same.
+// Arguments of all types are sent, logged and put on the command line in the same way.
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, &iotests.Options{Format: "raw"})
@@ -63,7 +64,7 @@ func TestArguments(t *testing.T) {
 	slices.Sort(lines)
 	it.AssertEqual("different lines of the log", len(slices.Compact(lines)), 2)
 
-	// The same on the command line: as JSON, and as text.
+	// On the command line an object is passed as JSON. QMPToOpts makes a text of it.
 	vm.Shutdown()
 	for _, node := range []any{
 		dict{"driver": "file", "node-name": "disk", "filename": path},
@@ -77,12 +78,12 @@ func TestArguments(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		it.Errorf("%s is still there", path)
 	}
-	if err := vm.Machine.Launch(t.Context()); err != nil { // the same one again
+	if err := vm.Machine.Launch(t.Context()); err != nil { // the VM may be launched again
 		it.Errorf("%v", err)
 	}
 }
 
-// A job is paused while it works, and a bad end is waited for.
+// The helpers for jobs pause, resume, cancel and complete a job, and wait for its failure.
 func TestJobHelpers(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {
@@ -110,8 +111,8 @@ func TestJobHelpers(t *testing.T) {
 			it.Errorf("jobs at the end: %v", jobs)
 		}
 
-		// A job whose events nobody has taken, and RunJob for another one with its
-		// id: it looks at its own.
+		// The queue has events of an earlier job that no call has taken. RunJob for
+		// another job with the same id does not take them for its own.
 		vm.Cmd("blockdev-mirror", mirror)
 		vm.EventWait("BLOCK_JOB_READY", nil)
 		vm.Cmd("block-job-complete", dict{"device": "job0"})
@@ -123,12 +124,12 @@ func TestJobHelpers(t *testing.T) {
 		result := vm.RunJob("job0", &iotests.RunJobOptions{ManualFinalize: true})
 		it.AssertEqual("the type of the job that ended", result.Last.Type, "backup")
 		if slices.Contains(result.States, "ready") {
-			it.Errorf("states %v: no backup gets ready", result.States)
+			it.Errorf("states %v: a backup does not become ready", result.States)
 		}
 	})
 }
 
-// What a process has besides is given to it, and what is the harness's stays so.
+// The harness passes on VMOptions.Process, except for the options that it sets itself.
 func TestProcessOptions(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, nil)
@@ -142,10 +143,10 @@ func TestProcessOptions(t *testing.T) {
 		it.Errorf("the console of a guest that does not run: %q, %v", text, err)
 	}
 	vm.Shutdown()
-	it.AssertEqual("the console's file", it.FileSize(it.Path("console")), 0)
+	it.AssertEqual("the size of the console's file", it.FileSize(it.Path("console")), 0)
 }
 
-// A node that no plain file name describes has one of JSON.
+// QEMU composes a file name with json: for a node that no plain file name describes.
 func TestJSONFilename(t *testing.T) {
 	t.Parallel()
 	iotests.Each(t, both, func(it *iotests.Test) {

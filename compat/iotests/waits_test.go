@@ -8,7 +8,8 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// backup begins the job job0 with two images of 1 MiB, and options of its own.
+// backup begins the job job0, a backup of an image of 1 MiB. more has further arguments of
+// blockdev-backup.
 func backup(it *iotests.Test, more dict) *iotests.VM {
 	it.Helper()
 	vm := it.VM(&iotests.VMOptions{MayEndBadly: true}).Launch()
@@ -28,7 +29,7 @@ func startBackup(vm *iotests.VM, more dict) {
 	vm.Cmd("blockdev-backup", args)
 }
 
-// stopped begins the job job0, a mirror that stops at an error of its target.
+// stopped begins the job job0, a mirror that stops because of an error of its target.
 func stopped(it *iotests.Test) *iotests.VM {
 	it.Helper()
 	it.TempFile("a", make([]byte, 1<<20))
@@ -45,10 +46,11 @@ func stopped(it *iotests.Test) *iotests.VM {
 	return vm
 }
 
-// The waits for a job, each of which can be in vain.
+// jobWaits are the calls that wait for something of a job. For each there are jobs of which
+// it cannot come.
 var jobWaits = map[string]struct {
 	wait func(vm *iotests.VM, job string)
-	what string // how the failure begins
+	what string // the kind of wait, a key of the texts that its failure has to contain
 }{
 	"RunJob": {func(vm *iotests.VM, job string) { vm.RunJob(job, nil) }, ""},
 	"RunJob, Progress": {func(vm *iotests.VM, job string) {
@@ -63,14 +65,15 @@ var jobWaits = map[string]struct {
 	"PauseWait":          {func(vm *iotests.VM, job string) { vm.PauseWait(job) }, "pause"},
 }
 
-// A wait for what cannot come any more ends at once, and says what is known.
+// A wait fails immediately if what it waits for cannot come any more, and shows the state
+// of the job.
 func TestJobWaitsInVain_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		prepare func(it *iotests.Test) *iotests.VM
 		job     string
-		want    map[string][]string // by the beginning of the failure
-		not     string              // a wait that is not in vain
+		want    map[string][]string // texts of the failure, by the kind of wait; "" for other kinds
+		not     string              // a wait that succeeds here, and is left out
 	}{
 		"no job": {
 			func(it *iotests.Test) *iotests.VM { return it.VM(nil).Launch() },
@@ -174,8 +177,8 @@ func TestJobWaitsInVain_QEMU(t *testing.T) {
 	}
 }
 
-// The state that a job is in counts, also where an earlier call has taken the event
-// that told it.
+// A wait for a job looks at the job's present state, so it succeeds also if an earlier
+// call has taken the event.
 func TestJobWaitsAfterTheEvent_QEMU(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, nil)
@@ -190,7 +193,7 @@ func TestJobWaitsAfterTheEvent_QEMU(t *testing.T) {
 	result := vm.RunJob("job0", &iotests.RunJobOptions{ManualDismiss: true})
 	it.AssertEqual("the states", result.States, []string{"concluded", "null"})
 
-	// One that waits to be finalized is finalized.
+	// RunJob finalizes a job that is pending when RunJob is called.
 	startBackup(vm, dict{"auto-finalize": false})
 	vm.EventWait("JOB_STATUS_CHANGE", dict{"data": dict{"status": "pending"}})
 	result = vm.RunJob("job0", &iotests.RunJobOptions{ManualFinalize: true})
@@ -198,7 +201,8 @@ func TestJobWaitsAfterTheEvent_QEMU(t *testing.T) {
 		it.Errorf("the result: %+v", result)
 	}
 
-	// A mirror that is ready is completed, however often it was waited for.
+	// RunJob and CompleteAndWait complete a mirror that is ready, also after other calls
+	// have waited for that.
 	mirror := dict{"job-id": "job0", "device": "a", "target": "b", "sync": "full"}
 	vm.Cmd("blockdev-mirror", mirror)
 	vm.WaitJob("job0", "ready")
@@ -207,15 +211,15 @@ func TestJobWaitsAfterTheEvent_QEMU(t *testing.T) {
 	it.AssertEqual("the first state", result.States[0], "ready")
 	vm.Cmd("blockdev-mirror", mirror)
 	if event := vm.WaitReady("job0"); event == nil {
-		it.Errorf("no event at the first time")
+		it.Errorf("the first WaitReady returned no event")
 	}
 	if event := vm.WaitReady("job0"); event != nil {
-		it.Errorf("an event at the second time: %v", event)
+		it.Errorf("the second WaitReady returned an event: %v", event)
 	}
 	vm.CompleteAndWait("job0")
 	vm.AssertNoActiveBlockJobs()
 
-	// A Progress function may give the command for which a job waits.
+	// A Progress function may execute the command for which a job waits.
 	startBackup(vm, dict{"auto-finalize": false})
 	finalized := false
 	vm.RunJob("job0", &iotests.RunJobOptions{Progress: func(job iotests.Job) {
@@ -227,8 +231,8 @@ func TestJobWaitsAfterTheEvent_QEMU(t *testing.T) {
 	vm.Shutdown()
 }
 
-// What QEMU does not have is not waited for, and an assertion does not pass because
-// it cannot tell.
+// A wait for an event or a state that QEMU does not have fails immediately. An assertion
+// that cannot tell whether something is there fails, too.
 func TestInVain_QEMU(t *testing.T) {
 	t.Parallel()
 	const event = "QEMU has no event BLOCK_JOB_REDAY"
@@ -246,7 +250,7 @@ func TestInVain_QEMU(t *testing.T) {
 		"no unknown event":    {func(it *iotests.Test) { launch(it).NoEvent("BLOCK_JOB_REDAY", nil) }, []string{event}},
 		"no event, pattern":   {func(it *iotests.Test) { launch(it).NoEvent("STOP", func() {}) }, []string{"the pattern for STOP cannot be encoded"}},
 		"no event, no launch": {func(it *iotests.Test) { it.VM(nil).NoEvent("STOP", nil) }, []string{"cannot tell whether QEMU has sent the event STOP", "not running"}},
-		"no event of one that was killed": {
+		"no event of a VM that was killed": {
 			func(it *iotests.Test) {
 				vm := launch(it)
 				vm.Kill()
@@ -254,7 +258,7 @@ func TestInVain_QEMU(t *testing.T) {
 			},
 			[]string{"cannot tell whether QEMU has sent the event STOP", "not running"},
 		},
-		"no event of one that has crashed": {
+		"no event of a VM that has crashed": {
 			func(it *iotests.Test) {
 				vm := launch(it)
 				crash(it, vm)
@@ -288,7 +292,7 @@ func TestInVain_QEMU(t *testing.T) {
 			},
 			[]string{"call EnableMigrationEvents before it begins"},
 		},
-		"migration of one that has crashed": {
+		"migration of a VM that has crashed": {
 			func(it *iotests.Test) {
 				vm := launch(it)
 				crash(it, vm)
@@ -334,7 +338,8 @@ func TestInVain_QEMU(t *testing.T) {
 	}
 }
 
-// A migration that is over counts, also where an earlier call has taken its events.
+// WaitMigration returns how a migration has ended, also if an earlier call has taken its
+// events.
 func TestMigrationThatIsOver_QEMU(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, nil)
@@ -348,13 +353,13 @@ func TestMigrationThatIsOver_QEMU(t *testing.T) {
 	if !vm.WaitMigration("") {
 		it.Errorf("it failed: %v", vm.Cmd("query-migrate", nil))
 	}
-	// It was told twice: the recorded log has each event once.
+	// WaitMigration has returned three times. The log has each event once.
 	if n := strings.Count(it.Logged(), `"completed"`); n != 1 {
-		it.Errorf("%d ends in the log:\n%s", n, it.Logged())
+		it.Errorf("the log has %d events about the end:\n%s", n, it.Logged())
 	}
 }
 
-// The parts of an option may be a list, as in an iotest.
+// AddBlockdev takes a list with the parts of an option, as an iotest does.
 func TestOptionOfParts_QEMU(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, nil)
