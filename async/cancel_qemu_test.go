@@ -158,10 +158,10 @@ func TestE4CancelledAtRandom_QEMU(t *testing.T) {
 			wg.Wait()
 			t.Logf("%d answered, %d given up before and %d after they were sent", answered.Load(), withdrawn.Load(), late.Load())
 			if sum := answered.Load() + withdrawn.Load() + late.Load(); sum != callers*commands {
-				t.Errorf("%d commands accounted for, want %d", sum, callers*commands)
+				t.Errorf("%d calls ended in one of the expected ways, want %d", sum, callers*commands)
 			}
 			if answered.Load() < callers*commands/2 || withdrawn.Load()+late.Load() == 0 {
-				t.Error("a run without enough of both answers and cancellations shows nothing")
+				t.Error("this run had too few replies or cancellations to show anything")
 			}
 			// No place in the window was lost: sixteen more commands are answered.
 			var all []<-chan result

@@ -31,9 +31,9 @@ type fdSet struct {
 	} `json:"fds"`
 }
 
-// Many callers add a file at once, and QEMU adds each caller's own file, in
-// whatever order the commands are sent: with oob, where the monitor reads
-// ahead, and without.
+// Many callers add a file at the same time. QEMU adds each caller's own file,
+// in whatever order the commands are sent: with oob, where the monitor reads
+// ahead of the command that it executes, and without.
 func TestE15EachAddFDGetsItsOwnFile_QEMU(t *testing.T) {
 	t.Parallel()
 	for name, noOOB := range map[string]bool{"oob": false, "no oob": true} {

@@ -95,12 +95,12 @@ func FuzzHMP(f *testing.F) {
 		switch {
 		case err == nil:
 			if strings.HasPrefix(got, "Error: ") || strings.HasPrefix(got, "unknown command: '") {
-				t.Errorf("%q is taken for success", got)
+				t.Errorf("%q is treated as a success", got)
 			}
 		case !errors.As(err, &failed):
 			t.Fatal(err) // whatever the text is, HMP must return it or an HMPError
 		case strings.TrimSpace(text) == "":
-			t.Errorf("silence is taken for a failure: %v", err)
+			t.Errorf("an empty output is treated as a failure: %v", err)
 		case strings.ContainsRune(err.Error(), '\n') && !strings.ContainsRune(failed.Command, '\n'):
 			t.Errorf("the error has more than one line: %q", err)
 		}

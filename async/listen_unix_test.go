@@ -359,7 +359,7 @@ func TestListenTakesOnePeer(t *testing.T) {
 	servers[0].wait()
 }
 
-// Two goroutines call Accept at once. One gets the peer, the other a
+// Two goroutines call Accept at the same time. One gets the peer, the other a
 // StateError.
 func TestAcceptTwice(t *testing.T) {
 	t.Parallel()

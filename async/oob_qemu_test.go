@@ -89,7 +89,7 @@ func TestE8OutOfBandOvertakes_QEMU(t *testing.T) {
 	wantAlive(t, c)
 }
 
-// Without the capability, commands are sent at once, and do not wait for
+// Without the capability, commands are sent immediately, and do not wait for
 // replies.
 func TestE8NoOOBPipelines_QEMU(t *testing.T) {
 	t.Parallel()

@@ -110,7 +110,7 @@ func TestE1UnaskedEndWaitsForItsCollector(t *testing.T) {
 		time.Sleep(time.Hour)
 		wantState(t, c, async.Disconnecting) // it stays until Disconnect
 		for _, line := range engineGoroutines() {
-			t.Errorf("left of a connection that has ended: %s", line)
+			t.Errorf("a goroutine of a connection that has ended: %s", line)
 		}
 
 		_, err = c.Execute(t.Context(), "query-status", nil)

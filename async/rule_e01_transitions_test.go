@@ -68,7 +68,7 @@ func TestE1WatchersSeeEveryTransitionInOrder(t *testing.T) {
 			},
 			want: "IDLE CONNECTING DISCONNECTING IDLE",
 		}, {
-			name:  "handshake out of time",
+			name:  "handshake times out",
 			steps: []qmptest.Step{qmptest.Stall()},
 			run: func(t *testing.T, c *async.Client) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)

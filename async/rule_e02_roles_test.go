@@ -27,7 +27,7 @@ func TestE2OneGoroutinePerConnectionAndNoneBehindIt(t *testing.T) {
 	const n = 20
 	s := qmptest.Start(t, &qmptest.Options{ManyClients: true})
 	if left := engineGoroutines(); len(left) > 0 {
-		t.Fatalf("goroutines of other tests are left: %v", left)
+		t.Fatalf("goroutines of other tests still run: %v", left)
 	}
 	files := openFiles()
 	clients := make([]*async.Client, n)
@@ -46,7 +46,7 @@ func TestE2OneGoroutinePerConnectionAndNoneBehindIt(t *testing.T) {
 	}
 	// They are gone now, and not some time later.
 	if left := engineGoroutines(); len(left) > 0 {
-		t.Errorf("left after Disconnect: %v", left)
+		t.Errorf("goroutines after Disconnect: %v", left)
 	}
 	s.Close() // the server's ends of the connections
 	if got := openFiles(); got > files {

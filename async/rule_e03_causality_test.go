@@ -57,8 +57,8 @@ func TestE3EventAndReplyInOnePacket(t *testing.T) {
 	wantNames(t, "after the reply", drained(t, l), "A B")
 }
 
-// Many callers execute a command at once, and each causes an event of its own.
-// No call returns before its event is in the queue.
+// Many callers execute a command at the same time, and each causes an event of
+// its own. No call returns before its event is in the queue.
 func TestE3ManyCallers(t *testing.T) {
 	t.Parallel()
 	s := qmptest.Start(t, &qmptest.Options{NoRecord: true})

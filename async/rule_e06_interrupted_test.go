@@ -34,7 +34,7 @@ var endings = []struct {
 	{name: "reset", end: []qmptest.Step{qmptest.Reset()}, matches: is(syscall.ECONNRESET)},
 	{name: "half a message", end: []qmptest.Step{qmptest.Send(`{"event":`), qmptest.HangUp()}, matches: message(async.Truncated)},
 	{name: "garbage", end: []qmptest.Step{qmptest.Send("\x7fELF"), qmptest.ExpectEOF()}, matches: message(async.NotJSON)},
-	{name: "no object", end: []qmptest.Step{qmptest.Send(`[1]`), qmptest.ExpectEOF()}, matches: message(async.NotObject)},
+	{name: "not an object", end: []qmptest.Step{qmptest.Send(`[1]`), qmptest.ExpectEOF()}, matches: message(async.NotObject)},
 	{name: "too large", opts: async.Options{MaxMessage: 4096}, end: []qmptest.Step{qmptest.Send(`{"event":"` + strings.Repeat("x", 4096)), qmptest.ExpectEOF()}, matches: message(async.TooLarge)},
 	{name: "too deep", end: []qmptest.Step{qmptest.Send(`{"data":` + strings.Repeat("[", 10_000)), qmptest.ExpectEOF()}, matches: message(async.TooDeep)},
 	{

@@ -107,7 +107,7 @@ func TestE8WindowOfEight(t *testing.T) {
 }
 
 // Commands that waited are written in the order in which they came, even where
-// several places become free at once.
+// several places become free at the same time.
 func TestE8ThoseWhoWaitedGoInOrder(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -345,7 +345,7 @@ func TestE8DisconnectEndsTheWait(t *testing.T) {
 		case got := <-ninth:
 			wantInterrupted(t, "ninth", got.err, false, async.ErrClosed)
 		default:
-			t.Error("the ninth still waits, though nothing new is sent any more")
+			t.Error("the ninth still waits, although Disconnect has begun")
 		}
 		p.Mark("read on")
 		wantNil(t, "Disconnect", <-ended)

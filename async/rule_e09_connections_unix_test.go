@@ -152,7 +152,7 @@ func TestE9ThousandConnections(t *testing.T) {
 }
 
 // An idle connection is small again, whatever it has carried: large messages
-// and smaller ones, many commands at once, commands that waited, and commands
+// and smaller ones, many pending commands, commands that waited, and commands
 // that were given up. (Not parallel: it measures the heap of the whole process.
 // Stacks do not count here, since those of the callers leave gaps. The stack of
 // the connection counts in the two tests above.)
@@ -179,7 +179,7 @@ func TestE9IdleConnectionIsSmallAgain(t *testing.T) {
 		"8,100 bytes each way":  {drive: carries(8_100, 8_100)},
 		"15,000 bytes each way": {drive: carries(15_000, 15_000)},
 		"60,000 bytes each way": {drive: carries(60_000, 60_000)},
-		"1,000 commands at once": {drive: func(t *testing.T, c *async.Client, s bareServer) {
+		"1,000 pending commands": {drive: func(t *testing.T, c *async.Client, s bareServer) {
 			const commands = 1000
 			var wg sync.WaitGroup
 			for range commands {

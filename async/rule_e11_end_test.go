@@ -30,7 +30,8 @@ var ends = []struct {
 	{"Close", (*async.Client).Close},
 }
 
-// Any number of goroutines may end the connection at once, and again later.
+// Any number of goroutines may end the connection at the same time, and again
+// later.
 func TestE11ManyAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, ended := range []bool{false, true} { // the peer has ended the connection before
@@ -247,8 +248,8 @@ func TestE11DuringListenAndAccept(t *testing.T) {
 	}
 }
 
-// Many goroutines connect, execute and disconnect at once. In the end no
-// goroutine is left (goleak), and no call hangs.
+// Many goroutines connect, execute and disconnect at the same time. In the end
+// no goroutine is left (goleak), and no call hangs.
 func TestE11EverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	s := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory, ManyClients: true, NoRecord: true})

@@ -370,7 +370,7 @@ func TestE11ClientKnowsOfTheEndFirst(t *testing.T) {
 		log := handler{slog.DiscardHandler, func() {
 			synctest.Wait()
 			if returned.Load() {
-				t.Error("the caller knows before the client does")
+				t.Error("the caller got its reply before the client knew of the end")
 			}
 		}}
 		p := memory(t, connected("", qmptest.Expect("x"), qmptest.Send(`{"return":1,"id":2}`+"\x00"), qmptest.ExpectEOF())...)

@@ -229,7 +229,7 @@ func TestE12FailedHandshakes(t *testing.T) {
 		{"cut off", []qmptest.Step{qmptest.Send(`{"QMP"`), qmptest.HangUp()}, []error{io.ErrUnexpectedEOF}, "no greeting", isA[*async.GreetingError]},
 		{"a text", []qmptest.Step{qmptest.Send("SSH-2.0-OpenSSH_9.2\r\n"), qmptest.Stall()}, nil, "SSH-2.0", isA[*async.GreetingError]},
 		{"a reply", []qmptest.Step{qmptest.Reply(`{"return": {}}`), qmptest.Stall()}, nil, "no QMP member", isA[*async.GreetingError]},
-		{"no object", []qmptest.Step{qmptest.Reply(`{"QMP": 1}`), qmptest.Stall()}, nil, "not an object", isA[*async.GreetingError]},
+		{"not an object", []qmptest.Step{qmptest.Reply(`{"QMP": 1}`), qmptest.Stall()}, nil, "not an object", isA[*async.GreetingError]},
 		{"no version", []qmptest.Step{qmptest.Reply(`{"QMP": {"capabilities": []}}`), qmptest.Stall()}, nil, "version", isA[*async.GreetingError]},
 		{"no capabilities", []qmptest.Step{qmptest.Reply(`{"QMP": {"version": {}}}`), qmptest.Stall()}, nil, "capabilities", isA[*async.GreetingError]},
 		{"refused", []qmptest.Step{greet, expect, qmptest.ReturnError("GenericError", "no\nway"), qmptest.Stall()}, nil, "no way (GenericError)", isA[*async.NegotiationError]},

@@ -60,7 +60,7 @@ func TestE15ShortSendmsg(t *testing.T) {
 func TestE15DescriptorsGoWithTheFirstByte(t *testing.T) {
 	t.Parallel()
 	const tryAll, tryOne, tryNone = 0, 1, 2
-	for mode, name := range []string{"all at once", "byte by byte", "nothing at first"} {
+	for mode, name := range []string{"all in one write", "byte by byte", "nothing at first"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T) {

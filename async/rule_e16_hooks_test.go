@@ -135,7 +135,7 @@ func TestE16BadReplacementOfWhatIsSent(t *testing.T) {
 	}{
 		{"not JSON", `{"execute":`, async.Refused},
 		{"nothing", ``, async.Refused},
-		{"no object", `["x"]`, async.Refused},
+		{"not an object", `["x"]`, async.Refused},
 		{"two", `{"execute":"a"}{"execute":"b"}`, async.Refused},
 		{"repeated name", `{"execute":"x","execute":"y"}`, async.Refused},
 		{"lone surrogate", `{"execute":"\ud800"}`, async.Refused},
@@ -172,7 +172,7 @@ func TestE16BadReplacementOfWhatIsReceived(t *testing.T) {
 	for _, tt := range []struct{ name, other string }{
 		{"not JSON", `{"return":`},
 		{"nothing", ``},
-		{"no object", `["x"]`},
+		{"not an object", `["x"]`},
 		{"two", `{"return": 1}{"return": 2}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -171,7 +171,7 @@ func TestE16SecretsAreNotInErrors(t *testing.T) {
 				try("surrogate", t.Context(), broken(strings.ReplaceAll(tt.args, "hunter2", `hunter2\ud800`)))
 				try("noncharacter", t.Context(), broken(strings.ReplaceAll(tt.args, "hunter2", `hunter2\ufffe`)))
 				try("control character", t.Context(), broken(strings.ReplaceAll(tt.args, "hunter2", "hunter2\n")))
-				try("no object", t.Context(), broken(`["hunter2"]`))
+				try("not an object", t.Context(), broken(`["hunter2"]`))
 				try("two values", t.Context(), broken(tt.args+`"hunter2"`))
 				try("Go value", t.Context(), async.Command{Name: tt.name, Args: map[string]any{"password": "hunter2", "data": func() {}}})
 				try("Go text", t.Context(), async.Command{Name: tt.name, Args: map[string]string{"password": "hunter2\xff"}})

@@ -274,9 +274,9 @@ func staleSocket(t *testing.T) string {
 	return path
 }
 
-// Several clients find the same stale socket at once, and one of them listens
-// there. Neither the others, nor a client that has just closed, removes its
-// socket.
+// Several clients find the same stale socket at the same time, and one of them
+// listens there. Neither the others, nor a client that has just closed, removes
+// its socket.
 // Holds secure.
 func TestListenAtOnceWhereAStaleSocketStands(t *testing.T) {
 	t.Parallel()

@@ -156,8 +156,8 @@ func TestTLSEnds(t *testing.T) {
 		end  func(*tls.Conn) error
 		want error
 	}{
-		"goodbye":    {(*tls.Conn).Close, io.EOF},
-		"no goodbye": {func(c *tls.Conn) error { return c.NetConn().Close() }, io.EOF},
+		"close_notify":    {(*tls.Conn).Close, io.EOF},
+		"no close_notify": {func(c *tls.Conn) error { return c.NetConn().Close() }, io.EOF},
 		"cut": {func(c *tls.Conn) error {
 			c.NetConn().Write([]byte{23, 3, 3}) // the beginning of a record
 			return c.NetConn().Close()
