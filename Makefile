@@ -86,5 +86,5 @@ guest: qemu ## fetch the Linux that tests boot in QEMU into a cache, where it is
 	@scripts/guest.sh
 
 .PHONY: clean
-clean: ## remove what these commands leave behind
+clean: ## remove the files that these commands make in this folder
 	rm -rf bin coverage.out

@@ -13,11 +13,12 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// use shows that a call can be written so; what it returns is of no interest.
+// use takes the results of calls, so that code that only has to compile does not
+// need variables for them.
 func use(...any) {}
 
-// Example_calls has the calls of the page's tables. Not all of them make sense
-// behind each other, so it is compiled and not run.
+// Example_calls has the calls of the first tables of migrating.md. It is compiled
+// and not run, since the calls do not make sense one after another.
 func Example_calls() {
 	addr, path, conn, f := "/run/vm1.qmp", "/run/vm1.qmp", net.Conn(nil), os.Stdin
 	qmp, err := legacy.New("/run/vm1.qmp", nil)

@@ -23,10 +23,10 @@ const (
 	endTests   = "<!-- The end of the tests. -->\n"
 )
 
-// TestGuarantees compares the page's table of tests with the tests of the tree. A
-// test holds a rule by its name, TestE4LateReplyIsDropped say, or by the words
-// "Holds E4." at the end of its comment; "Holds secure." is for the section
-// Secure by default.
+// TestGuarantees compares the page's table of tests with the tests of the tree. The
+// name of a test says which rule it holds, such as TestE4LateReplyIsDropped, or its
+// comment does with the words "Holds E4.". "Holds secure." means the section Secure
+// by default.
 func TestGuarantees(t *testing.T) {
 	b, err := os.ReadFile("guarantees.md")
 	if err != nil {
@@ -36,7 +36,7 @@ func TestGuarantees(t *testing.T) {
 	before, rest, ok := strings.Cut(page, beginTests)
 	_, after, ok2 := strings.Cut(rest, endTests)
 	if !ok || !ok2 {
-		t.Fatalf("the page has no place for the table, which is between these lines:\n%s%s", beginTests, endTests)
+		t.Fatalf("the page lacks these two lines, between which the table belongs:\n%s%s", beginTests, endTests)
 	}
 	held := holders(t)
 	want := before + beginTests + "\n" + testTable(held) + "\n" + endTests + after
@@ -47,17 +47,17 @@ func TestGuarantees(t *testing.T) {
 			t.Fatal(err)
 		}
 	default:
-		t.Error("the table of tests in guarantees.md is not that of the tree: go test ./docs -run TestGuarantees -update")
+		t.Error("the table of tests in guarantees.md differs from the tests of the tree. If that is right: go test ./docs -run TestGuarantees -update")
 	}
 	for rule := 1; rule <= 16; rule++ {
 		if !strings.Contains(page, fmt.Sprintf("**E%d. ", rule)) {
-			t.Errorf("rule E%d is not on the page", rule)
+			t.Errorf("the page lacks rule E%d", rule)
 		}
 		if len(held["E"+strconv.Itoa(rule)]) < 3 {
-			t.Errorf("rule E%d is held by %v", rule, held["E"+strconv.Itoa(rule)])
+			t.Errorf("rule E%d is held only by %v", rule, held["E"+strconv.Itoa(rule)])
 		}
 	}
-	// A test that is named in the text exists.
+	// Every test that the text names must exist.
 	all := make(map[string]bool)
 	for _, names := range held {
 		for _, name := range names {
@@ -76,7 +76,7 @@ var (
 	holds    = regexp.MustCompile(`Holds ((?:E\d+|secure)(?:, (?:E\d+|secure))*)\.`)
 )
 
-// holders returns the tests of the tree that hold a rule, by the rule.
+// holders returns the names of the tests in the tree that hold a rule, by rule.
 func holders(t *testing.T) map[string][]string {
 	t.Helper()
 	held := make(map[string][]string)

@@ -10,14 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/iotests"
 	"github.com/goqmp/qmp/compat/machine"
 	"github.com/goqmp/qmp/compat/qtest"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The Go code of the harness's part of migrating.md is cut from these tests.
+// These tests run the Go code of migrating.md's part about the harness: each block
+// of that code is copied from here.
 
 type dict = iotests.Dict
 
@@ -27,7 +27,7 @@ func TestHarnessLaunch(t *testing.T) {
 	ctx := t.Context()
 	run := func() error {
 		vm := machine.New("qemu-system-x86_64", &machine.Options{Name: "vm1"})
-		defer vm.Kill() // behind Shutdown it does nothing
+		defer vm.Kill() // does nothing after Shutdown
 		vm.AddArgs("-machine", "none")
 		if err := vm.Launch(ctx); err != nil {
 			return err
@@ -65,7 +65,7 @@ func TestHarnessFailures(t *testing.T) {
 		t.Errorf("%s", text)
 	}
 	out.Reset()
-	// It gets no time for quit and SIGTERM.
+	// Shutdown allows no time for quit and SIGTERM, and kills at once.
 	show(machine.New("qemu-system-x86_64", &machine.Options{
 		Args: []string{"-machine", "none"}, QuitTimeout: -1, TerminateTimeout: -1,
 	}))
@@ -86,7 +86,7 @@ func TestHarnessEvents(t *testing.T) {
 			machine.EventMatch{Name: "BLOCK_JOB_ERROR"},
 		)
 		if errors.Is(err, context.DeadlineExceeded) {
-			return errors.New("nothing in ten seconds")
+			return errors.New("no event in ten seconds")
 		} else if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func TestHarnessTools(t *testing.T) {
 	it.QemuIO(top, "write -P 1 0 64k", "read -P 1 0 64k")
 	it.AssertQMP(it.ImgInfo(top), "backing-filename", base)
 	if result := it.ImgResult("info", it.Path("nosuch")); result.OK() {
-		it.Errorf("there is such an image: %v", result)
+		it.Errorf("the image exists: %v", result)
 	}
 }
 
@@ -284,7 +284,7 @@ func TestHarnessConsole(t *testing.T) {
 		Process: &machine.Options{Wrapper: []string{"env", "LC_ALL=C"}, ConsoleFile: it.Path("console.log")},
 	}).Launch()
 	vm.Shutdown()
-	it.AssertEqual("what a guest that does not run has written", it.FileSize(it.Path("console.log")), 0)
+	it.AssertEqual("the size of the console log of a guest that does not run", it.FileSize(it.Path("console.log")), 0)
 }
 
 func TestHarnessDescriptors(t *testing.T) {
@@ -311,19 +311,19 @@ func program(ctx context.Context) error {
 
 func TestHarnessProgram(t *testing.T) {
 	t.Parallel()
-	iotests.New(t, nil) // which skips where there is nothing to be tested with
+	iotests.New(t, nil) // skips the test if QEMU is missing
 	if err := program(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// What the harness does otherwise than Python's.
+// Some rows of the table of what the harness does differently from Python's.
 func TestHarnessDiffers(t *testing.T) {
 	t.Parallel()
 	it := iotests.New(t, nil)
 	message := dict{"event": "STOP", "timestamp": dict{"seconds": 1, "microseconds": 2}}
 	it.AssertQMP(iotests.FilterQMPEvent(message), "timestamp/seconds", "SECS")
-	it.AssertQMP(message, "timestamp/seconds", 1) // it is another one
+	it.AssertQMP(message, "timestamp/seconds", 1) // the filter returned a copy
 
 	vm := it.VM(&iotests.VMOptions{MayEndBadly: true}).Launch()
 	it.AssertEqual("a refusal", vm.CmdError("nosuch", nil).Class, "CommandNotFound")
@@ -337,157 +337,4 @@ func TestHarnessDiffers(t *testing.T) {
 	if _, err := vm.Machine.QMP(t.Context(), "query-status", nil); err == nil || errors.As(err, &gone) {
 		it.Errorf("%v", err)
 	}
-}
-
-// Example_harnessCalls has the calls of the tables about the harness. Not all of
-// them make sense behind each other, so it is compiled and not run.
-func Example_harnessCalls() {
-	ctx, it, f := context.Background(), (*iotests.Test)(nil), os.Stdin
-	var err error
-	calls := func() {
-		m := machine.New("/usr/bin/qemu-system-x86_64", &machine.Options{Args: []string{"-S"}, Name: "vm1"})
-		use(&machine.Options{Wrapper: []string{"strace", "-f"}, TempDir: "/var/tmp", LogFile: "vm1.log"})
-		use(&machine.Options{Console: true}, &machine.Options{ConsoleFile: "console.log"})
-		use(&machine.Options{Monitor: machine.MonitorDial}, &machine.Options{Monitor: machine.MonitorNone})
-		m.AddArgs("-machine", "none")
-		m.AddFD(f, 7, "my disk")
-		use(m.SendFD(ctx, f, "net0"))
-		use(m.PassFD(ctx, f, "my disk"))
-		use(m.Launch(ctx))
-		use(m.Shutdown(ctx))
-		use(m.Kill())
-		use(m.Wait(ctx))
-		use(m.Running(), m.Pid(), m.CommandLine(), m.Log(), m.Console())
-		use(m.ExitStatus())
-		use(m.QMP(ctx, "query-block", nil))
-		use(m.QMP(ctx, "blockdev-del", machine.Args{"node_name": "disk0"}))
-		use(m.Command(ctx, "query-block", nil))
-		use(m.NextEvent(ctx))
-		use(m.Events())
-		m.ClearEvents()
-		use(m.EventWait(ctx, "STOP", nil))
-		use(m.EventsWait(ctx, machine.EventMatch{Name: "STOP"}, machine.EventMatch{Name: "RESUME"}))
-		use(machine.Match(dict{}, dict{}))
-		use(m.Dir())
-		use(m.SocketPath("nbd"))
-		use(errors.AsType[*machine.VMLaunchFailure](err))
-		use(errors.AsType[*machine.AbnormalShutdown](err))
-		use(errors.Is(err, machine.ErrNotRunning))
-		use(errors.AsType[*machine.ProcessEndedError](err))
-		use(errors.AsType[*async.ExecuteError](err))
-	}
-	vms := func() {
-		path, uri, driver := "disk.img", "unix:socket", "qcow2"
-		vm := it.VM(nil)
-		use(it.VM(&iotests.VMOptions{Name: "source"}), it.VM(&iotests.VMOptions{Machine: "pc"}))
-		vm.AddArgs("-S")
-		vm.AddDrive(path, "node-name=disk")
-		vm.AddDriveRaw("if=none,id=drive0,file=disk.img")
-		vm.AddBlockdev(dict{"driver": driver, "node-name": "disk", "file": "file0"})
-		vm.AddDevice(dict{"driver": "scsi-hd", "drive": "disk"})
-		vm.AddObject(dict{"qom-type": "iothread", "id": "iothread0"})
-		vm.AddIncoming(uri)
-		vm.AddFD(f, 7)
-		use(vm.PassFD(f, "my disk"))
-		vm.Launch()
-		vm.Shutdown()
-		vm.Kill()
-		use(vm.WaitExit())
-		use(vm.Machine.Log(), vm.Machine.Pid())
-		use(vm.QMP("query-block", nil), vm.Cmd("query-block", nil))
-		use(iotests.CmdInto[[]iotests.Job](vm, "query-jobs", nil))
-		use(vm.CmdError("blockdev-del", dict{"node-name": "disk"}))
-		use(vm.QMPLog("query-block", nil), vm.QMPLogIndent("query-block", nil))
-		use(vm.HMP("info block"), vm.HMPCmd("commit all"), vm.HMPQemuIO("drive0", "write 0 64k"), vm.HMPQemuIODevice("disk0", "write 0 64k"))
-		use(vm.IO("drive0", "write 0 64k"))
-		vm.PauseDrive("drive0")
-		vm.ResumeDrive("drive0")
-		use(vm.EventWait("STOP", nil), vm.Events(), vm.EventsLog("BLOCK_JOB_COMPLETED"))
-		use(vm.EventsWait(machine.EventMatch{Name: "STOP"}, machine.EventMatch{Name: "RESUME"}))
-		vm.ClearEvents()
-		vm.NoEvent("STOP", nil)
-		use(vm.RunJob("job0", nil), vm.RunJob("job0", &iotests.RunJobOptions{ManualDismiss: true}))
-		use(vm.RunJob("job0", &iotests.RunJobOptions{ManualDismiss: true, ManualFinalize: true, Cancel: true}))
-		use(vm.RunJob("job0", &iotests.RunJobOptions{Quiet: true}))
-		use(vm.BlockdevCreate(dict{"driver": driver, "file": "file0", "size": 1 << 30}))
-		use(vm.CancelAndWait("job0", false), vm.CancelAndWait("job0", true))
-		use(vm.WaitReady("job0"), vm.CompleteAndWait("job0"), vm.WaitReadyAndCancel("job0"))
-		use(vm.WaitUntilCompleted("job0"), vm.WaitUntilFailed("job0"))
-		vm.PauseJob("job0")
-		vm.PauseWait("job0")
-		vm.ResumeJob("job0")
-		use(vm.Jobs(), vm.WaitJob("job0", "paused"))
-		vm.AssertNoActiveBlockJobs()
-		vm.AssertHasNode("disk", path)
-		vm.AssertNoNode("disk")
-		use(vm.NodeInfo("disk"), vm.NodeNames(), vm.Bitmaps())
-		vm.AddBitmap("disk", "bitmap0", dict{"granularity": 65536})
-		vm.AssertBitmapCount("disk", "bitmap0", 65536)
-		bitmap, exists := vm.FindBitmap("disk", "bitmap0")
-		it.AssertEqual("the bitmap's state", vm.Bitmap("disk", "bitmap0").Recording, true)
-		vm.AssertBlockPath("top", "backing/file", "base-file")
-		it.AssertEqual("the edges", vm.BlockGraph().Lines(), []string{"top -backing-> base"})
-		vm.EnableMigrationEvents()
-		vm.SetMigrationCapability("dirty-bitmaps", true)
-		vm.Migrate(uri)
-		use(vm.WaitMigration("postmigrate"), vm.WaitForRunstate("paused"))
-		use(bitmap, exists, it.QSD(nil), &iotests.Options{Timeout: time.Minute})
-	}
-	tests := func() {
-		a, b, top, base, path, size, message := "a.img", "b.img", "top.img", "base.img", "disk.img", "64M", dict{}
-		use(it.Format, it.Protocol, it.CacheMode, it.AIOMode, it.Dir)
-		use(it.Path("disk.img"), it.SocketPath("nbd"), it.TempFile("seed", []byte{1, 2, 3}))
-		it.Remove(path)
-		use(it.Img("resize", path, "1G"), it.ImgResult("resize", path, "1G"))
-		it.ImgCreate(path, size)
-		it.ImgCreate(top, "", "-b", base, "-F", it.Format)
-		use(it.ImgInfo(path), it.ImgMap(path), it.ImgCheck(path), it.ImgMeasure("--size", size))
-		use(it.ImgLog("create", "-f", it.Format, path, size))
-		it.ImgInfoLog(path)
-		it.ImgConvert(a, b)
-		use(it.ImgCompare(a, b), it.ImageSize(path), it.FileSize(path))
-		it.AssertImagesEqual(a, b)
-		it.AssertImageClean(path)
-		use(it.QemuIO(path, "read 0 64k"), it.QemuIOResult(path, "read 0 64k"), it.QemuIOLog(path, "read 0 64k"))
-		io := it.OpenQemuIO(path)
-		use(io.Cmd("read 0 64k"))
-		io.Close()
-		server := it.NBDServe(path)
-		use(it.QemuIOAs("raw", server.URI, "read 0 64k"))
-		use(server.URI, iotests.NBDURI("socket", "export"), it.NBDList(server.Socket), it.NBDListLog(server.Socket))
-		server.Stop()
-		{
-			server := it.NBDServeLog(path)
-			server.Stop()
-		}
-		it.Log("text")
-		it.LogIndent(message)
-		it.CheckGolden("name")
-		use(iotests.FilterQMP(message, func(key, value any) any { return value }), iotests.FilterQMPEvent(message))
-		use(it.FilterTestFiles(path), it.FilterTestDir(path), it.FilterImgFmt(path), iotests.FilterNBDExports(path), iotests.FilterWin32(path))
-		output := it.Img("info", path)
-		use(it.FilterImgInfo(output, path))
-		use(iotests.OverStrings(it.FilterTestFiles), iotests.OverStrings(it.FilterImgFmt))
-		use(iotests.FilterGeneratedNodeIDs(path), iotests.FilterQemuIO(path), iotests.FilterChown(path))
-		use(iotests.OverStrings(iotests.FilterVirtioSCSI), iotests.FilterImgCreate(path), iotests.FilterSizes(message))
-		use(iotests.FlattenQMP(message), iotests.QMPToOpts(message), iotests.OrderedQMP(message, true))
-		use(iotests.Lookup(message, "return[0]/status"))
-		use(it.Lookup(message, "return[0]/status"))
-		use(iotests.Get[string](it, message, "return[0]/status"))
-		it.AssertQMP(message, "return[0]/status", "ready")
-		it.AssertQMPAbsent(message, "error")
-		it.AssertEqual("what", a, b)
-		it.AssertJSONFilename(path, dict{"driver": "qcow2"})
-		it.RequireFormats("raw", "qcow2")
-		it.SkipFormats("no snapshots", "raw")
-		it.RequireProtocols("file")
-		it.RequireCacheModes("none", "writeback")
-		it.RequireAIOModes("threads", "native")
-		it.RequireDrivers("quorum")
-		it.RequireVersion(7, 2)
-		if os.Getuid() == 0 {
-			it.Skipf("not for root")
-		}
-	}
-	use(calls, vms, tests)
 }

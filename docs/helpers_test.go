@@ -13,8 +13,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { finish(code) }))
 }
 
-// printed calls f, which must not fail, and returns what it wrote to the standard
-// output. Tests that call it are not parallel.
+// printed calls f and returns what f writes to the standard output. The test fails
+// if f returns an error. A test that calls printed must not be parallel.
 func printed(t *testing.T, f func() error) string {
 	t.Helper()
 	return qemutest.Printed(t, func() {

@@ -12,7 +12,7 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// The Go code of the first part of migrating.md, with a real QEMU.
+// These tests run the Go code of the first part of migrating.md with a real QEMU.
 
 // connected starts a QEMU and connects to it. dir is QEMU's working directory.
 func connected(t *testing.T, args ...string) (qmp *legacy.QEMUMonitorProtocol, dir string) {
@@ -33,7 +33,7 @@ func connected(t *testing.T, args ...string) (qmp *legacy.QEMUMonitorProtocol, d
 func prints(t *testing.T, text string, f func() error) {
 	t.Helper()
 	if got := printed(t, f); got != text {
-		t.Errorf("it prints %q, want %q", got, text)
+		t.Errorf("printed %q, want %q", got, text)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestQuit(t *testing.T) {
 	}
 }
 
-// An event of the last connection is not one of the next.
+// The queue of the new connection does not have the events of the last one.
 func TestConnectAgain(t *testing.T) {
 	qmp, _ := connected(t)
 	if _, err := qmp.Command("stop", nil); err != nil {
@@ -72,7 +72,7 @@ func TestErrorReplies(t *testing.T) {
 	prints(t, "The command make-coffee has not been found\nCommandNotFound\n", func() error { return errorReplies(qmp) })
 }
 
-// drives are one with a medium of 5 GiB and one without any.
+// drives makes a drive with a medium of 5 GiB, and a drive without a medium.
 var drives = []string{
 	"-drive", "if=none,id=drive0,format=raw,file.driver=null-co,file.size=5G",
 	"-drive", "if=none,id=empty0",
@@ -102,8 +102,8 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// blank are two nodes without a content, and backup is what copies one to the
-// other.
+// blank makes two nodes without content, and backup has the arguments of
+// blockdev-backup that copies one to the other.
 var (
 	blank = []string{
 		"-blockdev", "null-co,node-name=disk0,size=65536,read-zeroes=on",
@@ -164,7 +164,7 @@ func TestAccept(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(greeting["QMP"].(map[string]any)["capabilities"]); got != "[oob]" {
-		t.Errorf("it offers %s", got)
+		t.Errorf("QEMU offers %s, want [oob]", got)
 	}
 }
 

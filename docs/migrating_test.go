@@ -16,8 +16,8 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// The Go code of the first part of migrating.md, one function for each piece of
-// it. The tests of migrating_qemu_test.go call them.
+// This file has the Go code of the first part of migrating.md, one function for each
+// block. The tests of migrating_qemu_test.go call them.
 
 func contextManager(addr string) (string, error) {
 	qmp, err := legacy.New(addr, nil)
@@ -35,7 +35,7 @@ func contextManager(addr string) (string, error) {
 	return status.(map[string]any)["status"].(string), nil
 }
 
-// quit tells QEMU to quit, and reads until it has hung up.
+// quit tells QEMU to quit, and reads events until QEMU has closed the connection.
 func quit(qmp *legacy.QEMUMonitorProtocol) error {
 	if _, err := qmp.Command("quit", nil); err != nil {
 		return err
@@ -49,17 +49,17 @@ func quit(qmp *legacy.QEMUMonitorProtocol) error {
 	}
 	err = qmp.Close() // says why the connection ended
 	if errors.Is(err, io.EOF) {
-		return nil // it hung up, as it was told to
+		return nil // QEMU closed the connection, as it was told to
 	}
 	return err
 }
 
 func connectAgain(qmp *legacy.QEMUMonitorProtocol) error {
-	err := qmp.Close() // collects why the last connection ended
+	err := qmp.Close() // returns why the last connection ended
 	if err != nil {
 		log.Print(err)
 	}
-	qmp.ClearEvents() // what is still queued is of the last connection
+	qmp.ClearEvents() // the queue still has events of the last connection
 	_, err = qmp.Connect(true)
 	return err
 }
@@ -129,7 +129,7 @@ func orderedArguments(qmp *legacy.QEMUMonitorProtocol) error {
 	_, err := qmp.Command("device_add", async.Members{
 		{Name: "driver", Value: "scsi-hd"},
 		{Name: "drive", Value: "disk0"},
-		{Name: "wwn", Value: uint64(math.MaxUint64)}, // exact, as each integer is
+		{Name: "wwn", Value: uint64(math.MaxUint64)}, // exact, like every integer
 	})
 	return err
 }

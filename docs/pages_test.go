@@ -16,11 +16,11 @@ import (
 )
 
 // apart names the functions with code of a page that no test runs with a real
-// QEMU, and why. A test has to run them all the same.
+// QEMU, and the reason. A test must run them too, but without QEMU.
 var apart = map[string]string{}
 
-// TestPages requires every block of Go on every page to stand, line for line, in
-// a function that a test runs with a real QEMU, or that is named in apart.
+// TestPages requires every block of Go code on every page to be, line for line, a
+// part of a function that a test runs with a real QEMU, or that apart names.
 func TestPages(t *testing.T) {
 	code := parse(t)
 	blocks := 0
@@ -33,16 +33,16 @@ func TestPages(t *testing.T) {
 		}
 	}
 	if blocks < 35 {
-		t.Errorf("%d blocks of Go; the test does not see them any more", blocks)
+		t.Errorf("found only %d blocks of Go, want at least 35", blocks)
 	}
 	for name := range apart {
 		if code.functions[name] == nil {
-			t.Errorf("%s is in the list of functions without a QEMU, and does not exist", name)
+			t.Errorf("apart names the function %s, which does not exist", name)
 		}
 	}
 }
 
-// The rule finds what it is there to find.
+// TestPagesFindsFaults feeds TestPages' check with code that has each fault.
 func TestPagesFindsFaults(t *testing.T) {
 	code := &source{functions: make(map[string]*function)}
 	code.add(t, `package docs_test
@@ -87,12 +87,12 @@ func Example_compiled() {
 }
 `)
 	for block, want := range map[string]string{
-		"nine()":  "is in no function of docs/*_test.go",
+		"nine()":  "no function of docs/*_test.go has this code",
 		"one()":   "no test runs inNoTest",
-		"two()":   "no test runs simulated with a real QEMU, and it is not in apart with the reason",
+		"two()":   "no test runs simulated with a real QEMU, and apart does not name it",
 		"three()": "",
 		"four()":  "no test runs onlyNamed",
-		"five()":  "it is in a function literal of closure that is never called",
+		"five()":  "it is in a function literal of closure that no code calls",
 		"six()":   "",
 		"seven()": "",
 		"eight()": "no test runs Example_compiled",
@@ -130,11 +130,11 @@ func pages(t *testing.T) map[string]string {
 // A source is the Go code of docs/*_test.go.
 type source struct{ functions map[string]*function }
 
-// A function is one that has a name.
+// A function is a function with a name.
 type function struct {
 	text  string   // trimmed, with its first and last line
-	dead  []string // the function literals in it that are never called, likewise
-	calls []string // functions that it calls, or hands to what calls them
+	dead  []string // the function literals in it that no code calls; trimmed too
+	calls []string // functions that it calls, or passes to a function that calls them
 	real  bool     // it starts a real QEMU
 }
 
@@ -175,7 +175,8 @@ func (s *source) add(t *testing.T, text string) {
 	}
 }
 
-// look finds out what a function calls. What is given to use is not called.
+// look finds out what a function calls. The arguments of use do not count: use does
+// not call them.
 func look(f *ast.FuncDecl, cut func(ast.Node) string) *function {
 	fn := &function{text: cut(f)}
 	literals := make(map[string]*ast.FuncLit) // by the variable that holds them
@@ -220,7 +221,7 @@ func look(f *ast.FuncDecl, cut func(ast.Node) string) *function {
 	return fn
 }
 
-// fault says what is wrong with a block of Go, or nothing.
+// fault returns what is wrong with a block of Go code, or an empty string.
 func (s *source) fault(block string) string {
 	block = trimmed(block)
 	var faults []string
@@ -232,11 +233,11 @@ func (s *source) fault(block string) string {
 		fault := ""
 		switch run, real := s.run(name); {
 		case slices.ContainsFunc(f.dead, func(literal string) bool { return strings.Contains(literal, block) }):
-			fault = fmt.Sprintf("it is in a function literal of %s that is never called", name)
+			fault = fmt.Sprintf("it is in a function literal of %s that no code calls", name)
 		case !run:
 			fault = "no test runs " + name
 		case !real && apart[name] == "":
-			fault = fmt.Sprintf("no test runs %s with a real QEMU, and it is not in apart with the reason", name)
+			fault = fmt.Sprintf("no test runs %s with a real QEMU, and apart does not name it", name)
 		}
 		if fault == "" {
 			return ""
@@ -244,13 +245,13 @@ func (s *source) fault(block string) string {
 		faults = append(faults, fault)
 	}
 	if len(faults) == 0 {
-		return "is in no function of docs/*_test.go"
+		return "no function of docs/*_test.go has this code"
 	}
 	return faults[0]
 }
 
-// run reports whether a test runs a function, and whether one does so that starts
-// a real QEMU.
+// run reports whether a test runs the function with this name, and whether a test
+// that runs it starts a real QEMU.
 func (s *source) run(name string) (run, real bool) {
 	for test := range s.functions {
 		if !strings.HasPrefix(test, "Test") {
@@ -269,6 +270,8 @@ func (s *source) run(name string) (run, real bool) {
 	return run, real
 }
 
+// reach adds the function with this name, and all functions that it calls, to
+// reached.
 func (s *source) reach(name string, reached map[string]bool) {
 	f := s.functions[name]
 	if f == nil || reached[name] {
@@ -280,32 +283,32 @@ func (s *source) reach(name string, reached map[string]bool) {
 	}
 }
 
-// TestTables requires every call in the tables of migrating.md to be in code that
-// compiles.
+// TestTables requires every Go call in the tables of migrating.md to be in code
+// that compiles.
 func TestTables(t *testing.T) {
 	code := ""
-	for _, name := range []string{"calls_test.go", "harness_test.go"} {
+	for _, name := range []string{"calls_test.go", "harness_calls_test.go", "harness_test.go"} {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		code += string(b)
 	}
-	cells, twins := 0, false // in a table of calls and their twins
+	cells, calls := 0, false // calls: the line is in a table of Python and Go calls
 	for line := range strings.Lines(pages(t)["../docs/migrating.md"]) {
-		twins = line == "| Python | Go |\n" || twins && strings.HasPrefix(line, "|")
+		calls = line == "| Python | Go |\n" || calls && strings.HasPrefix(line, "|")
 		row := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
-		if !twins || len(row) != 2 {
+		if !calls || len(row) != 2 {
 			continue
 		}
 		for _, piece := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
 			cells++
 			if !strings.Contains(code, piece[1]) {
-				t.Errorf("not in code that compiles: %s", piece[1])
+				t.Errorf("no code that compiles has %s", piece[1])
 			}
 		}
 	}
 	if cells < 200 {
-		t.Errorf("%d calls in the page's tables; the test does not see them any more", cells)
+		t.Errorf("found only %d calls in the tables, want at least 200", cells)
 	}
 }

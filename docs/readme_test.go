@@ -14,7 +14,7 @@ import (
 	"github.com/goqmp/qmp/legacy"
 )
 
-// The Go code of README.md.
+// This file has the Go code of README.md, and runs it with a real QEMU.
 
 func script(addr string) error {
 	vm, err := legacy.New(addr, nil) // "vm1.qmp", for example

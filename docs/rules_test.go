@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestRuleFiles requires the tests of the engine's rules to stand in files with
-// the prefix rule_, each of which says its rule and the code that it holds.
+// TestRuleFiles requires the files with tests of the engine's rules to have the
+// prefix rule_, and to say before the package clause which rule the tests hold and
+// which files have the code.
 func TestRuleFiles(t *testing.T) {
 	files, err := filepath.Glob("../async/*_test.go")
 	if err != nil {
@@ -23,7 +24,7 @@ func TestRuleFiles(t *testing.T) {
 		m := regexp.MustCompile(`^rule_e(\d\d)_\w+_test\.go$`).FindStringSubmatch(filepath.Base(path))
 		if m == nil {
 			if regexp.MustCompile(`^e\d\d_`).MatchString(filepath.Base(path)) {
-				t.Errorf("%s: the file of a rule begins with rule_", path)
+				t.Errorf("%s: the name of a file with tests of a rule must begin with rule_", path)
 			}
 			continue
 		}
@@ -35,11 +36,11 @@ func TestRuleFiles(t *testing.T) {
 		}
 		for _, name := range regexp.MustCompile(`\w+\.go`).FindAllString(string(head[1]), -1) {
 			if _, err := os.Stat(filepath.Join("../async", name)); err != nil {
-				t.Errorf("%s holds %s, which does not exist", path, name)
+				t.Errorf("%s names %s, which does not exist", path, name)
 			}
 		}
 	}
 	if rules < 20 {
-		t.Errorf("%d files of rules; the test does not see them any more", rules)
+		t.Errorf("found only %d files with tests of rules, want at least 20", rules)
 	}
 }
