@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// Arg returns an argument of the call in Go: an object in the form that the
-// scenario is being replayed in. ok is false where the call has none.
+// Arg returns an argument of the call as a Go value. An object has the form in
+// which the scenario is replayed. ok is false if the call has no such argument.
 func (c Call) Arg(name string) (v any, ok bool) {
 	v, ok = c.Args.Get(name)
 	return c.form.Go(v), ok
 }
 
-// Object is Arg for a call's arguments: nil if they are absent or null.
+// Object returns an argument as Arg does, or nil if it is absent or null.
 func (c Call) Object(name string) any {
 	v, _ := c.Arg(name)
 	return v
 }
 
-// Text returns an argument that is a text, "" if it is absent.
+// Text returns an argument that is a string, or "" if it is absent.
 func (c Call) Text(name string) string {
 	v, _ := c.Args.Get(name)
 	s, _ := v.(string)
 	return s
 }
 
-// IsTrue reports whether an argument is true for Python; absent, it is what
-// usual says.
+// IsTrue reports whether Python takes an argument for true. If the argument is
+// absent, it returns usual.
 func (c Call) IsTrue(name string, usual bool) bool {
 	v, ok := c.Args.Get(name)
 	if !ok {
@@ -36,8 +36,8 @@ func (c Call) IsTrue(name string, usual bool) bool {
 	return !IsFalse(v)
 }
 
-// IsFalse reports whether v is false for Python: null, false, any zero, anything
-// empty.
+// IsFalse reports whether Python takes v for false: null, false, zero, and
+// everything empty.
 func IsFalse(v any) bool {
 	switch v := v.(type) {
 	case nil:
@@ -60,11 +60,12 @@ func IsFalse(v any) bool {
 // A Wait is how long a call may take. The zero Wait does not wait.
 type Wait struct {
 	Forever bool
-	Limited bool          // by For, which may be 0 or negative
-	For     time.Duration //
+	Limited bool          // the call waits for the time For
+	For     time.Duration // may be 0 or negative
 }
 
 // Seconds returns an argument that is a number of seconds, or null for no limit.
+// If the argument is absent, it returns usual.
 func (c Call) Seconds(name string, usual Wait) (Wait, error) {
 	v, ok := c.Args.Get(name)
 	switch v := v.(type) {
@@ -77,12 +78,12 @@ func (c Call) Seconds(name string, usual Wait) (Wait, error) {
 		s, err := v.Seconds()
 		return Wait{Limited: true, For: time.Duration(s * float64(time.Second))}, err
 	}
-	return Wait{}, fmt.Errorf("%s=%s is no number of seconds", name, Text(v))
+	return Wait{}, fmt.Errorf("%s=%s is not a number of seconds", name, Text(v))
 }
 
-// EventWait returns the argument wait of the two calls that read events: true is
-// for ever, what is false does not wait, and a number is one of seconds, an
-// integer too.
+// EventWait returns the argument wait of the two calls that read events. true waits
+// for ever, a value that is false for Python does not wait, and a number is a
+// number of seconds.
 func (c Call) EventWait() (Wait, error) {
 	v, _ := c.Args.Get("wait")
 	switch {
@@ -94,14 +95,14 @@ func (c Call) EventWait() (Wait, error) {
 	return c.Seconds("wait", Wait{})
 }
 
-// defaultAccept is how long accept waits if nothing else is said.
+// defaultAccept is how long accept waits if its argument is absent.
 var defaultAccept = Wait{Limited: true, For: 15 * time.Second}
 
 // WithFile calls send with the file that the call of send_fd_scm sends, and
 // checks that it is still open afterwards.
 func (c Call) WithFile(send func(*os.File) error) error {
 	if c.Text("fd") == "bad" {
-		f := os.NewFile(1<<20, "bad") // no process has so many
+		f := os.NewFile(1<<20, "bad") // no process has that many descriptors
 		err := send(f)
 		f.Close()
 		return err

@@ -7,8 +7,8 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// Calls are those that both generations of the library have under one name. W is
-// the type of their waits.
+// Calls are the calls that have the same name in both generations of the library.
+// W is the type of their time limits.
 type Calls[W any] interface {
 	Connect(negotiate bool) (map[string]any, error)
 	Accept(wait W) (map[string]any, error)
@@ -22,12 +22,11 @@ type Calls[W any] interface {
 	Sync() *qmpsync.Client
 }
 
-// A Caller makes these calls of a transcript. Others are left to Own, which has
-// the names of the object's generation.
+// A Caller makes these calls of a transcript, and leaves the others to Own.
 type Caller[W any] struct {
 	Calls[W]
-	Wait func(Wait) W
-	Own  func(Call) (any, error)
+	Wait func(Wait) W            // converts a time limit
+	Own  func(Call) (any, error) // makes the calls that only one generation has
 }
 
 // Call implements [Client].
@@ -74,14 +73,13 @@ func (c *Caller[W]) Call(call Call) (any, error) {
 	case "enter":
 		return "self", nil
 	case "close", "exit":
-		// A context manager is a deferred Close, which has no error of its own
-		// that could hide the caller's.
+		// In Go a context manager is a deferred Close.
 		return nil, c.Close()
 	}
 	return c.Own(call)
 }
 
-// Dict makes a value of a map: a nil one is Python's None.
+// Dict returns a map as a value. A nil map becomes nil, Python's None.
 func Dict(m map[string]any, err error) (any, error) {
 	if m == nil {
 		return nil, err

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Equal returns nil if got is the Go value for want, in every type: an int64 for
-// an integer, a uint64 only above 2^63-1, a *big.Int only beyond 64 bits, a
-// float64 for any other number, and for the rest map[string]any, []any, string,
-// bool and nil. A lone surrogate counts as U+FFFD.
+// Equal returns nil if got is the Go value for want, and has the right type. For an
+// integer that is an int64, above 2^63-1 a uint64, and beyond 64 bits a *big.Int.
+// Any other number is a float64. The other types are map[string]any, []any, string,
+// bool and nil. A lone surrogate in want stands for U+FFFD.
 func Equal(want, got any) error { return equal("", want, got) }
 
 func equal(path string, want, got any) error {
@@ -42,7 +42,7 @@ func equal(path string, want, got any) error {
 		}
 		for name := range m {
 			if !names[name] {
-				return fmt.Errorf("%s/%s is there, which should not be: %s", path, name, describe(m[name]))
+				return fmt.Errorf("%s/%s is unexpected: %s", path, name, describe(m[name]))
 			}
 		}
 		return nil
@@ -111,9 +111,9 @@ func replaced(s string) string {
 	return b.String()
 }
 
-// SameWire returns nil if two values that were read with [Parse] are the same:
-// the order of members counts only if ordered is true, and how a number is
-// written only if exact is true.
+// SameWire returns nil if two values from [Parse] are the same. The order of members
+// counts only if ordered is true. The way in which a number is written counts only
+// if exact is true.
 func SameWire(want, got any, ordered, exact bool) error {
 	if sameWire(want, got, ordered, exact) {
 		return nil
@@ -157,7 +157,7 @@ func sameWire(want, got any, ordered, exact bool) bool {
 	return want == got
 }
 
-// describe shows a Go value with its type, which an error is often about.
+// describe returns a Go value and its type, for an error.
 func describe(v any) string {
 	switch v.(type) {
 	case nil:

@@ -8,43 +8,43 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// An Exception is a scenario of which this library does something better, or
-// which makes no sense in Go.
+// An Exception is a scenario in which this library does better than the recorded
+// one, or which does not apply to Go.
 type Exception struct {
 	Scenario string
-	Rule     string // why, in the terms of the table "Better on purpose" or of the transcript's own advice
-	Version  string // the one it concerns; "" for both
+	Rule     string // the reason
+	Version  string // the version that it concerns; "" for both
 
-	// Client has the outcomes required instead, by the index of the call, in
-	// the format of the transcripts. A "call" in one replaces the call itself.
-	// An empty text leaves the call out.
+	// Client has outcomes that are required instead of the recorded ones, by the
+	// index of the call, in the format of the transcripts. An outcome with a member
+	// "call" replaces the call, too. An empty text removes the call.
 	Client map[int]string
-	// Server has steps played instead, by their index; an empty text leaves the
-	// step out.
+	// Server has steps that are played instead of the recorded ones, by their
+	// index. An empty text removes the step.
 	Server map[int]string
 	// Options sets limits, for scenarios about limits.
 	Options func(*qmpsync.Options)
 
-	// Leaves says that the exception only leaves something open, which the
-	// transcript's own advice allows.
+	// Leaves says that the exception only requires less than the recording. The
+	// transcript's own advice allows that.
 	Leaves bool
 
 	// NotApplicable says that the scenario is about something that Go does not
-	// have. What is left of it is required all the same.
+	// have. The rest of the scenario is still required.
 	NotApplicable bool
 }
 
 // Rules that several scenarios share.
 const (
-	ruleReading    = "this library reads all the time, so an idle object knows at once of events and of the peer's death"
-	ruleLineEnds   = "blank lines, several-line objects and objects without a line end are accepted"
-	ruleLimit      = "80 MiB for a message, an option; beyond it a MessageError that names limit and option"
-	ruleLate       = "the late reply of a timed-out cmd() is dropped by id"
-	ruleUnknownID  = "a list or object as reply id is an unknown id like any other: dropped"
-	ruleNoSession  = "waiting for an event without a session is a StateError at once; after its death what is queued comes first, then the cause, at once"
-	ruleWait       = "a wait is a duration, so an integer of seconds is one like any other number"
-	ruleOpenSocket = "an open connection is Options.Conn"
-	ruleIDType     = "an id is a string by its type; what has none, CmdObj, refuses others before sending"
+	ruleReading    = "this library reads all the time, so an idle object notices events and the peer's end immediately"
+	ruleLineEnds   = "blank lines, objects over several lines and objects without a line end are accepted"
+	ruleLimit      = "a message may have 80 MiB, which is an option; a longer one is a MessageError that names the limit and the option"
+	ruleLate       = "the late reply to a cmd() that timed out is recognized by its id and dropped"
+	ruleUnknownID  = "a reply whose id is a list or an object is dropped, as a reply with any other unknown id"
+	ruleNoSession  = "waiting for an event without a session is a StateError immediately; after a session has ended, queued events come first, and then the cause"
+	ruleWait       = "a wait is a duration, so an integer is a number of seconds like any other number"
+	ruleOpenSocket = "an open connection is given as Options.Conn"
+	ruleIDType     = "an id has type string in Go; CmdObj, which takes any object, refuses other ids before sending"
 )
 
 const (
@@ -55,12 +55,11 @@ const (
 	invalidID   = `{"raises": {"class": "InvalidIDError"}}`
 	badPort     = `{"raises": {"class": "QMPBadPortError"}}`
 	dead        = `{"raises": {"class": "StateError", "state": "DISCONNECTING", "required": "RUNNING"}}`
-	// The cause in front, at once, for those who wait for an event of a dead
-	// session.
+	// A wait for an event of a session that has ended returns the cause immediately.
 	cause = `{"elapsed_ms": {"min": 0, "max": 1000}, "raises": {"class": "ExecInterruptedError", "cause": {"class": "EOFError"}}}`
 )
 
-// Exceptions lists them all. What is not in it is required as recorded.
+// Exceptions has all exceptions. Every other scenario is required as recorded.
 var Exceptions = []Exception{
 	// Ids.
 	{
@@ -76,7 +75,7 @@ var Exceptions = []Exception{
 		Client: map[int]string{1: `{"call": "cmd_obj", "args": {"obj": {"execute": "query-status", "id": {"a": 1}}}, "raises": {"class": "InvalidIDError"}}`},
 	},
 	{
-		Scenario: "cmd-id-reserved-inside-fails-an-assertion", Rule: "__qmp# inside an id, not in front, is allowed: only the prefix is reserved", Version: V72,
+		Scenario: "cmd-id-reserved-inside-fails-an-assertion", Rule: "__qmp# is reserved at the beginning of an id only", Version: V72,
 		Client: map[int]string{1: `{"returns": {"return": {"n": 1}, "id": "x__qmp#1"}}`},
 		Server: map[int]string{4: `[{"expect": {"execute": "query-status", "id": "x__qmp#1"}}, {"send": {"return": {"n": 1}, "id": "x__qmp#1"}}, {"expect_eof": true}]`},
 	},
@@ -89,7 +88,7 @@ var Exceptions = []Exception{
 		Client: map[int]string{1: `{"returns": {"return": {"n": 2}}}`, 2: nothing},
 	},
 
-	// Replies that came late, or for nobody.
+	// Replies that come late, or answer no command.
 	{
 		Scenario: "cmd-stray-reply-between-commands-answers-the-next", Rule: ruleLate,
 		Client: map[int]string{4: `{"returns": {"return": {"n": 2}}}`, 6: `{"returns": {"return": {"n": 3}}}`},
@@ -99,7 +98,7 @@ var Exceptions = []Exception{
 		Client: map[int]string{4: `{"returns": {"return": {"n": 2}}}`},
 	},
 	{
-		// The second command is not answered; the session lives on until it is closed.
+		// The second command is not answered; the session stays open until close.
 		Scenario: "timeouts-late-error-of-cmd-then-command", Rule: ruleLate,
 		Client: map[int]string{6: timedOut, 7: nothing},
 	},
@@ -110,14 +109,14 @@ var Exceptions = []Exception{
 
 	// Connecting.
 	{
-		Scenario: "connect-hangs-without-greeting", Rule: "connect() is bounded: an option, 15 s as for accept()",
+		Scenario: "connect-hangs-without-greeting", Rule: "connect() has a time limit, which is an option: 15 s, as for accept()",
 		Client: map[int]string{0: `{"elapsed_ms": {"min": 400, "max": 1500}, "raises": {"class": "ConnectError",
 			"error_message": "Failed to establish session", "cause": {"class": "TimeoutError"}}}`},
-		Server:  map[int]string{1: `{"expect_eof": true}`}, // it says nothing before that either
+		Server:  map[int]string{1: `{"expect_eof": true}`}, // the server sends nothing before that
 		Options: func(o *qmpsync.Options) { o.ConnectLimit = 400 * time.Millisecond },
 	},
 	{
-		Scenario: "connect-bad-line-behind-negotiation-reply", Rule: "a session that breaks while it comes up is a ConnectError with the cause, and leaves the object idle",
+		Scenario: "connect-bad-line-behind-negotiation-reply", Rule: "if a session breaks during the handshake, that is a ConnectError with the cause, and the object is idle again",
 		Client: map[int]string{
 			0: `{"raises": {"class": "ConnectError", "error_message": "Failed to establish session", "cause": {"class": "DeserializationError"}}}`,
 			1: `{"raises": {"class": "StateError", "state": "IDLE", "required": "RUNNING"}}`,
@@ -125,7 +124,7 @@ var Exceptions = []Exception{
 		},
 	},
 	{
-		Scenario: "connect-greeting-capabilities-string-is-accepted", Rule: "a greeting whose capabilities are a string is no greeting",
+		Scenario: "connect-greeting-capabilities-string-is-accepted", Rule: "a greeting whose capabilities are a string is not a valid greeting",
 		Client: map[int]string{0: `{"raises": {"class": "ConnectError", "error_message": "Failed to establish session", "cause": {"class": "GreetingError"}}}`},
 		Server: map[int]string{2: `{"expect_eof": true}`, 3: ``},
 	},
@@ -141,7 +140,7 @@ var Exceptions = []Exception{
 		},
 	},
 	{
-		Scenario: "connect-reset-at-greeting", Rule: "the reset may show while connecting or while waiting for the greeting", Leaves: true,
+		Scenario: "connect-reset-at-greeting", Rule: "the reset may be noticed while connecting or while waiting for the greeting", Leaves: true,
 		Client: map[int]string{0: `{"raises": {"class": "ConnectError", "cause": {"class": "ConnectionResetError", "message": "[Errno 104]"}}}`},
 	},
 	{
@@ -159,9 +158,10 @@ var Exceptions = []Exception{
 		Client: map[int]string{0: badPort, 1: badPort, 2: badPort, 3: badPort, 5: badPort},
 	},
 
-	// What is read while the object is idle.
+	// What the client reads between calls.
 	{
-		// The later version is followed in both: whoever has not asked is not told.
+		// In both versions the outcome of the later version is required: a call that
+		// does not wait returns nothing, and no error.
 		Scenario: "disconnect-after-eof-pull-nowait", Rule: ruleReading, Version: V006,
 		Client: map[int]string{5: nothing},
 	},
@@ -205,9 +205,9 @@ var Exceptions = []Exception{
 
 	// Waiting for events.
 	{
-		// The two calls together return every event, in order. The script sends
-		// them in one go, which one packet carries.
-		Scenario: "events-get-wait-returns-only-the-first", Rule: "get_events() that had to wait returns all that have come by then, at least one",
+		// The two calls together return every event, in order. The script sends all
+		// events in one write.
+		Scenario: "events-get-wait-returns-only-the-first", Rule: "a get_events() that has to wait returns all events that have come by then, at least one",
 		Client: map[int]string{
 			2: `{"call": "get_events until", "args": {"wait": 1.0, "events": 3}, "returns": [
 				{"timestamp": {"seconds": 1700000000, "microseconds": 1}, "event": "A", "data": {"n": 1}},
@@ -244,7 +244,7 @@ var Exceptions = []Exception{
 		Client: map[int]string{2: `{"elapsed_ms": {"min": 90, "max": 1500}, "raises": {"class": "ExecInterruptedError", "cause": {"class": "EOFError"}}}`},
 	},
 
-	// Messages and their bounds.
+	// Messages and their limits.
 	{
 		Scenario: "data-bom-is-accepted", Rule: "a byte order mark is not JSON: RFC 8259, 8.1",
 		Client: map[int]string{1: interrupted, 2: `{"raises": {"class": "DeserializationError"}}`},
@@ -278,11 +278,11 @@ var Exceptions = []Exception{
 		Client: map[int]string{2: `{"returns": {"return": {"n": 1}}}`},
 	},
 	{
-		Scenario: "protocol-number-too-long", Rule: "a number over 4,300 digits is a MessageError, and the session lives on",
+		Scenario: "protocol-number-too-long", Rule: "a number of more than 4,300 digits is a MessageError, and the session goes on",
 		Client: map[int]string{1: `{"raises": {"class": "MessageError", "reason": "number too long"}}`, 2: nothing},
 	},
 	{
-		Scenario: "protocol-nesting-too-deep", Rule: "10,000 levels for a message; beyond them a MessageError",
+		Scenario: "protocol-nesting-too-deep", Rule: "a message may have 10,000 levels; one with more is a MessageError",
 		Client: map[int]string{2: `{"raises": {"class": "MessageError", "reason": "too deep"}}`},
 	},
 	{
@@ -306,7 +306,7 @@ var Exceptions = []Exception{
 		Client: map[int]string{1: `{"returns": {"return": {"$repeat": ["x", 12582898]}}}`, 2: nothing},
 	},
 	{
-		// With the limit of 0.0.6 the outcome is as recorded, and says more.
+		// With the limit of 0.0.6 the outcome is as recorded, with a better text.
 		Scenario: "data-command-line-too-long", Rule: ruleLimit,
 		Client:  map[int]string{3: `{"raises": {"class": "MessageError", "reason": "too large", "message": "limit of 10485760 bytes (async.Options.MaxMessage)"}}`},
 		Options: func(o *qmpsync.Options) { o.Async.MaxMessage = 10 << 20 },
@@ -314,10 +314,11 @@ var Exceptions = []Exception{
 
 	// Ending.
 	{
-		Scenario: "disconnect-close-hangs-when-peer-does-not-read", Rule: "close() is bounded: an option, 5 s; then it closes hard and says so",
+		Scenario: "disconnect-close-hangs-when-peer-does-not-read", Rule: "close() has a time limit, which is an option: 5 s; then it closes the connection and returns an error",
 		Client: map[int]string{
-			// Little enough to encode, and long enough to begin with sending, on a busy
-			// machine too: a command that was not sent is nothing to wait for.
+			// The command must have begun to be sent before its time limit, also on a
+			// busy machine: close would not wait for one that was not. So it is small
+			// enough to be encoded quickly, and its time limit is long.
 			1: `{"call": "settimeout", "args": {"timeout": 3.0}, "returns": null}`,
 			2: `{"call": "cmd", "args": {"name": "big", "args": {"x": {"$repeat": ["x", 1000000]}}}, "raises": {"class": "TimeoutError"}}`,
 			3: `{"elapsed_ms": {"min": 300, "max": 1500}, "raises": {"class": "TimeoutError"}}`,
@@ -325,7 +326,7 @@ var Exceptions = []Exception{
 		Options: func(o *qmpsync.Options) { o.CloseLimit = 300 * time.Millisecond },
 	},
 	{
-		Scenario: "disconnect-object-dropped", Rule: "garbage collection is no part of a Go library's contract: Close is", NotApplicable: true,
+		Scenario: "disconnect-object-dropped", Rule: "a Go program calls Close and does not rely on garbage collection", NotApplicable: true,
 		Client: map[int]string{1: `{"call": "close", "returns": null}`},
 	},
 }
@@ -341,8 +342,8 @@ func exception(name, version string) *Exception {
 	return &Exceptions[i]
 }
 
-// apply returns sc as the exception wants it. That it wants what is required
-// anyway is an error: the table is to be no longer than it must.
+// apply returns sc changed by the exception. An exception that changes nothing is an
+// error, so that the table has no entry too many.
 func (x *Exception) apply(sc *Scenario) (*Scenario, error) {
 	c := *sc
 	c.Server, c.Client = nil, nil
@@ -377,12 +378,12 @@ func (x *Exception) apply(sc *Scenario) (*Scenario, error) {
 		}
 	}
 	if !needed {
-		return nil, fmt.Errorf("exception for %s: what it says is required anyway", x.Scenario)
+		return nil, fmt.Errorf("exception for %s: it requires what the recording requires anyway", x.Scenario)
 	}
 	for _, m := range []map[int]string{x.Client, x.Server} {
 		for i := range m {
 			if i >= max(len(sc.Client), len(sc.Server)) {
-				return nil, fmt.Errorf("exception for %s: it has no %d", x.Scenario, i)
+				return nil, fmt.Errorf("exception for %s: the scenario has no call or step %d", x.Scenario, i)
 			}
 		}
 	}
@@ -407,7 +408,7 @@ func (*Exception) call(call Call, text string) (Call, error) {
 	return other, nil
 }
 
-// includes reports whether o requires all that other does.
+// includes reports whether o requires everything that other requires.
 func (o Outcome) includes(other Outcome) bool {
 	if other.Raises != nil {
 		return o.Raises.includes(other.Raises)
@@ -423,7 +424,7 @@ func (r *Raises) includes(other *Raises) bool {
 		r.Cause.includes(other.Cause)
 }
 
-// parseSteps reads one step, or a list of them.
+// parseSteps parses one step, or a list of steps.
 func parseSteps(text string) ([]Step, error) {
 	v, err := Parse([]byte(text))
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// A place is where a scenario's client is pointed to.
+// A place is the address, or the connection, that a scenario's client gets.
 type place struct {
 	addr   string
-	conn   net.Conn        // an open connection, in place of the address
+	conn   net.Conn        // an open connection to use instead of addr; nil if there is none
 	player *qmptest.Player // nil if there is no script
 }
 
-// newPlace prepares the transport of a scenario and starts its script, unless it
-// has no steps and nothing to listen with.
+// newPlace prepares the transport of a scenario and starts its script. It starts no
+// script if the scenario has no steps and its server does not listen.
 func newPlace(t testing.TB, s *script, opts qmptest.ScriptOptions) (*place, error) {
 	p := &place{}
 	sc := s.scenario
@@ -54,7 +54,7 @@ func newPlace(t testing.TB, s *script, opts qmptest.ScriptOptions) (*place, erro
 		err = leaveStale(path)
 	case "file":
 		p.addr = path
-		err = os.WriteFile(path, []byte("no socket\n"), 0o600)
+		err = os.WriteFile(path, []byte("not a socket\n"), 0o600)
 	case "long_path":
 		p.addr = filepath.Join(dir, strings.Repeat("x", 200))
 	case "tcp_refused":
@@ -68,7 +68,7 @@ func newPlace(t testing.TB, s *script, opts qmptest.ScriptOptions) (*place, erro
 			p.addr = ln.Addr().String()
 		}
 	default:
-		err = fmt.Errorf("transport %q is not known", sc.Transport)
+		err = fmt.Errorf("unknown transport %q", sc.Transport)
 	}
 	if err != nil {
 		return nil, err

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// reservePort returns an address of 127.0.0.1 at which nobody listened just now.
+// reservePort returns an address of 127.0.0.1 that was free a moment ago. Another
+// program may take it.
 func reservePort(testing.TB) (string, error) {
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// reservePort returns an address of 127.0.0.1 at which nobody listens, and which
-// the system gives to nobody else until the test is over. The client may listen
-// there: a socket that is bound without listening stands in nobody's way who
-// reuses addresses, as the net package does.
+// reservePort returns an address of 127.0.0.1 at which nobody listens. Until the
+// test is over, the system gives the port to nobody who asks for any free port. It
+// binds a socket to it that does not listen. The client can still listen there,
+// because package net sets SO_REUSEADDR, too.
 func reservePort(t testing.TB) (string, error) {
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
@@ -35,6 +35,6 @@ func reservePort(t testing.TB) (string, error) {
 	if err != nil {
 		return "", os.NewSyscallError("getsockname", err)
 	}
-	port := bound.(*syscall.SockaddrInet4).Port // it was bound as one
+	port := bound.(*syscall.SockaddrInet4).Port // the socket is an IPv4 one
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// check returns nil if err is the counterpart of what was raised. classes are
-// those that only the suite knows.
+// check returns nil if err corresponds to the exception r. classes has the checks of
+// classes that only the suite knows.
 func (r *Raises) check(err error, classes map[string]func(*Raises, error) error) error {
 	if err == nil {
 		return fmt.Errorf("no error, want %s", r)
@@ -26,15 +26,15 @@ func (r *Raises) check(err error, classes map[string]func(*Raises, error) error)
 		}
 		if c.Class == "GreetingError" || c.Class == "NegotiationError" {
 			if c.Cause != nil && !isProtocol[c.Cause.Class] {
-				break // how Python came to it
+				break // a detail of the Python code
 			}
 		}
 	}
 	return nil
 }
 
-// isProtocol lists the classes of broken messages, which are causes of their own
-// inside an error of the handshake.
+// isProtocol has the classes of errors about broken messages. If one of them is the
+// cause of an error of the handshake, this library's error has to have it, too.
 var isProtocol = map[string]bool{"DeserializationError": true, "UnexpectedTypeError": true}
 
 func (r *Raises) String() string {
@@ -53,16 +53,16 @@ func (r *Raises) String() string {
 	return s
 }
 
-// is reports whether err has a T in its tree, and returns it.
+// is returns the T in err's tree, or an error if there is none.
 func is[T error](err error) (T, error) {
 	var e T
 	if errors.As(err, &e) {
 		return e, nil
 	}
-	return e, fmt.Errorf("holds no %T", e)
+	return e, fmt.Errorf("does not contain a %T", e)
 }
 
-// matches says that err does not match one of the targets.
+// matches returns an error if err does not match every one of targets.
 func matches(err error, targets ...error) error {
 	for _, target := range targets {
 		if !errors.Is(err, target) {
@@ -74,7 +74,7 @@ func matches(err error, targets ...error) error {
 
 var errno = regexp.MustCompile(`^\[Errno (\d+)\]`)
 
-// linux names the numbers of the system that the transcripts were recorded on.
+// linux has the error numbers of Linux, where the transcripts were recorded.
 var linux = map[string]error{
 	"2": syscall.ENOENT, "9": syscall.EBADF, "13": syscall.EACCES, "17": syscall.EEXIST,
 	"20": syscall.ENOTDIR, "21": syscall.EISDIR, "22": syscall.EINVAL, "32": syscall.EPIPE,
@@ -84,9 +84,9 @@ var linux = map[string]error{
 	"110": syscall.ETIMEDOUT, "111": syscall.ECONNREFUSED, "113": syscall.EHOSTUNREACH,
 }
 
-// class holds err against one class of the recording. Whatever wraps it, both
-// libraries' trees are searched as a whole; outermost says that nothing stands
-// around r, so that a more telling error must not be there.
+// class returns nil if err's tree has the counterpart of r. outermost says that r is
+// the exception itself, and not the cause of another one. Then err must not be a
+// more specific error than r.
 func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raises, error) error) error {
 	if f := classes[r.Class]; f != nil {
 		return f(r, err)
@@ -137,13 +137,13 @@ func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raise
 	case "InvalidIDError":
 		_, mismatch := is[*async.InvalidIDError](err)
 		return mismatch
-	case "MessageError": // of this library only, so its reason is said
+	case "MessageError": // only this library has it, so the table names its reason
 		e, mismatch := is[*async.MessageError](err)
 		if mismatch == nil && r.Reason != "" && string(e.Reason) != r.Reason {
 			return fmt.Errorf("its reason is %q", e.Reason)
 		}
 		if mismatch == nil && !strings.Contains(err.Error(), r.Message) {
-			return fmt.Errorf("it does not say %q", r.Message)
+			return fmt.Errorf("its text does not have %q", r.Message)
 		}
 		return mismatch
 	case "DeserializationError":
@@ -164,7 +164,7 @@ func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raise
 		case r.Message == "$line-too-long":
 			return reason(err, async.TooLarge)
 		case strings.HasPrefix(r.Message, "server argument"), !outermost:
-			return nil // a bare error, or how Python came to it
+			return nil // an untyped error in Go, or a detail of the Python code
 		}
 	case "KeyError", "AssertionError", "JSONDecodeError":
 		if !outermost {
@@ -177,7 +177,7 @@ func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raise
 		"FileExistsError", "IsADirectoryError", "NotADirectoryError", "ConnectionAbortedError":
 		m := errno.FindStringSubmatch(r.Message)
 		if m == nil {
-			return nil // one without a number
+			return nil // the message has no error number
 		}
 		e, ok := linux[m[1]]
 		if !ok {
@@ -188,8 +188,7 @@ func (r *Raises) class(err error, outermost bool, classes map[string]func(*Raise
 	return fmt.Errorf("%s has no counterpart", r.Class)
 }
 
-// reason returns nil if err is about a message that is none for one of the
-// reasons.
+// reason returns nil if err is a MessageError with one of the reasons.
 func reason(err error, reasons ...async.Reason) error {
 	e, mismatch := is[*async.MessageError](err)
 	if mismatch != nil {

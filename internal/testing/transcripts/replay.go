@@ -14,41 +14,42 @@ import (
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
-// A Suite makes the calls of transcripts in Go.
+// A Suite says how to make the calls of transcripts in Go.
 type Suite struct {
 	// Name is the package under test.
 	Name string
 
-	// Version is the one whose outcomes are required.
+	// Version is the version of the recorded library whose outcomes are required.
 	Version string
 
-	// New is the constructor. What it returns is asked to close in the end.
+	// New is the constructor. The replayer closes what it returns.
 	New func(Setup) (Client, error)
 
-	// ParseAddress is the call that needs no object. Its value is a text, or a
-	// list of a text and an int64.
+	// ParseAddress is the one call that needs no object. Its value is a string, or
+	// a list of a string and an int64.
 	ParseAddress func(text string) (any, error)
 
-	// Classes checks errors that only the package under test has, by the name of
-	// the class in Python.
+	// Classes has checks for errors that only the package under test has. The key
+	// is the name of the class in Python.
 	Classes map[string]func(*Raises, error) error
 }
 
-// A Setup is what the constructor is given.
+// A Setup has the constructor's arguments.
 type Setup struct {
 	Addr     string
-	Conn     net.Conn // in place of the address, unless nil
-	Server   bool
+	Conn     net.Conn // if it is not nil, it is used instead of Addr
+	Server   bool     // listen at Addr
 	Nickname string
-	Sync     qmpsync.Options // limits that an exception has set
+	Sync     qmpsync.Options // has the limits that an exception sets
 }
 
 // A Client is the object under test.
 type Client interface {
-	// Call makes one call. Its value is in the types of package legacy, with
-	// []any for any list, and nil for no value.
+	// Call makes one call. Its value has the types of package legacy: []any for a
+	// list, and nil for no value.
 	Call(Call) (any, error)
-	// Sync is the client below, by which the replayer learns how far it has read.
+	// Sync returns the client that the object uses. The replayer asks it how much
+	// it has read.
 	Sync() *qmpsync.Client
 }
 
@@ -56,20 +57,21 @@ type Client interface {
 var ErrNoSuchCall = errors.New("no such call")
 
 const (
-	// scriptLimit is how long a script may take, and callLimit a call that is
-	// not to hang: long enough for a machine that is busy with other things.
+	// scriptLimit is how long a script may take, and callLimit how long a call may
+	// take that must return. A busy machine needs much less.
 	scriptLimit = 4 * time.Minute
 	callLimit   = 2 * time.Minute
-	// stretch is how many times longer a call may wait for what does come.
+	// stretch is the factor by which the time limit of a call is raised that has to
+	// return before its limit.
 	stretch = 20
 	// slack is how much later than recorded a call may return.
 	slack = 10 * time.Second
-	// settleLimit bounds the wait for what was sent to be read.
+	// settleLimit is how long to wait until the client has read what was sent.
 	settleLimit = 10 * time.Second
 )
 
-// replay plays sc, changed by the exception x unless that is nil, with arguments
-// in the given form.
+// replay plays sc with arguments in the given form. If x is not nil, it changes sc
+// first.
 func (s *Suite) replay(t *testing.T, sc *Scenario, x *Exception, form Form) {
 	if x != nil {
 		var err error
@@ -87,7 +89,7 @@ func (s *Suite) replay(t *testing.T, sc *Scenario, x *Exception, form Form) {
 	if x != nil && x.Options != nil {
 		x.Options(&r.options)
 	}
-	// Behind everything else, and before the script is waited for.
+	// This cleanup runs before the one of the script, which waits for the script.
 	t.Cleanup(func() {
 		r.end()
 		close(script.over)
@@ -103,8 +105,8 @@ func (s *Suite) replay(t *testing.T, sc *Scenario, x *Exception, form Form) {
 	}
 }
 
-// inTime reports whether call i sets a time limit that nothing runs into. Such a
-// limit only has to be there, and on a busy machine it had better be long.
+// inTime reports whether call i sets a time limit that no call reaches. Then the
+// limit may be longer than recorded, so that a busy machine does not reach it.
 func (s *Scenario) inTime(i int) bool {
 	if s.Client[i].Name != "settimeout" {
 		return s.Client[i].Outcome.HasReturns
@@ -124,7 +126,7 @@ func (s *Scenario) inTime(i int) bool {
 	return limits
 }
 
-// stretched returns the arguments with longer limits of time.
+// stretched returns the arguments with longer time limits.
 func (o Object) stretched() Object {
 	longer := slices.Clone(o)
 	for i, m := range longer {
@@ -139,7 +141,7 @@ func (o Object) stretched() Object {
 	return longer
 }
 
-// replay is one scenario under way.
+// A replay is a scenario being played.
 type replay struct {
 	suite    *Suite
 	t        *testing.T
@@ -149,24 +151,26 @@ type replay struct {
 	options  qmpsync.Options
 
 	object Client
-	heard  *qmpsync.EventListener // counts the events that have been read; nobody takes any
-	taken  int                    // how many of them calls have returned, or thrown away
-	late   bool                   // the last command timed out: what comes meanwhile may take longer
-	marked time.Time              // when the call before set a mark; zero if it did not
-	closes []func()
+	heard  *qmpsync.EventListener // has every event that was read, because nobody reads this listener
+	taken  int                    // how many events the calls have returned or cleared
+	late   bool                   // the last command timed out, so its events may come later
+	marked time.Time              // when the previous call set a mark; zero if it was not a mark
+	closes []func()               // called by end
 }
 
+// end closes the object, and waits for calls that hang.
 func (r *replay) end() {
 	for _, f := range r.closes {
 		f()
 	}
 }
 
+// play makes one call and requires the recorded outcome.
 func (r *replay) play(call Call) error {
 	switch call.Name {
 	case "mark", "await_mark":
 		if r.place.player == nil {
-			return errors.New("there is no script to share marks with")
+			return errors.New("a mark needs a script")
 		}
 		if call.Name == "mark" {
 			r.marked = time.Now()
@@ -188,8 +192,8 @@ func (r *replay) play(call Call) error {
 	}
 	done := make(chan result, 1)
 	start := time.Now()
-	// What the script does behind a mark takes its time from there, not from when
-	// this goroutine came to run again.
+	// After a mark the script goes on immediately, even if this goroutine is not
+	// scheduled. So the time is measured from the mark.
 	begun := start
 	if !r.marked.IsZero() {
 		begun = r.marked
@@ -211,22 +215,22 @@ func (r *replay) play(call Call) error {
 			return err
 		}
 		if least := time.Since(begun); least < call.AtLeast {
-			return fmt.Errorf("it took %v, want %v at least", least, call.AtLeast)
+			return fmt.Errorf("it took %v, want at least %v", least, call.AtLeast)
 		}
 		if call.AtMost > 0 && took > call.AtMost+slack {
-			return fmt.Errorf("it took %v, want about %v at most", took, call.AtMost)
+			return fmt.Errorf("it took %v, want at most about %v", took, call.AtMost)
 		}
 		return nil
 	case <-time.After(limit):
-		r.closes = append(r.closes, func() { <-done }) // it ends with the object
+		r.closes = append(r.closes, func() { <-done }) // the call returns when the object is closed
 		if call.Outcome.Hangs > 0 {
 			return nil
 		}
-		return fmt.Errorf("it is not back after %v, want %s", limit, call.Outcome)
+		return fmt.Errorf("it has not returned after %v, want %s", limit, call.Outcome)
 	}
 }
 
-// call makes a call of the library.
+// call makes a call of the library, and constructs the object before the first.
 func (r *replay) call(call Call) (any, error) {
 	switch call.Name {
 	case "parse_address":
@@ -236,7 +240,7 @@ func (r *replay) call(call Call) (any, error) {
 	}
 	if r.object == nil {
 		if err := r.construct(Call{}); err != nil {
-			return nil, fmt.Errorf("the constructor, which the transcript leaves out: %w", err)
+			return nil, fmt.Errorf("the constructor, which is not in the transcript: %w", err)
 		}
 	}
 	if call.Name == "get_events until" {
@@ -245,8 +249,8 @@ func (r *replay) call(call Call) (any, error) {
 	return r.object.Call(call)
 }
 
-// gather calls get_events until it has returned so many events. How many calls
-// that takes depends on how the events were read.
+// gather calls get_events until its calls have returned the wanted number of events.
+// How many calls that takes depends on how the client read the events.
 func (r *replay) gather(call Call) (any, error) {
 	v, _ := call.Args.Get("events")
 	n, err := count(v)
@@ -278,7 +282,7 @@ func (r *replay) construct(call Call) error {
 	if v, ok := call.Args.Get("address"); ok {
 		addr, ok := v.(string)
 		if !ok {
-			return fmt.Errorf("address %s is not understood", Text(v))
+			return fmt.Errorf("address %s is not a text", Text(v))
 		}
 		setup.Addr, setup.Conn = addr, nil
 	}
@@ -292,9 +296,9 @@ func (r *replay) construct(call Call) error {
 	return nil
 }
 
-// settle waits until the client has read what the script has sent, and noticed
-// what it has done: the recordings sleep there. This library reads all the time,
-// so both come to pass by themselves.
+// settle waits until the client has read what the script has sent, and has noticed
+// that the script ended the connection. The recorded calls sleep at this place.
+// This library reads all the time, so it need only wait.
 func (r *replay) settle() error {
 	if r.object == nil {
 		return nil
@@ -306,10 +310,10 @@ func (r *replay) settle() error {
 			return nil
 		}
 	}
-	return nil // the calls behind it will say what is missing
+	return nil // the next calls fail and say what is missing
 }
 
-// note follows the events that calls take off the queue.
+// note updates taken and late after a call.
 func (r *replay) note(call Call, value any) {
 	switch call.Name {
 	case "cmd", "cmd_obj", "cmd_raw", "command":
@@ -327,10 +331,10 @@ func (r *replay) note(call Call, value any) {
 	}
 }
 
-// awaitEvents waits until the events are there that a call is to return without
-// waiting, if a command timed out while they were to come: how long the server
-// takes to send them has nothing to do with that limit. Behind a reply they have
-// to be there.
+// awaitEvents waits for the events that a call has to return without waiting, if
+// the command before it timed out. The server may send them after that command's
+// time limit. If the command got its reply, awaitEvents does not wait: then the
+// events must be in the queue.
 func (r *replay) awaitEvents(call Call) {
 	if !r.late {
 		return
@@ -350,15 +354,15 @@ func (r *replay) awaitEvents(call Call) {
 	}
 }
 
-// isReply reports whether a call returns a whole reply, in which an id that is
-// null does not show.
+// isReply reports whether a call returns a whole reply. An id that is null in the
+// recorded reply is left out in this library's.
 func isReply(name string) bool { return name == "cmd" || name == "cmd_obj" || name == "cmd_raw" }
 
-// check holds a call's outcome against the recorded one.
+// check returns nil if a call's result is the recorded outcome.
 func (o Outcome) check(value any, err error, classes map[string]func(*Raises, error) error, reply bool) error {
 	switch {
 	case o.Hangs > 0:
-		return fmt.Errorf("returned %s, %v; want that it waits for %v at least", describe(value), err, o.Hangs)
+		return fmt.Errorf("returned %s, %v; want it to wait for at least %v", describe(value), err, o.Hangs)
 	case o.Raises != nil:
 		if err == nil {
 			return fmt.Errorf("returned %s, want %s", describe(value), o.Raises)
@@ -374,8 +378,8 @@ func (o Outcome) check(value any, err error, classes map[string]func(*Raises, er
 	return Equal(want, value)
 }
 
-// isFromServer reports whether an object that a call returned holds an id that
-// the caller has not given: null, or one of the recorded client's own.
+// isFromServer reports whether a recorded object has an id that the caller did not
+// give: null, or one that the recorded client made.
 func isFromServer(o Object, reply bool) bool {
 	switch id, ok := o.Get("id"); id := id.(type) {
 	case nil:
@@ -396,8 +400,8 @@ func (o Outcome) String() string {
 	return shorten(Text(o.Returns))
 }
 
-// unattributed reports whether error replies without an id in the script are
-// those of a server that could not tell what it refused.
+// unattributed reports whether the scenario is about a server that does not know
+// which command it refuses. Then its error replies have no id.
 func (s *Scenario) unattributed() bool {
 	const family = "protocol-error-without-id-"
 	return len(s.Name) > len(family) && s.Name[:len(family)] == family

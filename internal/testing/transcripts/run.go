@@ -18,9 +18,9 @@ func (s *Suite) Run(t *testing.T, fsys fs.FS, dir string) {
 	}
 	s.checkExceptions(t, all)
 	tally := &tally{counts: make(map[string]*counts)}
-	// Most of a scenario is waiting, so many of them run at once, however few
-	// processors there are: by Run from several goroutines, since t.Parallel
-	// has one limit for a whole package.
+	// A scenario mostly waits, so many of them run concurrently, even on few
+	// processors. t.Parallel cannot do that, because its limit is the same for the
+	// whole package. So several goroutines call t.Run.
 	files := make(chan File)
 	var workers sync.WaitGroup
 	for range atOnce {
@@ -38,7 +38,7 @@ func (s *Suite) Run(t *testing.T, fsys fs.FS, dir string) {
 	tally.log(t, s.Name, dir)
 }
 
-// atOnce is how many scenarios are replayed at the same time.
+// atOnce is how many scenarios are replayed concurrently.
 const atOnce = 16
 
 // one replays one scenario.
@@ -73,8 +73,8 @@ func (s *Suite) one(t *testing.T, file File, tally *tally) {
 	s.replayForms(t, seen, x)
 }
 
-// oneLarge is held by the one large scenario that is replayed at a time: several
-// would only wait for each other's memory.
+// oneLarge is held while a large scenario is replayed. Several at the same time
+// would need too much memory.
 var oneLarge sync.Mutex
 
 // isLarge reports whether a scenario moves megabytes.
@@ -92,8 +92,9 @@ func (s *Scenario) isLarge() bool {
 		slices.ContainsFunc(s.Client, func(c Call) bool { return isLarge(c.Args) })
 }
 
-// checkExceptions finds exceptions for scenarios that there are not. A folder
-// with no scenario of the table is one of our own, which has none.
+// checkExceptions finds exceptions for scenarios that do not exist. It does nothing
+// for a folder that has no scenario of the table: that has scenarios of our own, and
+// they have no exceptions.
 func (s *Suite) checkExceptions(t *testing.T, all []File) {
 	var missing []string
 	found := false
@@ -105,12 +106,13 @@ func (s *Suite) checkExceptions(t *testing.T, all []File) {
 		}
 	}
 	if found && len(missing) > 0 {
-		t.Errorf("exceptions for scenarios that there are not: %s", strings.Join(missing, ", "))
+		t.Errorf("there are exceptions for scenarios that do not exist: %s", strings.Join(missing, ", "))
 	}
 }
 
-// replayForms replays a scenario once in each form that its arguments can be
-// given in. One about limits takes its time, and the form has no say in it.
+// replayForms replays a scenario once in each form of its arguments. A scenario
+// about time limits is replayed in one form, because it takes long and the form
+// does not matter for it.
 func (s *Suite) replayForms(t *testing.T, sc *Scenario, x *Exception) {
 	if !sc.hasArguments() || x != nil && x.Options != nil {
 		s.replay(t, sc, x, Raw)
@@ -118,16 +120,17 @@ func (s *Suite) replayForms(t *testing.T, sc *Scenario, x *Exception) {
 	}
 	for _, form := range []Form{Raw, Members, Map} {
 		if !t.Run(form.String(), func(t *testing.T) { s.replay(t, sc, x, form) }) {
-			return // the others would take as long to say the same
+			return // the other forms would probably fail in the same way, and take as long
 		}
 	}
 }
 
+// String returns the name of the form, for subtests.
 func (f Form) String() string {
 	return [...]string{"raw", "members", "map"}[f]
 }
 
-// hasArguments reports whether a call has arguments for the wire.
+// hasArguments reports whether a call of the scenario has arguments that are sent.
 func (s *Scenario) hasArguments() bool {
 	return slices.ContainsFunc(s.Client, func(c Call) bool {
 		for _, name := range []string{"args", "kwds", "obj"} {
@@ -139,22 +142,23 @@ func (s *Scenario) hasArguments() bool {
 	})
 }
 
-// What a scenario can be.
+// The kinds of scenarios.
 const (
-	binding = iota
-	better
-	notApplicable
+	binding       = iota // the recorded outcomes are required
+	better               // an exception requires other outcomes
+	notApplicable        // it is about something that Go or the version does not have
 )
 
 // A tally counts results by area.
 type tally struct {
 	mu      sync.Mutex // guards the fields below
 	counts  map[string]*counts
-	reasons []string
+	reasons []string // for each scenario that is not applicable: the reason and its name
 }
 
+// counts are the results of one area.
 type counts struct {
-	kinds  [3]int
+	kinds  [3]int // how many scenarios passed, of each kind
 	failed int
 }
 

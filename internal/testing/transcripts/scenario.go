@@ -21,12 +21,12 @@ const (
 // A Scenario is one transcript.
 type Scenario struct {
 	Name, Why, Area string
-	Transport       string // where the client's address points
-	Accept          bool   // the client listens, the script dials
-	MayStop         bool   // the script need not come to its end
+	Transport       string // what is at the client's address; see newPlace
+	Accept          bool   // the client listens, and the script dials
+	MayStop         bool   // the script need not reach its end
 
-	// Rule and Note are the transcript's own advice to a port: "may-differ",
-	// "should-differ", or "" where the outcomes are binding.
+	// Rule and Note are the transcript's advice to other implementations. Rule is
+	// "may-differ", "should-differ", or "" if the outcomes are binding.
 	Rule, Note string
 
 	Server []Step
@@ -45,40 +45,41 @@ type Step struct {
 // A Call is one call of the client, with its outcome.
 type Call struct {
 	Name    string
-	Native  bool // the name is that of its own version, not of 7.2
+	Native  bool // Name is the name in the call's own version, not in 7.2
 	Args    Object
 	Outcome Outcome
-	// AtLeast and AtMost bound the call's duration; zero is no bound.
+	// AtLeast and AtMost limit how long the call takes. Zero means no limit.
 	AtLeast, AtMost time.Duration
 
 	form Form
 }
 
-// An Outcome is what a call comes to: one of the three, or nothing for what is no
-// call of the library.
+// An Outcome is how a call ends: it returns, raises an exception, or hangs. An
+// action of the test that is not a call of the library has none of the three.
 type Outcome struct {
 	Returns    any
 	HasReturns bool
 	Raises     *Raises
-	Hangs      time.Duration // it is not back after so long
+	Hangs      time.Duration // the call has not returned after this time; 0 if it returns
 }
 
-// Raises is an error, by the name that its class has in Python.
+// Raises is an exception. Class is the name of its class in Python.
 type Raises struct {
 	Class, Message, ErrorMessage string
 	ErrorClass, Desc             string // of a QMP error
 	State, Required              string // of a state error
-	Reason                       string // of a MessageError, which has no class in Python
+	Reason                       string // of a MessageError, which Python does not have
 	Cause                        *Raises
 }
 
-// A File is a scenario that has not been read yet: some are large when they are.
+// A File is a scenario that has not been parsed yet, because some need much memory
+// after that.
 type File struct {
 	Name string
 	text []byte
 }
 
-// Load returns all scenarios in dir, in order of their names.
+// Load returns all scenarios in dir, sorted by name.
 func Load(fsys fs.FS, dir string) ([]File, error) {
 	names, err := fs.Glob(fsys, path.Join(dir, "*.json"))
 	if err != nil {
@@ -98,7 +99,7 @@ func Load(fsys fs.FS, dir string) ([]File, error) {
 	return all, nil
 }
 
-// Scenario reads the file.
+// Scenario parses the file.
 func (f File) Scenario() (*Scenario, error) {
 	s, err := NewScenario(f.text)
 	if err == nil && s.Name != f.Name {
@@ -107,8 +108,8 @@ func (f File) Scenario() (*Scenario, error) {
 	return s, err
 }
 
-// NewScenario reads one scenario. What it does not understand is an error: a
-// member that is passed over would be a requirement that nobody checks.
+// NewScenario parses one scenario. A member that it does not know is an error,
+// because a requirement that is skipped would never be checked.
 func NewScenario(text []byte) (*Scenario, error) {
 	v, err := Parse(text)
 	if err != nil {
@@ -159,10 +160,10 @@ func NewScenario(text []byte) (*Scenario, error) {
 		case "observed":
 			s.observed = f.object(m.Value)
 		case "literal_ids", "loop_bound", "derived":
-			// The first two change nothing here: any id of the engine's stands
-			// for an automatic one, and what follows from reading all the time
-			// is in the table of exceptions. The third says what a scenario of
-			// our own follows from.
+			// The first two change nothing: any id that this library makes stands
+			// for an automatic one, and the table of exceptions has what follows
+			// from reading all the time. The third names the source of a scenario
+			// of our own.
 		default:
 			f.bad(m.Name)
 		}
@@ -173,8 +174,8 @@ func NewScenario(text []byte) (*Scenario, error) {
 	return s, nil
 }
 
-// For returns the scenario as it was observed with a version. ok is false if it
-// makes no sense there.
+// For returns the scenario as it was observed with a version. ok is false if the
+// scenario does not apply to that version.
 func (s *Scenario) For(version string) (_ *Scenario, ok bool, err error) {
 	if !slices.Contains(s.versions, version) {
 		return nil, false, nil
@@ -183,7 +184,7 @@ func (s *Scenario) For(version string) (_ *Scenario, ok bool, err error) {
 	c.Server, c.Client = slices.Clone(s.Server), slices.Clone(s.Client)
 	seen, _ := s.observed.Get(version)
 	switch seen := seen.(type) {
-	case nil: // of our own
+	case nil: // a scenario of our own
 	case string:
 		return &c, seen == "same", nil
 	case Object:
@@ -201,7 +202,7 @@ func (s *Scenario) For(version string) (_ *Scenario, ok bool, err error) {
 				for _, change := range f.object(m.Value) {
 					i := f.index(change.Name, len(c.Server))
 					if change.Value == nil {
-						continue // nothing was received there: see server_stopped
+						continue // the script did not get there: see server_stopped
 					}
 					c.Server[i] = f.step(change.Value)
 				}
@@ -209,7 +210,7 @@ func (s *Scenario) For(version string) (_ *Scenario, ok bool, err error) {
 				if n, err := count(m.Value); err == nil && n+1 < len(c.Client) {
 					c.Client = c.Client[:n+1]
 				}
-			case "server_stopped": // where the script stood in the end; MayStop allows it
+			case "server_stopped": // the step at which the script stopped
 				c.MayStop = true
 			default:
 				f.bad(m.Name)
@@ -220,9 +221,9 @@ func (s *Scenario) For(version string) (_ *Scenario, ok bool, err error) {
 	return &c, true, nil
 }
 
-// fields reads parts of a scenario, and remembers the first thing wrong.
+// fields parses parts of a scenario, and keeps the first error.
 type fields struct {
-	of  string
+	of  string // the member being parsed, for errors
 	err error
 }
 
@@ -314,7 +315,7 @@ func (f *fields) call(v any) Call {
 			c.Outcome.Raises = f.raises(m.Value)
 		case "hangs":
 			if c.Outcome.Hangs == 0 {
-				c.Outcome.Hangs = time.Second // limit_ms follows
+				c.Outcome.Hangs = time.Second // unless limit_ms says otherwise
 			}
 		case "limit_ms":
 			c.Outcome.Hangs = f.milliseconds(m.Value)

@@ -16,20 +16,20 @@ import (
 type script struct {
 	scenario *Scenario
 	form     Form
-	tcp      bool          // the connections are TCP's, which can be reset at will
+	tcp      bool          // the connections are TCP, so that a reset is possible at any time
 	over     chan struct{} // closed when the client has made its calls
 
-	mu       sync.Mutex // guards the field below: the client's side looks at it
+	mu       sync.Mutex // guards the field below, which the goroutine of the calls reads
 	progress progress
 
-	answers answering // of the goroutine that plays
+	answers answering // only the goroutine that plays the script uses it
 }
 
-// progress is what a script has done so far, as far as a client that reads all the
-// time must come to know of it.
+// progress is what a script has done so far that a client which reads all the time
+// will notice.
 type progress struct {
-	events int  // sent in all
-	ended  bool // the latest connection is over for the client
+	events int  // how many events were sent
+	ended  bool // the client will end the latest connection, or has
 }
 
 func (s *script) done() progress {
@@ -38,7 +38,7 @@ func (s *script) done() progress {
 	return s.progress
 }
 
-// note publishes how far the script is.
+// note updates progress.
 func (s *script) note(ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,8 +55,8 @@ func (s *script) steps() ([]qmptest.Step, error) {
 		}
 		steps = append(steps, played...)
 	}
-	// The listening socket and the connection stay until the client is done, as
-	// they did when the transcripts were made.
+	// The listening socket and the connection stay open until the client has made
+	// its last call, as they did in the recording.
 	return append(steps, qmptest.Do("wait for the client's last call", func(p *qmptest.Peer) error {
 		select {
 		case <-s.over:
@@ -74,7 +74,7 @@ func (s *script) step(name string, step Step) ([]qmptest.Step, error) {
 	send := func(text []byte) []qmptest.Step {
 		return do(func(p *qmptest.Peer) error { return s.send(p, text) })
 	}
-	// ending is a step behind which the client has, or has soon, no connection.
+	// ending is a step after which the client's connection ends.
 	ending := func(step qmptest.Step) []qmptest.Step {
 		return append([]qmptest.Step{step}, do(func(*qmptest.Peer) error {
 			s.note(true)
@@ -132,7 +132,7 @@ func (s *script) step(name string, step Step) ([]qmptest.Step, error) {
 		return ending(qmptest.HalfClose()), nil
 	case "reset":
 		if !s.tcp {
-			return ending(qmptest.HangUp()), nil // what a reset is on other sockets
+			return ending(qmptest.HangUp()), nil // the recording closed the socket here, too
 		}
 		return ending(qmptest.Reset()), nil
 	}
@@ -144,20 +144,20 @@ func milliseconds(v any) (time.Duration, error) {
 	return time.Duration(n) * time.Millisecond, err
 }
 
-// joined returns a text, or a list of texts joined.
+// joined returns v, which is a text, or a list of texts to be joined.
 func joined(v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return "", errors.New("neither text nor list of texts")
+		return "", errors.New("neither a text nor a list of texts")
 	}
 	var b strings.Builder
 	for _, e := range list {
 		s, ok := e.(string)
 		if !ok {
-			return "", fmt.Errorf("%s is no text", Text(e))
+			return "", fmt.Errorf("%s is not a text", Text(e))
 		}
 		b.WriteString(s)
 	}
@@ -177,17 +177,18 @@ func expectFDs(arg any) ([]qmptest.Step, error) {
 		case "data":
 			s, ok := m.Value.(string)
 			if !ok {
-				return nil, errors.New("data is no text")
+				return nil, errors.New("data is not a text")
 			}
 			data = s
 		default:
-			return nil, fmt.Errorf("%s is not understood", m.Name)
+			return nil, fmt.Errorf("unknown member %s", m.Name)
 		}
 	}
 	return []qmptest.Step{qmptest.ExpectFDs(n, data)}, nil
 }
 
-// send sends text, with the ids that it names and those that it lacks.
+// send sends text. It fills in the ids that text refers to, and those that its
+// replies lack.
 func (s *script) send(p *qmptest.Peer, text []byte) error {
 	for back, name := range []string{`"$id"`, `"$prev_id"`} {
 		m, ok := p.Last(back)
@@ -204,8 +205,8 @@ func (s *script) send(p *qmptest.Peer, text []byte) error {
 	return err
 }
 
-// replaceAll is bytes.ReplaceAll without a copy where there is nothing to
-// replace: some messages are large.
+// replaceAll is bytes.ReplaceAll, but makes no copy if there is nothing to replace,
+// because some messages are large.
 func replaceAll(text []byte, name, by string) []byte {
 	if !bytes.Contains(text, []byte(name)) {
 		return text
@@ -213,8 +214,7 @@ func replaceAll(text []byte, name, by string) []byte {
 	return bytes.ReplaceAll(text, []byte(name), []byte(by))
 }
 
-// expect waits for a message that has the value want, whatever that is if it is
-// nil.
+// expect waits for a message that equals want. If want is nil, it may be any.
 func (s *script) expect(p *qmptest.Peer, want any) error {
 	m, err := p.Next()
 	if err != nil {
@@ -224,7 +224,7 @@ func (s *script) expect(p *qmptest.Peer, want any) error {
 	if err != nil {
 		return err
 	}
-	got := v.(Object) // Next gives nothing else
+	got := v.(Object) // Next returns only objects
 	o, ok := want.(Object)
 	if !ok {
 		if want != nil {
@@ -240,7 +240,7 @@ func (s *script) expect(p *qmptest.Peer, want any) error {
 	}
 	s.answers.received(m.Name, id, recorded)
 	if _, own := recorded.(string); !own || isAutomatic(recorded.(string)) {
-		// The engine's id is the last member, as the recorded client's was.
+		// The id that this library makes is the last member, as in the recording.
 		if last := got[len(got)-1].Name; last != "id" {
 			return fmt.Errorf("the last member is %q, not the id: %s", last, shorten(string(m.Raw)))
 		}
@@ -249,9 +249,9 @@ func (s *script) expect(p *qmptest.Peer, want any) error {
 	return SameWire(o, got, s.form != Map, s.form == Raw)
 }
 
-// id checks the id of a message against the recorded message: there is always
-// one, the caller's own, or an integer. It returns it as JSON, and the recorded
-// one, nil if there is none.
+// id requires that a message has an id: the caller's own, or an integer that this
+// library made. It returns it as JSON, and the id of the recorded message, nil if
+// that has none.
 func (s *script) id(got, want Object) (id string, recorded any, err error) {
 	v, ok := got.Get("id")
 	if !ok {
@@ -262,14 +262,14 @@ func (s *script) id(got, want Object) (id string, recorded any, err error) {
 		return Compact(v), recorded, nil
 	}
 	if n, ok := v.(Number); !ok || !n.IsInteger() {
-		return "", nil, fmt.Errorf("the id is %s, not an integer of the engine's", Text(v))
+		return "", nil, fmt.Errorf("the id is %s, not an integer", Text(v))
 	}
 	return Compact(v), recorded, nil
 }
 
-// expectRaw waits for a message and compares its text: byte for byte but for the
-// id, where the arguments are given as raw JSON, which leaves the library nothing
-// to choose, and by its value otherwise.
+// expectRaw waits for a message and compares it with want. If the call's arguments
+// are raw JSON, which the library does not change, all bytes except the id must be
+// equal. Otherwise the values must be equal.
 func (s *script) expectRaw(p *qmptest.Peer, want string) error {
 	v, err := Parse([]byte(want))
 	if err != nil {

@@ -24,7 +24,7 @@ func mustParse(t *testing.T, text string) any {
 	return v
 }
 
-// What is parsed can be written as it was.
+// Text writes a parsed value as it was written.
 func TestValuesStayAsTheyAreWritten(t *testing.T) {
 	for _, text := range []string{
 		`{"b": 1, "a": 1.0, "c": [0, 0.0, -0, 1e5, 340282366920938463463374607431768211456], "b": null}`,
@@ -126,8 +126,8 @@ func TestSameWire(t *testing.T) {
 	}
 }
 
-// Each form of the arguments is the same JSON but for the order of members and
-// how a number is written.
+// Each form of the arguments becomes the same JSON, except for the order of members
+// and the way in which a number is written.
 func TestForms(t *testing.T) {
 	const text = `{"z":1.0,"a":{"y":18446744073709551616,"b":[true,null,{"d":"é","c":-1}]}}`
 	for _, form := range []Form{Raw, Members, Map} {
@@ -150,11 +150,11 @@ func TestForms(t *testing.T) {
 func TestAnswering(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
-		waiting      string // ids, "caps" for that of qmp_capabilities
+		waiting      string // the ids of unanswered commands; "caps" is that of qmp_capabilities
 		unattributed bool
 		pieces       []string
 		want         string
-		left         string // what is still waiting
+		left         string // the ids of commands that are still unanswered
 	}{
 		{"a success", "1 2", false, []string{`{"return": {}}` + "\r\n"}, `{"return": {}, "id": 1}` + "\r\n", "2"},
 		{"an error", "1", false, []string{`{"error": {"class": "C", "desc": "}"}}`}, `{"error": {"class": "C", "desc": "}"}, "id": 1}`, ""},
@@ -163,13 +163,13 @@ func TestAnswering(t *testing.T) {
 		{"an empty object", "1", false, []string{`{ }`}, `{ "id": 1}`, ""},
 		{"a null id", "1", false, []string{`{"id": null, "return": 1}`}, `{"id": null, "return": 1, "id": 1}`, ""},
 		{"its own id", "1 2", false, []string{`{"return": 1, "id": 1}{"return": 2}`}, `{"return": 1, "id": 1}{"return": 2, "id": 2}`, ""},
-		{"an id of somebody's", "1", false, []string{`{"return": 1, "id": "x"}{"return": 1, "id": [1]}`}, `{"return": 1, "id": "x"}{"return": 1, "id": [1]}`, "1"},
+		{"an unknown id", "1", false, []string{`{"return": 1, "id": "x"}{"return": 1, "id": [1]}`}, `{"return": 1, "id": "x"}{"return": 1, "id": [1]}`, "1"},
 		{"any id answers the handshake", "caps 2", false, []string{`{"return": 1, "id": 7}{"return": 2}`}, `{"return": 1, "id": 7}{"return": 2, "id": 2}`, ""},
-		{"nobody waits", "", false, []string{`{"return": 1}{"error": 1}`}, `{"return": 1}{"error": 1}`, ""},
+		{"no unanswered command", "", false, []string{`{"return": 1}{"error": 1}`}, `{"return": 1}{"error": 1}`, ""},
 		{"events and greetings", "1", false, []string{`{"event": "A"}{"QMP": 1, "return": 1}`}, `{"event": "A"}{"QMP": 1, "return": 1}`, "1"},
 		{"an error that cannot be attributed", "1 2", true, []string{`{"error": {}}{"return": 2}`}, `{"error": {}}{"return": 2, "id": 2}`, ""},
-		{"what is no JSON", "1", false, []string{`{'return': 1}{"return": 1,}[1]17 "x" {"return": NaN}`}, `{'return': 1}{"return": 1,}[1]17 "x" {"return": NaN}`, "1"},
-		{"behind a byte order mark", "1", false, []string{"\xef\xbb\xbf" + `{"return": 1}`}, "\xef\xbb\xbf" + `{"return": 1}`, "1"},
+		{"not JSON", "1", false, []string{`{'return': 1}{"return": 1,}[1]17 "x" {"return": NaN}`}, `{'return': 1}{"return": 1,}[1]17 "x" {"return": NaN}`, "1"},
+		{"after a byte order mark", "1", false, []string{"\xef\xbb\xbf" + `{"return": 1}`}, "\xef\xbb\xbf" + `{"return": 1}`, "1"},
 		{"cut off", "1", false, []string{`{"return": {"a"`}, `{"return": {"a"`, "1"},
 		{"closed too often", "1", false, []string{`}]{"return": 1}`}, `}]{"return": 1}`, "1"},
 	} {
@@ -194,14 +194,14 @@ func TestAnswering(t *testing.T) {
 				left = append(left, w.id)
 			}
 			if s := strings.Join(left, " "); s != tt.left {
-				t.Errorf("still waiting: %q, want %q", s, tt.left)
+				t.Errorf("still unanswered: %q, want %q", s, tt.left)
 			}
 		})
 	}
 }
 
-// Ids that the recording has literally are those of the commands that came with
-// them.
+// An id that is literally in the recording stands for the id of the command that was
+// recorded with it.
 func TestAnsweringLiterals(t *testing.T) {
 	var a answering
 	a.received("x", "5", "__qmp#00000")
@@ -212,8 +212,7 @@ func TestAnsweringLiterals(t *testing.T) {
 	}
 }
 
-// An outcome is held against what happened, and every difference that counts is
-// found.
+// check finds every difference from a recorded outcome that matters, and no other.
 func TestOutcomes(t *testing.T) {
 	connect := func(stage async.ConnectStage, err error) error { return &async.ConnectError{Stage: stage, Err: err} }
 	state := &async.StateError{State: async.Idle, Required: async.Running}
@@ -281,8 +280,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// What a scenario says and nobody understands is an error, not a pass.
-func TestScenarioIsReadWhole(t *testing.T) {
+// A member of a scenario that the replayer does not know is an error.
+func TestUnknownMembersAreErrors(t *testing.T) {
 	for _, text := range []string{
 		`{"name": "a", "colour": "red"}`,
 		`{"client": [{"call": "close", "return": null}]}`,
@@ -293,7 +292,7 @@ func TestScenarioIsReadWhole(t *testing.T) {
 		`{"server": {}}`, `{"role": "both"}`, `[]`, `{`,
 	} {
 		if _, err := NewScenario([]byte(text)); err == nil {
-			t.Errorf("%s was read", text)
+			t.Errorf("%s: no error", text)
 		}
 	}
 	for _, step := range []string{`{"sent": 1}`, `{"send_hex": "0"}`, `{"send_raw": [1]}`, `{"expect_raw": 5}`, `{"sleep_ms": "x"}`, `{"mark": 1}`, `{"expect_fd": {"n": 1}}`} {
@@ -302,7 +301,7 @@ func TestScenarioIsReadWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := (&script{scenario: sc}).steps(); err == nil {
-			t.Errorf("%s can be played", step)
+			t.Errorf("%s: no error", step)
 		}
 	}
 }
@@ -325,11 +324,11 @@ func TestObservedDifferences(t *testing.T) {
 		t.Errorf("0.0.6: %+v, %v, %v", other, ok, err)
 	}
 	if _, ok, _ := (&Scenario{versions: []string{V72}}).For(V006); ok {
-		t.Error("a scenario of 7.2 only is one of 0.0.6")
+		t.Error("a scenario of 7.2 alone applies to 0.0.6")
 	}
 }
 
-// An exception that requires what is required anyway is an error.
+// An exception that requires what the recording requires anyway is an error.
 func TestExceptionsAreNeeded(t *testing.T) {
 	sc, err := NewScenario([]byte(`{"client": [{"call": "close", "returns": {"a": 1}}, {"call": "close", "raises": {"class": "EOFError"}}]}`))
 	if err != nil {
@@ -337,7 +336,7 @@ func TestExceptionsAreNeeded(t *testing.T) {
 	}
 	for outcome, needed := range map[string]bool{
 		`{"returns": {"a": 1}}`: false, `{"returns": {"a": 1.0}}`: true, `{"raises": {"class": "EOFError"}}`: true, ``: true,
-		`{"raises": {"class": "Timeout", "what": 1}}`: false, // not understood
+		`{"raises": {"class": "Timeout", "what": 1}}`: false, // an unknown member
 	} {
 		_, err := (&Exception{Scenario: "x", Client: map[int]string{0: outcome}}).apply(sc)
 		if (err == nil) != needed {
@@ -345,7 +344,7 @@ func TestExceptionsAreNeeded(t *testing.T) {
 		}
 	}
 	if _, err := (&Exception{Scenario: "x", Client: map[int]string{7: nothing}}).apply(sc); err == nil {
-		t.Error("there is no call 7")
+		t.Error("no error for call 7, which does not exist")
 	}
 }
 
@@ -360,7 +359,7 @@ func TestWaits(t *testing.T) {
 		}
 	}
 	if _, err := (Call{Args: Object{{"wait", "x"}}}).EventWait(); err == nil {
-		t.Error("a text is a wait")
+		t.Error("no error for a wait that is a text")
 	}
 	call := Call{Args: Object{{"timeout", nil}}}
 	if got, err := call.Seconds("timeout", defaultAccept); !got.Forever || err != nil {
@@ -371,7 +370,7 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// Only limits that nothing runs into are stretched.
+// Only time limits that no call reaches are stretched.
 func TestStretching(t *testing.T) {
 	sc, err := NewScenario([]byte(`{"client": [
 		{"call": "settimeout", "args": {"timeout": 0.2}, "returns": null},

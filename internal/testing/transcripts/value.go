@@ -18,24 +18,25 @@ import (
 )
 
 // The values of a transcript are nil, bool, Number, string, Float, []any and
-// Object. They keep what Go's usual decoding loses: how a number is written, the
-// order of members, repeated members, and lone surrogates, which stand in a
-// string as the three bytes that UTF-8 would have for them if it allowed them.
+// Object. They keep what Go's usual decoding loses: the way in which a number is
+// written, the order of members, repeated members, and lone surrogates. In a string
+// a lone surrogate is the three bytes that UTF-8 would use if it allowed it.
 type (
-	// Number is a JSON number as it is written: 0, 0.0 and -0 are three.
+	// Number is a JSON number as it is written: 0, 0.0 and -0 differ.
 	Number string
 	// Float is a number that JSON cannot write.
 	Float float64
 	// Object is a JSON object, its members in order.
 	Object []Member
-	// Member is one of them.
+	// Member is a member of an Object.
 	Member struct {
 		Name  string
 		Value any
 	}
 )
 
-// IsInteger reports whether the number is one for Python: no point, no exponent.
+// IsInteger reports whether the number is an integer for Python: it has no point
+// and no exponent.
 func (n Number) IsInteger() bool { return !strings.ContainsAny(string(n), ".eE") }
 
 // Seconds returns the number as a count of seconds.
@@ -56,8 +57,8 @@ func (o Object) Without(name string) Object {
 	return slices.DeleteFunc(slices.Clone(o), func(m Member) bool { return m.Name == name })
 }
 
-// Parse parses one JSON value. The long forms $repeat, $list, $nest and $float
-// are written out.
+// Parse parses one JSON value. It expands the short forms $repeat, $list, $nest and
+// $float.
 func Parse(text []byte) (any, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(text),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -66,7 +67,7 @@ func Parse(text []byte) (any, error) {
 		return nil, err
 	}
 	if rest := bytes.TrimSpace(text[dec.InputOffset():]); len(rest) > 0 {
-		return nil, fmt.Errorf("%.20q behind the value", rest)
+		return nil, fmt.Errorf("%.20q after the value", rest)
 	}
 	return v, nil
 }
@@ -124,7 +125,8 @@ func parse(dec *jsontext.Decoder) (any, error) {
 	}
 }
 
-// long writes out a value in one of the long forms; any other object stays.
+// long expands an object that is one of the short forms. It returns any other
+// object unchanged.
 func long(o Object) (any, error) {
 	if len(o) != 1 || !strings.HasPrefix(o[0].Name, "$") {
 		return o, nil
@@ -176,12 +178,12 @@ func long(o Object) (any, error) {
 func count(v any) (int, error) {
 	n, ok := v.(Number)
 	if !ok {
-		return 0, fmt.Errorf("%s is no count", Text(v))
+		return 0, fmt.Errorf("%s is not a count", Text(v))
 	}
 	return strconv.Atoi(string(n))
 }
 
-// unquote returns the text of a JSON string, lone surrogates kept.
+// unquote returns the text of a JSON string. It keeps lone surrogates.
 func unquote(quoted []byte) string {
 	inner := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
@@ -237,7 +239,8 @@ func hex4(digits []byte) rune {
 	return rune(n)
 }
 
-// surrogate returns the lone surrogate that s begins with.
+// surrogate returns the lone surrogate at the beginning of s. ok is false if there
+// is none.
 func surrogate(s string) (r rune, ok bool) {
 	if len(s) < 3 || s[0] != 0xed || s[1] < 0xa0 {
 		return 0, false
@@ -245,7 +248,7 @@ func surrogate(s string) (r rune, ok bool) {
 	return 0xd000 | rune(s[1]&0x3f)<<6 | rune(s[2]&0x3f), true
 }
 
-// scalars yields everything in v that is neither object nor list.
+// scalars yields all values in v that are neither objects nor lists.
 func scalars(v any) iter.Seq[any] {
 	return func(yield func(any) bool) { walk(v, yield) }
 }
@@ -260,7 +263,7 @@ func walk(v any, yield func(any) bool) bool {
 	return yield(v)
 }
 
-// Text returns v as JSON in ASCII, a blank behind each comma and colon, as the
+// Text returns v as JSON in ASCII with a blank after each comma and colon, as the
 // servers of the recordings wrote it.
 func Text(v any) string { return string(appendValue(nil, v, ", ", ": ")) }
 
@@ -276,7 +279,7 @@ func appendValue(dst []byte, v any, comma, colon string) []byte {
 	case Number:
 		return append(dst, v...)
 	case Float:
-		return fmt.Appendf(dst, `{"$float"%s"%v"}`, colon, float64(v)) // for messages: JSON has no such number
+		return fmt.Appendf(dst, `{"$float"%s"%v"}`, colon, float64(v)) // for failure texts: JSON has no such number
 	case string:
 		return appendText(dst, v)
 	case []any:
@@ -299,7 +302,7 @@ func appendValue(dst []byte, v any, comma, colon string) []byte {
 		}
 		return append(dst, '}')
 	}
-	panic(fmt.Sprintf("transcripts: a %T is no value", v))
+	panic(fmt.Sprintf("transcripts: a %T is not a value", v))
 }
 
 func appendText(dst []byte, s string) []byte {
@@ -332,14 +335,14 @@ func appendText(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// A Form is what a call's arguments are in Go.
+// A Form is the Go type of a call's arguments.
 type Form int
 
-// The forms. A map is the only one that has no order.
+// The forms. Only a map has no order.
 const (
-	Raw     Form = iota // raw JSON, as it is written in the transcript
-	Members             // async.Members, and the Go values of package legacy
-	Map                 // map[string]any, and the same values
+	Raw     Form = iota // json.RawMessage, as the transcript has it
+	Members             // async.Members; its values have the Go types of package legacy
+	Map                 // map[string]any; its values have the same types
 )
 
 // Go returns v in that form.
@@ -388,10 +391,10 @@ func hasFloat(v any) bool {
 	return false
 }
 
-// number returns the Go value that package legacy has for n.
+// number returns n as the Go type that package legacy uses for it.
 func number(n Number) any {
 	if !n.IsInteger() {
-		f, _ := strconv.ParseFloat(string(n), 64) // out of range: infinite, as in Python
+		f, _ := strconv.ParseFloat(string(n), 64) // a number out of range becomes infinite, as in Python
 		return f
 	}
 	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {

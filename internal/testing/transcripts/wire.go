@@ -8,37 +8,37 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// answering puts ids into what a script sends.
+// answering adds ids to the replies that a script sends.
 //
 // The recorded client sent most commands without an id, and the recorded server
-// answered them without one. This library puts an id on every command. So a
-// reply without an id, in whatever pieces it is sent, gets the id of the oldest
-// command that was recorded without one and has not been answered, as a real
-// server would have given it. What is no such reply passes unchanged.
+// answered without one. This library sends every command with an id. So a reply
+// without an id gets the id of the oldest unanswered command that was recorded
+// without one, as a real server would answer. A reply may be sent in pieces.
+// Everything else is sent unchanged.
 type answering struct {
-	// unattributed says that error replies without an id are those of a server
-	// that could not tell what it refused. They pass unchanged, too.
+	// unattributed says that an error reply without an id is from a server that
+	// does not know which command it refuses. Such replies are sent unchanged.
 	unattributed bool
 
-	waiting  []waiting         // those commands on this connection, oldest first
-	literals map[string]string // ids that the recording has literally, and what stands for them
+	waiting  []waiting         // unanswered commands of this connection that were recorded without an id, oldest first
+	literals map[string]string // from an id in the recording to the id that this library used, as JSON
 
-	// Where the stream is. A message is everything from a bracket at the top to
-	// the one that closes it.
-	under    bool   // one is under way
-	message  []byte // what earlier steps have sent of it
+	// The state of the stream. A message is everything from a bracket outside of
+	// all others to the bracket that closes it.
+	under    bool   // a message has begun and has not ended
+	message  []byte // the part of it that earlier steps have sent
 	depth    int
 	inString bool
 	escaped  bool
 
-	events  int  // whole ones sent so far, over all connections
-	spoiled bool // something was sent that ends the connection
+	events  int  // how many whole events were sent, over all connections
+	spoiled bool // bytes were sent that make the client end the connection
 }
 
 // waiting is a command that was recorded without an id.
 type waiting struct {
-	id        string // its id here, as JSON
-	handshake bool   // it is qmp_capabilities, which any reply answers
+	id        string // the id that this library gave it, as JSON
+	handshake bool   // it is qmp_capabilities: any reply answers it
 }
 
 // connected begins a new connection.
@@ -47,8 +47,8 @@ func (a *answering) connected() {
 	a.under, a.depth, a.inString, a.escaped, a.spoiled = false, 0, false, false, false
 }
 
-// received notes a command of the client: its name, the id that it carries, and
-// the one that the recording has.
+// received notes a command of the client: its name, its id, and the id in the
+// recording, nil if there is none.
 func (a *answering) received(name, id string, recorded any) {
 	switch recorded := recorded.(type) {
 	case nil:
@@ -63,7 +63,7 @@ func (a *answering) received(name, id string, recorded any) {
 	}
 }
 
-// answer returns what is to be sent for b.
+// answer returns b with the ids that it lacks.
 func (a *answering) answer(b []byte) []byte {
 	var out []byte
 	for len(b) > 0 {
@@ -72,9 +72,9 @@ func (a *answering) answer(b []byte) []byte {
 		b = b[n:]
 		switch {
 		case !a.under: // between messages
-		case a.depth > 0: // more of it will come
+		case a.depth > 0: // within a message
 			a.message = append(a.message, piece...)
-		default: // piece ends it
+		default: // piece ends a message
 			message := piece
 			if len(a.message) > 0 {
 				message = append(a.message, piece...)
@@ -87,15 +87,15 @@ func (a *answering) answer(b []byte) []byte {
 			}
 		}
 		if out == nil && len(b) == 0 {
-			return piece // as it was given
+			return piece // unchanged, without a copy
 		}
 		out = append(out, piece...)
 	}
 	return out
 }
 
-// step takes in b up to and including the bracket that ends a message, or all of
-// it, and returns how much that was.
+// step updates the state of the stream for b, up to and including the bracket that
+// ends a message, or else for all of b. It returns how many bytes that were.
 func (a *answering) step(b []byte) int {
 	for i := 0; i < len(b); i++ {
 		c := b[i]
@@ -126,8 +126,8 @@ func (a *answering) step(b []byte) int {
 	return len(b)
 }
 
-// ended looks at a whole message and returns what to put in front of its last
-// bracket.
+// ended updates the state for a whole message, and returns what to insert before
+// its last bracket.
 func (a *answering) ended(message []byte) string {
 	text := jsontext.Value(bytes.TrimLeft(message, " \t\r\n"))
 	if !text.IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) || text.Kind() != '{' {
@@ -164,8 +164,8 @@ func (a *answering) ended(message []byte) string {
 	return comma + `"id": ` + id
 }
 
-// isAutomatic reports whether an id of a recording stands for any id of the
-// engine's.
+// isAutomatic reports whether an id in a recording was made by the recorded client.
+// It stands for any id that this library makes.
 func isAutomatic(id string) bool {
 	return id == "$id" || len(id) > len(reserved) && id[:len(reserved)] == reserved
 }
