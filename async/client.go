@@ -119,7 +119,8 @@ func (c *Client) stateError(op string, at *stage, required Runstate) error {
 //   - [*ExecuteError]: the server refused the command.
 //   - [*ExecInterruptedError]: ctx ended, or the connection did. It says whether the
 //     command was sent. If ctx ended, no other call is affected.
-//   - [*MessageError]: QEMU could not read the command. Nothing was sent.
+//   - [*MessageError]: the command cannot be encoded, or QEMU could not read it. Nothing
+//     was sent.
 //   - [*StateError]: the client is not running. Nothing was sent.
 //   - [*BadReplyError]: the reply is malformed.
 func (c *Client) Execute(ctx context.Context, cmd string, args any) (json.RawMessage, error) {

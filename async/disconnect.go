@@ -10,9 +10,9 @@ import (
 )
 
 // Disconnect ends the connection, and waits until nothing of it is left: no
-// goroutine, no timer, no descriptor. Then the client is idle. Disconnect always
-// completes, at the latest when ctx ends: a message that is being written is
-// finished first, but not after that. Calls that wait for a reply, or to be sent,
+// goroutine, no timer, no descriptor. Then the client is idle. A message that is
+// being written is finished first, unless ctx ends before that. So Disconnect always
+// completes, at the latest when ctx ends. Calls that wait for a reply, or to be sent,
 // end with an [*ExecInterruptedError].
 //
 // The error is nil if Disconnect ended the connection and nothing went wrong. If the

@@ -55,51 +55,51 @@
 //
 // # Errors
 //
-// This table has the error types that calls return, whether the command was sent,
-// and what to do. Errors are often wrapped: match them with errors.As and
-// errors.Is.
+// These are the error types that calls return. The table says for each whether the
+// command was sent, and what to do. Errors may be wrapped: match the types with
+// errors.As, and ErrNoOOB with errors.Is.
 //
-//	AddressError           not sent    correct the address; the error says how
+//	AddressError           not sent    correct the address: the error says how
 //	StateError             not sent    connect, wait, or disconnect, as the error says
 //	ConnectError           not sent    look at its cause (below), then connect again
+//	MessageError           not sent    Command is set: QEMU could not read the command,
+//	                                   or not take its files. Correct it
 //	InvalidIDError         not sent    choose another id
-//	MessageError           not sent    QEMU could not read the command: correct it
 //	ErrNoOOB               not sent    execute the command in band
-//	ExecInterruptedError   Sent says   send it again if SafeToRetry, or else ask the server
-//	                                   first what became of it; its cause is below
+//	ExecInterruptedError   Sent says   if SafeToRetry, send it again. If not, ask the server
+//	                                   whether it was executed. Its cause is below
 //	ExecuteError           sent        the server refused it: Class and Desc say why
 //	HMPError               sent        the human monitor refused the line: Text says why
-//	BadReplyError          sent        it was answered, but not as QMP says: ask the server
-//	                                   what became of it
+//	BadReplyError          sent        the reply is malformed: ask the server whether the
+//	                                   command was executed
+//	MessageError           sent        Command is "": the reply has a number that is too
+//	                                   long to decode. Use its JSON
 //	EventWaitError         no command  the event did not come in time: wait again, or give up
 //	OverflowError          no command  events were lost: read on, and ask the server for its
-//	                                   state
+//	                                   present state
+//	ExecInterruptedError   no command  from a listener: the connection has ended
 //
-// Two errors of this table mean something else elsewhere. A wait for events ends
-// with an ExecInterruptedError where its connection has ended; no command belongs
-// to it. [Reply.Decode] and the methods named Object return a MessageError for a
-// number that is too long; the command was sent and answered. So it was where
-// Decode says that the reply does not fit.
+// If a reply does not fit the Go type that [Call] or [Reply.Decode] is to store it in,
+// the error has no type of this package. The command was sent and executed.
 //
-// [ConnectError] and [ExecInterruptedError] wrap why they came, and
-// [Client.Disconnect] and [Client.Err] return why a connection ended. These are
-// the causes:
+// A [ConnectError] and an [ExecInterruptedError] wrap a cause. [Client.Disconnect] and
+// [Client.Err] return the cause of a connection's end. A cause is one of these:
 //
 //	io.EOF, syscall.ECONNRESET   the server ended the connection: HungUp matches both
 //	ErrClosed                    this side ended it, with Disconnect or Close
-//	context.Canceled,            the caller's context ended; its Cause matches too
+//	context.Canceled,            the caller's context ended; its Cause matches, too
 //	context.DeadlineExceeded
-//	TimeoutError                 a time limit of a blocking package was reached
-//	GreetingError                what answers is not a QMP server, or serves another client
-//	NegotiationError             the server refused qmp_capabilities
+//	TimeoutError                 a time limit of a package with blocking calls was reached
+//	GreetingError                the peer is not a QMP server, or serves another client
+//	NegotiationError             the server refused qmp_capabilities, or did not reply to it
 //	ServerParseError             the server could not read a command, and cannot say which:
-//	                             connect again, and ask it what became of the commands
-//	MessageError                 the server sent what is not QMP, or more than
-//	                             Options.MaxMessage: raise that, or connect again
+//	                             connect again, and ask it which ones were executed
+//	MessageError                 the server sent something that is not QMP, or is over a
+//	                             limit: if it was MaxMessage, raise that; connect again
 //	any other                    an error of the operating system, or of Options.Dialer
 //
-// [ProtocolError] matches GreetingError, NegotiationError, ServerParseError,
-// BadReplyError and MessageError.
+// [ProtocolError] matches [GreetingError], [NegotiationError], [ServerParseError],
+// [BadReplyError] and [MessageError].
 //
 // # Who may call what
 //

@@ -74,7 +74,7 @@ type ConnectStage string
 
 // The stages of making a connection.
 const (
-	StageConnection ConnectStage = "connection" // dialling, or listening and accepting
+	StageConnection ConnectStage = "connection" // dialing, or listening and accepting
 	StageSession    ConnectStage = "session"    // the greeting and the negotiation of capabilities
 )
 
@@ -161,10 +161,11 @@ func (e *ExecInterruptedError) cause() error {
 	return e.Err
 }
 
-// SafeToRetry reports whether no byte of the command can have reached the server.
-// Sending it again cannot execute it twice then. The same is true for every
-// [*StateError], [*MessageError], [*InvalidIDError] and [ErrNoOOB] of a call that
-// was to send a command. For a wait for events, SafeToRetry means nothing.
+// SafeToRetry reports that no byte of the command can have reached the server.
+// Sending it again cannot execute it twice then. The same is true if the error of the
+// call is not an ExecInterruptedError, but a [*StateError], a [*MessageError] whose
+// Command is set, an [*InvalidIDError] or [ErrNoOOB]. For a wait for events,
+// SafeToRetry means nothing.
 func (e *ExecInterruptedError) SafeToRetry() bool { return !e.Sent }
 
 // A ProtocolError is an error about the messages themselves: [*GreetingError],
@@ -263,8 +264,8 @@ const (
 // A MessageError says that a message cannot be sent, or that received bytes are not
 // a message that this client reads. If the message was to be sent, Command names
 // its command; nothing was sent, and no other call is affected. A received message
-// ends the connection, except that [ParseReply], [ParseEvent], and what decodes
-// a message, only return the error.
+// ends the connection. [ParseReply], [ParseEvent] and the methods that decode a message
+// only return the error.
 type MessageError struct {
 	Reason  Reason
 	Command string // the command that was to be sent, or "" for a received message

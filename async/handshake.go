@@ -58,6 +58,28 @@ func (h *handshake) awaitsGreeting() bool { return h.greets && h.greeting == nil
 // Lower half: runs on readLoop.
 func (h *handshake) awaitsReply() bool { return h != nil && !h.awaitsGreeting() }
 
+// failure returns cause, which is a [ProtocolError], as a [*GreetingError] or a
+// [*NegotiationError], depending on what was to come next. h is nil if there is no
+// handshake, or if it is over; failure returns cause unchanged then.
+//
+// Lower half: runs on readLoop.
+func (h *handshake) failure(cause error) error {
+	switch {
+	case h == nil:
+		return cause
+	case h.awaitsGreeting():
+		if _, ok := cause.(*GreetingError); ok {
+			return cause
+		}
+		return &GreetingError{Err: cause}
+	default:
+		if _, ok := cause.(*NegotiationError); ok {
+			return cause
+		}
+		return &NegotiationError{Err: cause}
+	}
+}
+
 // isReply reports whether m, which is not an event, can be the reply to
 // qmp_capabilities. No other command has been sent in this session. So m is the reply
 // even if it has no id or an unknown one, and even if it came before qmp_capabilities

@@ -144,21 +144,11 @@ func (s *session) readEnded(err error) {
 	cause := asEnd(messageError(err))
 	var broken ProtocolError
 	if errors.As(cause, &broken) {
-		switch {
-		case s.handshake == nil:
-		case s.handshake.awaitsGreeting():
-			if _, ok := cause.(*GreetingError); !ok {
-				cause = &GreetingError{Err: cause}
-			}
-		default:
-			if _, ok := cause.(*NegotiationError); !ok {
-				cause = &NegotiationError{Err: cause}
-			}
-		}
+		cause = s.handshake.failure(cause)
 	}
 	s.mu.Lock()
 	if s.quitAnswered && socket.IsReset(cause) {
-		cause = io.EOF
+		cause = io.EOF // QEMU has exited as it was told to, and had not read every byte
 	}
 	s.mu.Unlock()
 	s.end(cause, s.flush)
