@@ -25,9 +25,9 @@
 //		})
 //	}
 //
-// Every call belongs to the test, and returns no error. A call that does not work
-// fails the test: it prints the command, what QEMU or the tool wrote, and the end of
-// the log. For what is expected to fail there are other calls: [VM.CmdError],
+// The methods of a [Test] and of a [VM] return no error. If something does not work, they
+// fail the test, and print the command, what QEMU or the tool wrote, and the end of the
+// log. For what is expected to fail there are other calls: [VM.CmdError],
 // [RunJobOptions].MayFail, [Test.ImgResult].
 //
 // When the test ends, the harness ends all processes and removes all files of the
@@ -115,8 +115,8 @@
 //
 // A [Test] belongs to the goroutine of its test, which a failure ends. So do the
 // [VM], the [NBDServer] and the [QemuIOSession] that the Test makes. Other goroutines
-// may call [Test.Log] and the methods of VM.Machine. Any goroutine may call functions
-// that take no Test, such as [Lookup] and [FormatJSON].
+// may call [Test.Log], [Test.LogIndent], [Test.Logged], and the methods of VM.Machine.
+// Any goroutine may call functions that take no Test, such as [Lookup] and [FormatJSON].
 //
 // # Traps
 //

@@ -10,7 +10,7 @@ func (vm *VM) HMPCmd(line string) string {
 	if vm.daemon {
 		vm.fail("a storage daemon has no human monitor", "command", line)
 	}
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	vm.it.note(vm.name + ": human monitor: " + line)
 	text, err := async.HMP(ctx, vm.Machine, line)

@@ -125,8 +125,8 @@ func jobEvents(id string) []machine.EventMatch {
 //
 // RunJob takes the events of this job and no others. So several jobs may run at the
 // same time, with one call of RunJob after the other. RunJob waits as long as the job
-// makes progress: the time limit, [Options].Timeout, begins again with each event and
-// whenever the job's progress has grown.
+// makes progress: the time limit, [Options].Timeout, begins again with each event, and
+// when it has passed and the job has made progress since it began.
 //
 // If the job fails, the test fails, unless [RunJobOptions].MayFail is set.
 func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
@@ -154,7 +154,7 @@ type jobRun struct {
 	asked   bool   // next has asked QEMU once for the job's state, since earlier calls may have taken its events
 
 	state    string // the state that the job entered last; "" at the beginning
-	answered bool   // RunJob has executed a command in that state
+	executed bool   // RunJob has executed a command in that state
 	refusal  string // why QEMU refused that command; "" if it did not
 	shown    bool   // Progress was called for a job that stays in that state
 }
@@ -162,7 +162,7 @@ type jobRun struct {
 func (r *jobRun) run() {
 	r.vm.it.Helper()
 	r.watch = r.vm.watchJob(r.id, "makes no progress")
-	r.watch.notes = true
+	r.watch.ownStates = true
 	defer r.watch.close()
 	r.drain()
 	for r.state != "null" {
@@ -199,7 +199,7 @@ func (r *jobRun) drain() {
 // event of that state; or the time limit has passed and the job has made progress.
 func (r *jobRun) next() Dict {
 	r.vm.it.Helper()
-	ctx, cancel := r.vm.it.patience()
+	ctx, cancel := r.vm.it.withTimeout()
 	defer cancel()
 	before := r.result.Last.Current
 	for {
@@ -247,7 +247,7 @@ func (r *jobRun) atRest() bool {
 func (r *jobRun) mustGoOn(job Job, exists bool) bool {
 	r.vm.it.Helper()
 	w := r.watch
-	given := r.answered && r.refusal == ""
+	given := r.executed && r.refusal == ""
 	switch {
 	case exists && (job.Status == "pending" || job.Status == "concluded") && given:
 		return false // QEMU has accepted the command that ends this state
@@ -288,7 +288,7 @@ func (r *jobRun) wait(ctx context.Context, before int64) {
 		return
 	}
 	if errors.Is(err, context.DeadlineExceeded) && r.vm.it.Context().Err() == nil {
-		r.tell()
+		r.reportProgress()
 		if ctx.Err() == nil || r.result.Last.Current > before {
 			return
 		}
@@ -303,8 +303,8 @@ func (r *jobRun) wait(ctx context.Context, before int64) {
 	r.watch.gone(ctx, err, r.matches)
 }
 
-// tell asks QEMU for the job and calls Progress.
-func (r *jobRun) tell() {
+// reportProgress asks QEMU for the job and calls Progress.
+func (r *jobRun) reportProgress() {
 	r.vm.it.Helper()
 	job, exists := r.vm.Job(r.id)
 	if !exists {
@@ -321,7 +321,7 @@ func (r *jobRun) enter(status string) {
 	r.vm.it.Helper()
 	r.result.States = append(r.result.States, status)
 	r.watch.states = r.result.States
-	r.state, r.answered, r.refusal, r.shown = status, false, "", false
+	r.state, r.executed, r.refusal, r.shown = status, false, "", false
 	switch status {
 	case "aborting":
 		if why := r.askForError(); why != "" && !r.opts.Quiet {
@@ -413,7 +413,7 @@ func (r *jobRun) command(cmd string) {
 	} else {
 		reply = r.vm.QMPLog(cmd, args, r.opts.Filters...)
 	}
-	r.answered, r.refusal = true, ""
+	r.executed, r.refusal = true, ""
 	if why, err := Lookup(reply, "error/desc"); err == nil {
 		r.refusal = cmd + ": " + fmt.Sprint(why)
 	}

@@ -118,7 +118,7 @@ func (vm *VM) waitForEnd(job string) Dict {
 	// job that dismisses itself, null. After QEMU has answered a command, these events
 	// are in the queue.
 	if vm.Machine.Running() {
-		ctx, cancel := vm.it.patience()
+		ctx, cancel := vm.it.withTimeout()
 		defer cancel()
 		_, _ = vm.Machine.Command(ctx, "query-jobs", nil) // fails only if the machine has ended, which says nothing about the job
 	}
@@ -151,9 +151,9 @@ func statusChange(id string) machine.EventMatch {
 func (vm *VM) WaitJob(id string, states ...string) string {
 	vm.it.Helper()
 	w := vm.watchJob(id, "does not become "+strings.Join(states, " or "))
-	w.notes = true
+	w.ownStates = true
 	defer w.close()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	vm.mustKnowValues(ctx, "state of a job", "query-jobs", "status", states...)
 	cancel()
 	for {
@@ -223,7 +223,7 @@ func (vm *VM) ResumeJob(job string) {
 func (vm *VM) poll(what string, done func() (bool, string)) {
 	vm.it.Helper()
 	var states []string
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -22,9 +22,9 @@ type jobWatch struct {
 	what string               // completes "the job job0 ..." in a failure, such as "does not become ready"
 	news *async.EventListener // the job's events
 
-	states []string // the states that the call has seen
-	notes  bool     // the call itself appends to states; if false, hear does
-	last   Job      // the job as QEMU last described it
+	states    []string // the states that the call has seen
+	ownStates bool     // the call itself appends to states; if false, hear does
+	last      Job      // the job as QEMU last described it
 }
 
 // watchJob begins to watch a job. what says in a failure what did not happen, such as
@@ -41,12 +41,12 @@ func (vm *VM) watchJob(id, what string) *jobWatch {
 func (w *jobWatch) close() { w.news.Close() }
 
 // await waits for an event that one of matches describes, and takes the oldest one.
-// While there is none, it calls judge with the job as QEMU describes it now. judge
-// returns true to end the wait without an event; then ok is false. judge fails the test
+// While there is none, it calls check with the job as QEMU describes it now. check
+// returns true to end the wait without an event; then ok is false. check fails the test
 // if no such event can come any more.
-func (w *jobWatch) await(judge func(job Job, exists bool) bool, matches ...machine.EventMatch) (event Dict, ok bool) {
+func (w *jobWatch) await(check func(job Job, exists bool) bool, matches ...machine.EventMatch) (event Dict, ok bool) {
 	w.vm.it.Helper()
-	ctx, cancel := w.vm.it.patience()
+	ctx, cancel := w.vm.it.withTimeout()
 	defer cancel()
 	for {
 		if event, ok := w.vm.takeEvent(matches...); ok {
@@ -57,7 +57,7 @@ func (w *jobWatch) await(judge func(job Job, exists bool) bool, matches ...machi
 		if event, ok := w.vm.takeEvent(matches...); ok {
 			return event, true
 		}
-		if judge(job, exists) {
+		if check(job, exists) {
 			return nil, false
 		}
 		w.wait(ctx, matches)
@@ -94,7 +94,7 @@ func (w *jobWatch) wait(ctx context.Context, matches []machine.EventMatch) {
 // hear appends to w.states the state that an event announces.
 func (w *jobWatch) hear(ev async.Event) {
 	var data struct{ Status string }
-	if !w.notes && ev.Name == "JOB_STATUS_CHANGE" && ev.Decode(&data) == nil {
+	if !w.ownStates && ev.Name == "JOB_STATUS_CHANGE" && ev.Decode(&data) == nil {
 		w.states = append(w.states, data.Status)
 	}
 }
@@ -112,8 +112,8 @@ func (w *jobWatch) gone(ctx context.Context, err error, matches []machine.EventM
 		w.mustGoOn(Job{}, false) // the job was gone before the machine ended
 	}
 	if over || ctx.Err() != nil {
-		if _, told := w.vm.Machine.EventsWait(ctx, matches...); told != nil {
-			err = told
+		if _, waitErr := w.vm.Machine.EventsWait(ctx, matches...); waitErr != nil {
+			err = waitErr
 		}
 	}
 	w.fail(fmt.Sprintf("the job %s %s: %v", w.id, w.what, err))
@@ -126,7 +126,7 @@ func (w *jobWatch) fail(what string) {
 	if w.last.Status != "" {
 		last = FormatJSON(w.last)
 	}
-	w.vm.fail(what, "states", strings.Join(w.states, " "), "last known", last, "jobs", w.vm.glance("query-jobs"))
+	w.vm.fail(what, "states", strings.Join(w.states, " "), "last known", last, "jobs", w.vm.tryCommand("query-jobs"))
 }
 
 // mustGoOn fails the test if the job needs a command to go on, or does not exist. While

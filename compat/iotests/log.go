@@ -28,7 +28,8 @@ func updating() bool {
 // Log appends a text, or a message as JSON on one line, to the test's log. The given
 // filters change it first, then those of [Test.Filters]. nil and truth values are
 // written as Python writes them: None, True. What cannot be encoded as JSON fails the
-// test. Any goroutine may call Log.
+// test, so only the goroutine of the test may log such a value. Any goroutine may log
+// others.
 func (it *Test) Log(message any, filters ...Filter) {
 	it.Helper()
 	it.logAs(FormatJSON, message, filters)
@@ -116,11 +117,11 @@ func (it *Test) CheckGolden(name string) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
-		it.hasTold()
+		it.noteLogShown()
 		it.Fatalf("%v; go test -update writes it from this log:\n%s", err, got)
 	}
 	if wanted := strings.ReplaceAll(string(want), "\r\n", "\n"); got != wanted {
-		it.hasTold()
+		it.noteLogShown()
 		it.Errorf("the log differs from %s (go test -update writes it again):\n%s", path, diff(path, wanted, got))
 	}
 }

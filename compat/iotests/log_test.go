@@ -160,7 +160,7 @@ func TestFilters(t *testing.T) {
 		},
 		{it.FilterTestDir("/d/x /s/y"), "TEST_DIR/x SOCK_DIR/y"},
 		{
-			// QEMU 8.0 and later tell of the child nodes.
+			// QEMU 8.0 and later print the child nodes.
 			it.FilterImgInfo("image: x\nfile format: qcow2\nFormat specific information:\n    compat: 1.1\nChild node '/file':\n    filename: x\n    protocol: y\nChild node '/backing':\n    z\n", "x"),
 			"image: TEST_IMG\nfile format: IMGFMT\nFormat specific information:\n    compat: 1.1\n",
 		},

@@ -50,7 +50,7 @@ func (vm *VM) Migrate(uri string) {
 // WaitMigration returns how it ended.
 func (vm *VM) WaitMigration(runstate string) bool {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	var seen []string // the statuses of the events so far
 	for {
@@ -88,7 +88,7 @@ func (vm *VM) nextMigrationStatus(ctx context.Context, seen *[]string) string {
 			event, err = vm.Machine.EventsWait(ctx, match)
 			if err != nil {
 				vm.fail("the migration does not end: "+err.Error(),
-					"statuses", strings.Join(*seen, " "), "query-migrate", vm.glance("query-migrate"))
+					"statuses", strings.Join(*seen, " "), "query-migrate", vm.tryCommand("query-migrate"))
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func (vm *VM) mustMigrate(ctx context.Context, status string, seen []string) {
 		why = "the VM does not send events of a migration: call EnableMigrationEvents before it begins"
 	}
 	if why != "" {
-		vm.fail(why, "status", status, "statuses", strings.Join(seen, " "), "query-migrate", vm.glance("query-migrate"))
+		vm.fail(why, "status", status, "statuses", strings.Join(seen, " "), "query-migrate", vm.tryCommand("query-migrate"))
 	}
 }
 
@@ -152,7 +152,7 @@ func (vm *VM) migrationEvents(ctx context.Context) bool {
 // QEMU does not have one of the runstates, the test fails immediately.
 func (vm *VM) WaitForRunstate(runstates ...string) string {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	vm.mustKnowValues(ctx, "runstate", "query-status", "status", runstates...)
 	cancel()
 	var status string

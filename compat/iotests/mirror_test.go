@@ -21,16 +21,16 @@ func TestMirror(t *testing.T) {
 			AddBlockdev(file("target", it.Format, target)).
 			Launch()
 		vm.Cmd("blockdev-mirror", dict{"job-id": "mirror0", "device": "drive0", "target": "target", "sync": "full"})
-		var told []iotests.Job
+		var seen []iotests.Job
 		result := vm.RunJob("mirror0", &iotests.RunJobOptions{
-			Progress:       func(job iotests.Job) { told = append(told, job) },
+			Progress:       func(job iotests.Job) { seen = append(seen, job) },
 			BeforeComplete: func() { vm.IO("drive0", "write -P 3 30M 64k") },
 		})
 		if !slices.Contains(result.States, "ready") {
 			it.Errorf("states %v: a mirror becomes ready", result.States)
 		}
-		if len(told) == 0 || told[len(told)-1].Current != told[len(told)-1].Total {
-			it.Errorf("progress %v: the last call has to be about the end", told)
+		if len(seen) == 0 || seen[len(seen)-1].Current != seen[len(seen)-1].Total {
+			it.Errorf("progress %v: the last call has to be about the end", seen)
 		}
 		vm.AssertBlockPath("drive0", "root", "target")
 		vm.IO("drive0", "read -P 1 0 1M", "read -P 2 20M 64k", "read -P 3 30M 64k")

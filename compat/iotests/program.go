@@ -140,7 +140,7 @@ func (it *Test) runSplit(p program, args ...string) Result {
 
 func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Result {
 	it.Helper()
-	ctx, cancel := it.patience()
+	ctx, cancel := it.withTimeout()
 	defer cancel()
 	cmd := exec.CommandContext(ctx, it.find(p), args...)
 	cmd.Dir = it.Dir
@@ -191,7 +191,7 @@ func (it *Test) daemon(p program, args ...string) *machine.Machine {
 	m := machine.ForTest(it.TB, it.find(p), &machine.Options{
 		Args: args, StorageDaemon: true, Monitor: machine.MonitorNone, TempDir: it.sockDir, Dir: it.Dir,
 	})
-	ctx, cancel := it.patience()
+	ctx, cancel := it.withTimeout()
 	defer cancel()
 	if err := m.Launch(ctx); err != nil {
 		it.fail(err.Error())
@@ -204,7 +204,7 @@ func (it *Test) daemon(p program, args ...string) *machine.Machine {
 // test fails.
 func (it *Test) awaitFile(m *machine.Machine, path string) {
 	it.Helper()
-	ctx, cancel := it.patience()
+	ctx, cancel := it.withTimeout()
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -123,7 +123,7 @@ func (s *QemuIOSession) Cmd(command string) string {
 // answer reads the output of a command, up to the next prompt.
 func (s *QemuIOSession) answer(command string) string {
 	s.it.Helper()
-	ctx, cancel := s.it.patience()
+	ctx, cancel := s.it.withTimeout()
 	defer cancel()
 	// At the time limit the process is killed, which also ends the read.
 	stop := context.AfterFunc(ctx, func() { _ = s.cmd.Process.Kill() })

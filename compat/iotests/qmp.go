@@ -21,7 +21,7 @@ import (
 // reply comes.
 func (vm *VM) QMP(cmd string, args any) Dict {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	vm.it.note(vm.name + ": " + command(cmd, args))
 	reply, err := vm.Machine.QMP(ctx, cmd, args)
@@ -46,7 +46,7 @@ func (vm *VM) Cmd(cmd string, args any) any {
 // CmdError executes a command that QEMU has to refuse, and returns QEMU's error.
 func (vm *VM) CmdError(cmd string, args any) *async.ExecuteError {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	vm.it.note(vm.name + ": " + command(cmd, args))
 	value, err := vm.Machine.Command(ctx, cmd, args)
@@ -143,7 +143,7 @@ func (vm *VM) HMPLog(line string, filters ...Filter) string {
 }
 
 // HMPQemuIO executes a command of qemu-io, such as "write 0 64k", inside the VM, on a
-// drive or a node. It returns what QEMU printed, and what qemu-io did. A command that
+// drive or a node. It returns what QEMU printed, and what qemu-io printed. A command that
 // failed does not fail the test. For commands that have to succeed use [VM.IO].
 //
 // A command such as aio_write goes on in the background, and prints its result later.
@@ -195,8 +195,8 @@ func (vm *VM) newOutput() string {
 // IO executes commands of qemu-io inside the VM, on a drive or a node, and returns their
 // output. The test fails unless all commands succeed. A read with a pattern succeeds only
 // if it finds that pattern. Each read and write has to print what it has done, unless it
-// has the option -q. IO cannot tell whether a command succeeds that goes on in the
-// background, such as aio_write.
+// has the option -q. If a command goes on in the background, as aio_write does, IO does
+// not find out whether it succeeds.
 func (vm *VM) IO(drive string, commands ...string) string {
 	vm.it.Helper()
 	vm.newOutput() // earlier output does not belong to these commands
@@ -270,7 +270,7 @@ func (vm *VM) EventsWait(matches ...machine.EventMatch) Dict {
 	if len(matches) == 0 {
 		vm.fail("EventsWait needs at least one description of an event")
 	}
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	for _, m := range matches {
 		vm.mustKnowEvents(ctx, m.Name)
@@ -290,7 +290,7 @@ func (vm *VM) noEvent(err error, matches []machine.EventMatch) {
 	for _, m := range matches {
 		wanted = append(wanted, m.Name+" "+FormatJSON(m.Pattern))
 		if strings.HasPrefix(m.Name, "JOB_") || strings.HasPrefix(m.Name, "BLOCK_JOB_") {
-			jobs = vm.glance("query-jobs")
+			jobs = vm.tryCommand("query-jobs")
 		}
 	}
 	vm.fail(err.Error(), "waited for", strings.Join(wanted, "\n"), "jobs", jobs)
@@ -313,9 +313,9 @@ func (vm *VM) takeEvent(matches ...machine.EventMatch) (event Dict, ok bool) {
 	return event, err == nil
 }
 
-// glance executes a command without arguments and returns its value as JSON, to be shown
+// tryCommand executes a command without arguments and returns its value as JSON, to be shown
 // in a failure. It waits for at most 5 seconds, as the VM may not answer any more.
-func (vm *VM) glance(cmd string) string {
+func (vm *VM) tryCommand(cmd string) string {
 	if !vm.Machine.Running() {
 		return ""
 	}
@@ -359,7 +359,7 @@ func (vm *VM) EventsLog(names ...string) []Dict {
 // no such event, or pattern cannot be encoded.
 func (vm *VM) NoEvent(name string, pattern any) {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	if _, err := vm.Machine.Command(ctx, "query-version", nil); err != nil {
 		vm.fail("cannot tell whether QEMU has sent the event "+name+": "+err.Error(), "pattern", FormatJSON(pattern))
@@ -379,7 +379,7 @@ func (vm *VM) NoEvent(name string, pattern any) {
 // [machine.Machine.PassFD].
 func (vm *VM) PassFD(f *os.File, note string) string {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	set, err := vm.Machine.PassFD(ctx, f, note)
 	if err != nil {

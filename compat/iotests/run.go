@@ -28,7 +28,7 @@ func (e *SkippedError) Error() string { return "skipped: " + e.Reason }
 //
 // RunProgram returns nil if the test passed, and a [*SkippedError] if it was skipped. If
 // the test panics, RunProgram cleans up and then panics with the same value. Any number
-// of goroutines may call RunProgram at once.
+// of goroutines may call RunProgram at once, each with its own w.
 func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

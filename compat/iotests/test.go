@@ -81,10 +81,10 @@ type Test struct {
 	sockDir string        // the directory of unix sockets; Dir unless that is too long
 	vms     int           // how many machines and servers the test has made
 
-	mu   sync.Mutex // guards the fields below: other goroutines may log
-	log  []string   // the lines of the log
-	told bool       // a failure has shown the end of the log
-	last string     // the last command, of a VM or a tool
+	mu       sync.Mutex // guards the fields below: other goroutines may log
+	log      []string   // the lines of the log
+	last     string     // the last command, of a VM or a tool
+	logShown bool       // a failure has shown the end of the log
 }
 
 // New returns a [Test] for tb. When tb ends, the harness ends the processes that the
@@ -123,9 +123,9 @@ func New(tb TB, opts *Options) *Test {
 	it.Cleanup(func() {
 		it.Helper()
 		it.mu.Lock()
-		told := it.told
+		shown := it.logShown
 		it.mu.Unlock()
-		if tail := it.logTail(); it.Failed() && tail != "" && !told {
+		if tail := it.logTail(); it.Failed() && tail != "" && !shown {
 			it.Logf("the log ends:\n%s", tail)
 		}
 	})
@@ -211,8 +211,8 @@ func (it *Test) Remove(paths ...string) {
 	}
 }
 
-// patience returns a context for one wait, which ends after the test's time limit.
-func (it *Test) patience() (context.Context, context.CancelFunc) {
+// withTimeout returns a context for one wait, which ends after the test's time limit.
+func (it *Test) withTimeout() (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(it.Context(), it.timeout, fmt.Errorf("not within %v", it.timeout))
 }
 
@@ -223,26 +223,26 @@ func (it *Test) fail(what string, pairs ...string) {
 	it.Helper()
 	var b strings.Builder
 	b.WriteString(what)
-	told := false
+	hasCommand := false
 	for pair := range slices.Chunk(pairs, 2) {
 		writeField(&b, pair[0], pair[1])
-		told = told || pair[0] == "command"
+		hasCommand = hasCommand || pair[0] == "command"
 	}
 	it.mu.Lock()
-	if !told {
+	if !hasCommand {
 		writeField(&b, "last command", it.last)
 	}
-	it.told = true
+	it.logShown = true
 	it.mu.Unlock()
 	writeField(&b, "log", it.logTail())
 	it.Fatalf("%s", b.String())
 }
 
-// hasTold records that a failure has shown the log.
-func (it *Test) hasTold() {
+// noteLogShown records that a failure has shown the log.
+func (it *Test) noteLogShown() {
 	it.mu.Lock()
 	defer it.mu.Unlock()
-	it.told = true
+	it.logShown = true
 }
 
 // note records a command, which later failures show as the last one.

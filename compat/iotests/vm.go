@@ -262,7 +262,7 @@ func (vm *VM) AddFD(f *os.File, set int) *VM {
 // fails, use vm.Machine.Launch.
 func (vm *VM) Launch() *VM {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	vm.seen, vm.breaks = 0, nil
 	if err := vm.Machine.Launch(ctx); err != nil {
@@ -292,7 +292,7 @@ func (vm *VM) Kill() {
 // status.
 func (vm *VM) WaitExit() machine.ExitStatus {
 	vm.it.Helper()
-	ctx, cancel := vm.it.patience()
+	ctx, cancel := vm.it.withTimeout()
 	defer cancel()
 	status, err := vm.Machine.Wait(ctx)
 	if err != nil {
