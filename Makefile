@@ -1,14 +1,14 @@
 # The project's commands; `make` alone lists them.
 #
 # They need Go, git, make and a C compiler (for the race detector). Go fetches
-# the rest of the tools, and `make qemu` the programs that the tests drive.
+# the other tools. `make qemu` installs the programs that the tests drive.
 
 GO ?= go
 
-# COVER_MIN is in percent. FUZZ and BENCH are regular expressions of names,
-# FUZZTIME is per target, ROUNDS per scenario of the chaos test, whose SEED 0
-# takes a new one. VERSIONS are those that scripts/qemu-fetch.sh knows, CROSS the
-# systems that lint builds for.
+# COVER_MIN is in percent. FUZZ and BENCH are regular expressions for names.
+# FUZZTIME is the time for each fuzz target. ROUNDS is the number of rounds for each
+# scenario of the chaos test; its SEED 0 means a new seed. VERSIONS are versions that
+# scripts/qemu-fetch.sh knows. CROSS are the systems that lint builds for.
 COVER_MIN ?= 92
 FUZZ ?= .
 FUZZTIME ?= 60s
@@ -30,7 +30,7 @@ help: ## list these commands
 	while IFS='	' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
-demo: ## drive a virtual machine: QEMU's where it is installed, else a simulated one
+demo: ## control a virtual machine: QEMU's if QEMU is installed, otherwise a simulated one
 	$(GO) run ./examples/quickstart
 
 .PHONY: test
@@ -46,43 +46,43 @@ matrix: guest ## run the tests that drive QEMU against VERSIONS of it (5.2 7.2 1
 	$(GO) run ./internal/testing/matrix $(VERSIONS)
 
 .PHONY: conformance
-conformance: ## replay the recordings of Python's qmp module, and show by area what came of them
+conformance: ## replay the recordings of Python's qmp module, and count the results by area
 	@scripts/conformance.sh
 
 # Coverage counters make the race detector several times slower: two runs, one with
-# each, are faster than one with both. This one also measures what the detector
-# hides, such as memory.
+# each of them, are faster than one run with both. This run also has the tests that
+# the race detector would disturb, such as those of memory.
 .PHONY: cover
 cover: qemu guest ## run every test without the race detector, for the coverage; fail below COVER_MIN (92) percent
 	$(GO) test -shuffle=on -timeout=20m -covermode=atomic -coverpkg=./... -coverprofile=coverage.out ./...
 	@scripts/cover.sh coverage.out
 
 .PHONY: lint
-lint: ## check format, vet, staticcheck, layers, exported API, module files and other systems' builds
+lint: ## check format, vet, staticcheck, layers, exported API, module files and the builds for other systems
 	@scripts/lint.sh
 
 .PHONY: generate
-generate: ## write the generated packages (qapi, qapi/qga) anew
+generate: ## write the generated packages (qapi, qapi/qga)
 	$(GO) generate ./qapi/...
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target, or those matching FUZZ, for FUZZTIME (60s) each
+fuzz: ## run every fuzz target, or those that match FUZZ, for FUZZTIME (60s) each
 	@scripts/fuzz.sh
 
 .PHONY: chaos
-chaos: qemu ## stop, kill and quit a real QEMU at random, ROUNDS (200) times over; SEED repeats a run
+chaos: qemu ## stop, kill and quit a real QEMU at random, ROUNDS (200) times; SEED repeats a run
 	$(GO) -C internal/testing/chaos test -race -count=1 -timeout=2h -rounds=$(ROUNDS) -seed=$(SEED)
 
 .PHONY: bench
-bench: ## run the benchmarks, or those matching BENCH
+bench: ## run the benchmarks, or those that match BENCH
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem ./...
 
 .PHONY: qemu
-qemu: ## install the QEMU programs that the tests drive, where they are missing
+qemu: ## install the QEMU programs that the tests drive, if they are missing
 	@scripts/qemu.sh
 
 .PHONY: guest
-guest: qemu ## fetch the Linux that tests boot in QEMU into a cache, where it is missing
+guest: qemu ## fetch the Linux that tests boot in QEMU into a cache, if it is missing
 	@scripts/guest.sh
 
 .PHONY: clean

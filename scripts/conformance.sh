@@ -1,6 +1,6 @@
 #!/bin/sh
-# Replays the golden transcripts of Python's qmp module and prints what came of
-# them, by area. Fails if a scenario failed, or if none were replayed.
+# Replays the recorded sessions of Python's qmp module, and prints a table of the
+# results by area. Fails if a scenario failed, or if none was replayed.
 set -u
 
 GO=${GO:-go}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs every fuzz target, or those whose name matches FUZZ, one after the other,
-# for FUZZTIME each. An input that fails is left in the package's testdata/fuzz,
-# where the ordinary tests find it from then on.
+# for FUZZTIME each. Go leaves an input that fails in the package's testdata/fuzz.
+# The ordinary tests run it from then on.
 set -eu
 
 GO=${GO:-go}
@@ -32,10 +32,10 @@ while read -r pkg name; do
 		echo "$status" >"$log.status"
 	} | tee "$log"
 	[ "$(cat "$log.status")" = 0 ] && continue
-	# Go 1.26 sometimes takes the end of the time for a failure (golang.org/issue/75804):
-	# it has no input to show then.
+	# Go 1.26 sometimes reports the end of the time as a failure
+	# (golang.org/issue/75804). It has written no failing input then.
 	if grep -q '^ *context deadline exceeded$' "$log" && ! grep -q 'Failing input written' "$log"; then
-		printf '%s\n' "-- $name: the time was over, and no input had failed"
+		printf '%s\n' "-- $name: the time is over, and no input failed"
 		continue
 	fi
 	failed="$failed $name"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Fetches what the guest of the tests is made of (internal/testing/guest) into a
-# cache: Debian's kernel for virtual machines with a few of its modules, busybox, and
-# the guest agent of this machine with its libraries.
+# Makes the guest of the tests (internal/testing/guest) in a cache: Debian's kernel
+# for virtual machines with a few of its modules, busybox, and the guest agent of
+# this machine with its libraries.
 #
-# Nothing is installed: the packages are only unpacked. What is in the cache is not
-# fetched again; remove its folder "guest" to have later packages. A machine without
-# Debian's apt has no guest, and its tests are skipped.
+# Nothing is installed: the packages are only unpacked. If the cache has a guest, the
+# script does nothing; remove the cache's folder "guest" to fetch newer packages. On
+# a machine without Debian's apt the tests that need the guest are skipped.
 #
 # The cache is $QMP_TEST_CACHE, or goqmp in the user's cache folder.
 set -eu
@@ -32,8 +32,8 @@ download() {
 	[ -n "$kernel" ] && apt-get download -q "$kernel" busybox-static
 }
 
-# update fetches new lists of packages. A fresh machine has none, and old ones name
-# packages that are gone.
+# update fetches new lists of packages. A fresh machine has no lists, and old lists
+# name packages that do not exist any more.
 update() {
 	say 'running: apt-get update'
 	if [ "$(id -u)" -eq 0 ]; then
@@ -43,14 +43,14 @@ update() {
 	fi
 }
 
-# one prints the only file that matches.
+# one prints the file that the pattern matches. It fails if that is not one file.
 one() {
-	[ $# -eq 1 ] && [ -e "$1" ] || { say "not one file: $*" >&2; return 1; }
+	[ $# -eq 1 ] && [ -e "$1" ] || { say "expected one file, got: $*" >&2; return 1; }
 	printf '%s\n' "$1"
 }
 
-# module puts a module into the guest's files. One that is built into the kernel has no
-# file.
+# module adds a module to the guest's files. A module that is built into the kernel
+# has no file.
 module() {
 	file=$(find root -name "$1.ko" -o -name "$1.ko.xz")
 	case $file in
@@ -61,7 +61,7 @@ module() {
 	esac
 }
 
-# lay_out makes the folder new: the kernel, and the guest's files.
+# lay_out makes the folder "new" with the kernel and the guest's files.
 lay_out() {
 	for package in *.deb; do
 		dpkg-deb -x "$package" root
@@ -95,6 +95,6 @@ download >log 2>&1 || { update && download; } >log 2>&1 || {
 	give_up 'apt cannot fetch the packages'
 }
 lay_out
-# Another one may have been faster, in which case its folder stays.
+# Another run of this script may have been faster. Its folder stays then.
 mv -T new "$cache/guest" 2>/dev/null || [ -e "$cache/guest/vmlinuz" ]
 say "the guest is in $cache/guest"

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Runs every check and fails at the end if one of them found something: who mends
-# the tree wants to see all of it at once.
+# Runs every check, and fails at the end if one of them found something: so one run
+# shows everything that has to be repaired.
 set -u
 
 GO=${GO:-go}
 CROSS=${CROSS:-darwin/arm64 windows/amd64}
 failed=
 
-# check NAME COMMAND... runs one check under its name, and times it.
+# check NAME COMMAND... runs one check, and prints its name and its time.
 check() {
 	name=$1
 	shift
@@ -21,12 +21,12 @@ check() {
 	fi
 }
 
-# The linters' versions are pinned in module files of their own, so that users
+# The versions of the linters are pinned in module files of their own, so that users
 # of the library do not inherit them.
 gofumpt() {
 	files=$($GO tool -modfile=tools/lint.mod gofumpt -l .) || return 1
 	[ -n "$files" ] || return 0
-	printf '%s\n' 'not formatted; gofumpt -w mends them:' "$files"
+	printf '%s\n' 'not formatted; gofumpt -w formats them:' "$files"
 	return 1
 }
 
@@ -34,8 +34,7 @@ staticcheck() {
 	$GO tool -modfile=tools/lint.mod staticcheck ./...
 }
 
-# cross OS ARCH compiles the library for another system, and vet compiles the
-# tests too.
+# cross OS ARCH compiles the library and, by vet, the tests for another system.
 cross() {
 	CGO_ENABLED=0 GOOS=$1 GOARCH=$2 $GO build ./... &&
 		CGO_ENABLED=0 GOOS=$1 GOARCH=$2 $GO vet ./...

@@ -1,23 +1,24 @@
 #!/bin/sh
-# Fetches versions of QEMU from Debian into a cache, and prints for each the folder
-# that holds its programs. Put that folder first on the PATH, and its
-# qemu-system-x86_64 into QMP_TEST_QEMU.
+# Fetches versions of QEMU from Debian into a cache, and prints the folder of each
+# version's programs. To use one, put its folder first on the PATH, and set
+# QMP_TEST_QEMU to its qemu-system-x86_64.
 #
 #	qemu-fetch.sh [VERSION...]
 #
-# VERSION is one of the table below, or "newest": what sid holds, as long as the
-# cache has no version of sid yet. Without arguments it fetches all of the table.
+# VERSION is one of the table below, or "newest": the version from sid that the cache
+# has, or the version that sid has now if the cache has none. Without arguments the
+# script fetches all versions of the table.
 #
 # Nothing is installed and root is not needed: apt works in folders of its own,
 # and the packages are only unpacked. What is in the cache is not fetched again.
-# Remove a version's folder to have a later package of it.
+# Remove a version's folder to fetch a newer package of that version.
 #
 # The cache is $QMP_TEST_CACHE, or goqmp in the user's cache folder. The mirror is
-# the one that this machine's apt takes Debian from; QMP_TEST_MIRROR names another.
+# the one that this machine's apt uses for Debian; QMP_TEST_MIRROR names another one.
 set -eu
 export LC_ALL=C
 
-# Which of Debian's suites holds which QEMU. The newest version stands last.
+# Which of Debian's suites has which QEMU. The newest version is the last line.
 table='5.2 bullseye
 7.2 bookworm
 10.0 trixie
@@ -35,7 +36,7 @@ die() {
 	exit 1
 }
 
-# logged COMMAND... runs a command whose output matters only if it fails.
+# logged COMMAND... runs a command, and prints its output only if it fails.
 logged() {
 	"$@" >"$work/log" 2>&1 || {
 		grep -E '^(E|W|Err)' "$work/log" >&2 || tail -n 20 "$work/log" >&2
@@ -54,7 +55,8 @@ mirror() {
 }
 
 # settings writes apt's configuration for the suite into $work. The machine's own
-# stays in force (a proxy, say), but for what it says about sources, pins and hooks.
+# configuration (a proxy, for example) is used too, but not its sources, pins and
+# hooks.
 settings() {
 	keys=/usr/share/keyrings/debian-archive-keyring.gpg
 	[ -r "$keys" ] || keys=
@@ -95,15 +97,15 @@ unpack() {
 		die "apt could not read the package lists of Debian's $suite from $archive"
 	package=$(apt-cache -c "$work/apt.conf" policy qemu-system-x86 | awk '$1 == "Candidate:" { print $2 }')
 	case $package in
-	'' | '(none)') die "Debian's $suite at $archive has no qemu-system-x86" ;;
+	'' | '(none)') die "Debian's $suite at $archive does not have qemu-system-x86" ;;
 	esac
 	offered=$(printf '%s\n' "$package" | sed 's/^[0-9]*://; s/^\([0-9]*\.[0-9]*\).*/\1/')
 	[ "$version" != newest ] || version=$offered
 	[ "$version" = "$offered" ] ||
-		die "Debian's $suite has QEMU $offered by now, and no longer $version; 'newest' takes what it has"
+		die "Debian's $suite now has QEMU $offered instead of $version; 'newest' fetches what it has"
 	[ ! -d "$cache/$version" ] || return 0
 	say "fetching QEMU $version ($package) from Debian's $suite into $cache"
-	# The packages are split into words on purpose.
+	# The names of the packages are split into words on purpose.
 	# shellcheck disable=SC2086
 	logged apt-get -q -y -c "$work/apt.conf" install --download-only $packages ||
 		die "apt could not fetch QEMU $version from Debian's $suite at $archive"
@@ -115,13 +117,14 @@ unpack() {
 	printf '%s\n' "$suite" >"$work/new/suite"
 }
 
-# wrap writes a script for each program into bin, which starts it with the dynamic
-# linker and the libraries of root. Neither folder is named absolutely in it.
+# wrap writes a script for each program into bin. The script starts the program with
+# the dynamic linker and the libraries of root, by paths relative to itself, since the
+# folder is renamed later.
 #
 # QEMU takes its modules and firmware from the folder "qemu-bundle" beside its
-# executable, if there is one, and else from the places in which a QEMU that is
-# installed has its own; a module of another version can make it abort. The
-# executable is the dynamic linker for a program that is started like this.
+# executable. If there is none, it takes them from the folders of an installed QEMU,
+# and a module of another version can make it abort. For a program that is started
+# like this, the executable is the dynamic linker; so qemu-bundle stands beside that.
 wrap() (
 	cd "$work/new"
 	linker=$(find root -type f \( -name 'ld-linux*.so.[0-9]' -o -name 'ld-[0-9]*.so' \) | head -n 1)
@@ -136,12 +139,12 @@ wrap() (
 	for program in $programs; do
 		file=usr/bin/$program
 		[ -x "root/$file" ] || file=usr/sbin/$program
-		[ -x "root/$file" ] || die "the packages of QEMU $version hold no $program"
+		[ -x "root/$file" ] || die "the packages of QEMU $version do not have $program"
 		{
 			printf '#!/bin/sh\n# QEMU %s, Debian %s\n' "$package" "$suite"
 			printf 'root=${0%%/*}/../root\n'
 			printf 'exec "$root/usr/bin/ld.so" --library-path "%s" "$root/%s"' "$libraries" "$file"
-			# QEMU 5.2 knows of no qemu-bundle, and has no modules.
+			# QEMU 5.2 does not use qemu-bundle, and has no modules.
 			if [ "$program" = qemu-system-x86_64 ] && ! grep -q qemu-bundle "root/$file"; then
 				printf ' -L "$root/usr/share/%s"' qemu seabios
 			fi
@@ -151,8 +154,8 @@ wrap() (
 	done
 )
 
-# try checks that the programs run, are of the version that their folder will be
-# named for, and load no library of this machine's.
+# try checks that the programs run, that they have the version after which their
+# folder will be named, and that they load no library from outside that folder.
 try() {
 	for program in $programs; do
 		words=$("$work/new/bin/$program" --version 2>&1) || die "$program $version does not run: $words"
@@ -166,12 +169,12 @@ try() {
 		[ -z "$foreign" ] || die "$program $version needs libraries that its packages lack:
 $foreign"
 	done
-	# The default machine needs an accelerator, which may be a module, and firmware.
+	# The default machine needs firmware and an accelerator, which may be a module.
 	words=$(echo quit | "$work/new/bin/qemu-system-x86_64" -nodefaults -display none -accel tcg -monitor stdio -S 2>&1) ||
 		die "a machine of QEMU $version does not start: $words"
 }
 
-# cached prints the folder of the version in the cache, if it is there.
+# cached prints the version's folder in the cache, or nothing if the cache lacks it.
 cached() {
 	if [ "$version" != newest ]; then
 		[ ! -d "$cache/$version" ] || printf '%s\n' "$cache/$version"
@@ -180,12 +183,13 @@ cached() {
 	grep -lsx "$suite" "$cache"/[0-9]*/suite | sed 's,/suite$,,' | sort -V | tail -n 1
 }
 
-# fetch prints the folder of one version's programs. A version gets into the cache
-# as a whole, by a rename, or not at all; one at a time is fetched.
+# fetch prints the folder of one version's programs. A rename puts the whole version
+# into the cache, so the cache has all of it or nothing. A lock lets one process fetch
+# at a time.
 fetch() {
 	version=$1
 	suite=$(printf '%s\n' "$table" | awk -v version="$version" '$1 == version || version == "newest" { suite = $2 } END { print suite }')
-	[ -n "$suite" ] || die "knows no QEMU $version; there are $(printf '%s\n' "$table" | awk '{ printf "%s, ", $1 }')and newest"
+	[ -n "$suite" ] || die "unknown version $version; known are $(printf '%s\n' "$table" | awk '{ printf "%s, ", $1 }')and newest"
 	folder=$(cached)
 	if [ -z "$folder" ]; then
 		for tool in apt-get apt-cache dpkg-deb flock; do
@@ -194,11 +198,11 @@ fetch() {
 		mkdir -p "$cache" || die "cannot make the cache"
 		exec 9>"$cache/.lock"
 		flock 9
-		folder=$(cached) # another one may have fetched it meanwhile
+		folder=$(cached) # another process may have fetched it meanwhile
 	fi
 	if [ -z "$folder" ]; then
 		archive=$(mirror)
-		[ -n "$archive" ] || die "this machine's apt names no Debian archive; QMP_TEST_MIRROR can"
+		[ -n "$archive" ] || die "this machine's apt uses no Debian archive; set QMP_TEST_MIRROR to the address of one"
 		work=$cache/.work
 		rm -rf "$work"
 		settings

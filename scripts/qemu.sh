@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that the integration tests drive, where they are missing.
+# Installs the programs that the tests drive, if they are missing.
 # QMP_TEST_QEMU may name a qemu-system-x86_64 that is not on the PATH.
 set -eu
 
@@ -21,12 +21,12 @@ give_up() {
 		    Fedora           dnf install $dnf_packages
 		    Alpine           apk add $apk_packages
 		    macOS            brew install $brew_packages
-		'make unit' runs the tests that need none of them.
+		'make unit' runs the tests that need none of these programs.
 	TEXT
 	exit 1
 }
 
-# missing prints those of the wanted programs that are not here.
+# missing prints the wanted programs that this machine lacks.
 missing() {
 	for program in $wanted; do
 		case $program in
@@ -57,7 +57,7 @@ wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img'
 [ "$(uname -s)" = Darwin ] || wanted="$wanted qemu-ga"
 
 if [ -n "${QMP_TEST_QEMU:-}" ] && ! command -v "$QMP_TEST_QEMU" >/dev/null 2>&1; then
-	say "QMP_TEST_QEMU names '$QMP_TEST_QEMU', which is not a program." >&2
+	say "QMP_TEST_QEMU is '$QMP_TEST_QEMU', which is not a program." >&2
 	exit 1
 fi
 
@@ -67,8 +67,9 @@ say "missing: ${absent% }"
 
 # The lists of packages are split into words on purpose.
 if command -v apt-get >/dev/null 2>&1; then
-	# A fresh machine has no package lists; one dead mirror need not matter.
-	as_root apt-get update -q || say 'apt-get update failed; trying with the lists that are here'
+	# A fresh machine has no package lists. If a mirror does not answer, the lists that
+	# are here may still do.
+	as_root apt-get update -q || say 'apt-get update failed; going on with the lists that are here'
 	# shellcheck disable=SC2086
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
 		-o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 $apt_packages || give_up 'apt-get could not install them.'
@@ -79,11 +80,11 @@ elif command -v apk >/dev/null 2>&1; then
 	# shellcheck disable=SC2086
 	as_root apk add --no-cache $apk_packages || give_up 'apk could not install them.'
 elif command -v brew >/dev/null 2>&1; then
-	# Homebrew refuses to run as root, and needs no such rights.
+	# Homebrew refuses to run as root, and does not need root.
 	# shellcheck disable=SC2086
 	run brew install $brew_packages || give_up 'brew could not install them.'
 else
-	give_up 'found no apt-get, dnf, apk or brew.'
+	give_up 'this machine has none of apt-get, dnf, apk and brew.'
 fi
 
 absent=$(missing)

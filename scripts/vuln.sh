@@ -1,14 +1,15 @@
 #!/bin/sh
-# Looks for known vulnerabilities in what the library calls, where the database
-# of them can be reached. VULNDB may name another copy of it.
+# Looks for known vulnerabilities in the code that the library calls. If the database
+# of vulnerabilities cannot be reached, nothing is checked. VULNDB may name another
+# copy of the database.
 set -eu
 
 GO=${GO:-go}
 db=${VULNDB:-https://vuln.go.dev}
 
 if ! reason=$($GO run scripts/reachable.go "$db/index/modules.json.gz" 2>&1); then
-	# `go run` adds a line on its own exit status.
-	printf 'left out: the database of vulnerabilities is not reachable from here: %s\n' "${reason%%?exit status*}"
+	# `go run` adds a line about the exit status; it is cut off here.
+	printf 'skipped: the database of vulnerabilities cannot be reached: %s\n' "${reason%%?exit status*}"
 	exit 0
 fi
 $GO tool -modfile=tools/vuln.mod govulncheck -db "$db" ./...
