@@ -106,16 +106,6 @@ func TestE11QuitIsOver_QEMU(t *testing.T) {
 	}
 }
 
-// tcpMonitor starts an empty machine with a monitor on TCP, and returns its
-// address. The system chooses the port, so that it is free. A second monitor
-// tells which one it is.
-func tcpMonitor(t *testing.T) (*qemutest.Process, string) {
-	t.Helper()
-	vm, teller := startReal(t, nil, socketChardev(t, "host=127.0.0.1,port=0,server=on,wait=off")...)
-	defer teller.Close()
-	return vm, "127.0.0.1:" + boundPort(t, teller, "m")
-}
-
 // dialWatched connects to a monitor and watches the stream. The engine treats a
 // reset after the reply to quit as an end of file; here the stream must not
 // have a reset.

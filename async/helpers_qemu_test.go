@@ -373,3 +373,13 @@ func someFiles(t *testing.T, n int) []*os.File {
 	}
 	return files
 }
+
+// tcpMonitor starts an empty machine with a monitor on TCP, and returns its
+// address. The system chooses the port, so that it is free. A second monitor
+// tells which one it is.
+func tcpMonitor(t *testing.T) (*qemutest.Process, string) {
+	t.Helper()
+	vm, teller := startReal(t, nil, socketChardev(t, "host=127.0.0.1,port=0,server=on,wait=off")...)
+	defer teller.Close()
+	return vm, "127.0.0.1:" + boundPort(t, teller, "m")
+}

@@ -1,6 +1,6 @@
 //go:build unix
 
-// Helpers of the tests that need a pair of unix sockets.
+// Helpers of the tests over unix sockets.
 package async_test
 
 import (
@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/goqmp/qmp/async"
 )
 
 // socketPairFDs returns the descriptors of a pair of unix sockets.
@@ -43,4 +45,27 @@ func socketPair(t testing.TB) (client, server *net.UnixConn) {
 		t.Cleanup(func() { conn.Close() })
 	}
 	return conns[0], conns[1]
+}
+
+// accepts lets a script connect to the address where c listens, and executes a
+// command.
+func accepts(t *testing.T, c *async.Client, network, addr string) {
+	t.Helper()
+	conn, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newTokenServer(conn, "oob")
+	go server.serve()
+	wantNil(t, "Accept", c.Accept(t.Context()))
+	execute(t, c, "x", `"x"`)
+	if c.ListenAddr() != nil {
+		t.Errorf("ListenAddr after Accept: got %v, want none", c.ListenAddr())
+	}
+	if again, err := net.Dial(network, addr); err == nil {
+		again.Close()
+		t.Errorf("after Accept, something still listens at %s", addr)
+	}
+	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	server.wait()
 }

@@ -401,3 +401,9 @@ func startN(ctx context.Context, c *async.Client, name string, from, to int) (ca
 	}
 	return calls
 }
+
+// isA reports whether err has an E in it.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

@@ -18,34 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/internal/testing/qemutest"
-
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
-
-// accepts lets a script connect to the address where c listens, and executes a
-// command.
-func accepts(t *testing.T, c *async.Client, network, addr string) {
-	t.Helper()
-	conn, err := net.Dial(network, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := newTokenServer(conn, "oob")
-	go server.serve()
-	wantNil(t, "Accept", c.Accept(t.Context()))
-	execute(t, c, "x", `"x"`)
-	if c.ListenAddr() != nil {
-		t.Errorf("ListenAddr after Accept: got %v, want none", c.ListenAddr())
-	}
-	if again, err := net.Dial(network, addr); err == nil {
-		again.Close()
-		t.Errorf("after Accept, something still listens at %s", addr)
-	}
-	wantNil(t, "Disconnect", c.Disconnect(t.Context()))
-	server.wait()
-}
 
 // Only the owner can connect to a listening unix socket, whatever the umask.
 // (Not parallel: the umask is the whole process's.)

@@ -1,4 +1,5 @@
-// Tests of rule E1: the table of moves, and that no move waits for I/O.
+// Tests of rule E1 (run states): the table of moves, and that no move waits for
+// I/O.
 // The code that they hold: stage.go, runstate.go, connect.go and listen.go.
 package async_test
 

@@ -1,4 +1,5 @@
-// Tests of rule E2 (nothing is left).
+// Tests of rule E2 (nothing is left): the goroutines of a connection, what is
+// left after Disconnect, and that the engine holds no mutex during I/O.
 // The code that they hold: session.go and write.go.
 package async_test
 

@@ -1,4 +1,5 @@
-// Tests of rule E4 (a call that gives up touches only itself).
+// Tests of rule E4 (a call that gives up touches only itself): late replies,
+// commands that are never sent, and what the errors say.
 // The code that they hold: call.go, calls.go and write.go.
 package async_test
 

@@ -1,6 +1,7 @@
 //go:build unix
 
-// Tests of rule E4 (a call that gives up touches only itself).
+// Tests of rule E4 (a call that gives up touches only itself) over unix
+// sockets: calls that give up while their message is being written.
 // The code that they hold: call.go, calls.go and write.go.
 package async_test
 

@@ -1,4 +1,5 @@
-// Tests of rule E8 (out-of-band commands are not held up by commands).
+// Tests of rule E8 (out-of-band commands are not held up by commands): the
+// window of eight in-band commands, and the negotiation of oob.
 // The code that they hold: call.go and calls.go.
 package async_test
 

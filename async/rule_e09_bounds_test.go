@@ -1,4 +1,5 @@
-// Tests of rule E9 (bounds).
+// Tests of rule E9 (bounds): the size and the depth of received messages, and
+// the memory of an idle connection.
 // The code that they hold: options.go, command.go and session.go.
 package async_test
 

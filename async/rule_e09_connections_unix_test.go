@@ -1,6 +1,7 @@
 //go:build unix
 
-// Tests of rule E9 (bounds).
+// Tests of rule E9 (bounds): the memory of many connections, and of connections
+// that have been used.
 // The code that they hold: options.go, command.go and session.go.
 package async_test
 

@@ -1,5 +1,4 @@
-// Tests of rule E9 (bounds) for what is sent; see rule_e09_bounds_test.go for what
-// is received.
+// Tests of rule E9 (bounds): the size and the depth of sent messages.
 // The code that they hold: options.go, command.go and session.go.
 package async_test
 

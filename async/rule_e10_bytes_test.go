@@ -1,4 +1,5 @@
-// Tests of rule E10 (any bytes are safe).
+// Tests of rule E10 (any bytes are safe): cuts, garbage, invalid UTF-8, and
+// exact integers.
 // The code that they hold: receive.go and session.go.
 package async_test
 
@@ -73,10 +74,6 @@ func TestE10CutAndJoined(t *testing.T) {
 		}
 	}
 }
-
-// stream is what the server sends after the handshake in the tests below: whole
-// messages.
-const stream = "{\"event\": \"A\", \"data\": {\"s\": \"\\\"}\"}}\r\n\r\n {\"return\": [-1.5e3, null], \"id\": 2}\n{\"event\":\"B\"}{\"event\":\"C\"}"
 
 // The stream is cut in two places, at every pair of bytes.
 func TestE10CutAtEachByte(t *testing.T) {

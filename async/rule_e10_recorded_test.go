@@ -1,4 +1,4 @@
-// Tests of rule E10 (any byte sequence is safe) over a whole recorded session,
+// Tests of rule E10 (any bytes are safe) with a whole recorded session, the
 // handshake included.
 // The code that they hold: receive.go and session.go.
 package async_test
@@ -14,16 +14,6 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 )
-
-// recorded is what a server sent in a session. It sent the first part at once,
-// and each further part after it had read a command.
-var recorded = []string{
-	`{"event":"EARLY"}` + "\r\n" + `{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}` + "\r\n",
-	`{"event": "BETWEEN"}` + "\r\n" + `{"return": {}, "id": 1}` + "\r\n",
-	`{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": {"a": ["\"}\\", null]}}` + "\r\n" + `{"return": {"x": -1.5e3}, "id": 2}` + "\r\n",
-	`{"id": 3, "error": {"class": "GenericError", "desc": "no"}}` + "\r\n",
-	`{"return": "\u00e9", "id": 4}` + "\r\n" + `{"event":"LATE"}`,
-}
 
 // replay returns a Dialer. On its connections a server sends the parts, and
 // hangs up after the last one, or when the client hangs up.

@@ -1,4 +1,5 @@
-// Tests of rule E11 (Disconnect always completes).
+// Tests of rule E11 (Disconnect always completes): a Disconnect that meets a
+// Connect, a Listen, a failed write, or the end of the stream.
 // The code that they hold: disconnect.go and session.go.
 package async_test
 

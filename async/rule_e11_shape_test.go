@@ -1,5 +1,5 @@
-// Tests of rule E11: the end of a connection matches the same errors, whichever
-// side notices it first.
+// Tests of rule E11 (Disconnect always completes): the end of a connection
+// matches the same errors, whichever side notices it first.
 // The code that they hold: disconnect.go and session.go.
 package async_test
 

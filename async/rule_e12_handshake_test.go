@@ -266,12 +266,6 @@ func TestE12FailedHandshakes(t *testing.T) {
 	}
 }
 
-// isA reports whether err has an E in it.
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
-}
-
 // The reply to an earlier client, or an error with an id that is not ours, does
 // not answer qmp_capabilities.
 func TestE12AnothersReplyIsNotTheNegotiations(t *testing.T) {

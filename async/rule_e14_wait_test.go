@@ -1,4 +1,4 @@
-// Tests of rule E14, first half (waiting for a socket that does not exist yet).
+// Tests of rule E14 (a socket that is not there yet is waited for).
 // The code that they hold: connect.go and backoff.go.
 package async_test
 

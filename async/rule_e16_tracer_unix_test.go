@@ -1,6 +1,7 @@
 //go:build unix
 
-// Tests of rule E16: what a Tracer sees, and Done and Err.
+// Tests of rule E16 (hooks see every message): what a Tracer sees, and Done and
+// Err.
 // The code that they hold: tracer.go and stage.go.
 package async_test
 
