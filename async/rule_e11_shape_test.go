@@ -81,14 +81,22 @@ func TestE11ABrokenPipeIsAnEndOfFile(t *testing.T) {
 	defer server.Close()
 	c := newClient(t, &async.Options{SkipGreeting: true, SkipNegotiation: true})
 	w := c.WatchRunstate()
-	wantNil(t, "Attach", c.Attach(t.Context(), brokenReader{client}))
+	attached := make(chan struct{})
+	wantNil(t, "Attach", c.Attach(t.Context(), brokenReader{client, attached}))
+	close(attached)
 	awaitState(t, w, async.Disconnecting)
 	wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF, syscall.EPIPE)
 }
 
-type brokenReader struct{ net.Conn }
+// brokenReader is a connection whose Read returns a broken pipe, once attached is
+// closed: an end that comes earlier makes Attach fail.
+type brokenReader struct {
+	net.Conn
+	attached <-chan struct{}
+}
 
-func (brokenReader) Read([]byte) (int, error) {
+func (r brokenReader) Read([]byte) (int, error) {
+	<-r.attached
 	return 0, os.NewSyscallError("read", syscall.EPIPE)
 }
 
