@@ -121,9 +121,10 @@ func TestDialFails(t *testing.T) {
 	wantAs[*async.AddressError](t, "Dial", err)
 }
 
-// The server answers a command before the command is sent. Then the command
-// turns out not to be sendable, and its caller gives up. The call ends with the
-// first of these, and the engine does not wait for anybody to take the others.
+// A command gets two answers: the server answers it before it is sent, and then
+// its file cannot be sent. At that moment its caller gives up, too. The call
+// returns an error, and the engine does not block on an answer that the caller
+// does not take.
 func TestSecondAnswerIsDropped(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

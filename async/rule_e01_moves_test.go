@@ -35,7 +35,7 @@ func TestE1TheTableOfMoves(t *testing.T) {
 		{"no connection", "idle dialing closing idle", nil, func(t *testing.T, c *async.Client) {
 			ctx, cancel := context.WithCancel(t.Context())
 			w := c.WatchRunstate()
-			dialing := do(func() error { return c.Connect(ctx, "nobody") })
+			dialing := do(func() error { return c.Connect(ctx, "nowhere") })
 			awaitState(t, w, async.Connecting)
 			cancel()
 			wantIs(t, "Connect", <-dialing, context.Canceled)

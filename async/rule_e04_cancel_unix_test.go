@@ -66,7 +66,8 @@ func TestE4WithdrawnBeforeItsFirstByte(t *testing.T) {
 	}
 }
 
-// The same for descriptors that SendFiles sends.
+// SendFiles is withdrawn, too, when its context ends before the full socket has
+// taken anything.
 func TestE4WithdrawnFilesAreNotSent(t *testing.T) {
 	t.Parallel()
 	c, conn, p := cramped(t, nil, connected("", qmptest.AwaitMark("read on"), qmptest.ExpectWithFDs("after", 0), qmptest.Return(`{}`))...)

@@ -145,8 +145,8 @@ func TestE6EveryPendingCallEnds(t *testing.T) {
 	}
 }
 
-// The same for a call whose command is partly written, and for a call that
-// waits until that is finished.
+// When the connection ends, a call whose command is partly written ends, and so
+// does a call that waits for its turn to write.
 func TestE6CallsInFrontOfAStuckWriter(t *testing.T) {
 	t.Parallel()
 	for _, tt := range endings {

@@ -122,7 +122,7 @@ func TestE9ThousandConnections(t *testing.T) {
 		}
 		servers[i].hear(t, `"id":1}`)
 	}
-	measure("fresh")
+	measure("new")
 
 	for i, c := range clients {
 		call := start(t.Context(), c, async.Command{Name: "x", Args: map[string]any{"i": i}})

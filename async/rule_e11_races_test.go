@@ -77,8 +77,8 @@ func (h attrsHandler) WithAttrs([]slog.Attr) slog.Handler {
 	return h.Handler
 }
 
-// The same for a Connect whose handshake has nothing to wait for, also where
-// the caller's context ends too.
+// Disconnect makes a Connect fail even if the handshake has nothing to wait
+// for, also where the caller's context ends too.
 func TestE11DisconnectBeatsAConnectThatCannotFail(t *testing.T) {
 	t.Parallel()
 	for _, canceled := range []bool{false, true} {
@@ -111,7 +111,8 @@ func TestE11DisconnectBeatsAConnectThatCannotFail(t *testing.T) {
 	}
 }
 
-// The same for Listen.
+// Disconnect makes a Listen fail even where it is about to succeed. When
+// Disconnect has returned, the client does not listen.
 func TestE11DisconnectBeatsListen(t *testing.T) {
 	t.Parallel()
 	for i := range 200 {
@@ -198,7 +199,8 @@ func TestE11DisconnectBehindAFailedWrite(t *testing.T) {
 	}
 }
 
-// The same where the write fails while Disconnect waits for it.
+// A write fails while Disconnect waits for it. Disconnect then waits for the
+// end of the stream, as after every failed write.
 func TestE11WriteFailsDuringDisconnect(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -299,7 +301,8 @@ func TestE11HalfClosedServerIsAnswered(t *testing.T) {
 	}
 }
 
-// If that server does not read, Connect returns when its context ends.
+// A server shuts down only its own direction, and does not read either. Connect
+// returns when its context ends.
 func TestE11HalfClosedServerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

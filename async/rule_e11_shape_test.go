@@ -100,8 +100,9 @@ func (r brokenReader) Read([]byte) (int, error) {
 	return 0, os.NewSyscallError("read", syscall.EPIPE)
 }
 
-// The same with real sockets, at a moment that is not controlled: the peer has
-// gone, and a write or this side's Close finds that out.
+// The peer of a real socket has gone, and a write or this side's Close finds
+// that out, at a moment that is not controlled. The errors match the same as in
+// memory.
 func TestE11OneShapeOverRealSockets(t *testing.T) {
 	t.Parallel()
 	met := 0

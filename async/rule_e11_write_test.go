@@ -74,7 +74,7 @@ func TestE11ReplyWhileDisconnecting(t *testing.T) {
 }
 
 // When its context ends, Disconnect cuts off the message that is being written.
-// So does Close, at once.
+// Close cuts it off at once.
 func TestE11ContextCutsABlockedWrite(t *testing.T) {
 	t.Parallel()
 	why := errors.New("the user canceled")

@@ -49,8 +49,7 @@ func TestE12EventsAroundTheHandshake(t *testing.T) {
 	}
 }
 
-// So are the events of a handshake that fails, and of one that is skipped in
-// part.
+// The events of a handshake that fails are in the queues of the listeners.
 func TestE12EventsOfAFailedHandshake(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -62,6 +61,8 @@ func TestE12EventsOfAFailedHandshake(t *testing.T) {
 	})
 }
 
+// The events are in the queues, too, where the handshake is skipped in whole or
+// in part.
 func TestE12EventsWithoutHandshake(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]async.Options{

@@ -212,8 +212,8 @@ func (h hasty) Deadline() (time.Time, bool) {
 	return deadline.Add(-time.Second), ok
 }
 
-// The same for a dial that reads the deadline itself and gives up before the
-// context ends.
+// A dial reads the deadline itself and gives up before the context ends. The
+// error still matches the context's error, and the error of the dial before it.
 func TestE14DialThatGivesUpBeforeItsContext(t *testing.T) {
 	t.Parallel()
 	why := errors.New("the user canceled")

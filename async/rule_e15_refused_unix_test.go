@@ -73,7 +73,8 @@ func TestE15BadFiles(t *testing.T) {
 	}
 }
 
-// The same where the message waits for room in the socket.
+// A file that cannot be sent fails its own call only, also where the message
+// waits for room in the socket.
 func TestE15BadFileInABlockedWrite(t *testing.T) {
 	t.Parallel()
 	closed := fileWith(t, "")

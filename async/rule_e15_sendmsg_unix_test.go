@@ -154,7 +154,8 @@ func TestE15TheCallOutlastsItsSendmsg(t *testing.T) {
 	}
 }
 
-// The same where a server answers before it has the command.
+// A server answers a command before it has it. The call still does not return
+// while a sendmsg with its files is running.
 func TestE15TheReplyDoesNotOvertakeTheFiles(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -372,7 +372,7 @@ func TestListenRemovesNothingButTheStaleSocket(t *testing.T) {
 }
 
 // Another program holds a lock on the folder, which every user can do who may
-// read the folder. Listen replaces the stale socket all the same: it takes no
+// read the folder. Listen still replaces the stale socket: it takes no
 // lock.
 func TestListenInALockedFolder(t *testing.T) {
 	t.Parallel()

@@ -137,7 +137,7 @@ func stress(t *testing.T, c *async.Client, server *tokenServer, total int, oob, 
 	select {
 	case <-all:
 	case <-time.After(5 * patience): // many times what the run takes
-		t.Fatalf("somebody waits for ever:\n%s", anybytes.Stacks())
+		t.Fatalf("a call did not end:\n%s", anybytes.Stacks())
 	}
 	if t.Failed() {
 		return
