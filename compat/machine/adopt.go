@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// An AdoptError says that a machine could not be adopted. The process, if there is
-// one, and its directory are as they were.
+// An AdoptError says that a process could not be adopted. Adopt has changed neither
+// the process, if there is one, nor its directory.
 type AdoptError struct {
-	Machine string
-	State   State
+	Machine string // its name
+	State   State  // the one that was passed to Adopt
 	Output  string // the end of the process's log, at most 8 KiB
 	Err     error  // why: matches ErrGone if the process has ended
 }
 
-// Error says why, and what the process wrote last.
+// Error says why, and what the process has written last.
 func (e *AdoptError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "machine %s: adopt process %d: %v", e.Machine, e.State.PID, e.Err)
@@ -27,19 +27,20 @@ func (e *AdoptError) Error() string {
 // Unwrap returns Err.
 func (e *AdoptError) Unwrap() error { return e.Err }
 
-// Adopt takes the place of [Machine.Launch] for a detached process that another
-// program has launched, or this one has let go with [Machine.Detach]. It connects
-// to the monitor, and waits for it while another client is connected. From then on
-// the machine is as after Launch, with these differences:
+// Adopt takes over a detached process that runs already: one that another program
+// has launched, or that this program has given up with [Machine.Detach]. Call it
+// instead of [Machine.Launch]. It connects to the monitor, and waits as long as
+// another client is connected there. After that the machine is as after Launch,
+// with these differences:
 //
 //   - Events that came while nobody was connected are lost.
 //   - The exit status is [ExitStatus].Unknown, unless the system tells it (Linux
 //     since 6.15, if the process that has become its parent collects it).
 //   - Log reads the file that the process writes to.
 //
-// Options.Detached has to be set, and what Options says about the command line is
-// for later launches. ctx and Options.LaunchTimeout limit Adopt. It fails with an
-// [*AdoptError], or with [ErrLaunched].
+// Options.Detached must be set. What Options says about the command line only holds
+// for later launches. ctx and Options.LaunchTimeout limit Adopt. The error is an
+// [*AdoptError], or [ErrLaunched], or says that Options.Detached is not set.
 func (m *Machine) Adopt(ctx context.Context, s State) error {
 	if !m.opts.Detached {
 		return fmt.Errorf("machine %s: adopt: %w", m.opts.Name, errNotDetached)
@@ -55,7 +56,7 @@ func (m *Machine) Adopt(ctx context.Context, s State) error {
 		if r.log != nil {
 			failure.Output = r.log.tail(outputSize)
 		}
-		r.letGo()
+		r.release()
 		m.logger().Error("machine: adopt failed", "error", failure)
 		return failure
 	}
@@ -63,7 +64,7 @@ func (m *Machine) Adopt(ctx context.Context, s State) error {
 	return nil
 }
 
-// adopt does all that can fail.
+// adopt does the part of Adopt that can fail.
 func (r *run) adopt(ctx context.Context, s State) error {
 	m := r.machine
 	log, err := openDirectLog(s.Log, s.LogFrom, orDefault(m.opts.LogLimit, DefaultLogLimit))
@@ -88,7 +89,7 @@ func (r *run) adopt(ctx context.Context, s State) error {
 	}
 	if !m.takePlace(place) {
 		h.close()
-		place.letGo()
+		place.close()
 		return errors.New("the machine has a directory already: call Shutdown before Adopt")
 	}
 	r.monitor, r.state = s.Monitor, &s
@@ -107,10 +108,12 @@ func (r *run) adopt(ctx context.Context, s State) error {
 	return nil
 }
 
-// Detach lets go of a detached machine: the process goes on, and can be adopted by
-// the State that is returned. The connection is closed, and the machine is as one
-// that was not launched. A process that ends after that, while this program runs,
-// is collected by whoever adopts it in this program, or when this program ends.
+// Detach gives up a detached process, which goes on running. [Machine.Adopt] takes
+// it over again, here or in another program, with the State that Detach returns.
+// Detach closes the connection, and the machine is as one that was not launched.
+//
+// The process stays a child of this program. If it ends while this program runs, it
+// stays a zombie until a machine of this program adopts it or this program ends.
 //
 // The error is that of [Machine.State], or [ErrStopped] if the machine is being
 // shut down.
@@ -125,21 +128,23 @@ func (m *Machine) Detach() (State, error) {
 		m.mu.Unlock()
 		return State{}, fmt.Errorf("machine %s: detach: %w", m.opts.Name, ErrStopped)
 	}
-	// Whoever wants to stop it now joins this, and finds it gone.
+	// A Shutdown or Kill that is called meanwhile waits for this, as it does for
+	// another Shutdown, and then has nothing to do.
 	end := newStopping(byKill)
 	r.stopping = end
 	m.mu.Unlock()
-	r.letGo()
+	r.release()
 	end.hurry(nil)
 	close(end.done)
 	m.logger().Info("machine: detached", "pid", s.PID)
 	return s, nil
 }
 
-// letGo lets go of a process that goes on, and of its directory.
-func (r *run) letGo() {
+// release closes all that this program holds of a process that goes on: the
+// connection, the log, the handle and the directory.
+func (r *run) release() {
 	m := r.machine
-	_ = m.client.Close() // why the connection has ended is of no interest
+	_ = m.client.Close() // it returns why the connection ended: this call ends it
 	if r.listener != nil {
 		r.listener.close()
 	}
@@ -155,7 +160,7 @@ func (r *run) letGo() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.process != nil {
-		m.place.letGo()
+		m.place.close()
 		m.place = nil
 	}
 	m.run, m.last = nil, nil

@@ -13,26 +13,27 @@ const (
 	consoleID = "machine-console"
 )
 
-// Escape doubles the commas in value, as QEMU wants it in the value of an option
+// Escape doubles the commas in value. QEMU requires that in the value of an option
 // such as "file=VALUE,if=virtio".
 func Escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }
 
 // commandLine returns the whole command line: the wrapper, the binary, the
-// machine's own options, and the caller's args, which thus have the last word. It
-// opens the sockets that the options name.
+// machine's own options, and then args, the caller's. For most options QEMU takes
+// the last one, which is the caller's. commandLine opens the sockets that the
+// options name.
 func (r *run) commandLine(args []string) ([]string, error) {
 	for _, arg := range args {
 		if arg == "-daemonize" || arg == "--daemonize" {
-			return nil, fmt.Errorf("the option %s would put the process out of this machine's sight: leave it away", arg)
+			return nil, fmt.Errorf("the option %s moves QEMU to another process, which the machine cannot watch: remove the option", arg)
 		}
 	}
 	opts := &r.machine.opts
 	switch {
 	case !opts.Detached:
 	case opts.Monitor != MonitorDial && opts.Monitor != MonitorNone:
-		return nil, errors.New("a detached process can have no monitor but one that it listens at: machine.Options.Monitor is to be MonitorDial, or MonitorNone")
+		return nil, errors.New("a detached process must listen for its monitor's client: set machine.Options.Monitor to MonitorDial, or to MonitorNone")
 	case opts.Console:
-		return nil, errors.New("the console of a detached process would end with this program: use machine.Options.ConsoleFile, or a -serial option")
+		return nil, errors.New("the console of a detached process would be closed when this program ends: use machine.Options.ConsoleFile, or a -serial option")
 	}
 	line := slices.Concat(opts.Wrapper, []string{r.machine.binary})
 	if !opts.StorageDaemon {
@@ -52,12 +53,12 @@ func (r *run) commandLine(args []string) ([]string, error) {
 	return slices.Concat(line, console, args), nil
 }
 
-// monitorArgs returns the options for the monitor. All versions of QEMU from 5.2 to
-// 11.1 take -qmp with a character device, without a warning. 11.1 warns of -mon,
-// and what it advises (-object monitor-qmp) is unknown to the others: to ask the
-// binary for it would take a quarter of a second for each binary, and could not
-// reach one that exists only where the wrapper goes. The storage daemon has
-// kept --monitor.
+// monitorArgs returns the options for the monitor. QEMU has several, and -qmp with a
+// character device is the one that all versions from 5.2 to 11.1 take without a
+// warning. 11.1 warns of -mon and advises -object monitor-qmp, which older versions
+// do not know. To ask each binary what it knows would take a quarter of a second,
+// and is not possible where only the wrapper can reach the binary. The storage
+// daemon has --monitor in all versions.
 func (r *run) monitorArgs() ([]string, error) {
 	chardev := "socket,id=" + monitorID
 	switch r.machine.opts.Monitor {
@@ -68,8 +69,9 @@ func (r *run) monitorArgs() ([]string, error) {
 		}
 		chardev += fmt.Sprintf(",fd=%d", fd)
 	case MonitorDial:
-		// QEMU waits for us there before it goes on. With wait=off QEMU 7.2 now
-		// and then leaves a client that comes while it starts without an answer.
+		// With wait=on QEMU does not go on before this program has connected. With
+		// wait=off QEMU 7.2 sometimes never answers a client that connects while
+		// QEMU starts.
 		chardev += ",path=" + Escape(r.monitor) + ",server=on,wait=on"
 	default:
 		chardev += ",path=" + Escape(r.monitor)
@@ -102,7 +104,7 @@ func (r *run) consoleArgs() ([]string, error) {
 	return []string{"-chardev", chardev, "-serial", "chardev:" + consoleID}, nil
 }
 
-// quoteCommand returns a command line as a shell takes it.
+// quoteCommand returns a command line with the quotes that a shell needs.
 func quoteCommand(args []string) string {
 	quoted := make([]string, len(args))
 	for i, arg := range args {

@@ -8,9 +8,10 @@ import (
 	"path/filepath"
 )
 
-// A privateDir is a directory that this program has made, and that only its owner
-// can enter. It is held open: where another user owns the parent, that user can
-// put something else in its place, which is not to be emptied or removed.
+// A privateDir is a directory that this program has made, and that only this user
+// can enter. It stays open. Another user who owns the parent directory can replace
+// it by something else, which must not be emptied or removed: the open root still
+// refers to the directory that was made.
 type privateDir struct {
 	path string
 	root *os.Root
@@ -25,8 +26,8 @@ func makeDir(parent, pattern string) (*privateDir, error) {
 	return openNewDir(path)
 }
 
-// makeDirAgain makes a directory by its former name, or with a new one in the same
-// parent if somebody else has taken that name.
+// makeDirAgain makes a directory with a name that was used before, or with a new
+// name in the same parent if that name is taken.
 func makeDirAgain(path, pattern string) (*privateDir, error) {
 	err := os.Mkdir(path, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -38,7 +39,8 @@ func makeDirAgain(path, pattern string) (*privateDir, error) {
 	return openNewDir(path)
 }
 
-// openNewDir opens a directory that was just made.
+// openNewDir opens a directory that was just made. One that is not empty is another
+// one.
 func openNewDir(path string) (*privateDir, error) {
 	d, err := openDir(path)
 	if err != nil {
@@ -54,7 +56,8 @@ func openNewDir(path string) (*privateDir, error) {
 	return d, nil
 }
 
-// openDir opens a directory that is this user's and nobody else's.
+// openDir opens a directory that belongs to this user and that no other user can
+// enter.
 func openDir(path string) (*privateDir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -83,7 +86,7 @@ func (d *privateDir) isAt(path string) bool {
 }
 
 func (d *privateDir) replaced() error {
-	return fmt.Errorf("%s: somebody has put something else in the place of this program's directory: choose a parent directory that is this user's, or one like /tmp (machine.Options.TempDir)", d.path)
+	return fmt.Errorf("%s: another process has replaced this program's directory: choose a parent directory that only this user can write to, or one like /tmp (machine.Options.TempDir)", d.path)
 }
 
 func (d *privateDir) names() ([]string, error) {
@@ -95,7 +98,8 @@ func (d *privateDir) names() ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// open returns the directory as a file, for another process; nil if it cannot.
+// open returns the directory as a file, for another process to inherit. It returns
+// nil if that fails.
 func (d *privateDir) open() *os.File {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -104,8 +108,8 @@ func (d *privateDir) open() *os.File {
 	return f
 }
 
-// remove removes what is in the directory, and the directory if it is still by
-// its name. It follows no links.
+// remove removes what is in the directory. Then it removes the directory, if that
+// still has its name. It does not follow links.
 func (d *privateDir) remove() error {
 	names, err := d.names()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,5 +129,5 @@ func (d *privateDir) remove() error {
 	return also(err, removeEmptyDir(d.path))
 }
 
-// close lets go of the directory, which stays.
+// close closes the directory, and does not remove it.
 func (d *privateDir) close() { _ = d.root.Close() }

@@ -12,13 +12,13 @@ var (
 	// machine was not launched, or has been shut down.
 	ErrNotRunning = errors.New("the machine is not running; call Launch first")
 
-	// ErrLaunched says that Launch was called for a machine that was launched
-	// and not shut down since, whether its process still runs or not.
+	// ErrLaunched says that Launch or Adopt was called for a machine that was
+	// launched, and not shut down after that. Its process may have ended already.
 	ErrLaunched = errors.New("the machine was launched already; call Shutdown or Kill first")
 
-	// ErrStopped is why a launch failed that was called off by Shutdown or
-	// Kill.
-	ErrStopped = errors.New("called off by Shutdown or Kill")
+	// ErrStopped says that Shutdown, PowerDown or Kill was called while Launch,
+	// Adopt or Detach was working, which therefore failed.
+	ErrStopped = errors.New("canceled by Shutdown or Kill")
 )
 
 // errNoMonitor says that a call needs a monitor.
@@ -27,23 +27,23 @@ var errNoMonitor = errors.New("the machine has no monitor (machine.Options.Monit
 // errNoGuest says that a call needs a guest.
 var errNoGuest = errors.New("a storage daemon has no guest")
 
-// errShutdown is why a PowerDown does not wait for the guest any longer.
-var errShutdown = errors.New("hurried by Shutdown")
+// errShutdown is why a PowerDown stops waiting for the guest.
+var errShutdown = errors.New("Shutdown was called and does not wait for the guest")
 
-// errKill is why a Shutdown is hurried.
-var errKill = errors.New("hurried by Kill")
+// errKill is why a Shutdown goes straight to SIGKILL.
+var errKill = errors.New("Kill was called")
 
-// errEndedEarly is why a launch fails whose process has ended.
+// errEndedEarly is why a launch fails if the process ends during it.
 var errEndedEarly = errors.New("the process ended before its monitor was open")
 
-// A VMLaunchFailure says that a launch failed. Nothing of the machine is left.
+// A VMLaunchFailure says that Launch failed. Nothing of the machine is left.
 type VMLaunchFailure struct {
 	Machine string      // its name
-	Args    []string    // the whole command line, with the wrapper; nil if it never came to that
+	Args    []string    // the whole command line, with the wrapper; nil if Launch failed before it was complete
 	Exit    *ExitStatus // how the process ended by itself; nil if it did not
-	Killed  bool        // it was there, and had to be killed
-	Output  string      // the end of what it wrote to stdout and stderr, at most 8 KiB
-	Err     error       // why: what the system said, an *async.ConnectError, what the context ended with
+	Killed  bool        // Launch has killed the process, which still ran
+	Output  string      // the end of what the process wrote to stdout and stderr, at most 8 KiB
+	Err     error       // why: an error of the system, an *async.ConnectError, or what the context ended with
 }
 
 // Error says all of that on one line, with the command line quoted for a shell.
@@ -68,11 +68,11 @@ func (e *VMLaunchFailure) Unwrap() error { return e.Err }
 
 // A ProcessEndedError says that a call failed because the process has ended.
 type ProcessEndedError struct {
-	Machine string
-	Call    string // the command, or what was waited for, as in "wait for STOP"
-	Exit    ExitStatus
-	Output  string // the end of what it wrote to stdout and stderr, at most 8 KiB
-	Err     error  // what the call met: an *async.ExecInterruptedError or *async.StateError
+	Machine string     // its name
+	Call    string     // the command, or what the call waited for, as in "wait for STOP"
+	Exit    ExitStatus // how the process ended
+	Output  string     // the end of what it wrote to stdout and stderr, at most 8 KiB
+	Err     error      // the client's error: an *async.ExecInterruptedError or *async.StateError
 }
 
 // Error says all of that on one line.
@@ -86,19 +86,18 @@ func (e *ProcessEndedError) Error() string {
 // Unwrap returns Err.
 func (e *ProcessEndedError) Unwrap() error { return e.Err }
 
-// An AbnormalShutdown says that a process did not end as it should: it had to be
-// forced, or ended by a signal or with an exit code that does not mean success.
-// Nothing of the
-// machine is left, unless Exit is nil.
+// An AbnormalShutdown says that a process did not end as it should: the first step
+// did not end it, or it ended by a signal or with an exit code that does not mean
+// success. Nothing of the machine is left, unless Exit is nil.
 type AbnormalShutdown struct {
-	Machine string
-	Steps   []Step      // what was done, in order; none if the process had ended by itself
-	Exit    *ExitStatus // how it ended; nil if not even SIGKILL ended it
+	Machine string      // its name
+	Steps   []Step      // what was done, in order; empty if the process had ended by itself
+	Exit    *ExitStatus // how the process ended; nil if not even SIGKILL ended it
 	Output  string      // the end of what it wrote to stdout and stderr, at most 8 KiB
-	Err     error       // why it went straight to SIGKILL, such as what ctx ended with; nil if it did not
+	Err     error       // why Shutdown went straight to SIGKILL, such as what ctx ended with; nil if it did not
 }
 
-// Error tells the story on one line.
+// Error says all of that on one line.
 func (e *AbnormalShutdown) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "machine %s: abnormal shutdown: ", e.Machine)
@@ -128,7 +127,7 @@ func (e *AbnormalShutdown) Error() string {
 	return b.String()
 }
 
-// Unwrap returns Err, and what failed in the steps.
+// Unwrap returns Err, if it is not nil, and the errors of the steps.
 func (e *AbnormalShutdown) Unwrap() []error {
 	var errs []error
 	if e.Err != nil {
@@ -142,7 +141,7 @@ func (e *AbnormalShutdown) Unwrap() []error {
 	return errs
 }
 
-// also puts a further error behind the first, on the same line. Either may be nil.
+// also joins two errors on one line. Either may be nil.
 func also(err, further error) error {
 	switch {
 	case err == nil:
@@ -153,7 +152,7 @@ func also(err, further error) error {
 	return fmt.Errorf("%w; also: %w", err, further)
 }
 
-// writeOutput appends a process's last words, on one line.
+// writeOutput appends the end of a process's output, on one line.
 func writeOutput(b *strings.Builder, output string) {
 	output = strings.TrimSpace(output)
 	if output == "" {

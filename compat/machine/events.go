@@ -11,29 +11,29 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// An EventMatch describes events: those of a name whose whole object matches a
-// pattern, as [Match] does it. A nil pattern matches every event of that name.
+// An EventMatch describes events: those with a name, whose whole object matches a
+// pattern by the rules of [Match]. A nil pattern matches every event of that name.
 type EventMatch struct {
 	Name    string // such as "BLOCK_JOB_READY"
 	Pattern any    // such as map[string]any{"data": map[string]any{"device": "drive0"}}
 }
 
-// NextEvent takes the oldest event, and waits for one. It is the whole object,
-// with its members event, data and timestamp; for the types of its values see
-// [Machine.QMP].
+// NextEvent returns the oldest event and removes it from the queue. If the queue is
+// empty it waits for an event. The result is the whole object, with its members
+// event, data and timestamp. [Machine.QMP] says which types its values have.
 //
-// The error is what ctx ended with; a [*ProcessEndedError] or
-// [*async.ExecInterruptedError] when the process or its connection has ended;
-// or [ErrNotRunning]. Events that came before that are given out first. The error's
-// text names the events that are there in place of the wanted one, and one that
-// would have been right but was taken or cleared by an earlier call.
+// The error is what ctx ended with; a [*ProcessEndedError] or an
+// [*async.ExecInterruptedError] if the process or its connection has ended; or
+// [ErrNotRunning]. Events that came before the end are returned before the error.
+// The error's text names the events that are in the queue. It also says if an event
+// that matches came before, and an earlier call took or dropped it.
 func (m *Machine) NextEvent(ctx context.Context) (map[string]any, error) {
 	return m.await(ctx, "an event", wanted{all: true})
 }
 
-// Events takes all events that are there, oldest first, and waits for none.
-// Events that came before a reply are there when the call that got the reply
-// returns.
+// Events returns all events in the queue, oldest first, and removes them. It does
+// not wait. An event that QEMU sent before a reply is in the queue when the call
+// that gets the reply returns.
 func (m *Machine) Events() []map[string]any {
 	var all []map[string]any
 	for _, ev := range m.events.takeAll("taken by Events") {
@@ -42,13 +42,14 @@ func (m *Machine) Events() []map[string]any {
 	return all
 }
 
-// ClearEvents drops all events that are there.
+// ClearEvents drops all events that are in the queue.
 func (m *Machine) ClearEvents() { m.events.takeAll("dropped by ClearEvents") }
 
-// EventWait takes the oldest event of that name that matches pattern, as [Match]
-// does it (nil matches all), and waits for one. Events that it passes over stay,
-// for other calls, in their order. Errors are those of [Machine.NextEvent]: with
-// a ctx that has ended it looks at what is there, and waits for nothing.
+// EventWait returns the oldest event of that name that matches pattern, by the rules
+// of [Match] (nil matches all), and removes it from the queue. If there is none it
+// waits for one. All other events stay in the queue, in their order. Errors are those
+// of [Machine.NextEvent]. With a ctx that has ended EventWait looks through the queue
+// and does not wait.
 func (m *Machine) EventWait(ctx context.Context, name string, pattern any) (map[string]any, error) {
 	return m.EventsWait(ctx, EventMatch{Name: name, Pattern: pattern})
 }
@@ -64,7 +65,7 @@ func (m *Machine) EventsWait(ctx context.Context, matches ...EventMatch) (map[st
 }
 
 // wanted describes the events that a call waits for: those that one of the patterns
-// matches, or all.
+// matches, or all. The zero value is for none.
 type wanted struct {
 	patterns []EventMatch
 	all      bool
@@ -95,7 +96,8 @@ func namesOf(patterns []EventMatch) string {
 	return strings.Join(names, " or ")
 }
 
-// await takes the oldest event that is wanted. what names it in errors.
+// await waits for the oldest event that is wanted and takes it from the queue. what
+// describes it in errors.
 func (m *Machine) await(ctx context.Context, what string, w wanted) (map[string]any, error) {
 	ev, err := m.events.await(ctx, w)
 	if err != nil {
@@ -104,7 +106,7 @@ func (m *Machine) await(ctx context.Context, what string, w wanted) (map[string]
 	return ev.object(), nil
 }
 
-// An event is one that was received. Whoever looks at it first decodes it.
+// An event is one that was received. The first call of object decodes it.
 type event struct {
 	async.Event
 	seq  uint64 // counts events, from 1
@@ -117,8 +119,8 @@ func (ev *event) object() map[string]any {
 	ev.once.Do(func() {
 		obj, err := ev.Event.Object()
 		if err != nil {
-			// A number of thousands of digits somewhere inside. No caller can do
-			// anything about it; the name is still true.
+			// It has a number of thousands of digits. Calls that look for another
+			// event must not fail for that, so this one has only its name.
 			obj = map[string]any{"event": ev.Name}
 		}
 		ev.obj = obj
@@ -126,27 +128,28 @@ func (ev *event) object() map[string]any {
 	return ev.obj
 }
 
-// An eventQueue holds the events that nobody has taken, oldest first. Waiting for
-// some passes over others, so it is one queue, not one of new events and one of
-// those put aside.
+// An eventQueue holds the events that nobody has taken, oldest first. A call takes
+// the event that it waits for from anywhere in the queue, and leaves the others in
+// their places.
 type eventQueue struct {
 	mu      sync.Mutex // guards the fields below
 	queue   []*event
-	gone    []goneEvent   // the last of those that are not in queue any more, oldest first
-	last    uint64        // how many events there were
+	gone    []goneEvent   // the last keptGone of those that have left queue, oldest first
+	last    uint64        // how many events have come so far
 	ended   error         // why no more will come; nil while a machine runs
-	fate    guestFate     // what the events tell of the guest
+	fate    guestFate     // what the events say about the guest
 	changed chan struct{} // closed at the next change; nil while nobody waits
 }
 
-// A goneEvent is an event that is not in the queue any more. It is kept for a while
-// so that the error of a call that waits for it in vain can say where it went.
+// A goneEvent is an event that has left the queue. It is kept for error texts: a
+// later call may wait for this event, and its error says that an earlier call took
+// it.
 type goneEvent struct {
 	*event
 	how string // such as "taken by Events"
 }
 
-// keptGone is how many of them are kept.
+// keptGone is how many goneEvents an eventQueue keeps.
 const keptGone = 64
 
 // remove notes that events have left the queue. mu is held.
@@ -159,14 +162,16 @@ func (q *eventQueue) remove(how string, events ...*event) {
 	}
 }
 
-// reset begins anew, for a launch.
+// reset empties the queue, for a new launch.
 func (q *eventQueue) reset() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.queue, q.gone, q.ended, q.fate = nil, nil, nil, guestFate{}
 }
 
-// put adds an event. It runs inside the engine and returns at once.
+// put adds an event.
+//
+// It runs on the reading goroutine of the client, and so it must return at once.
 func (q *eventQueue) put(ev async.Event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -176,7 +181,7 @@ func (q *eventQueue) put(ev async.Event) {
 	q.wake()
 }
 
-// end says that no more events will come, and why.
+// end notes that no more events will come, and why.
 func (q *eventQueue) end(why error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -184,7 +189,7 @@ func (q *eventQueue) end(why error) {
 	q.wake()
 }
 
-// wake wakes all who wait. mu is held.
+// wake wakes all calls that wait. mu is held.
 func (q *eventQueue) wake() {
 	if q.changed != nil {
 		close(q.changed)
@@ -199,8 +204,9 @@ func (q *eventQueue) whyEnded() error {
 	return q.ended
 }
 
-// take takes the oldest event after *seen that is wanted, and sets *seen to the
-// last one that was looked at. mu is held.
+// take takes the oldest event that is wanted and whose seq is above *seen. It sets
+// *seen to the seq of the last event that it looked at, so that the caller's next
+// take does not look at those again. It returns nil if there is none. mu is held.
 func (q *eventQueue) take(seen *uint64, w wanted) *event {
 	for i, ev := range q.queue {
 		if ev.seq <= *seen {
@@ -216,7 +222,7 @@ func (q *eventQueue) take(seen *uint64, w wanted) *event {
 	return nil
 }
 
-// takeAll takes all events. how says what becomes of them.
+// takeAll takes all events. how says what the caller does with them, for goneEvent.
 func (q *eventQueue) takeAll(how string) []*event {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -226,7 +232,7 @@ func (q *eventQueue) takeAll(how string) []*event {
 	return all
 }
 
-// await takes the oldest event that is wanted, and waits for one.
+// await waits for the oldest event that is wanted and takes it.
 func (q *eventQueue) await(ctx context.Context, w wanted) (*event, error) {
 	var seen uint64
 	for {
@@ -241,19 +247,20 @@ func (q *eventQueue) await(ctx context.Context, w wanted) (*event, error) {
 		case ev != nil:
 			return ev, nil
 		case ended != nil:
-			return nil, q.instead(ended, w)
+			return nil, q.explain(ended, w)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, q.instead(contexts.Err(ctx), w)
+			return nil, q.explain(contexts.Err(ctx), w)
 		}
 	}
 }
 
-// instead adds to err, why a wait has ended, what is known of the event that was
-// wanted: which events are there in its place, and where one went that was right.
-func (q *eventQueue) instead(err error, w wanted) error {
+// explain returns err, why a wait has ended, with what a person wants to know then:
+// which events are in the queue, and whether an earlier call took one that is
+// wanted.
+func (q *eventQueue) explain(err error, w wanted) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var b strings.Builder
@@ -298,10 +305,10 @@ type eventSource struct {
 	watching sync.WaitGroup
 }
 
-// listen feeds q from c. The listener's filter takes each event at once, inside
-// the engine, so that what came before a reply is in q when the call that got the
-// reply returns, whoever else may be waiting. What is left in the listener is the
-// notice that the connection has ended.
+// listen feeds q from c. The listener's filter puts each event into q and keeps none
+// for the listener. The filter runs on the client's reading goroutine, so an event
+// that came before a reply is in q when the call that gets the reply returns. The
+// listener itself then only tells when the connection ends.
 func (q *eventQueue) listen(c *async.Client) *eventSource {
 	take := func(ev async.Event) bool {
 		q.put(ev)
@@ -310,8 +317,8 @@ func (q *eventQueue) listen(c *async.Client) *eventSource {
 	return &eventSource{queue: q, listener: c.NewListener(&async.ListenerOptions{Filter: take})}
 }
 
-// watch ends the queue when the connection ends. It is for a client that is
-// connected.
+// watch starts a goroutine that ends the queue when the connection ends. The client
+// must be connected.
 func (s *eventSource) watch() {
 	s.watching.Go(func() {
 		_, err := s.listener.Next(context.Background())
@@ -319,7 +326,7 @@ func (s *eventSource) watch() {
 	})
 }
 
-// close ends the watch.
+// close closes the listener and waits until the goroutine of watch has ended.
 func (s *eventSource) close() {
 	s.listener.Close()
 	s.watching.Wait()

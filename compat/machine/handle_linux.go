@@ -10,16 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A handle refers to one process for good: it holds a pidfd. The process's
-// number may become another's as soon as somebody has collected the process; a
-// handle never refers to another process. A nil handle is one that the system
-// could not give; its methods return ENOSYS.
+// A handle refers to one process, and never to another: it holds a pidfd. A process
+// id is different: as soon as the process was collected, the system may give its id
+// to a new process. On a system that lacks pidfds a handle is nil; its methods then
+// return ENOSYS.
 type handle struct{ file *os.File }
 
-// withHandle has the system make a handle when a process is started with attr.
-// The result is to be called once the process was started. pollable is for await.
-// The handle that package os has for the process shares the flag that makes it
-// so, and then os.Process.Wait does not wait.
+// withHandle asks the system for a handle of the process that will be started with
+// attr. Call the function that it returns after the start: it returns the handle.
+//
+// A pollable handle can be used for await. But os.Process.Wait must not be used then:
+// package os has a pidfd that shares the flag O_NONBLOCK with the handle, and Wait
+// would return at once.
 func withHandle(attr *syscall.SysProcAttr, pollable bool) func() *handle {
 	fd := -1
 	attr.PidFD = &fd
@@ -34,8 +36,7 @@ func withHandle(attr *syscall.SysProcAttr, pollable bool) func() *handle {
 	}
 }
 
-// openHandle returns a handle, for await as well, for the process that has the
-// number pid now.
+// openHandle returns a pollable handle of the process that has the id pid now.
 func openHandle(pid int) (*handle, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -45,12 +46,12 @@ func openHandle(pid int) (*handle, error) {
 }
 
 func newPollableHandle(fd int) *handle {
-	_ = unix.SetNonblock(fd, true) // so that the runtime's poller takes it
+	_ = unix.SetNonblock(fd, true) // os.NewFile then registers it with the runtime's poller
 	return &handle{os.NewFile(uintptr(fd), "pidfd")}
 }
 
-// await waits until the process has ended. The error is os.ErrClosed if the handle
-// was closed before that.
+// await waits until the process has ended. The error matches os.ErrClosed if the
+// handle was closed before that.
 func (h *handle) await() error {
 	conn, err := h.file.SyscallConn()
 	if err != nil {
@@ -75,8 +76,8 @@ func (h *handle) hasEnded() bool {
 	return err == nil && ended
 }
 
-// isChild reports whether the process, which has ended, is a child of this program
-// that nobody has collected.
+// isChild reports whether the process is a child of this program that nobody has
+// collected. The process must have ended.
 func (h *handle) isChild() bool {
 	return h.do(func(fd int) error {
 		var info unix.Siginfo
@@ -99,35 +100,35 @@ func (h *handle) do(f func(fd int) error) error {
 	return err
 }
 
-// signal sends sig to the process. ESRCH says that it was collected.
+// signal sends sig to the process. The error is ESRCH if the process was collected.
 func (h *handle) signal(sig syscall.Signal) error {
 	return h.do(func(fd int) error { return unix.PidfdSendSignal(fd, sig, nil, 0) })
 }
 
-// signalGroup sends sig to the group that the process leads or has led, which
-// may live longer than the process. Linux before 6.9 cannot do that, and gives
-// EINVAL.
+// signalGroup sends sig to the process group that the process leads. That also works
+// after the process has ended, as long as the group has others. Linux before 6.9
+// cannot do it and returns EINVAL.
 func (h *handle) signalGroup(sig syscall.Signal) error {
 	return h.do(func(fd int) error {
 		return unix.PidfdSendSignal(fd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
 	})
 }
 
-// collectedWithin bounds the moment between the end of a process, as its parent
-// sees it, and the kernel's noting of its exit status.
+// collectedWithin limits how long exit waits. When somebody collects a process, the
+// kernel stores its exit status in the pidfd a moment later.
 const collectedWithin = time.Second
 
-// exit returns how a process ended that somebody else has collected. ok is false
-// where the kernel does not keep that (before Linux 6.15).
+// exit returns the exit status of a process that somebody else has collected. ok is
+// false if the kernel does not store it (before Linux 6.15).
 func (h *handle) exit() (status ExitStatus, ok bool) {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	err := h.do(func(fd int) error {
-		// Whatever Wait has failed with: the process has to have ended.
+		// Wait may have failed while the process still runs.
 		if err := poll(fd, unix.POLLIN, -1); err != nil {
 			return err
 		}
-		// It waits for POLLHUP, which need not be asked for: the process was
-		// collected.
+		// POLLHUP says that the process was collected. poll reports it without
+		// being asked to.
 		if err := poll(fd, 0, collectedWithin); err != nil {
 			return err
 		}
@@ -143,14 +144,15 @@ func (h *handle) exit() (status ExitStatus, ok bool) {
 	return statusOf(syscall.WaitStatus(info.Exit_code)), true
 }
 
-// close lets go of the process.
+// close closes the handle. The process goes on.
 func (h *handle) close() {
 	if h != nil {
-		_ = h.file.Close() // a pidfd has nothing to lose
+		_ = h.file.Close() // for a pidfd an error means nothing
 	}
 }
 
-// poll waits for events at fd, or until the time is over, unless that is negative.
+// poll waits until fd has one of events, but not longer than within. A negative
+// within means no limit. It also returns nil when the time is over.
 func poll(fd int, events int16, within time.Duration) error {
 	for end := time.Now().Add(within); ; {
 		left := -1

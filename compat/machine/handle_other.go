@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// A handle refers to one process for good. This system has nothing of that kind,
-// so every handle is nil.
+// A handle refers to one process, and never to another. This system has no such
+// thing, so every handle is nil.
 type handle struct{}
 
 func withHandle(*syscall.SysProcAttr, bool) func() *handle { return func() *handle { return nil } }

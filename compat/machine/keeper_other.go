@@ -2,7 +2,7 @@
 
 package machine
 
-// A keeper is for systems with process groups and a shell.
+// A keeper needs process groups and a shell, which this system lacks.
 type keeper struct{}
 
 func startKeeper(...*privateDir) *keeper { return nil }

@@ -8,15 +8,16 @@ import (
 	"syscall"
 )
 
-// keeperScript waits for the end of its standard input. That is a pipe which
-// nobody writes to and whose other end only this program has: it ends when this
-// program does, in whatever way. Then the directories go, and the process group
-// with all that is in it, the keeper included.
+// keeperScript waits for the end of its standard input. That is a pipe to which
+// nobody writes, and only this program has its other end. So the input ends when this
+// program ends, however that happens. Then the script removes the directories and
+// kills its process group, which includes the script itself.
 //
-// The directories are its descriptors from 3, in the order of its arguments, and
-// are emptied by those: somebody who owns the parent may have put something else
-// in their place. By name only a directory that is empty goes. Where there is no
-// /proc, the names are all there is.
+// The script's arguments are the names of the directories. It inherits each of them
+// open, as descriptors 3 and up, and empties what these refer to: a name may refer to
+// something else by then, if another user owns the parent directory. By name it only
+// removes a directory that is empty. On a system without /proc it has to use the
+// names for both.
 const keeperScript = `trap '' HUP INT TERM
 while read -r _; do :; done
 n=3
@@ -27,19 +28,19 @@ for dir do
 done
 kill -s KILL 0`
 
-// A keeper is a process that outlives this program by a moment and cleans up
-// behind it. It leads the process group of the machine. As long as it has not
-// been waited for, nobody else gets the number of that group, so that the group
-// can be sent signals even when all others in it have gone.
+// A keeper is a process that outlives this program by a moment and cleans up after
+// it. It leads the process group of the machine. As long as this program has not
+// waited for the keeper, the system does not give the group's id to another group.
+// So it is safe to signal the group even when all its other processes have ended.
 type keeper struct {
 	cmd    *exec.Cmd
 	handle *handle // nil where the system has none
 	pipe   io.Closer
 }
 
-// startKeeper starts a keeper for directories. It returns nil if it cannot,
-// having no shell: that leaves the machine without protection against this
-// program's sudden end, but for what the kernel offers.
+// startKeeper starts a keeper for directories. It returns nil if that fails, for
+// lack of a shell, say. Then only the kernel cleans up if this program ends
+// suddenly, and only on Linux (see dieWithParent).
 func startKeeper(dirs ...*privateDir) *keeper {
 	cmd := exec.Command("/bin/sh", "-c", keeperScript, "qmp-keeper")
 	for _, d := range dirs {
@@ -50,7 +51,7 @@ func startKeeper(dirs ...*privateDir) *keeper {
 		defer f.Close() // the keeper has its own
 		cmd.Args, cmd.ExtraFiles = append(cmd.Args, d.path), append(cmd.ExtraFiles, f)
 	}
-	cmd.Dir = "/" // keeps no file system busy
+	cmd.Dir = "/" // so that it does not keep a file system busy
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	takeHandle := withHandle(cmd.SysProcAttr, false)
 	pipe, err := cmd.StdinPipe()
@@ -63,7 +64,7 @@ func startKeeper(dirs ...*privateDir) *keeper {
 	return &keeper{cmd: cmd, handle: takeHandle(), pipe: pipe}
 }
 
-// group returns the number of the process group, or 0 if there is no keeper.
+// group returns the id of the process group, or 0 if k is nil.
 func (k *keeper) group() int {
 	if k == nil {
 		return 0
@@ -71,13 +72,14 @@ func (k *keeper) group() int {
 	return k.cmd.Process.Pid
 }
 
-// signal sends sig to the whole group, the keeper included. The error may be
-// errCollected: somebody has killed the keeper and somebody else has collected it.
+// signal sends sig to the whole group, which includes the keeper. The error is
+// errCollected if the keeper has ended and another part of this program has
+// collected it.
 func (k *keeper) signal(sig syscall.Signal) error {
 	return signalGroup(k.handle, k.group(), false, sig)
 }
 
-// stop ends everything that is left in the group, and the keeper itself.
+// stop kills all that is left in the group, and the keeper itself.
 func (k *keeper) stop() {
 	if k == nil {
 		return

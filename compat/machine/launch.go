@@ -17,53 +17,56 @@ import (
 )
 
 const (
-	// endGrace is how long a process whose monitor has failed is given to end,
-	// so that its exit status can be told.
+	// endGrace is how long a call waits for the end of a process whose monitor
+	// has failed: the call's error then has the exit status.
 	endGrace = time.Second
-	// dialEvery is how often the socket of a process that listens is tried.
+	// dialEvery is how long the client waits between two attempts to connect to
+	// a process that listens.
 	dialEvery = 10 * time.Millisecond
 )
 
 // A run is one launch, from its beginning to the end of Shutdown, Kill or Detach.
 //
-// Two goroutines own it, one after the other: that of Launch or Adopt until
-// launched is closed, and then that of the caller who has set stopping. All
-// others read what is below under Machine.mu. Files and sockets are used by the
-// owner, and without the mutex.
+// One goroutine at a time owns it: first the one that calls Launch or Adopt, until
+// launched is closed, and after that the one that has set stopping. Other goroutines
+// read the fields below as the comments say. Only the owner uses the files and
+// sockets, and it does so without holding Machine.mu.
 type run struct {
-	// Set before the run is in Machine.run, and not changed after.
+	// Set before the run is in Machine.run, and not changed after that.
 	machine  *Machine
-	launched chan struct{}           // closed when Launch has returned
-	callOff  context.CancelCauseFunc // ends the context of Launch
+	launched chan struct{}           // closed when Launch or Adopt returns
+	cancel   context.CancelCauseFunc // ends the context of Launch or Adopt
 
-	quit atomic.Bool // a quit was answered
+	quit atomic.Bool // QEMU has answered a quit
 
-	// Written by the owner under Machine.mu. All but the last are set once, in
-	// this order.
+	// The owner writes these under Machine.mu. Others read them under Machine.mu.
+	// All but stopping are set once, in this order.
 	log      processLog
 	console  net.Conn // nil without Options.Console
 	argv     []string
 	process  *process  // nil until it was started
-	stopping *stopping // how it is being stopped, if it is
+	stopping *stopping // nil unless the run is being stopped
 
-	// The owner's. Others read state and failed once launched is closed.
-	monitor     string       // path of its socket
+	// Only the owner uses these. After launched is closed others may read state
+	// and failed.
+	monitor     string       // the path of the monitor's socket
 	listener    *eventSource // feeds Machine.events
-	files       []*os.File   // what the process inherits
-	theirs      []*os.File   // those of files that are the process's ends of sockets, until it was started
-	state       *State       // of a detached process
-	monitorConn net.Conn     // this program's end of the monitor's socket, with MonitorInherit
-	failed      bool         // Launch has failed
+	files       []*os.File   // the files that the process inherits
+	theirs      []*os.File   // those of files that are the process's ends of sockets; nil after the start
+	state       *State       // nil unless the process is detached
+	monitorConn net.Conn     // with MonitorInherit, this program's end of the monitor's socket
+	failed      bool         // Launch or Adopt has failed
 }
 
-// Launch starts the process and returns when its monitor answers. It fails as
-// soon as the process ends before that, and at the latest when ctx ends or
-// Options.LaunchTimeout is over, with a [*VMLaunchFailure] and nothing left
-// behind. A machine that was launched and not shut down since gives
-// [ErrLaunched]. Events of an earlier launch that nobody has taken are dropped.
+// Launch starts the process and returns when its monitor answers. The process has an
+// empty standard input. Events of an earlier launch that nobody has taken are
+// dropped.
 //
-// ctx bounds the launch and nothing behind it. The process has an empty standard
-// input.
+// Launch fails as soon as the process ends before its monitor answers, when ctx ends,
+// or when Options.LaunchTimeout is over. The error is a [*VMLaunchFailure], and
+// nothing of the machine is left. If the machine was launched before and not shut
+// down after that, the error is [ErrLaunched]. ctx limits Launch only: when it ends
+// later, the process goes on.
 func (m *Machine) Launch(ctx context.Context) error {
 	ctx, r, done, err := m.begin(ctx, "launch")
 	if err != nil {
@@ -80,14 +83,16 @@ func (m *Machine) Launch(ctx context.Context) error {
 	return nil
 }
 
-// begin begins a launch, or what takes its place. done ends it.
+// begin makes the run of a Launch or Adopt, with a context that has the limit of
+// Options.LaunchTimeout. The caller calls done at the end. The error is ErrLaunched
+// if the machine has a run already.
 func (m *Machine) begin(ctx context.Context, op string) (_ context.Context, _ *run, done func(), err error) {
-	ctx, callOff := context.WithCancelCause(ctx)
-	cancel := context.CancelFunc(func() {})
+	ctx, cancel := context.WithCancelCause(ctx)
+	endLimit := context.CancelFunc(func() {})
 	if limit := orDefault(m.opts.LaunchTimeout, DefaultLaunchTimeout); limit > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: op, Limit: limit, Option: "machine.Options.LaunchTimeout"})
+		ctx, endLimit = context.WithTimeoutCause(ctx, limit, &async.TimeoutError{Op: op, Limit: limit, Option: "machine.Options.LaunchTimeout"})
 	}
-	r := &run{machine: m, launched: make(chan struct{}), callOff: callOff}
+	r := &run{machine: m, launched: make(chan struct{}), cancel: cancel}
 	m.mu.Lock()
 	launched := m.run != nil
 	if !launched {
@@ -95,18 +100,18 @@ func (m *Machine) begin(ctx context.Context, op string) (_ context.Context, _ *r
 	}
 	m.mu.Unlock()
 	if launched {
-		cancel()
-		callOff(nil)
+		endLimit()
+		cancel(nil)
 		return nil, nil, nil, fmt.Errorf("machine %s: %w", m.opts.Name, ErrLaunched)
 	}
 	return ctx, r, func() {
 		close(r.launched)
-		cancel()
-		callOff(nil)
+		endLimit()
+		cancel(nil)
 	}, nil
 }
 
-// launch does all that can fail.
+// launch does the part of Launch that can fail.
 func (r *run) launch(ctx context.Context) error {
 	m := r.machine
 	if ctx.Err() != nil {
@@ -128,8 +133,8 @@ func (r *run) launch(ctx context.Context) error {
 	defer ended(nil)
 	if err := r.start(place, func() {
 		if r.monitorConn != nil {
-			// A helper of the process's, or its wrapper's, may have inherited the
-			// other end and keep it open.
+			// A program that the process or its wrapper has started may have
+			// inherited the other end. It would keep the connection open.
 			endReading(r.monitorConn)
 		}
 		ended(errEndedEarly)
@@ -137,8 +142,8 @@ func (r *run) launch(ctx context.Context) error {
 		return err
 	}
 	if err := r.connect(ctx); err != nil {
-		// A process that could not go on has often closed its monitor a moment
-		// before its end.
+		// The connection may have failed because the process is about to end: it
+		// often closes its monitor a moment earlier. Its end is the better error.
 		grace, cancel := context.WithTimeout(ctx, endGrace)
 		defer cancel()
 		if r.process.await(grace) {
@@ -150,7 +155,8 @@ func (r *run) launch(ctx context.Context) error {
 	return nil
 }
 
-// watchEvents begins to give out events.
+// watchEvents has Machine.events end when the connection ends. Without a monitor it
+// ends them at once.
 func (r *run) watchEvents() {
 	if r.machine.opts.Monitor == MonitorNone {
 		r.machine.events.end(errNoMonitor)
@@ -159,7 +165,8 @@ func (r *run) watchEvents() {
 	}
 }
 
-// start builds the command line and starts the process.
+// start builds the command line and starts the process. onEnd is called when the
+// process has ended.
 func (r *run) start(place *place, onEnd func()) error {
 	m := r.machine
 	log, err := m.openLog(place)
@@ -204,7 +211,9 @@ func (r *run) start(place *place, onEnd func()) error {
 			return err
 		}
 	}
-	return r.closeTheirs() // so that the end of file comes with the process's end
+	// The process must have the only copies: then this program reads the end of
+	// file when the process ends.
+	return r.closeTheirs()
 }
 
 // openLog opens the log of a process that is about to be started.
@@ -219,22 +228,23 @@ func (m *Machine) openLog(place *place) (processLog, error) {
 	if path == "" {
 		path = filepath.Join(place.dir.path, "log")
 	}
-	path, err := filepath.Abs(path) // whoever adopts the process may be elsewhere
+	// The program that adopts the process may have another working directory.
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	return openDirectLog(path, -1, limit)
 }
 
-// openMonitor makes the monitor's socket, and returns the number of the process's
-// end there.
+// openMonitor makes the monitor's socket pair. It returns the number that the
+// process's end will have in the process.
 func (r *run) openMonitor() (fd int, err error) {
 	r.monitorConn, fd, err = r.openSocket()
 	return fd, err
 }
 
-// openConsole makes the console's socket, and returns the number of the process's
-// end there.
+// openConsole makes the console's socket pair. It returns the number that the
+// process's end will have in the process.
 func (r *run) openConsole() (int, error) {
 	conn, fd, err := r.openSocket()
 	if err != nil {
@@ -246,8 +256,9 @@ func (r *run) openConsole() (int, error) {
 	return fd, nil
 }
 
-// openSocket makes a socket between this program and the process, and returns the
-// number that the process's end has there.
+// openSocket makes a socket pair. The process will inherit one end; openSocket
+// returns the other end, and the number that the process's end will have in the
+// process.
 func (r *run) openSocket() (net.Conn, int, error) {
 	conn, theirs, err := socket.Pair()
 	if err != nil {
@@ -257,7 +268,7 @@ func (r *run) openSocket() (net.Conn, int, error) {
 	return conn, firstFile + len(r.files) - 1, nil
 }
 
-// closeTheirs closes the process's ends of the sockets.
+// closeTheirs closes this program's copies of the process's ends of sockets.
 func (r *run) closeTheirs() (err error) {
 	for _, f := range r.theirs {
 		err = also(err, f.Close())
@@ -277,10 +288,10 @@ func (r *run) connect(ctx context.Context) error {
 	case MonitorAccept:
 		return client.Accept(ctx)
 	}
-	return client.Connect(ctx, "unix:"+r.monitor) // as soon as somebody listens there
+	return client.Connect(ctx, "unix:"+r.monitor) // it tries until the process listens there: async.Options.Backoff is set
 }
 
-// fail cleans up behind a launch that failed, and says why it did.
+// fail cleans up after a launch that failed, and returns the error for the caller.
 func (r *run) fail(cause error) *VMLaunchFailure {
 	m := r.machine
 	failure := &VMLaunchFailure{Machine: m.opts.Name, Args: r.argv, Err: cause}

@@ -8,48 +8,56 @@ import (
 )
 
 const (
-	// outputSize is how much of the output errors hold.
+	// outputSize is how much of the output an error holds, in bytes.
 	outputSize = 8 << 10
-	// minLogLimit is the least that a log holds.
+	// minLogLimit is the smallest limit of a log, in bytes.
 	minLogLimit = 4 << 10
 )
 
-// A processLog is what a process writes to stdout and stderr.
+// A processLog is what a process writes to stdout and stderr. output and started
+// belong to the goroutine that starts the process. The other methods may be called
+// concurrently.
 type processLog interface {
-	// output is where the process writes; nil once it was started.
+	// output returns the file to which the process is to write. It is nil after
+	// started.
 	output() *os.File
-	// started says that the process has its output, or never will.
+	// started says that the process was started, or that its start has failed.
 	started()
-	// settle returns when all that a process has written that has ended is there.
+	// settle is for a process that has ended. It returns when all that the process
+	// has written is in the log.
 	settle()
-	// tail returns the end, at most so many bytes.
+	// tail returns the end of the log, at most so many bytes.
 	tail(most int) string
-	// close ends the log. What tail returned before, it returns after.
+	// close ends the log. tail returns the same afterwards as before.
 	close() error
 }
 
-// An outputLog takes what a process writes to stdout and stderr, from a pipe that
-// both share, so that it stays in order. A goroutine reads all the time and never
-// waits for anybody else, so the process does not wait either, whatever it writes.
+// An outputLog takes what a process writes to stdout and stderr. Both are the same
+// pipe, so the output stays in order. A goroutine, the reader, reads the pipe all the
+// time and never waits for other goroutines. So the process never has to wait,
+// however much it writes.
 //
-// The process could write to a file directly. But then nothing could bound the
-// file: to replace a part of a file loses what the process writes meanwhile, and
-// there is no moment at which it is known to be silent. The price of the pipe is
-// that what is in it is lost when this program ends suddenly. By then the process
-// is being killed as well.
+// The process could also write to a file directly. But the file could not be kept
+// within a limit: whoever cuts a part out of it loses what the process writes
+// meanwhile, and nobody can know when the process is silent. The disadvantage of the
+// pipe is that its contents are lost if this program ends suddenly. But then the
+// process is killed as well.
 type outputLog struct {
-	pipe   *os.File      // what the process writes is read here
-	theirs *os.File      // the process's end, until it was started; of Launch only
-	file   *logFile      // Options.LogFile; of the reader only; nil without
+	pipe   *os.File      // the end that the reader reads
+	theirs *os.File      // the process's end; nil after started; only the goroutine of Launch uses it
+	file   *logFile      // Options.LogFile, or nil; only the reader uses it
 	done   chan struct{} // closed when the reader has ended
 
-	mu      sync.Mutex // guards what follows
-	text    logText
-	waiting []chan struct{} // closed once what was in the pipe when they were added was taken
+	mu   sync.Mutex // guards the fields below
+	text logText
+	// waiting has a channel for each call of catchUp. The reader closes it when it
+	// has taken all that was in the pipe when the channel was added.
+	waiting []chan struct{}
 }
 
-// openLog opens a log that holds limit bytes, and a copy of it at path unless that
-// is empty. failed is told why the copy ends early.
+// openLog opens a log of at most limit bytes. Unless path is empty, the log is also
+// copied to the file at path. If writing that file fails, the copy ends and failed is
+// called with the error.
 func openLog(path string, limit int, failed func(error)) (*outputLog, error) {
 	if limit >= 0 {
 		limit = max(limit, minLogLimit)
@@ -72,23 +80,25 @@ func (l *outputLog) output() *os.File { return l.theirs }
 
 func (l *outputLog) started() {
 	if l.theirs != nil {
-		_ = l.theirs.Close() // nothing was written there
+		_ = l.theirs.Close() // this program has written nothing to it
 		l.theirs = nil
 	}
 }
 
-// read takes everything, until all who can write have ended or close is called.
+// read is the reader. It takes all output until every process that holds the other
+// end of the pipe has ended, or close is called.
 func (l *outputLog) read() {
 	defer close(l.done)
-	defer func() { _ = l.file.close() }() // a failed write was told
+	defer func() { _ = l.file.close() }() // a failed write was reported to failed
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := l.pipe.Read(buf)
 		l.take(buf[:n])
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			// Somebody waits for what is in the pipe now. What is written meanwhile may
-			// have no end.
+			// catchUp has interrupted the read, and waits for what is in the pipe
+			// now. The process may write without a pause: so the reader takes no
+			// more than a full pipe before it answers.
 			l.mu.Lock()
 			waiting := l.waiting
 			l.waiting = nil
@@ -109,7 +119,7 @@ func (l *outputLog) read() {
 	}
 }
 
-// take adds b to the log. It runs on the reader only.
+// take adds b to the log. Only the reader calls it.
 func (l *outputLog) take(b []byte) {
 	if len(b) == 0 {
 		return
@@ -124,8 +134,9 @@ func (l *outputLog) take(b []byte) {
 	})
 }
 
-// catchUp returns when all that was written so far is in the log. It reports false at
-// once on a system that cannot interrupt a read.
+// catchUp returns when all that was written before the call is in the log. It does so
+// by a read deadline in the past, which interrupts the reader. On a system that cannot
+// interrupt a read it returns false at once.
 func (l *outputLog) catchUp() bool {
 	caught := make(chan struct{})
 	l.mu.Lock()
@@ -135,7 +146,7 @@ func (l *outputLog) catchUp() bool {
 	}
 	l.mu.Unlock()
 	if err != nil {
-		return errors.Is(err, os.ErrClosed) // the reader has ended, or will without us
+		return errors.Is(err, os.ErrClosed) // close was called, and ends the reader
 	}
 	select {
 	case <-caught:
@@ -144,12 +155,12 @@ func (l *outputLog) catchUp() bool {
 	return true
 }
 
-// settle returns when all that a process has written that has ended is in the log.
 func (l *outputLog) settle() {
 	if l.catchUp() {
 		return
 	}
-	// The end of file comes, unless somebody else has the process's end of the pipe.
+	// The reader ends at the end of file. That may take long: another process may
+	// have inherited the process's end of the pipe.
 	late := time.NewTimer(endGrace)
 	defer late.Stop()
 	select {
@@ -158,9 +169,9 @@ func (l *outputLog) settle() {
 	}
 }
 
-// tail returns the end of the log, at most so many bytes. What the process wrote
-// before the call is in it: who has a reply of QEMU's finds in the log what QEMU
-// printed before it replied.
+// tail returns the end of the log, at most so many bytes. It has all that the process
+// wrote before the call. So a caller that has got a reply from QEMU finds in the log
+// what QEMU printed before it sent the reply.
 func (l *outputLog) tail(most int) string {
 	l.catchUp()
 	l.mu.Lock()

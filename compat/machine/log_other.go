@@ -6,5 +6,5 @@ import "os"
 
 const maxPipe = 0
 
-// readNow is for systems where reading a pipe can be interrupted.
+// readNow is never called: on this system reading a pipe cannot be interrupted.
 func readNow(*os.File, []byte) int { return 0 }

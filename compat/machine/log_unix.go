@@ -8,10 +8,11 @@ import (
 	"syscall"
 )
 
-// maxPipe is more than fits into a pipe.
+// maxPipe is at least as much as a pipe holds, in bytes.
 const maxPipe = 1 << 20
 
-// readNow reads what is in a pipe, and does not wait. It returns 0 if nothing is.
+// readNow reads what is in a pipe, at most len(buf) bytes, and does not wait. It
+// returns 0 if the pipe is empty, has ended, or cannot be read.
 func readNow(pipe *os.File, buf []byte) (n int) {
 	conn, err := pipe.SyscallConn()
 	if err != nil {

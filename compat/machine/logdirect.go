@@ -6,22 +6,23 @@ import (
 	"sync"
 )
 
-// A directLog is a file to which a detached process writes itself: it goes on when
-// this program has ended. Nothing limits the file. What is read back is limited.
+// A directLog is a file to which a detached process writes directly, also after this
+// program has ended. The file has no size limit; limit is for what tail returns.
 type directLog struct {
 	path  string
-	from  int64 // where this process's part begins
+	from  int64 // the offset in the file where this process's log begins
 	limit int   // in bytes; negative: no limit
 
 	file *os.File
 
 	mu     sync.Mutex // guards the fields below
-	closed bool       // the file is being closed
-	kept   []byte     // what it held then
+	closed bool       // close was called
+	kept   []byte     // the log as it was then
 }
 
-// openDirectLog opens the log at path. from is where it begins; negative is for a
-// new log, at the end of what is there.
+// openDirectLog opens the log at path. from is the offset in the file where the log
+// begins. A negative from is for a new log: it makes the file if there is none, and
+// begins at its end.
 func openDirectLog(path string, from int64, limit int) (*directLog, error) {
 	flags := os.O_APPEND | os.O_RDWR
 	if from < 0 {
@@ -58,9 +59,9 @@ func (l *directLog) tail(most int) string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// read reads the log: the beginning and the end of one that is longer than limit.
-// What cannot be read is left out: the log is for people, who have a worse problem
-// when they look at it.
+// read reads the log. If the log is longer than limit, read returns its beginning and
+// its end. What cannot be read is left out, without an error: most callers put the
+// log into the text of another error, which matters more.
 func (l *directLog) read() []byte {
 	info, err := l.file.Stat()
 	if err != nil {

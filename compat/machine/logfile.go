@@ -7,16 +7,18 @@ import (
 	"os"
 )
 
-// A logFile is the file in which the user wants the log. What was in it before
-// stays. A regular file grows by limit at most: then the middle of the log is
-// taken out of it, as it is out of the log. Anything else, such as a terminal or
+// A logFile is the copy of the log at Options.LogFile. What was in the file before
+// stays. A regular file grows by limit at most: when it would grow further, the log
+// in it is written again, without its middle. Anything else, such as a terminal or
 // /dev/null, gets everything.
+//
+// Its methods may be called on a nil logFile. One goroutine at a time may call them.
 type logFile struct {
-	file   *os.File // nil once it was given up
+	file   *os.File // nil after a write has failed, or close
 	limit  int      // in bytes; negative: no limit
-	from   int64    // where the log begins
-	size   int64    // the whole file's, if nobody else writes there
-	anew   []byte   // what restart has written, for its room
+	from   int64    // the offset where the log begins
+	size   int64    // the size of the whole file, if no other program writes to it
+	buf    []byte   // for the log that is written again; kept to be reused
 	failed func(error)
 }
 
@@ -36,8 +38,8 @@ func openLogFile(path string, limit int, failed func(error)) (*logFile, error) {
 	return l, nil
 }
 
-// write adds b. render appends the whole log to dst, b included, with at most so
-// many bytes of its end.
+// write adds b to the file. render appends the whole log to dst, including b; of the
+// log's end it appends at most most bytes.
 func (l *logFile) write(b []byte, render func(dst []byte, most int) []byte) {
 	if l == nil || l.file == nil {
 		return
@@ -45,8 +47,8 @@ func (l *logFile) write(b []byte, render func(dst []byte, most int) []byte) {
 	var err error
 	if l.limit >= 0 && l.size-l.from+int64(len(b)) > int64(l.limit) {
 		if err = l.restart(); err == nil {
-			l.anew = render(l.anew[:0], l.limit/4)
-			b = l.anew
+			l.buf = render(l.buf[:0], l.limit/4)
+			b = l.buf
 		}
 	}
 	if err == nil {
@@ -58,10 +60,11 @@ func (l *logFile) write(b []byte, render func(dst []byte, most int) []byte) {
 	}
 }
 
-// errSharedLog is why a log's file was given up.
-var errSharedLog = errors.New("another writer uses the file of the log, so that its size cannot be limited: nothing more is written to it (machine.Options.LogFile)")
+// errSharedLog says that another program writes to the file.
+var errSharedLog = errors.New("another program writes to the file of the log, so its size cannot be limited, and the log is not copied there any more (machine.Options.LogFile)")
 
-// restart removes the log from the file, to be written anew.
+// restart removes the log from the file, so that it can be written again. It fails
+// if another program has written to the file.
 func (l *logFile) restart() error {
 	size, err := l.file.Seek(0, io.SeekEnd)
 	if err != nil {

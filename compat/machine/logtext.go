@@ -5,14 +5,15 @@ import (
 	"slices"
 )
 
-// A logText holds the beginning and the end of a text of any length: its first
-// quarter is what was written first, the rest what was written last.
+// A logText holds the beginning and the end of a text, limit bytes at most. A quarter
+// of them is for what was written first, the rest for what was written last. What is
+// between them is dropped.
 type logText struct {
 	limit   int    // in bytes; negative: no limit
-	head    []byte // at most a quarter of limit
-	ring    []byte // what came last; at most the rest of limit
-	oldest  int    // where ring begins, once it is full
-	dropped int64  // how many bytes are missing between the two
+	head    []byte // what was written first; at most a quarter of limit
+	ring    []byte // what was written last, as a ring; at most the rest of limit
+	oldest  int    // the index of the oldest byte in ring; 0 until ring is full
+	dropped int64  // how many bytes between head and ring were dropped
 }
 
 func (t *logText) write(b []byte) {
@@ -25,7 +26,7 @@ func (t *logText) write(b []byte) {
 
 	n = min(len(b), t.limit-t.limit/4-len(t.ring))
 	t.ring, b = append(t.ring, b[:n]...), b[n:]
-	t.dropped += int64(len(b)) // each byte takes the place of one
+	t.dropped += int64(len(b)) // the ring is full: each new byte replaces an old one
 	b = b[max(0, len(b)-len(t.ring)):]
 	for len(b) > 0 {
 		n = copy(t.ring[t.oldest:], b)
@@ -33,8 +34,9 @@ func (t *logText) write(b []byte) {
 	}
 }
 
-// render appends the text to dst, with a line in place of what is missing. Of the
-// end it has at most so many bytes, unless most is negative.
+// render appends the text to dst, with a line that says how many bytes were dropped.
+// Of the ring it appends at most most bytes, the newest ones. A negative most means
+// all of it.
 func (t *logText) render(dst []byte, most int) []byte {
 	older, newer := t.ring[t.oldest:], t.ring[:t.oldest]
 	dropped := t.dropped

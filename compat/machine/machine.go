@@ -23,23 +23,25 @@ type Machine struct {
 	client *async.Client
 	events eventQueue
 
-	placing chan struct{} // holds one token: the right to make or remove place
+	// placing is a lock that may be held while files are used. A goroutine puts a
+	// token in before it makes or removes the place, and takes it out afterwards.
+	placing chan struct{}
 
 	mu     sync.Mutex // guards the fields below; held briefly, never while a file or socket is used
-	args   []string
-	files  []*os.File // those that the process inherits; the first is its descriptor 3
-	place  *place     // nil while there is none, or one is being made or removed; written by who has the token
-	before *place     // the one before it, for its names
-	run    *run       // from Launch to the end of Shutdown or Kill
-	last   *run       // the one before, for those who ask how it was
+	args   []string   // Options.Args, and those of AddArgs
+	files  []*os.File // the files that the process inherits; the first is its descriptor 3
+	place  *place     // nil if there is none, or one is being made or removed; written only with the token in placing
+	before *place     // the latest place, which may have been removed; the next one gets its names
+	run    *run       // the current run, from Launch or Adopt to the end of Shutdown, Kill or Detach; else nil
+	last   *run       // the run before, for Log, ExitStatus and the like
 }
 
-// made counts the machines, for their names.
+// made counts the machines, for their default names.
 var made atomic.Uint64
 
 // New returns a machine that runs binary: a path, or a name that is looked up in
-// $PATH. Nothing is started yet. nil suits qemu-system-*. The options are
-// copied.
+// $PATH. New starts nothing. nil options suit qemu-system-*. New copies the options
+// and the slices in them.
 func New(binary string, opts *Options) *Machine {
 	if opts == nil {
 		opts = &Options{}
@@ -79,20 +81,21 @@ func New(binary string, opts *Options) *Machine {
 // Name returns the machine's name.
 func (m *Machine) Name() string { return m.opts.Name }
 
-// Client returns the monitor's client, for calls with types and everything else
-// that package async has. Leave connecting and disconnecting to the machine.
+// Client returns the monitor's client, for what only package async has. It is the
+// same one for all launches. Do not call its methods that connect or disconnect: the
+// machine does that.
 func (m *Machine) Client() *async.Client { return m.client }
 
-// AddArgs appends to the command line of the launches to come.
+// AddArgs appends args to the command line of later launches.
 func (m *Machine) AddArgs(args ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.args = append(m.args, args...)
 }
 
-// Inherit has the process inherit f in the launches to come, and returns the
-// number of the descriptor there, for options such as "fd=NUMBER". f stays the
-// caller's, and must be open when Launch is called.
+// Inherit makes the process inherit f in later launches. It returns the number that
+// the descriptor will have in the process, for options such as "fd=NUMBER". The
+// caller keeps f, and f must be open whenever Launch is called.
 func (m *Machine) Inherit(f *os.File) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,18 +103,18 @@ func (m *Machine) Inherit(f *os.File) int {
 	return firstFile + len(m.files) - 1
 }
 
-// firstFile is the descriptor behind stdin, stdout and stderr.
+// firstFile is the first descriptor after stdin, stdout and stderr.
 const firstFile = 3
 
-// AddFD puts f into QEMU's descriptor set fdset in the launches to come, by way
-// of [Machine.Inherit] and the option -add-fd: "/dev/fdset/FDSET" names it
-// then. opaque, unless empty, is a text that query-fdsets shows.
+// AddFD puts f into QEMU's descriptor set fdset in later launches, with
+// [Machine.Inherit] and the option -add-fd. The file's name in QEMU is then
+// "/dev/fdset/FDSET". opaque, unless empty, is a text that query-fdsets shows.
 //
-// The mode in which f was opened has to be exactly the one in which the command opens
-// the file, or QEMU refuses ("Permission denied" in 7.2, "matching flags" in 10.0 and
-// later): os.O_RDWR for a block node that is written to, os.O_RDONLY for one with
-// read-only=on. A node with auto-read-only=on needs one of each.
-// Call AddFD twice with the same fdset to put both into one set.
+// f must have been opened in exactly the mode in which QEMU opens the file. Otherwise
+// QEMU refuses ("Permission denied" in 7.2, "matching flags" in 10.0 and later). The
+// mode is os.O_RDWR for a block node that is written to, and os.O_RDONLY for one with
+// read-only=on. A node with auto-read-only=on needs both: call AddFD twice with the
+// same fdset.
 func (m *Machine) AddFD(f *os.File, fdset int, opaque string) {
 	arg := fmt.Sprintf("fd=%d,set=%d", m.Inherit(f), fdset)
 	if opaque != "" {
@@ -120,10 +123,13 @@ func (m *Machine) AddFD(f *os.File, fdset int, opaque string) {
 	m.AddArgs("-add-fd", arg)
 }
 
-// Dir returns the machine's directory, which nobody else can enter, and makes it
-// if it is not there yet. It goes at the end of Shutdown or Kill. Its name is the
-// same for all launches, unless somebody else has taken that name in between: then
-// it has a new one, which replaces the old one in what was given to AddArgs.
+// Dir returns the path of the machine's directory, which only this user can enter. It
+// makes the directory if there is none; the machine need not be launched. Shutdown and
+// Kill remove the directory, with all that is in it.
+//
+// The path is the same for all launches. If another program has taken the name
+// between two launches, the directory gets a new name, and the machine replaces the
+// old path in the arguments of Options.Args and AddArgs.
 func (m *Machine) Dir() (string, error) {
 	p, err := m.ensurePlace()
 	if err != nil {
@@ -132,9 +138,9 @@ func (m *Machine) Dir() (string, error) {
 	return p.dir.path, nil
 }
 
-// SocketPath returns a path for a unix socket, in the machine's directory, or in
-// another of its kind if that one's name is too long for the address of a
-// socket.
+// SocketPath returns a path for a unix socket, in the machine's directory. If that
+// directory's path is too long for the address of a socket, the result is in a second
+// directory with a short path. The machine makes and removes both together.
 func (m *Machine) SocketPath(name string) (string, error) {
 	p, err := m.ensurePlace()
 	if err != nil {
@@ -170,8 +176,8 @@ func (m *Machine) ensurePlace() (*place, error) {
 	return p, nil
 }
 
-// removePlace removes the place, if there is one and the machine's run is still r.
-// ok is false if it is not.
+// removePlace removes the place, if there is one. It does nothing and reports false
+// if the machine's run is not r any more.
 func (m *Machine) removePlace(r *run) (ok bool, err error) {
 	m.placing <- struct{}{}
 	defer func() { <-m.placing }()
@@ -192,7 +198,7 @@ func (m *Machine) removePlace(r *run) (ok bool, err error) {
 	return true, nil
 }
 
-// latest returns the present run, or the last one, or nil. mu is held.
+// latest returns the current run, or else the last one, or else nil. mu is held.
 func (m *Machine) latest() *run {
 	if m.run != nil {
 		return m.run
@@ -212,12 +218,12 @@ func (m *Machine) CommandLine() []string {
 	return nil
 }
 
-// Log returns what the process has written to its standard output and error, in
-// the present launch or the last one. A log that is longer than Options.LogLimit
-// has lost its middle: a line in its place says how many bytes are missing.
+// Log returns what the process has written to its standard output and error, in the
+// current launch or else the last one. If that is longer than Options.LogLimit, the
+// middle is left out, and a line there says how many bytes are missing.
 func (m *Machine) Log() string { return m.output(math.MaxInt) }
 
-// output returns the end of that, at most so many bytes.
+// output returns the end of the log, at most so many bytes.
 func (m *Machine) output(most int) string {
 	m.mu.Lock()
 	var log processLog
@@ -231,11 +237,11 @@ func (m *Machine) output(most int) string {
 	return log.tail(most)
 }
 
-// Console returns the other end of the first serial port, with Options.Console:
-// what is read is what the guest writes, and what is written is what it reads.
-// It is nil before the first launch. While nobody reads, the guest's output
-// waits, behind the first hundred KiB or so. Reading ends with io.EOF when the
-// process has ended; Shutdown and Kill close it, so read to the end before.
+// Console returns the other end of the first serial port, with Options.Console: the
+// caller reads what the guest writes, and the guest reads what the caller writes. It
+// is nil before the first launch. While nobody reads, the socket holds about 100 KiB;
+// after that the guest's output has to wait. A read returns io.EOF when the process
+// has ended. Shutdown and Kill close the connection, so read to the end first.
 func (m *Machine) Console() net.Conn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -245,7 +251,8 @@ func (m *Machine) Console() net.Conn {
 	return nil
 }
 
-// Pid returns the process's id, the wrapper's if there is one; 0 if none runs.
+// Pid returns the id of the process that was started: that of the wrapper, if there is
+// one. It is 0 if no process runs.
 func (m *Machine) Pid() int {
 	p := m.process()
 	if p == nil || p.hasEnded() {
@@ -257,8 +264,8 @@ func (m *Machine) Pid() int {
 // Running reports whether the process runs.
 func (m *Machine) Running() bool { return m.Pid() != 0 }
 
-// ExitStatus returns how the process of the present or last launch ended. ok is
-// false if it runs, or never did.
+// ExitStatus returns how the process of the current launch or else the last one
+// ended. ok is false if the process still runs, or if none was started.
 func (m *Machine) ExitStatus() (status ExitStatus, ok bool) {
 	p := m.process()
 	if p == nil || !p.hasEnded() {

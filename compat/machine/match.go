@@ -9,13 +9,13 @@ import (
 
 // Match reports whether value, such as an event, matches pattern.
 //
-// A pattern that is an object describes some members, at any depth: each must be
-// there and match, and others do not matter. nil, and an empty object, list or
-// text, match everything. All else has to be equal, numbers by their value
-// whatever their types are, with true and false for 1 and 0.
+// If pattern is an object, value must be an object that has each of pattern's
+// members, and each of these must match in turn. Other members of value do not
+// matter. A pattern that is nil, or an empty object, list or string, matches
+// everything. Any other pattern must be equal to value, as [Equal] has it.
 //
-// Both may be what QMP and the event methods return, or anything that can be sent
-// as an argument; what cannot matches nothing.
+// Both may be what QMP and the event methods return, or any value that can be sent
+// as an argument. A value that cannot be sent matches nothing.
 func Match(value, pattern any) bool {
 	v, err := normalize(value)
 	if err != nil {
@@ -25,10 +25,10 @@ func Match(value, pattern any) bool {
 	return err == nil && match(v, p)
 }
 
-// Equal reports whether two values are the same JSON: objects have the same
-// members in any order, numbers count by their value whatever their types are,
-// and true and false are 1 and 0, as in Python. Values are as for [Match]; one that
-// cannot be sent equals nothing.
+// Equal reports whether two values are the same JSON. The order of an object's
+// members does not matter. Numbers are compared by value, whatever their Go types
+// are; true equals 1 and false equals 0, as in Python. Values are as for [Match]: one
+// that cannot be sent equals nothing.
 func Equal(a, b any) bool {
 	v, err := normalize(a)
 	if err != nil {
@@ -38,7 +38,7 @@ func Equal(a, b any) bool {
 	return err == nil && equal(v, w)
 }
 
-// compile brings the patterns into the form that match wants.
+// compile normalizes the patterns.
 func compile(matches []EventMatch) ([]EventMatch, error) {
 	compiled := make([]EventMatch, len(matches))
 	for i, m := range matches {
@@ -51,13 +51,13 @@ func compile(matches []EventMatch) ([]EventMatch, error) {
 	return compiled, nil
 }
 
-// normalize turns v into what JSON is decoded to.
+// normalize returns v as the Go value that its JSON is decoded to.
 func normalize(v any) (any, error) {
 	switch v.(type) {
 	case nil, bool, string, int64, float64:
 		return v, nil
 	}
-	// Only objects are sent, so that is what can be encoded.
+	// AppendObject only encodes objects, so v becomes a member of one.
 	raw, err := proto.AppendObject(nil, map[string]any{"v": v})
 	if err != nil {
 		return nil, err
@@ -70,9 +70,9 @@ func normalize(v any) (any, error) {
 	return keepFloats(obj["v"], v), nil
 }
 
-// keepFloats returns decoded with the numbers that original, of which it was made,
-// has as float64: JSON has the shortest digits that tell one from its neighbours,
-// which make another integer of a large one.
+// keepFloats returns decoded, with the float64s that are in original in the place of
+// the numbers that were made from them. JSON has only the shortest digits that
+// identify a float64: a large one, read as an integer, is another number.
 func keepFloats(decoded, original any) any {
 	switch original := original.(type) {
 	case float64:
@@ -93,7 +93,7 @@ func keepFloats(decoded, original any) any {
 	return decoded
 }
 
-// match is Match for values as JSON is decoded to.
+// match is Match for normalized values.
 func match(value, pattern any) bool {
 	switch p := pattern.(type) {
 	case nil:
@@ -121,7 +121,7 @@ func match(value, pattern any) bool {
 	return equal(value, pattern)
 }
 
-// equal reports whether two values are the same, numbers by their value.
+// equal is Equal for normalized values.
 func equal(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:
@@ -154,7 +154,7 @@ func equal(a, b any) bool {
 	return x != nil && y != nil && x.Cmp(y) == 0
 }
 
-// number returns the exact value of a number or truth value, or nil.
+// number returns the exact value of a number or bool, or else nil.
 func number(v any) *big.Rat {
 	switch v := v.(type) {
 	case bool:

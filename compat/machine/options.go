@@ -7,26 +7,27 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A MonitorMode says how the machine's monitor and this program meet.
+// A MonitorMode says how this program is connected to the process's monitor.
 type MonitorMode int
 
 const (
-	// MonitorDefault is MonitorInherit where the system can pass a socket on to a
-	// process, and MonitorAccept where it cannot (Windows).
+	// MonitorDefault is MonitorInherit where a process can inherit a socket, and
+	// MonitorAccept where it cannot (Windows). With Options.Detached it is
+	// MonitorDial.
 	MonitorDefault MonitorMode = iota
-	// MonitorInherit gives the process one end of a connected socket pair. No
-	// path is involved. So it works for a process that runs as another user, in
-	// a chroot or in another mount namespace, and nobody else can connect. A
+	// MonitorInherit makes the process inherit one end of a connected socket pair.
+	// There is no path. So it also works for a process that runs as another user,
+	// in a chroot or in another mount namespace, and nobody else can connect. A
 	// wrapper must leave the descriptor open; sudo closes it by default.
 	MonitorInherit
-	// MonitorAccept has the process connect to this program, which listens in
+	// MonitorAccept makes the process connect to this program, which listens in
 	// the machine's directory.
 	MonitorAccept
-	// MonitorDial has the process listen in the machine's directory, and this
-	// program connect to it as soon as it does.
+	// MonitorDial makes the process listen in the machine's directory. This
+	// program connects to it as soon as it listens.
 	MonitorDial
-	// MonitorNone gives the process no monitor: Launch returns when it has been
-	// started, and Shutdown begins with SIGTERM.
+	// MonitorNone is for a process without a monitor: Launch returns when the
+	// process was started, and Shutdown begins with SIGTERM.
 	MonitorNone
 )
 
@@ -43,25 +44,26 @@ const (
 // Options configures a [Machine]. A nil *Options, like the zero value, suits
 // qemu-system-*.
 type Options struct {
-	// Name names the machine in errors and in the log. The default is the
-	// binary's base name with a number behind it.
+	// Name is the machine's name in errors and in the log. The default is the
+	// binary's base name, a dash and a number.
 	Name string
 
-	// Args go onto the command line, behind the machine's own options, which
-	// are -display none -vga none (not of a storage daemon) and those for the
-	// monitor and the console, and before those of AddArgs.
+	// Args are arguments of the binary. On the command line they come after the
+	// machine's own options, and before the arguments of AddArgs. The machine's
+	// own options are -display none -vga none (not for a storage daemon), and
+	// those for the monitor and the console.
 	Args []string
 
-	// Wrapper is a program, with arguments, that runs the binary: the binary
-	// and its command line are appended. It is to stay in its process group,
-	// and to end when the binary does, with its exit status.
+	// Wrapper is a program, with its arguments, that runs the binary. The machine
+	// appends the binary and its command line. The wrapper must stay in its
+	// process group. It must end when the binary ends, with the same exit status.
 	Wrapper []string
 
 	// Env is added to this program's environment, as "NAME=value".
 	Env []string
 
 	// Dir is the process's working directory. The default is this program's. A
-	// relative path to the binary or the wrapper is meant from there, too, as is
+	// relative path to the binary or the wrapper starts there too, and so does
 	// that of ConsoleFile.
 	Dir string
 
@@ -80,50 +82,56 @@ type Options struct {
 	// [Machine.Console].
 	Console bool
 
-	// ConsoleFile is a file to which all output of the first serial port is
-	// appended. It stays when the machine goes.
+	// ConsoleFile is a file to which QEMU appends all output of the first serial
+	// port. Shutdown and Kill do not remove it.
 	ConsoleFile string
 
-	// LogFile takes what the process writes to its standard output and error,
-	// after what is there already, and stays when the machine goes. Without it,
-	// the log is in memory only: see [Machine.Log]. One file is for one machine
-	// at a time.
+	// LogFile is a file to which the machine appends what the process writes to
+	// its standard output and error. Shutdown and Kill do not remove it. Without
+	// it, the log is in memory only: see [Machine.Log]. Do not use one file for
+	// two machines at a time.
 	LogFile string
 
 	// LogLimit limits the log, in bytes: what Log returns, and how much LogFile
-	// grows in one launch. A longer log keeps its beginning (a quarter) and its
-	// end, with a line in between that says how many bytes are missing. Zero
-	// means DefaultLogLimit; a negative number means no limit.
+	// grows in one launch. Of a longer log the machine keeps the beginning (a
+	// quarter) and the end, with a line in between that says how many bytes are
+	// missing. Zero means DefaultLogLimit; a negative number means no limit. A
+	// limit below 4 KiB counts as 4 KiB.
 	LogLimit int
 
-	// Detached has the process outlive this program, however that ends: see
-	// [State]. It is started in a session of its own, without a watchdog. The
-	// default of Monitor is MonitorDial then, and the log is a file, LogFile or
-	// one in the machine's directory, to which the process writes directly: it
-	// grows without limit, and LogLimit limits what Log returns. TempDir should
-	// name a directory that nobody cleans up, such as one in /run. Launch needs
-	// Linux 5.3 for it, and gives errors.ErrUnsupported elsewhere.
+	// Detached makes the process outlive this program, however this program ends:
+	// see [State]. The process is started in a session of its own, and no shell
+	// process watches over it. The default of Monitor is MonitorDial then.
+	//
+	// The log is a file then, LogFile or one in the machine's directory. The
+	// process writes to it directly, so it grows without limit; LogLimit limits
+	// only what Log returns. TempDir should name a directory that no other program
+	// cleans up, such as one in /run.
+	//
+	// Detached needs Linux 5.3. Elsewhere the error of Launch matches
+	// errors.ErrUnsupported.
 	Detached bool
 
 	// QMP configures the monitor's client. Its Nickname and Logger default to
 	// Name and Logger. Its Dialer and Backoff are not used.
 	QMP *async.Options
 
-	// Logger takes the machine's log: a start and an end in order at info, the
-	// command line at debug, failures at error. Nil logs nothing.
+	// Logger gets the machine's log messages: at level info that it was launched or
+	// has ended well, at debug the command line, at error failures. Nil logs
+	// nothing.
 	Logger *slog.Logger
 
-	// LaunchTimeout limits Launch, besides its context. Zero means
-	// DefaultLaunchTimeout; a negative number means no limit.
+	// LaunchTimeout limits Launch and Adopt, in addition to their context. Zero
+	// means DefaultLaunchTimeout; a negative number means no limit.
 	LaunchTimeout time.Duration
 
-	// ExitCodes are exit codes besides 0 that mean success to Shutdown, PowerDown
-	// and ForTest: 33, say, for a guest that writes 16 to isa-debug-exit. A guest
-	// that writes n there ends QEMU with code 2n+1.
+	// ExitCodes are exit codes that mean success to Shutdown, PowerDown and
+	// ForTest, in addition to 0. An example is the device isa-debug-exit: when the
+	// guest writes n to it, QEMU ends with code 2n+1.
 	ExitCodes []int
 
 	// PowerDownTimeout is how long PowerDown waits for the guest to shut down. A
-	// Linux guest gives a service that hangs 90 s. Zero means
+	// Linux guest waits up to 90 s for a service that does not stop. Zero means
 	// DefaultPowerDownTimeout; a negative number skips the step.
 	PowerDownTimeout time.Duration
 
@@ -132,17 +140,18 @@ type Options struct {
 	// presses it once.
 	PowerDownEvery time.Duration
 
-	// QuitTimeout, TerminateTimeout and KillTimeout are how long Shutdown gives
-	// the process to end after quit, SIGTERM and SIGKILL. Zero means the
-	// default, DefaultQuitTimeout and so on; a negative number skips the step
-	// (for SIGKILL: does not wait).
+	// QuitTimeout, TerminateTimeout and KillTimeout are how long Shutdown waits
+	// for the end of the process after quit, SIGTERM and SIGKILL. Zero means the
+	// default, DefaultQuitTimeout and so on. A negative number skips the step, but
+	// SIGKILL is sent in any case: a negative KillTimeout does not wait for the
+	// end.
 	QuitTimeout, TerminateTimeout, KillTimeout time.Duration
 }
 
 // DefaultLogLimit is the default of Options.LogLimit, in bytes.
 const DefaultLogLimit = 1 << 20
 
-// orDefault returns d, or the default where d is zero.
+// orDefault returns d, or byDefault if d is zero.
 func orDefault[T int | time.Duration](d, byDefault T) T {
 	if d == 0 {
 		return byDefault

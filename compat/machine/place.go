@@ -6,31 +6,31 @@ import (
 	"strings"
 )
 
-// maxSocketDir is how long the directory of the sockets may be: the address of a
-// unix socket has room for some 100 bytes, and the names in there need a part of
-// that.
+// maxSocketDir is how long the path of the directory for sockets may be, in bytes.
+// The address of a unix socket has room for about 100 bytes, and the sockets' own
+// names need a part of that.
 const maxSocketDir = 64
 
-// dirPattern is what the names of directories are made of.
+// dirPattern is how the names of directories begin.
 const dirPattern = "qmp-"
 
-// A place is where a machine lives: a directory, perhaps one more for sockets,
-// and the keeper that removes them should this program end without doing so.
+// A place is what a machine has in the file system: a directory, perhaps a second one
+// for sockets, and the keeper that removes them if this program ends without doing
+// so.
 type place struct {
 	dir     *privateDir
-	sockets *privateDir // has a short name; mostly the same as dir
-	keeper  *keeper     // nil where there is none
+	sockets *privateDir // its path is short; the same as dir if the path of dir is
+	keeper  *keeper     // nil if there is none
 }
 
-// newPlace makes the directories in parent, with mode 0700. before, unless nil,
-// is the machine's place of an earlier launch, whose names are used again if
-// nobody else has taken them: they may be on its command line. keep asks for a
-// keeper.
+// newPlace makes the directories in parent, with mode 0700. before, unless nil, is
+// the machine's place of an earlier launch. Its names may be on the command line, so
+// newPlace uses them again unless they are taken. If keep is true there is a keeper.
 func newPlace(parent string, before *place, keep bool) (*place, error) {
 	if parent == "" {
 		parent = os.TempDir()
 	}
-	// A relative path would change its meaning for a process that goes elsewhere.
+	// The process may have another working directory.
 	parent, err := filepath.Abs(parent)
 	if err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func openPlace(dir, sockets string) (p *place, err error) {
 	return p, nil
 }
 
-// letGo closes a place that stays.
-func (p *place) letGo() {
+// close closes the directories, and does not remove them.
+func (p *place) close() {
 	for _, d := range p.dirs() {
 		d.close()
 	}
@@ -91,8 +91,8 @@ func (p *place) dirs() []*privateDir {
 	return []*privateDir{p.dir, p.sockets}
 }
 
-// remove removes everything, processes of the keeper's group that are still there
-// included.
+// remove kills what is left of the keeper's process group, and removes the
+// directories.
 func (p *place) remove() (err error) {
 	p.keeper.stop()
 	for _, d := range p.dirs() {
@@ -101,7 +101,7 @@ func (p *place) remove() (err error) {
 	return err
 }
 
-// moved replaces the paths of the place before in args by those of p.
+// moved replaces the paths of before by those of p, in args.
 func (p *place) moved(before *place, args []string) {
 	if before == nil {
 		return
@@ -114,8 +114,8 @@ func (p *place) moved(before *place, args []string) {
 	}
 }
 
-// replacePath replaces old in arg, where it is a whole path or the beginning of
-// one.
+// replacePath replaces old by path in arg, where old is a whole path or the first
+// part of one: "/tmp/a" in "/tmp/a/x", but not in "/tmp/ab".
 func replacePath(arg, old, path string) string {
 	if old == path {
 		return arg

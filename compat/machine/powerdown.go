@@ -11,9 +11,10 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// lastWords is how long the end of the connection may take after the end of the
-// process. Only a child that holds on to the monitor's socket can take that long.
-const lastWords = 5 * time.Second
+// lastEvents is how long PowerDown waits, after the end of the process, for the end
+// of the connection: the last events come before that. It can take that long only if
+// another process has inherited the monitor's socket.
+const lastEvents = 5 * time.Second
 
 // guestShutdown is the reason in QEMU's event SHUTDOWN for a guest that has switched
 // itself off (ShutdownCause in QEMU's run-state.json).
@@ -29,14 +30,15 @@ type Stop struct {
 	// SIGKILL ended it.
 	Exit *ExitStatus
 
-	// Reason is why the guest stopped, from the event SHUTDOWN: "guest-shutdown",
+	// Reason is the reason in QEMU's event SHUTDOWN: "guest-shutdown",
 	// "guest-panic", "host-qmp-quit" and so on. It is empty if no such event came.
-	// With -no-shutdown it is about the guest, not about the quit that came later.
+	// With -no-shutdown there may be two such events. Then the first one counts,
+	// which says why the guest stopped; the second one is for the quit.
 	Reason string
 }
 
-// By returns the action at which the process ended, the last one of Steps. It is
-// empty if the process had ended by itself.
+// By returns the last action of Steps, which ended the process. It is empty if the
+// process had ended by itself.
 func (s Stop) By() Action {
 	if len(s.Steps) == 0 {
 		return ""
@@ -44,8 +46,8 @@ func (s Stop) By() Action {
 	return s.Steps[len(s.Steps)-1].Action
 }
 
-// ByGuest reports whether the guest has shut itself down. If not, the guest had no
-// chance to write what it held in memory.
+// ByGuest reports whether the guest has shut itself down. If it has not, data that
+// the guest had only in memory may be lost.
 func (s Stop) ByGuest() bool { return s.Reason == guestShutdown }
 
 // String returns a text such as "system_powerdown, quit: exit code 0 (host-qmp-quit)".
@@ -69,48 +71,51 @@ func (s Stop) String() string {
 	return fmt.Sprintf("%s: %v (%s)", how, *s.Exit, s.Reason)
 }
 
-// A GuestStateError says that the guest cannot see its power button.
+// A GuestStateError says that the guest does not run, so that it cannot react to its
+// power button.
 type GuestStateError struct {
 	Status string // what query-status says, such as "paused" or "guest-panicked"
 }
 
-// Error says so, and what can be done.
+// Error says so, and what the caller can do.
 func (e *GuestStateError) Error() string {
-	text := fmt.Sprintf("the guest does not run (%s) and cannot see its power button", e.Status)
+	text := fmt.Sprintf("the guest does not run (%s) and cannot react to its power button", e.Status)
 	if e.Status == "paused" || e.Status == "prelaunch" {
 		text += "; execute cont before PowerDown if it is to shut down by itself"
 	}
 	return text
 }
 
-// PowerDown asks the guest to shut down, as somebody does who presses its power
-// button, and then ends the process as [Machine.Shutdown] does.
+// PowerDown presses the guest's power button, which asks the guest to shut down. Then
+// it ends the process as [Machine.Shutdown] does.
 //
-// The guest gets Options.PowerDownTimeout. The button is pressed again every
-// Options.PowerDownEvery until the guest has shut down: a guest that is still booting
-// misses the first press. If the guest does not react, the next step is quit. Each
-// step has its limit. When ctx ends PowerDown goes straight to SIGKILL; it always
-// completes. Afterwards nothing of the machine is left.
+// PowerDown waits Options.PowerDownTimeout for the guest. It presses the button again
+// every Options.PowerDownEvery until the guest has shut down: a guest that is still
+// booting misses the first press. If the guest does not react, the next step is quit.
+// Each step has its limit. When ctx ends, PowerDown goes straight to SIGKILL; it
+// always completes. Afterwards nothing of the machine is left.
 //
-// The patience ends early when waiting is pointless. The step's Err says why:
+// PowerDown stops waiting for the guest, and goes on to quit, when waiting cannot
+// help. The step's Err says why:
 //
 //   - The guest does not run: a [*GuestStateError]. PowerDown does not continue it:
-//     the one who paused it may copy its disk, or it may run elsewhere after a
-//     migration.
+//     whoever has paused it may be copying its disk, or it may run on another host
+//     after a migration.
 //   - The guest has panicked, and QEMU has paused it: a GuestStateError as well.
 //   - There is no monitor, no connection, or no guest (a storage daemon).
-//   - The caller of Shutdown or Kill does not want to wait.
+//   - Another caller has called Shutdown, which does not wait for the guest, or Kill.
 //
-// A guest that has shut down while -no-shutdown keeps the process is followed by quit
-// at once.
+// With -no-shutdown the process goes on after the guest has shut down. Then PowerDown
+// executes quit at once.
 //
-// The error is nil if the process ended as Shutdown wants it, also when quit was
-// needed: [Stop.ByGuest] tells whether the guest has shut itself down. Several callers
-// share one end and its result. PowerDown during a Shutdown is a Shutdown.
+// The error is nil if the process ended as Shutdown requires it, even if quit was
+// needed: [Stop.ByGuest] reports whether the guest has shut itself down. Several
+// callers that call at the same time get the same result. If a Shutdown was called
+// first, PowerDown waits for that and does not press the button.
 func (m *Machine) PowerDown(ctx context.Context) (Stop, error) { return m.stop(ctx, byGuest) }
 
-// powerDown presses the power button until the guest is down or waiting for that is
-// pointless. It reports whether the process may be expected to end.
+// powerDown presses the power button until the guest is down, or waiting for that
+// cannot help. It reports whether the process is likely to end after that.
 func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 	m := r.machine
 	switch {
@@ -137,9 +142,9 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 		switch status.Status {
 		case "shutdown":
 			if fate := m.events.fateOfGuest(); fate.reason == "" || fate.stopped {
-				return false, nil // the guest is down, and -no-shutdown keeps the process
+				return false, nil // the guest is down, and the process goes on: -no-shutdown
 			}
-			// QEMU says so while it ends, too, without the event STOP.
+			// QEMU also has this status while it ends; then there was no event STOP.
 		case "guest-panicked", "internal-error":
 			return false, &GuestStateError{Status: status.Status}
 		case "running", "suspended":
@@ -154,7 +159,7 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 			if !pressed {
 				return false, &GuestStateError{Status: status.Status}
 			}
-			// Whoever has paused it meanwhile may let it go on.
+			// Somebody has paused it after the button was pressed, and may continue it.
 		}
 		if !r.awaitFate(ctx, seen, again) {
 			return pressed, stepEnded(ctx)
@@ -162,8 +167,8 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 	}
 }
 
-// awaitFate waits until something has happened to the guest since seen, or it is time
-// to press the button again. It reports false if the process or ctx has ended.
+// awaitFate waits until an event has changed the guest's fate from seen, or it is
+// time to press the button again. It reports false if the process or ctx has ended.
 func (r *run) awaitFate(ctx context.Context, seen guestFate, again <-chan time.Time) bool {
 	for {
 		fate, changed := r.machine.events.watchGuest()
@@ -182,9 +187,10 @@ func (r *run) awaitFate(ctx context.Context, seen guestFate, again <-chan time.T
 	}
 }
 
-// unlessPressed returns why the guest could not be asked. After the button was pressed
-// once, a connection that ends is what was wanted, and a command that the step's limit
-// interrupts is no news.
+// unlessPressed returns the error of the step for err, the error of a command. It
+// leaves err out if the button was pressed before and QEMU did not answer: a
+// connection that ends is what PowerDown waits for, and the step's own limit needs no
+// error.
 func unlessPressed(ctx context.Context, pressed bool, err error) error {
 	var refused *async.ExecuteError
 	switch {
@@ -194,27 +200,28 @@ func unlessPressed(ctx context.Context, pressed bool, err error) error {
 	return stepEnded(ctx)
 }
 
-// stepEnded returns why ctx has ended, unless it was the step's own limit.
+// stepEnded returns why ctx has ended. It returns nil if it has not, or if the step's
+// own limit has ended it.
 func stepEnded(ctx context.Context) error {
 	var limit *async.TimeoutError
 	if err := contexts.Err(ctx); !errors.As(err, &limit) {
-		return err // nil if it has not ended
+		return err
 	}
 	return nil
 }
 
-// A guestFate is what has become of the guest.
+// A guestFate is what the events say about the guest.
 type guestFate struct {
-	reason   string // of the event SHUTDOWN; "" if none came
-	stopped  bool   // there was a STOP after it: -no-shutdown keeps the process
-	panicked bool   // there was a GUEST_PANICKED
+	reason   string // the reason of the first event SHUTDOWN; "" if none came
+	stopped  bool   // a STOP came after it: the process goes on (-no-shutdown)
+	panicked bool   // a GUEST_PANICKED came
 }
 
-// note adds what an event tells.
+// note adds what an event says.
 func (f *guestFate) note(ev async.Event) {
 	switch ev.Name {
 	case "RESET":
-		*f = guestFate{} // it boots again
+		*f = guestFate{} // the guest boots again
 	case "STOP":
 		f.stopped = f.reason != ""
 	case "GUEST_PANICKED":
@@ -223,9 +230,9 @@ func (f *guestFate) note(ev async.Event) {
 		var data struct {
 			Reason string `json:"reason"`
 		}
-		_ = ev.Decode(&data) // without a reason it is a shutdown all the same
+		_ = ev.Decode(&data) // an event without a reason is a shutdown too
 		switch {
-		case f.reason != "": // the first one is the guest's
+		case f.reason != "": // keep the first: the second is for the quit after a -no-shutdown
 		case data.Reason == "":
 			f.reason = "unknown"
 		default:
@@ -234,7 +241,7 @@ func (f *guestFate) note(ev async.Event) {
 	}
 }
 
-// fateOfGuest returns what has become of the guest.
+// fateOfGuest returns what the events so far say about the guest.
 func (q *eventQueue) fateOfGuest() guestFate {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -244,8 +251,8 @@ func (q *eventQueue) fateOfGuest() guestFate {
 // whyShutDown returns the reason of the event SHUTDOWN, or "".
 func (q *eventQueue) whyShutDown() string { return q.fateOfGuest().reason }
 
-// watchGuest returns what has become of the guest, and a channel that is closed at the
-// next event or at the end of the connection.
+// watchGuest returns what the events so far say about the guest, and a channel that is
+// closed at the next event or at the end of the connection.
 func (q *eventQueue) watchGuest() (guestFate, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -255,9 +262,9 @@ func (q *eventQueue) watchGuest() (guestFate, <-chan struct{}) {
 	return q.fate, q.changed
 }
 
-// awaitEnd waits until no more events will come, but not longer than limit.
+// awaitEnd waits until the connection has ended, but not longer than limit.
 func (q *eventQueue) awaitEnd(limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	_, _ = q.await(ctx, wanted{}) // returns when it has ended
+	_, _ = q.await(ctx, wanted{}) // wants no event, so it returns at the end
 }

@@ -60,8 +60,8 @@ func TestPowerDown(t *testing.T) {
 		{mode: "guest panics, process stays", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", least: 1, most: 1, words: "does not run (guest-panicked)"},
 		{mode: "guest refuses", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", least: 1, most: 1, words: "no button"},
 		{mode: "guest mute", opts: machine.Options{PowerDownTimeout: brief, QuitTimeout: brief}, steps: "system_powerdown quit SIGTERM", least: 1, most: 1, words: "time limit of 150ms reached (machine.Options.PowerDownTimeout)"},
-		{mode: "guest off at 1", status: "paused", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", words: "(paused) and cannot see its power button; execute cont"},
-		{mode: "guest off at 1", status: "postmigrate", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", words: "(postmigrate) and cannot see its power button"},
+		{mode: "guest off at 1", status: "paused", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", words: "(paused) and cannot react to its power button; execute cont"},
+		{mode: "guest off at 1", status: "postmigrate", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit", words: "(postmigrate) and cannot react to its power button"},
 		{mode: "guest off at 1", status: "shutdown", opts: machine.Options{PowerDownTimeout: never}, steps: "system_powerdown quit", reason: "host-qmp-quit"},
 	} {
 		t.Run(tt.mode+" "+tt.status+" "+tt.steps, func(t *testing.T) {

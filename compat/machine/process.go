@@ -12,14 +12,14 @@ import (
 
 // ExitStatus says how a process ended.
 type ExitStatus struct {
-	Code   int            // the exit code; -1 if a signal ended it, or if it is unknown
-	Signal syscall.Signal // the signal that ended it, or 0
-	Core   bool           // and left a core dump
+	Code   int            // the exit code; -1 if a signal ended the process, or if Unknown
+	Signal syscall.Signal // the signal that ended the process, or 0
+	Core   bool           // the process left a core dump
 
-	// Unknown says that the process has ended and that the system does not tell
-	// how: another part of the program collected it, such as a loop around
-	// wait4(-1), or it is not a child of this program. Linux tells nevertheless
-	// since 6.15.
+	// Unknown says that the process has ended, and that the system does not tell
+	// how. That happens if another part of this program has collected the process,
+	// such as a loop around wait4(-1), or if it is not a child of this program.
+	// Since Linux 6.15 the system tells in these cases too.
 	Unknown bool
 }
 
@@ -41,31 +41,32 @@ func (s ExitStatus) String() string {
 	return fmt.Sprintf("signal %d (%v)", int(s.Signal), s.Signal)
 }
 
-// unknownExit is the status of a process of which only the end is known.
+// unknownExit is the status of a process that has ended in an unknown way.
 var unknownExit = ExitStatus{Code: -1, Unknown: true}
 
-// A process is one that was started, with everything that it starts.
+// A process is a process that Launch has started or Adopt has found. Signals go to
+// its whole process group. All fields but exit are set before it is shared.
 type process struct {
 	pid       int
 	osProcess *os.Process // nil if it was adopted
-	handle    *handle     // nil where the system has none
-	keeper    *keeper     // leads its group; nil if it does so itself
+	handle    *handle     // nil on a system without handles
+	keeper    *keeper     // leads the process group; nil if the process leads it
 
 	ended chan struct{} // closed when it has ended and was collected
 	exit  ExitStatus    // set before that
 }
 
-// startProcess starts cmd in the keeper's group. When it has ended, settle is called
-// before anybody is told, and onEnd after that.
+// startProcess starts cmd in the keeper's group. When the process has ended, settle is
+// called, then p.ended is closed, then onEnd is called.
 func startProcess(cmd *exec.Cmd, k *keeper, settle, onEnd func()) (*process, error) {
 	p := &process{keeper: k, ended: make(chan struct{})}
 	cmd.SysProcAttr = processAttr(k)
 	takeHandle := withHandle(cmd.SysProcAttr, false)
 	started := make(chan error)
 	go func() {
-		// The kernel takes the end of the thread that started the process for the
-		// end of this program (prctl(2), PR_SET_PDEATHSIG). So that thread
-		// must not be lent to others, one of whom might end it.
+		// The kernel kills the process when the thread that started it ends
+		// (prctl(2), PR_SET_PDEATHSIG). So this goroutine keeps the thread for
+		// itself: another goroutine could end the thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if err := cmd.Start(); err != nil {
@@ -74,7 +75,7 @@ func startProcess(cmd *exec.Cmd, k *keeper, settle, onEnd func()) (*process, err
 		}
 		p.pid, p.osProcess, p.handle = cmd.Process.Pid, cmd.Process, takeHandle()
 		started <- nil
-		_ = cmd.Wait() // what it has to say is in ProcessState
+		_ = cmd.Wait() // ProcessState says how it ended
 		p.exit = p.exitStatus(cmd.ProcessState)
 		settle()
 		close(p.ended)
@@ -86,7 +87,7 @@ func startProcess(cmd *exec.Cmd, k *keeper, settle, onEnd func()) (*process, err
 	return p, nil
 }
 
-// exitStatus returns how the process ended, from what Wait found. Without a state
+// exitStatus returns how the process ended. state is what Wait has found: nil if
 // somebody else has collected the process.
 func (p *process) exitStatus(state *os.ProcessState) ExitStatus {
 	if state != nil {
@@ -110,18 +111,19 @@ func startDetached(cmd *exec.Cmd, settle, onEnd func()) (*process, error) {
 	p.pid, p.osProcess, p.handle = cmd.Process.Pid, cmd.Process, takeHandle()
 	if p.handle == nil {
 		err := also(fmt.Errorf("a handle of the detached process: %w", errors.ErrUnsupported), cmd.Process.Kill())
-		_ = cmd.Wait() // it was killed
+		_ = cmd.Wait() // returns that the process was killed
 		return nil, err
 	}
 	go p.watch(settle, onEnd)
 	return p, nil
 }
 
-// watch waits until the process has ended, or its handle was closed. The process
-// need not be a child of this program.
+// watch waits until the process has ended. Then it does what startProcess says of
+// settle and onEnd. It gives up if the handle is closed. The process need not be a
+// child of this program.
 func (p *process) watch(settle, onEnd func()) {
 	if err := p.handle.await(); err != nil {
-		return // this program has let go of it
+		return // release has closed the handle
 	}
 	p.exit = p.exitStatus(p.collect())
 	settle()
@@ -129,8 +131,8 @@ func (p *process) watch(settle, onEnd func()) {
 	onEnd()
 }
 
-// collect collects a process that has ended and is a child of this program, and
-// returns its state; else nil.
+// collect collects a process that has ended, and returns its state. It returns nil if
+// the process is not a child of this program, or somebody else has collected it.
 func (p *process) collect() *os.ProcessState {
 	if !p.handle.isChild() {
 		return nil
@@ -144,7 +146,7 @@ func (p *process) collect() *os.ProcessState {
 	}
 	state, err := child.Wait()
 	if err != nil {
-		return nil // somebody else was faster
+		return nil // somebody else has collected it meanwhile
 	}
 	return state
 }
@@ -159,8 +161,7 @@ func (p *process) hasEnded() bool {
 	}
 }
 
-// await waits until the process has ended or ctx has, and reports whether the
-// process has.
+// await waits until the process or ctx has ended. It reports whether the process has.
 func (p *process) await(ctx context.Context) bool {
 	select {
 	case <-p.ended:

@@ -9,12 +9,13 @@ import (
 	"syscall"
 )
 
-// canTerminate says that a process cannot be asked by signal to end.
+// canTerminate is false: this system has no signal that asks a process to end.
 const canTerminate = false
 
-// canInherit says that a process cannot be given an open socket.
+// canInherit is false: a process cannot inherit an open socket on this system.
 const canInherit = false
 
+// endReading does nothing: there is no inherited socket.
 func endReading(net.Conn) {}
 
 func shortTempDir() string { return os.TempDir() }
@@ -25,8 +26,8 @@ func detachedAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
 func (p *process) terminate() error { return errors.ErrUnsupported }
 
-// kill ends the process. The handle inside os.Process keeps the process's number
-// from becoming another's.
+// kill ends the process. os.Process holds the process open, so its id cannot become
+// that of another process.
 func (p *process) kill() error {
 	err := p.osProcess.Kill()
 	if errors.Is(err, os.ErrProcessDone) {

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// dieWithParent has no means on this system; the keeper is there for that.
+// dieWithParent does nothing: this system cannot do it. The keeper kills the process.
 func dieWithParent(*syscall.SysProcAttr) {}
 
-// endReading does nothing: the BSDs drop what has arrived when reading is shut
-// down.
+// endReading does nothing: when reading is shut down, the BSDs drop what has already
+// arrived.
 func endReading(net.Conn) {}

@@ -8,34 +8,35 @@ import (
 	"syscall"
 )
 
-// canTerminate says that a process can be asked by signal to end.
+// canTerminate is true: SIGTERM asks a process to end.
 const canTerminate = true
 
-// canInherit says that a process can be given an open socket.
+// canInherit is true: a process can inherit an open socket.
 const canInherit = true
 
-// shortTempDir is a directory for sockets with a short name.
+// shortTempDir returns a directory for temporary files whose path is short.
 func shortTempDir() string { return "/tmp" }
 
-// processAttr puts a process into the keeper's group, or into one of its own, so
-// that what a wrapper starts is reached by signals, too.
+// processAttr puts a process into the keeper's group, or into a new one if k is nil.
+// Signals are sent to the group, so they also reach what a wrapper starts.
 func processAttr(k *keeper) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pgid: k.group()}
 	dieWithParent(attr)
 	return attr
 }
 
-// detachedAttr makes a process the leader of a session, which no terminal's signals
-// reach.
+// detachedAttr makes a process the leader of a new session, so that no terminal sends
+// it signals.
 func detachedAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// signal sends sig to the whole group. One that has gone is not an error.
+// signal sends sig to the whole process group. It is not an error if the group has
+// ended.
 func (p *process) signal(sig syscall.Signal) error {
 	var err error
 	if p.keeper != nil {
 		err = p.keeper.signal(sig)
 	} else {
-		// Whoever started an adopted process may collect it at any time.
+		// The parent of an adopted process may collect it at any time.
 		err = signalGroup(p.handle, p.pid, p.osProcess == nil || p.hasEnded(), sig)
 	}
 	switch {
@@ -46,21 +47,22 @@ func (p *process) signal(sig syscall.Signal) error {
 	default:
 		err = p.osProcess.Signal(sig)
 	}
-	// Of the group only this process could be reached.
+	// The group's id cannot be used any more, so only the process itself was sent
+	// the signal.
 	if errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH) {
 		return nil
 	}
 	return err
 }
 
-// errCollected says that the leader of a group was collected, so that its number
-// may be another's by now.
+// errCollected says that the leader of a group was collected. The group's id may be
+// that of another group by now.
 var errCollected = errors.New("the leader of the process group was collected")
 
-// signalGroup sends sig to the process group number pgid, led by the process of
-// the handle. collected says that this program has collected the leader. A number
-// that may have become another group's is never used. A group that has gone is
-// not an error.
+// signalGroup sends sig to the process group pgid, which the process of the handle
+// leads. collected says that the leader was collected, or may be at any time.
+// signalGroup never uses an id that may be that of another group by now: it returns
+// errCollected instead. It is not an error if the group has ended.
 func signalGroup(leader *handle, pgid int, collected bool, sig syscall.Signal) error {
 	switch err := leader.signalGroup(sig); {
 	case err == nil, errors.Is(err, syscall.ESRCH):
@@ -68,7 +70,7 @@ func signalGroup(leader *handle, pgid int, collected bool, sig syscall.Signal) e
 	case collected, errors.Is(leader.signal(0), syscall.ESRCH):
 		return errCollected
 	}
-	// The leader's number is taken as long as nobody has collected it.
+	// As long as nobody has collected the leader, its id belongs to this group.
 	err := syscall.Kill(-pgid, sig)
 	if errors.Is(err, syscall.ESRCH) {
 		return nil
@@ -89,7 +91,7 @@ func stateOf(state *os.ProcessState) ExitStatus {
 	return ExitStatus{Code: state.ExitCode()}
 }
 
-// statusOf reads what the system says about a process that has ended.
+// statusOf converts what the system says about a process that has ended.
 func statusOf(ws syscall.WaitStatus) ExitStatus {
 	if !ws.Signaled() {
 		return ExitStatus{Code: ws.ExitStatus()}

@@ -12,16 +12,16 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// Args are arguments in the way of iotests, where a name stands for one with
-// dashes: node_name is sent as node-name. That holds for the names of the
-// arguments themselves, not for those inside their values. Of several names that
-// become one, the one that is sorted first is sent, which is the one with dashes if
-// it is there.
+// Args are the arguments of a QMP command, as in iotests: an underscore in a name
+// is sent as a dash, so that node_name is sent as node-name. That is so for the names
+// of the arguments, and not for names inside their values. If two names become the
+// same, the one that is sorted first is sent; a name with dashes is sorted before one
+// with underscores.
 //
-// Arguments of any other type are sent as they are.
+// Arguments of other types are sent as they are.
 type Args map[string]any
 
-// converted returns the arguments as they are sent.
+// converted returns the arguments with the names that are sent.
 func (a Args) converted() map[string]any {
 	m := make(map[string]any, len(a))
 	for _, name := range slices.Sorted(maps.Keys(a)) { // a dash sorts before an underscore
@@ -33,7 +33,7 @@ func (a Args) converted() map[string]any {
 	return m
 }
 
-// convert returns args as they are sent.
+// convert returns args, converted if they are Args.
 func convert(args any) any {
 	a, ok := args.(Args)
 	switch {
@@ -45,15 +45,17 @@ func convert(args any) any {
 	return a.converted()
 }
 
-// QMP executes a command and returns the whole reply: an error reply is data
-// here, not an error, with a member "error". args is nil, [Args], or what encodes
-// to a JSON object.
+// QMP executes a command and returns the whole reply. If QEMU refuses the command,
+// err is nil and the reply has a member "error". args is nil, [Args], or a value that
+// encodes to a JSON object.
 //
-// Objects are a map[string]any, lists a []any; an integer is an int64, a uint64
-// above 2^63-1, a *big.Int beyond 64 bits; any other number is a float64.
+// In the reply an object is a map[string]any and a list is a []any. An integer is an
+// int64, a uint64 above 2^63-1, or a *big.Int beyond 64 bits. Any other number is a
+// float64.
 //
-// A process that has ended gives a [*ProcessEndedError] around what the call
-// met; no process [ErrNotRunning]. Other errors are those of [async.Client.Do].
+// If the process has ended, the error is a [*ProcessEndedError] that wraps the
+// client's error. If none was started, it is [ErrNotRunning]. Other errors are those
+// of [async.Client.Do]. The limit is that of ctx.
 func (m *Machine) QMP(ctx context.Context, cmd string, args any) (map[string]any, error) {
 	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesErrorWithoutID: true})
 	if err != nil {
@@ -66,8 +68,9 @@ func (m *Machine) QMP(ctx context.Context, cmd string, args any) (map[string]any
 	return obj, nil
 }
 
-// Command is QMP with the value of the reply's return member as its result, and
-// an error reply as an [*async.ExecuteError].
+// Command executes a command as [Machine.QMP] does, and returns the value of the
+// reply's member "return". If QEMU refuses the command, the error is an
+// [*async.ExecuteError].
 func (m *Machine) Command(ctx context.Context, cmd string, args any) (any, error) {
 	reply, err := m.Do(ctx, async.Command{Name: cmd, Args: args, TakesErrorWithoutID: true})
 	if err != nil {
@@ -83,12 +86,13 @@ func (m *Machine) Command(ctx context.Context, cmd string, args any) (any, error
 	return v, nil
 }
 
-// SendFD gives f to the process under a name, by which other commands may call
-// it: the descriptor travels with the command getfd. f stays the caller's; the
-// process closes its own at closefd. Errors are those of Command.
+// SendFD sends f to the process with the command getfd, under a name by which other
+// commands refer to it. The process has a descriptor of its own then, until the
+// command closefd; the caller keeps f and may close it. Errors are those of
+// [Machine.Command].
 //
-// f has to be open for what the command does with it, such as for writing where a guest
-// migrates to "fd:NAME".
+// f must be open for what QEMU does with it: for writing, say, if the guest migrates
+// to "fd:NAME".
 func (m *Machine) SendFD(ctx context.Context, f *os.File, name string) error {
 	reply, err := m.Do(ctx, async.Command{Name: "getfd", Args: Args{"fdname": name}, Files: []*os.File{f}})
 	if err != nil {
@@ -97,18 +101,18 @@ func (m *Machine) SendFD(ctx context.Context, f *os.File, name string) error {
 	return reply.Err()
 }
 
-// PassFD gives f to the process in a descriptor set of its own, and returns the
-// set's name, "/dev/fdset/N", which commands such as blockdev-add take for a file
-// name: the descriptor travels with the command add-fd. opaque, unless empty, is a
-// text that query-fdsets shows. f stays the caller's; the process closes its own
-// at remove-fd. Errors are those of Command.
+// PassFD sends f to the process with the command add-fd, in a new descriptor set. It
+// returns the set's name, "/dev/fdset/N", which commands such as blockdev-add take as
+// a file name. opaque, unless empty, is a text that query-fdsets shows. The process
+// has a descriptor of its own then, until the command remove-fd; the caller keeps f
+// and may close it. Errors are those of [Machine.Command].
 //
-// The mode in which f was opened has to be exactly the one in which the command opens
-// the file, or QEMU refuses ("Permission denied" in 7.2, "matching flags" in 10.0 and
-// later): os.O_RDWR for a block node that is written to, os.O_RDONLY for one with
-// read-only=on. A node with auto-read-only=on needs one of each.
-// The command add-fd with a fdset-id puts a further file into the set: see [Machine.Do]
-// and async.Command.Files.
+// f must have been opened in exactly the mode in which QEMU opens the file. Otherwise
+// QEMU refuses ("Permission denied" in 7.2, "matching flags" in 10.0 and later). The
+// mode is os.O_RDWR for a block node that is written to, and os.O_RDONLY for one with
+// read-only=on. A node with auto-read-only=on needs both: add the second file to the
+// set by [Machine.Do], with the command add-fd, its argument fdset-id, and
+// async.Command.Files.
 func (m *Machine) PassFD(ctx context.Context, f *os.File, opaque string) (string, error) {
 	args := Args{}
 	if opaque != "" {
@@ -129,10 +133,10 @@ func (m *Machine) PassFD(ctx context.Context, f *os.File, opaque string) (string
 
 var _ async.Caller = (*Machine)(nil)
 
-// Do executes cmd and returns the whole reply, so that a Machine is an
-// [async.Caller]: async.Call[T](ctx, m, ...) fills a T. An error reply is not an
-// error here: [async.Reply.Err] makes one of it. cmd.Args may be [Args]. Errors are
-// those of [Machine.QMP].
+// Do executes cmd and returns the whole reply. It makes a Machine an [async.Caller],
+// so that async.Call[T](ctx, m, ...) fills a T. If QEMU refuses the command, Do returns
+// no error; [async.Reply.Err] does. cmd.Args may be [Args]. Errors are those of
+// [Machine.QMP].
 func (m *Machine) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
 	cmd.Args = convert(cmd.Args)
 	if m.opts.Monitor == MonitorNone {
@@ -156,8 +160,8 @@ func (m *Machine) quitWasAnswered() {
 	}
 }
 
-// explain turns what a call met when the process has ended into an error that
-// says so. what names the call.
+// explain returns the error of a call for err, the client's error. If the process has
+// ended it returns a ProcessEndedError. what names the call in errors.
 func (m *Machine) explain(ctx context.Context, what string, err error) error {
 	m.mu.Lock()
 	running := m.run != nil
@@ -178,7 +182,7 @@ func (m *Machine) explain(ctx context.Context, what string, err error) error {
 	grace, cancel := context.WithTimeout(ctx, endGrace)
 	defer cancel()
 	if p == nil || !p.await(grace) {
-		return fmt.Errorf("machine %s: %s: the process is there, but not its monitor's connection: %w", m.opts.Name, what, err)
+		return fmt.Errorf("machine %s: %s: the process runs, but the connection to its monitor has ended: %w", m.opts.Name, what, err)
 	}
 	return &ProcessEndedError{Machine: m.opts.Name, Call: what, Exit: p.exit, Output: m.output(outputSize), Err: err}
 }

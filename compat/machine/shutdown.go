@@ -9,40 +9,46 @@ import (
 )
 
 // Shutdown ends the process: with the command quit, then with SIGTERM, then with
-// SIGKILL, each with its own limit (see [Options]). When ctx ends it goes straight
-// to SIGKILL; it always completes. Afterwards nothing of the machine is left, and
-// it may be launched again.
+// SIGKILL. Each of these steps has its own limit (see [Options]). When ctx ends,
+// Shutdown goes straight to SIGKILL; it always completes. Afterwards nothing of the
+// machine is left, and it may be launched again.
 //
-// It returns nil if the process ended at quit with an exit code that means success
-// (0, and those of Options.ExitCodes), or had done so before. The same holds for
-// SIGTERM if that is the first step: without a monitor, with a connection that this
-// program has closed, or where Options.QuitTimeout skips quit. Else it returns an
-// [*AbnormalShutdown] that says what happened. Where the exit status is unknown (see
-// [ExitStatus]), it is taken for success if the process ended after it was asked to.
+// For the guest, quit is like a power failure. [Machine.PowerDown] asks the guest to
+// shut down first.
 //
-// Of several callers, those that join the same end get the same error. A
-// [Machine.PowerDown] under way goes on to quit. A machine that was not launched
-// loses its directory, and a launch that is under way is called off.
+// The error is nil if the first step ended the process with an exit code that means
+// success (0, and those of Options.ExitCodes), or if the process had ended before
+// with such a code. Otherwise it is an [*AbnormalShutdown] that says what happened.
 //
-// QEMU ends with exit code 0 also when its guest has panicked; the option "-action
-// panic=exit-failure" makes that 1 (QEMU 7.1 and later).
+// The first step is quit. It is SIGTERM if there is no monitor, if this program has
+// closed the connection, or if Options.QuitTimeout skips quit: then the error is also
+// nil if the process dies by that signal. An exit status that is unknown (see
+// [ExitStatus]) counts as success if the process was asked to end.
 //
-// For the guest, quit is like a power failure. PowerDown asks the guest first.
+// Shutdown may be called while another caller stops the machine. Then it waits for
+// that, and both get the same error. A [Machine.PowerDown] stops waiting for the
+// guest then. Shutdown of a machine that was not launched removes its directory.
+// Shutdown during Launch cancels the launch.
+//
+// QEMU ends with exit code 0 even if its guest has panicked. With the option "-action
+// panic=exit-failure" it ends with 1 (QEMU 7.1 and later).
 func (m *Machine) Shutdown(ctx context.Context) error {
 	_, err := m.stop(ctx, bySteps)
 	return err
 }
 
-// Kill ends the process at once, with SIGKILL, and cleans up as Shutdown does. A
-// Shutdown or PowerDown under way is hurried. The error is an [*AbnormalShutdown] if the
-// process did not end within Options.KillTimeout.
+// Kill ends the process immediately, with SIGKILL, and cleans up as Shutdown does. A
+// Shutdown or PowerDown of another caller goes straight to SIGKILL then. The error is
+// an [*AbnormalShutdown] if the process does not end within Options.KillTimeout, or
+// says what could not be cleaned up, such as a directory.
 func (m *Machine) Kill() error {
 	_, err := m.stop(context.Background(), byKill)
 	return err
 }
 
-// Wait waits until the process ends, and returns how. It ends nothing and cleans
-// nothing up. The error is [ErrNotRunning], or what ctx ended with.
+// Wait waits until the process ends, and returns how it ended. It does not ask the
+// process to end, and does not clean up. During a Launch it waits for that first. The
+// error is [ErrNotRunning], or what ctx ended with.
 func (m *Machine) Wait(ctx context.Context) (ExitStatus, error) {
 	m.mu.Lock()
 	r := m.latest()
@@ -65,26 +71,27 @@ func (m *Machine) Wait(ctx context.Context) (ExitStatus, error) {
 	return p.exit, nil
 }
 
-// A way says how a process is to be stopped.
+// A way says which of the methods stops a process.
 type way int
 
 const (
-	byGuest way = iota // PowerDown: the guest is asked first
+	byGuest way = iota // PowerDown
 	bySteps            // Shutdown
 	byKill             // Kill
 )
 
-// A stopping is one end of a process, under way. Several callers may share it.
+// A stopping is the work of stopping a process. The first caller does it, and others
+// wait for it. The fields above done are not changed once it is shared.
 type stopping struct {
-	way    way                     // that of the caller who began
-	urgent context.Context         // when it has ended: straight to SIGKILL
+	way    way                     // the first caller's
+	urgent context.Context         // its end means: go straight to SIGKILL
 	hurry  context.CancelCauseFunc // ends urgent
-	gentle context.Context         // when it has ended: no more patience with the guest
+	gentle context.Context         // its end means: do not wait for the guest; ends with urgent
 	goOn   context.CancelCauseFunc // ends gentle
 
-	done chan struct{} // closed at the end
-	stop Stop          // set before that
-	err  error         // set before that
+	done chan struct{} // closed when the work is done
+	stop Stop          // the result; set before done is closed
+	err  error         // the result; set before done is closed
 }
 
 func newStopping(how way) *stopping {
@@ -101,7 +108,7 @@ func (m *Machine) stop(ctx context.Context, how way) (Stop, error) {
 		if ok, err := m.removePlace(nil); ok {
 			return Stop{}, err
 		}
-		m.mu.Lock() // a launch has begun meanwhile
+		m.mu.Lock() // a launch has begun in between: stop that
 	}
 	r := m.run
 	s, first := r.stopping, r.stopping == nil
@@ -115,7 +122,7 @@ func (m *Machine) stop(ctx context.Context, how way) (Stop, error) {
 	case how == byKill:
 		s.hurry(errKill)
 	case ctx.Err() != nil:
-		s.hurry(contexts.Err(ctx)) // before the first step, not at some time soon
+		s.hurry(contexts.Err(ctx)) // before the first step; the AfterFunc below may be later
 	case how == bySteps:
 		s.goOn(errShutdown)
 	}
@@ -123,35 +130,35 @@ func (m *Machine) stop(ctx context.Context, how way) (Stop, error) {
 	if first {
 		s.stop, s.err = r.stop(s)
 		m.mu.Lock()
-		r.stopping = nil // if the process is still there, it can be tried again
+		r.stopping = nil // if the process still runs, the next call tries again
 		m.mu.Unlock()
 		close(s.done)
 	}
 	<-s.done
 	var abnormal *AbnormalShutdown
 	if how == byKill && errors.As(s.err, &abnormal) && abnormal.Exit != nil {
-		return s.stop, nil // it has ended, which is all that was asked for
+		return s.stop, nil // Kill asks only that the process ends, and it has
 	}
 	return s.stop, s.err
 }
 
-// stop ends the process, cleans up, and says what was not in order.
+// stop ends the process, cleans up, and returns the results for all callers.
 func (r *run) stop(s *stopping) (Stop, error) {
 	m := r.machine
-	defer s.hurry(nil) // lets go of urgent
-	r.callOff(ErrStopped)
+	defer s.hurry(nil) // frees what urgent holds
+	r.cancel(ErrStopped)
 	<-r.launched
 	if r.failed {
-		return Stop{}, nil // the launch has cleaned up after itself
+		return Stop{}, nil // Launch or Adopt has cleaned up
 	}
 	steps := r.end(s)
 	abnormal := &AbnormalShutdown{Machine: m.opts.Name, Steps: steps, Output: m.output(outputSize), Err: context.Cause(s.urgent)}
 	if !r.process.hasEnded() {
-		m.logger().Error("machine: cannot be ended", "error", abnormal)
+		m.logger().Error("machine: the process does not end", "error", abnormal)
 		return Stop{Steps: steps}, abnormal
 	}
 	if s.way == byGuest {
-		m.events.awaitEnd(lastWords)
+		m.events.awaitEnd(lastEvents)
 	}
 	stop := Stop{Steps: steps, Exit: &r.process.exit, Reason: m.events.whyShutDown()}
 	abnormal.Exit = stop.Exit
@@ -167,11 +174,11 @@ func (r *run) stop(s *stopping) (Stop, error) {
 	return stop, abnormal
 }
 
-// collect removes what is left of a process that has ended.
+// collect cleans up after a process that has ended, or that was never started: it
+// closes the connection and the files, and removes the directory.
 func (r *run) collect() error {
 	m := r.machine
-	// Its error, why the connection has ended, is no news now.
-	_ = m.client.Close()
+	_ = m.client.Close() // it returns why the connection ended: the process has
 	if r.listener != nil {
 		r.listener.close()
 	}
@@ -179,7 +186,7 @@ func (r *run) collect() error {
 
 	err := r.closeTheirs()
 	if r.monitorConn != nil {
-		_ = r.monitorConn.Close() // the client has done so, unless it never got it
+		_ = r.monitorConn.Close() // an error says that the client has closed it
 	}
 	if r.process != nil {
 		r.process.handle.close()

@@ -220,7 +220,7 @@ func TestMonitorThatIsClosed(t *testing.T) {
 	m := newFake(t, "leave", machine.Options{QuitTimeout: brief})
 	must(t, m.Launch(ctx))
 	_, _ = m.Client().Execute(ctx, "leave", nil)
-	if _, err := m.NextEvent(ctx); err == nil || !strings.Contains(err.Error(), "the process is there, but not its monitor") {
+	if _, err := m.NextEvent(ctx); err == nil || !strings.Contains(err.Error(), "the process runs, but the connection to its monitor has ended") {
 		t.Errorf("an event: %v", err)
 	}
 	err := m.Shutdown(ctx)

@@ -8,9 +8,9 @@ import (
 	"os"
 )
 
-// A State says which process a detached machine is, for another program, or a
-// later run of the same one, to adopt it. It can be stored as JSON; the names in
-// there stay.
+// A State identifies the process of a detached machine. Another program, or a later
+// run of the same program, adopts the process with it. A State can be stored as JSON;
+// the names in the JSON do not change in later versions.
 //
 //	m := machine.New(binary, &machine.Options{Detached: true, TempDir: "/run/manager"})
 //	if err := m.Launch(ctx); err != nil {
@@ -23,37 +23,39 @@ import (
 //	m := machine.New(binary, &machine.Options{Detached: true, TempDir: "/run/manager"})
 //	err := m.Adopt(ctx, state)
 //
-// The same is in the file state.json in the machine's directory, from the moment
-// at which the process was started: a program that ends before it has stored the
-// state can find what it has lost.
+// Launch also writes it to the file state.json in the machine's directory, as soon as
+// the process was started. If a program ends before it has stored the State, its
+// successor finds the file there, as TempDir/*/state.json. A monitor that was not
+// connected yet waits for the successor.
 //
-// The process is identified by its number and the time at which it was started.
-// Its paths are taken as they are: store a State where nobody else can write.
+// The process is identified by its id and the time at which it was started. Adopt
+// does not check the paths: store a State where nobody else can write.
 //
-// A service manager may end all processes of a service together. For systemd, set
-// KillMode=process, or have the Wrapper systemd-run --scope.
+// A service manager may kill all processes of a service when it stops the service.
+// For systemd, set KillMode=process, or use systemd-run --scope as the Wrapper.
 type State struct {
-	Name      string   `json:"name"`         // the machine's
-	PID       int      `json:"pid"`          // the process's, or its wrapper's
-	Started   uint64   `json:"started"`      // when, in clock ticks since the system's start
-	Boot      string   `json:"boot"`         // the id of that start
-	Namespace string   `json:"pidNamespace"` // where PID is valid
+	Name      string   `json:"name"`         // the machine's name
+	PID       int      `json:"pid"`          // the process's id, or its wrapper's
+	Started   uint64   `json:"started"`      // when the process was started, in clock ticks since the boot
+	Boot      string   `json:"boot"`         // the id of that boot
+	Namespace string   `json:"pidNamespace"` // the PID namespace in which PID is valid
 	Args      []string `json:"args"`         // the whole command line
 	Dir       string   `json:"dir"`          // the machine's directory
-	Sockets   string   `json:"sockets"`      // that of its sockets; mostly the same
-	Monitor   string   `json:"monitor"`      // the monitor's socket
-	Log       string   `json:"log"`          // the file of its log
-	LogFrom   int64    `json:"logFrom"`      // where in there its log begins
+	Sockets   string   `json:"sockets"`      // the directory of its sockets; the same unless the path of Dir is long
+	Monitor   string   `json:"monitor"`      // the path of the monitor's socket
+	Log       string   `json:"log"`          // the file of the log
+	LogFrom   int64    `json:"logFrom"`      // the offset in that file at which the log begins, in bytes
 }
 
-// ErrGone says that the process of a [State] has ended. Its number may be free, or
-// another process's by now.
+// ErrGone says that the process of a [State] has ended. Its id may be that of another
+// process by now.
 var ErrGone = errors.New("the process has ended")
 
 // stateFile is the name of the file in the machine's directory.
 const stateFile = "state.json"
 
-// saveState writes the state of a process that was just started into its place.
+// saveState writes the state of a process that was just started to the file
+// state.json.
 func (r *run) saveState(p *place) error {
 	log, ok := r.log.(*directLog)
 	if !ok {
@@ -94,8 +96,9 @@ func (m *Machine) State() (State, error) {
 
 var errNotDetached = errors.New("the machine is not detached: machine.Options.Detached has to be set before New")
 
-// find returns a handle for the process, which it is certain to be. The error
-// matches ErrGone if the process has ended.
+// find returns a handle of the process. It makes sure that the handle is not of
+// another process with the same id. The error matches ErrGone if the process has
+// ended.
 func (s State) find() (*handle, error) {
 	now, err := identify(os.Getpid())
 	switch {
@@ -106,8 +109,8 @@ func (s State) find() (*handle, error) {
 	case now.Namespace != s.Namespace:
 		return nil, fmt.Errorf("process %d is of another PID namespace (%s, this is %s)", s.PID, s.Namespace, now.Namespace)
 	}
-	// First the handle, then the question whose it is: once the number is
-	// another's, it never is this process's again.
+	// First open the handle, then check: if the id is the right process's now, it was
+	// so when the handle was opened, because a process never gets its id back.
 	h, err := openHandle(s.PID)
 	if errors.Is(err, errNoProcess) {
 		return nil, fmt.Errorf("%w: there is no process %d", ErrGone, s.PID)
@@ -129,9 +132,10 @@ func (s State) find() (*handle, error) {
 	return h, nil
 }
 
-// Remove removes the directories of a machine whose process has gone without
-// anybody who could do so. A log elsewhere (Options.LogFile) stays. It is an error
-// if the process still runs. Directories that have gone are not an error.
+// Remove removes the directories of a detached machine whose process has ended while
+// no program had the machine. A log that is elsewhere (Options.LogFile) stays. It is
+// an error if the process still runs. It is not an error if the directories do not
+// exist any more.
 func (s State) Remove() error {
 	h, err := s.find()
 	if err == nil {

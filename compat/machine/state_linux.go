@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoProcess says that no process has a number.
+// errNoProcess says that no process has an id.
 const errNoProcess = unix.ESRCH
 
-// identify returns what identifies the process that has the number pid now.
+// identify returns what identifies the process that has the id pid now.
 func identify(pid int) (State, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -28,8 +28,8 @@ func identify(pid int) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	// Field 22 of proc(5). The second one, the name, may hold anything, and is
-	// in parentheses.
+	// It is field 22 (proc_pid_stat(5)). Field 2 is a name in parentheses, which may
+	// contain blanks and parentheses, so count from the last parenthesis.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const start = 22 - 3
 	if len(fields) <= start {

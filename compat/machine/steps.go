@@ -12,10 +12,10 @@ import (
 // An Action is one way to end a process.
 type Action string
 
-// The actions, from the most polite to the hardest.
+// The actions, in the order in which they are taken.
 const (
-	ActionPowerDown Action = "system_powerdown" // presses the guest's power button; of PowerDown only
-	ActionQuit      Action = "quit"
+	ActionPowerDown Action = "system_powerdown" // presses the guest's power button; only PowerDown does
+	ActionQuit      Action = "quit"             // the QMP command
 	ActionTerminate Action = "SIGTERM"
 	ActionKill      Action = "SIGKILL"
 )
@@ -28,21 +28,21 @@ var limitedBy = map[Action]string{
 	ActionKill:      "machine.Options.KillTimeout",
 }
 
-// quit is the command.
+// quit is the QMP command.
 const quit = string(ActionQuit)
 
-// A Step is one thing that was done to end the process.
+// A Step is one action that was taken to end the process.
 type Step struct {
 	Action Action
-	Took   time.Duration // how long the process was given, or took to end
-	Err    error         // why the step itself failed; nil if it did not
+	Took   time.Duration // how long the step took, with the wait for the end of the process
+	Err    error         // why the action failed, or the wait was given up; nil otherwise
 }
 
 // end takes one step after another until the process has ended.
 func (r *run) end(s *stopping) []Step {
 	opts := &r.machine.opts
 	var steps []Step
-	// act does the action. It reports whether the process may be expected to end.
+	// act does the action. It reports whether to wait for the end of the process.
 	take := func(ctx context.Context, action Action, limit time.Duration, act func(context.Context) (bool, error)) {
 		if r.process.hasEnded() || ctx.Err() != nil || limit < 0 {
 			return
@@ -59,8 +59,9 @@ func (r *run) end(s *stopping) []Step {
 	if s.way == byGuest {
 		take(s.gentle, ActionPowerDown, orDefault(opts.PowerDownTimeout, DefaultPowerDownTimeout), r.powerDown)
 	}
-	// Without a connection, because somebody has ended it, there is nothing to
-	// ask. One that has ended by itself may be the work of an end under way.
+	// If this program has disconnected the client, nothing can be asked. If the
+	// connection has ended by itself, the process may be ending: then the step waits
+	// for that, and askToQuit says why it could not ask.
 	if opts.Monitor != MonitorNone && r.machine.client.Runstate() != async.Idle {
 		take(s.urgent, ActionQuit, orDefault(opts.QuitTimeout, DefaultQuitTimeout),
 			func(ctx context.Context) (bool, error) { return true, r.askToQuit(ctx) })
@@ -74,7 +75,7 @@ func (r *run) end(s *stopping) []Step {
 	return steps
 }
 
-// askToQuit executes quit, unless that was done already.
+// askToQuit executes quit, unless QEMU has answered one already.
 func (r *run) askToQuit(ctx context.Context) error {
 	if r.quit.Load() {
 		return nil
@@ -90,8 +91,8 @@ func (r *run) killTimeout() time.Duration {
 	return max(0, orDefault(r.machine.opts.KillTimeout, DefaultKillTimeout))
 }
 
-// endedWell reports whether the process ended as it should: by itself, or at the
-// first step after the guest was asked.
+// endedWell reports whether the process has ended as [Machine.Shutdown] requires it.
+// The step of PowerDown does not count as the first step.
 func (r *run) endedWell(steps []Step) bool {
 	exit := r.process.exit
 	asked := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return s.Action == ActionPowerDown })
@@ -99,9 +100,9 @@ func (r *run) endedWell(steps []Step) bool {
 	case len(asked) > 1, len(asked) == 1 && asked[0].Action == ActionKill:
 		return false
 	case len(asked) == 1 && asked[0].Action == ActionTerminate && exit.Signal == syscall.SIGTERM:
-		return true // a program that does not handle the signal, and ended as it was asked to
+		return true // a program without a handler for the signal ends this way
 	case exit.Unknown && (len(steps) > 0 || r.quit.Load()):
-		return true // it ended when it was asked to, and nothing else is known
+		return true // it was asked to end, and has; more is not known
 	}
 	return exit.Success() || !exit.Unknown && exit.Signal == 0 && slices.Contains(r.machine.opts.ExitCodes, exit.Code)
 }

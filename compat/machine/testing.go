@@ -2,7 +2,7 @@ package machine
 
 import "context"
 
-// TB is what [ForTest] needs of a testing.TB.
+// A TB is the part of a testing.TB that [ForTest] needs.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -11,10 +11,10 @@ type TB interface {
 	Errorf(format string, args ...any)
 }
 
-// ForTest is [New] for a test. When the test is over, in whatever way, the
-// machine is shut down. An [AbnormalShutdown] fails the test, unless the test
-// has called Shutdown or Kill itself before, and a test that has failed shows the
-// end of the machine's log.
+// ForTest returns a machine as [New] does. When the test ends, however it ends, the
+// machine is shut down. If that returns an error, such as an [AbnormalShutdown], the
+// test fails. It does not fail if the test itself has called Shutdown or Kill before.
+// If the test has failed, the end of the machine's log is logged.
 func ForTest(tb TB, binary string, opts *Options) *Machine {
 	tb.Helper()
 	m := New(binary, opts)
