@@ -13,37 +13,37 @@ import (
 	"github.com/goqmp/qmp/internal/contexts"
 )
 
-// maxLine bounds a line from QEMU. The longest in order is the answer to a read
-// of one chunk.
+// maxLine limits a line from QEMU, in bytes. The longest line of a QEMU that works is
+// the answer to a read of one chunk.
 const maxLine = 4 << 20
 
 // A Client is one connection to QEMU's qtest socket. Make one with [Dial],
 // [Listener.Accept] or [New].
 //
-// writeLoop writes one request after another, and readLoop reads the answers,
-// which come in the same order and have no other mark. Both end with the
-// connection.
+// Two goroutines serve the connection until it ends: writeLoop writes the requests,
+// one after another, and readLoop reads the answers. An answer does not name its
+// request: answers come in the order of the requests.
 type Client struct {
 	conn     net.Conn
-	requests chan *request // to writeLoop
-	done     chan struct{} // closed when the connection has ended, and cause is set
-	loops    sync.WaitGroup
+	requests chan *request  // from the callers to writeLoop
+	done     chan struct{}  // closed when the connection has ended; cause is set before that
+	loops    sync.WaitGroup // writeLoop and readLoop
 
-	mu      sync.Mutex // guards the fields below; held briefly, never across I/O
-	pending []*request // being written, or written and unanswered, in order
-	cause   error      // why the connection has ended
-	told    bool       // Close has returned it
-	irqs    irqQueue
+	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
+	pending  []*request // those being written, or written and not answered yet, in order
+	cause    error      // why the connection has ended; nil until then
+	reported bool       // Close has returned cause
+	irqs     irqQueue
 }
 
-// A request is a command on its way.
+// A request is a command whose caller waits for its answer, or has given up.
 type request struct {
 	line   string
-	answer chan string // takes the one line of the answer
+	answer chan string // gets the line of the answer; has room for it
 
 	// Guarded by Client.mu.
-	withdrawn bool // its context ended before it was written
-	sent      bool // at least one byte may be on the wire
+	canceled bool // the caller has given up: do not send it, unless that has begun
+	sent     bool // at least one byte may have been sent
 }
 
 // command returns the first word of a line.
@@ -52,7 +52,8 @@ func command(line string) string {
 	return word
 }
 
-// New takes over a connection to QEMU's qtest socket.
+// New returns a client that uses conn, a connection to QEMU's qtest socket. The client
+// owns conn then: Close closes it.
 func New(conn net.Conn) *Client {
 	c := &Client{conn: conn, requests: make(chan *request), done: make(chan struct{})}
 	c.loops.Go(c.writeLoop)
@@ -60,25 +61,26 @@ func New(conn net.Conn) *Client {
 	return c
 }
 
-// Close ends the connection. Calls that wait get an [*InterruptedError]. If it
-// had ended by itself before, the first Close returns why: io.EOF, when QEMU has
-// ended. It may be called any number of times, from any goroutine.
+// Close ends the connection and waits until the client's goroutines have ended. Calls
+// that wait get an [*InterruptedError]. If the connection had ended before, the first
+// Close returns why: io.EOF if QEMU has ended. Otherwise, and in every later call, the
+// result is nil. Close may be called any number of times, from any goroutine.
 func (c *Client) Close() error {
 	c.end(async.ErrClosed)
 	c.loops.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.told || c.cause == async.ErrClosed { //nolint:errorlint // never wrapped
+	if c.reported || c.cause == async.ErrClosed { //nolint:errorlint // never wrapped
 		return nil
 	}
-	c.told = true
+	c.reported = true
 	return c.cause
 }
 
 // Done returns a channel that is closed when the connection has ended.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// end ends the connection, once; the first cause wins.
+// end ends the connection. Only the first call has an effect, and its cause is kept.
 func (c *Client) end(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,11 +93,13 @@ func (c *Client) end(cause error) {
 	c.irqs.wake()
 }
 
-// Command sends a line as it is and returns what stands behind OK in the answer:
-// the way to commands for which there is no method. A refusal is a
-// [*CommandError]. QEMU reads the line word by word, separated by single spaces,
-// and does not survive an empty one: that is an [*ArgumentError], as is a line
-// end inside.
+// Command sends a line as it is and returns what follows OK in the answer. It is for
+// commands that have no method here. Separate the words by single spaces.
+//
+// If QEMU refuses the command the error is a [*CommandError]. If the connection or ctx
+// ends first it is an [*InterruptedError]. An empty line would make QEMU abort: it is
+// not sent, and the error is an [*ArgumentError]. So it is for a line with a line end
+// or a zero byte in it.
 func (c *Client) Command(ctx context.Context, line string) (string, error) {
 	name := command(line)
 	switch {
@@ -121,7 +125,7 @@ func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
 	interrupted := func(err error) (string, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		r.withdrawn = true // unless it has been sent, it is not to be
+		r.canceled = true
 		return "", &InterruptedError{Command: command(line), Sent: r.sent, Err: err}
 	}
 	if ctx.Err() != nil {
@@ -141,7 +145,7 @@ func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
 		return interrupted(contexts.Err(ctx))
 	case <-c.done:
 		select {
-		case answer := <-r.answer: // it came just before the end, so it counts
+		case answer := <-r.answer: // the answer came before the end of the connection
 			return answer, nil
 		default:
 			return interrupted(c.cause)
@@ -149,8 +153,9 @@ func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
 	}
 }
 
-// writeLoop writes requests. What it has begun it finishes, even if the caller
-// has gone: half a line would spoil the next.
+// writeLoop writes requests until the connection ends. It writes a line to its end
+// even if the caller gives up meanwhile: QEMU would take the next line for the rest of
+// this one.
 func (c *Client) writeLoop() {
 	for {
 		select {
@@ -168,12 +173,12 @@ func (c *Client) writeLoop() {
 	}
 }
 
-// enter makes r the last of those that wait for an answer, unless its caller has
-// gone.
+// enter adds r to the pending requests. It reports false, and adds nothing, if the
+// caller has given up or the connection has ended.
 func (c *Client) enter(r *request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r.withdrawn || c.cause != nil {
+	if r.canceled || c.cause != nil {
 		return false
 	}
 	r.sent = true
@@ -196,7 +201,8 @@ func (c *Client) readLoop() {
 	}
 }
 
-// readLine reads a line of at most maxLine bytes.
+// readLine reads a line of about maxLine bytes at most, and returns it without its
+// end.
 func readLine(in *bufio.Reader) (string, error) {
 	var line []byte
 	for {
@@ -213,8 +219,9 @@ func readLine(in *bufio.Reader) (string, error) {
 	}
 }
 
-// receive takes a line: an interrupt, or the answer to the oldest request. The
-// caller of that may have gone; then nobody looks at it.
+// receive handles a line: an interrupt, or the answer to the oldest pending request.
+// If the caller of that request has given up, nobody reads the answer. An error ends
+// the connection.
 func (c *Client) receive(line string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -227,7 +234,7 @@ func (c *Client) receive(line string) error {
 		return err
 	case "OK", "FAIL", "ERR":
 		if len(c.pending) == 0 {
-			return &ProtocolError{Line: begin(line), Problem: "an answer to nothing"}
+			return &ProtocolError{Line: begin(line), Problem: "an answer, but no command waits for one"}
 		}
 		c.pending[0].answer <- line
 		c.pending = c.pending[1:]

@@ -1,18 +1,16 @@
 package qtest_test
 
+// Tests of a Client with a peer that plays QEMU: what it sends, what it reads, and how
+// calls end.
+
 import (
 	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,33 +18,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/compat/qtest"
-	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
-
-// serve returns a client whose lines are answered by answer, until that says "".
-func serve(t testing.TB, answer func(line string) string) *qtest.Client {
-	t.Helper()
-	conn, qemu := qmptest.Pipe()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer qemu.Close()
-		for in := bufio.NewScanner(qemu); in.Scan(); {
-			reply := answer(in.Text())
-			if reply == "" {
-				return
-			}
-			if _, err := io.WriteString(qemu, reply+"\n"); err != nil {
-				return
-			}
-		}
-	})
-	q := qtest.New(conn)
-	t.Cleanup(func() {
-		q.Close()
-		wg.Wait()
-	})
-	return q
-}
 
 func TestLinesOnTheWire(t *testing.T) {
 	t.Parallel()
@@ -89,7 +61,7 @@ func TestLinesOnTheWire(t *testing.T) {
 	}
 }
 
-func TestArgumentsThatQEMUWouldNotSurvive(t *testing.T) {
+func TestArgumentsThatMakeQEMUAbort(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	q := serve(t, func(line string) string { t.Errorf("sent %q", line); return "" })
@@ -138,7 +110,8 @@ func TestAnswersOfAWrongForm(t *testing.T) {
 			t.Errorf("%.40s: %v", tt.answer, err)
 		}
 	}
-	// None of that ended the connection, and a refusal does not, either.
+	// None of that has ended the connection. A command that QEMU refuses does not end
+	// it either.
 	for answer, want := range map[string]qtest.CommandError{
 		"FAIL":                        {Command: "read", Status: "FAIL"},
 		"ERR invalid argument size\r": {Command: "read", Status: "ERR", Message: "invalid argument size"},
@@ -189,7 +162,8 @@ func TestCallsThatEndBeforeTheyAreSent(t *testing.T) {
 		defer qemu.Close()
 		defer q.Close()
 
-		// The first line does not fit, so it is being written; the second waits.
+		// The pipe is too small for the first line, so it is being written for a long
+		// time. The second line waits.
 		errs := make(chan error)
 		call := func(limit time.Duration, line string) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), limit, io.ErrNoProgress)
@@ -215,7 +189,8 @@ func TestCallsThatEndBeforeTheyAreSent(t *testing.T) {
 			t.Error(err)
 		}
 
-		// The line that was begun is finished, and the second never comes.
+		// The first line was begun, so the client writes it to its end. It never sends
+		// the second.
 		go call(time.Minute, "fourth")
 		in := bufio.NewReader(qemu)
 		for _, want := range []string{"first " + strings.Repeat("x", 40), "fourth"} {
@@ -281,156 +256,12 @@ func TestWaitForAnInterrupt(t *testing.T) {
 	})
 }
 
-func TestAddresses(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	var bad *async.AddressError
-	for _, addr := range []string{"", "fd:3", "vsock:1:2", "host:port:x"} {
-		if _, err := qtest.Listen(addr); !errors.As(err, &bad) {
-			t.Errorf("listen %q: %v", addr, err)
-		}
-		if _, err := qtest.Dial(ctx, addr); !errors.As(err, &bad) {
-			t.Errorf("dial %q: %v", addr, err)
-		}
-	}
-	if _, err := qtest.Listen("/nonexistent/socket"); err == nil {
-		t.Error("listening in a directory that is not there")
-	}
-
-	l, err := qtest.Listen("tcp:127.0.0.1:0")
-	must(t, err)
-	conn, err := net.Dial("tcp", l.Addr().String())
-	must(t, err)
-	q, err := l.Accept(ctx)
-	must(t, err)
-	must(t, conn.Close())
-	<-q.Done()
-	is(t, q.Close(), io.EOF, nil)
-
-	ended, cancel := context.WithCancelCause(ctx)
-	cancel(io.ErrNoProgress)
-	if _, err := l.Accept(ended); !errors.Is(err, io.ErrNoProgress) || !errors.Is(err, context.Canceled) {
-		t.Errorf("accept: %v", err)
-	}
-	if _, err := l.Accept(ctx); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("accept after that: %v", err)
-	}
-	must(t, l.Close())
-}
-
-func TestSocketIsItsOwnersOnly(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(qemutest.Dir(t), "socket")
-	l, err := qtest.Listen(path)
-	must(t, err)
-	info, err := os.Stat(path)
-	must(t, err)
-	if info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
-		t.Errorf("%v", info.Mode())
-	}
-	is(t, l.Addr().String(), path, nil)
-	if _, err := qtest.Listen(path); !errors.Is(err, os.ErrExist) {
-		t.Errorf("a second listener: %v", err)
-	}
-	q, err := qtest.Dial(t.Context(), path)
-	must(t, err)
-	must(t, l.Close())
-	must(t, l.Close())
-	files, err := os.ReadDir(filepath.Dir(path))
-	is(t, len(files), 0, err)
-	_, err = q.ReadB(t.Context(), 0) // nobody had taken it
-	var interrupted *qtest.InterruptedError
-	if !errors.As(err, &interrupted) {
-		t.Error(err)
-	}
-	q.Close()
-
-	// What is not its own it leaves alone.
-	l, err = qtest.Listen(path)
-	must(t, err)
-	must(t, os.Remove(path))
-	must(t, os.WriteFile(path, nil, 0o600))
-	must(t, l.Close())
-	_, err = os.Stat(path)
-	must(t, err)
-}
-
-// Listening is that of package async, with all its care: of several at one path
-// one listens, a path may be as long as the system takes, a stale socket is
-// replaced, and errors say where it is.
-func TestListening(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS == "windows" {
-		qemutest.Lacks(t, "the system cannot listen without replacing")
-	}
-	dir := qemutest.Dir(t)
-	path := filepath.Join(dir, "socket")
-	for range 300 {
-		begin := make(chan struct{})
-		ls, errs := make([]*qtest.Listener, 2), make([]error, 2)
-		var wg sync.WaitGroup
-		for i := range ls {
-			wg.Go(func() {
-				<-begin
-				ls[i], errs[i] = qtest.Listen(path)
-			})
-		}
-		close(begin)
-		wg.Wait()
-		if (errs[0] == nil) == (errs[1] == nil) {
-			t.Fatalf("of two that listen at one path: %v, %v", errs[0], errs[1])
-		}
-		for i, l := range ls {
-			if l != nil {
-				must(t, l.Close())
-			} else if !errors.Is(errs[i], syscall.EADDRINUSE) {
-				t.Error(errs[i])
-			}
-		}
-	}
-
-	long := dir + "/" + strings.Repeat("x", 100-len(dir)-1)
-	if runtime.GOOS != "linux" {
-		long = path
-	}
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: long})
-	must(t, err)
-	stale.SetUnlinkOnClose(false)
-	must(t, stale.Close())
-	l, err := qtest.Listen(long)
-	must(t, err)
-	defer l.Close()
-	peer, err := net.Dial("unix", long)
-	must(t, err)
-	q, err := l.Accept(t.Context())
-	must(t, err)
-	defer q.Close()
-	_, err = q.ReadB(withLimit(t, time.Nanosecond), 0) // what the peer never reads makes its end a reset
-	var interrupted *qtest.InterruptedError
-	if !errors.As(err, &interrupted) {
-		t.Error(err)
-	}
-	_, err = io.WriteString(peer, "x")
-	must(t, err)
-	must(t, peer.Close())
-	<-q.Done()
-	if err := q.Close(); err == nil || strings.Contains(err.Error(), ".q") || strings.Contains(err.Error(), "/proc") {
-		t.Errorf("the end of the connection: %v", err)
-	}
-}
-
-func withLimit(t *testing.T, limit time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func TestErrorTexts(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
 		"qtest: read: ERR bad":     &qtest.CommandError{Command: "read", Status: "ERR", Message: "bad"},
 		"qtest: module_load: FAIL": &qtest.CommandError{Command: "module_load", Status: "FAIL"},
-		"qtest: clock_step: FAIL Unknown command 'clock_step' (the clock can be set only with -accel qtest, which this QEMU was not started with, or is built without)": &qtest.CommandError{Command: "clock_step", Status: "FAIL", Message: "Unknown command 'clock_step'"},
+		"qtest: clock_step: FAIL Unknown command 'clock_step' (the commands for the clock need -accel qtest: this QEMU was started or built without it)": &qtest.CommandError{Command: "clock_step", Status: "FAIL", Message: "Unknown command 'clock_step'"},
 		"qtest: wait for an interrupt: EOF":                 &qtest.InterruptedError{Err: io.EOF},
 		"qtest: readb: interrupted after it was sent: EOF":  &qtest.InterruptedError{Command: "readb", Sent: true, Err: io.EOF},
 		"qtest: readb: interrupted before it was sent: EOF": &qtest.InterruptedError{Command: "readb", Err: io.EOF},
@@ -440,7 +271,7 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
-// FuzzReceive feeds a client anything at all.
+// FuzzReceive sends a client any bytes.
 func FuzzReceive(f *testing.F) {
 	f.Add([]byte("OK 0x0000000000000001\n"))
 	f.Add([]byte("IRQ raise 4\nIRQ lower 4\nFAIL Unknown command 'x'\n"))

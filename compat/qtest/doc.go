@@ -1,6 +1,7 @@
-// Package qtest speaks the qtest protocol, over which a test plays the guest's
-// part: it reads and writes memory and ports, and sees interrupts (QEMU's manual,
-// "QTest Device Emulation Testing Framework"). There need be no guest.
+// Package qtest is a client of QEMU's qtest protocol. With it a test takes the place
+// of the guest's processor: it reads and writes memory and ports, and gets interrupts.
+// The machine needs no guest. The protocol is described in QEMU's manual, "QTest
+// Device Emulation Testing Framework".
 //
 //	l, err := qtest.Listen("unix:" + path) // QEMU is given -qtest unix:PATH -qtest-log none
 //	if err != nil {
@@ -22,26 +23,28 @@
 //	}
 //	irq, err := q.NextIRQ(ctx) // {Num: 4, Raised: true}
 //
-// With -qtest unix:PATH,server=on,wait=off it is QEMU that listens: use [Dial]
-// then.
+// With -qtest unix:PATH,server=on,wait=off QEMU listens: use [Dial] then.
 //
-// The option -qtest works with every accelerator. Only with QEMU's own for this
-// purpose, -accel qtest, the guest's processor and clock stand still, and there
-// are commands for the clock. Builds of some distributors lack it: start such a
-// QEMU with -S, which keeps the processor from running, and do without the clock.
-// Its refusal matches errors.ErrUnsupported.
+// # Accelerators
+//
+// The option -qtest works with every accelerator. QEMU has one for this purpose, -accel
+// qtest: only with that the guest's processor and clock do not run, and only then the
+// clock methods work, such as [Client.ClockStep]. Otherwise their error matches
+// errors.ErrUnsupported. Some distributions build QEMU without it. Start such a QEMU
+// with -S, so that the processor does not run.
 //
 // # Who may call what
 //
 // All methods of a [Client] may be called concurrently. QEMU executes one command
-// after another, in the order in which the calls were made. A context that ends
-// ends that call, and no other.
+// after another, in the order in which the calls were made. When a context ends, only
+// the call that has this context ends.
 //
 // # Traps
 //
-// QEMU trusts its tester: arguments that make no sense end it with an assertion
-// that failed. What can be told here is refused before it is sent
-// ([ArgumentError]); what cannot, ends in an [InterruptedError]:
+// QEMU does not check what a tester asks for: some arguments make it abort. The client
+// knows some of them and does not send them: the error is an [ArgumentError]. It does
+// not know the following ones. QEMU aborts, and the call's error is an
+// [InterruptedError]:
 //
 //   - any memory access with -machine none;
 //   - [Client.SetIRQIn] with a name or number of an input that the device lacks;

@@ -10,48 +10,54 @@ import (
 type CommandError struct {
 	Command string // its first word, such as "clock_step"
 	Status  string // "FAIL" or "ERR"
-	Message string // QEMU's words, may be empty
+	Message string // what QEMU says; may be empty
 }
 
+// Error returns the command and QEMU's answer, and a hint for the clock's commands.
 func (e *CommandError) Error() string {
 	text := "qtest: " + e.Command + ": " + e.Status
 	if e.Message != "" {
 		text += " " + e.Message
 	}
 	if e.Is(errors.ErrUnsupported) && strings.HasPrefix(e.Command, "clock_") {
-		text += " (the clock can be set only with -accel qtest, which this QEMU was not started with, or is built without)"
+		text += " (the commands for the clock need -accel qtest: this QEMU was started or built without it)"
 	}
 	return text
 }
 
-// Is reports true for errors.ErrUnsupported if QEMU does not know the command:
-// it is too old, or was started without the accelerator that has it.
+// Is reports true for errors.ErrUnsupported if QEMU does not know the command: this
+// QEMU is too old, or was not started with -accel qtest, which has the command.
 func (e *CommandError) Is(target error) bool {
 	return target == errors.ErrUnsupported && strings.HasPrefix(e.Message, "Unknown command")
 }
 
-// An ArgumentError says that a command was not sent, since QEMU would not survive
-// it, or could not read it.
+// An ArgumentError says that a command was not sent: QEMU would abort, or could not
+// read it.
 type ArgumentError struct {
 	Command string // its first word
-	Problem string
+	Problem string // what is wrong with it
 }
 
+// Error says what was not sent, and why.
 func (e *ArgumentError) Error() string {
 	return fmt.Sprintf("qtest: %s: not sent: %s", e.Command, e.Problem)
 }
 
-// An InterruptedError says that a call ended without an answer: its context
-// ended, or the connection did. Err is the cause: what the context ended with, of
-// which both Err and Cause match; io.EOF or another error of the connection, when
-// QEMU has ended; a [*ProtocolError]; or [async.ErrClosed], when
-// this side has closed the connection.
+// An InterruptedError says that a call ended without an answer, because its context or
+// the connection ended.
 type InterruptedError struct {
-	Command string // its first word; "" if it was no command that waited
-	Sent    bool   // at least one byte of it may have reached QEMU
-	Err     error
+	Command string // the command's first word; "" for [Client.NextIRQ]
+	Sent    bool   // at least one byte of the command may have reached QEMU
+
+	// Err is the cause:
+	//   - what the context ended with: both its Err and its Cause match;
+	//   - io.EOF or another error of the connection, if QEMU has ended;
+	//   - a [*ProtocolError];
+	//   - [async.ErrClosed], if Close was called.
+	Err error
 }
 
+// Error says which call was interrupted, whether its command was sent, and why.
 func (e *InterruptedError) Error() string {
 	switch {
 	case e.Command == "":
@@ -62,21 +68,23 @@ func (e *InterruptedError) Error() string {
 	return fmt.Sprintf("qtest: %s: interrupted before it was sent: %v", e.Command, e.Err)
 }
 
+// Unwrap returns Err.
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// A ProtocolError says that a line came which the protocol does not know. It ends
-// the connection, unless it is an answer of a wrong form, which only its own
-// command gets.
+// A ProtocolError says that QEMU has sent a line that is not of the qtest protocol, or
+// an answer that does not fit its command. The first kind ends the connection. The
+// second kind is the error of that command only.
 type ProtocolError struct {
-	Line    string // how it begins
-	Problem string
+	Line    string // the line, at most its first 80 bytes
+	Problem string // what is wrong with it
 }
 
+// Error returns the line and what is wrong with it.
 func (e *ProtocolError) Error() string {
 	return fmt.Sprintf("qtest: received %q: %s", e.Line, e.Problem)
 }
 
-// begin returns how a line begins, for an error.
+// begin returns a line, or the beginning of a long one, for an error.
 func begin(line string) string {
 	const most = 80
 	if len(line) > most {

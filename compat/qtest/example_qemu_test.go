@@ -8,7 +8,7 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The examples print with a real QEMU what they say.
+// With a real QEMU the examples print the same.
 func TestExamples_QEMU(t *testing.T) {
 	qemutest.Find(t, qemutest.QEMU)
 	defer func(usual func() net.Conn) { pretend = usual }(pretend)

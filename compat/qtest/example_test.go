@@ -11,10 +11,11 @@ import (
 	"github.com/goqmp/qmp/compat/qtest"
 )
 
-// pretend returns what an example talks to: something that plays QEMU, or QEMU
-// where a test says so.
+// pretend returns a connection to what answers an example. That is a goroutine that
+// plays QEMU, or a real QEMU in TestExamples_QEMU.
 var pretend = pretended
 
+// pretended returns a connection to a goroutine that plays QEMU.
 func pretended() net.Conn {
 	conn, qemu := net.Pipe()
 	answers := map[string]string{

@@ -10,11 +10,11 @@ import (
 
 // An IRQ is a change of an interrupt line.
 type IRQ struct {
-	Num    int  // of the input or output of the device that is intercepted
-	Raised bool // or lowered
+	Num    int  // the number of the device's input or output
+	Raised bool // whether the line was raised; otherwise it was lowered
 }
 
-// String returns the change as the protocol has it.
+// String returns the change as the protocol writes it, such as "IRQ raise 4".
 func (i IRQ) String() string {
 	if i.Raised {
 		return "IRQ raise " + strconv.Itoa(i.Num)
@@ -33,10 +33,13 @@ func parseIRQ(line string) (IRQ, error) {
 	return IRQ{}, &ProtocolError{Line: begin(line), Problem: "not an interrupt"}
 }
 
-// InterceptIn has QEMU report the changes of the interrupt inputs of the device
-// at a QOM path, such as "ioapic", which is not absolute and so may stand anywhere
-// in the tree. The device itself sees them no more. Only one device can be
-// intercepted, for as long as QEMU runs; another one is a [*CommandError].
+// InterceptIn asks QEMU to report the changes of a device's interrupt inputs:
+// [Client.NextIRQ] returns them. The device itself does not get these interrupts any
+// more. path is the device's QOM path. A path that is not absolute, such as "ioapic",
+// is looked for in the whole QOM tree.
+//
+// Only one device can be intercepted as long as QEMU runs. For another one the error
+// is a [*CommandError].
 func (c *Client) InterceptIn(ctx context.Context, path string) error {
 	return c.withPath(ctx, "irq_intercept_in", path)
 }
@@ -46,13 +49,13 @@ func (c *Client) InterceptOut(ctx context.Context, path string) error {
 	return c.withPath(ctx, "irq_intercept_out", path)
 }
 
-// SetIRQIn sets input num of the device at a QOM path. name is that of the
-// group of inputs, "" for those without a name. QEMU does not survive a name or
-// number that the device lacks.
+// SetIRQIn raises or lowers input num of the device at a QOM path. name is the name of
+// a group of inputs, or "" for the inputs that have no name. QEMU aborts if the device
+// lacks that name or number.
 func (c *Client) SetIRQIn(ctx context.Context, path, name string, num int, raised bool) error {
 	const cmd = "set_irq_in"
 	if name == "" {
-		name = "unnamed-gpio-in" // what QEMU calls them
+		name = "unnamed-gpio-in" // QEMU's name for them
 	}
 	if num < 0 {
 		return &ArgumentError{Command: cmd, Problem: "the number is negative"}
@@ -76,7 +79,7 @@ func (c *Client) withPath(ctx context.Context, cmd, path string, args ...string)
 	return err
 }
 
-// checkWord refuses what would not be one word of a line.
+// checkWord returns an error if word would not be exactly one word of a line.
 func checkWord(cmd, what, word string) error {
 	if word == "" || strings.ContainsAny(word, " \t\r\n\x00") {
 		return &ArgumentError{Command: cmd, Problem: "the " + what + " is empty, or has a blank in it: " + strconv.Quote(word)}
@@ -84,10 +87,12 @@ func checkWord(cmd, what, word string) error {
 	return nil
 }
 
-// NextIRQ takes the oldest change that nobody has taken, and waits for one.
-// Changes that came before the answer to a command are there when the call that
-// got the answer returns. The error is an [*InterruptedError]; behind the end of
-// the connection, what came before it is given out first.
+// NextIRQ returns the oldest change in the queue and removes it. If the queue is empty
+// it waits for a change. A change that QEMU sent before the answer to a command is in
+// the queue when the call that gets the answer returns. The queue has no limit.
+//
+// The error is an [*InterruptedError], after ctx or the connection has ended. Changes
+// that are in the queue then are returned before that.
 func (c *Client) NextIRQ(ctx context.Context) (IRQ, error) {
 	for {
 		c.mu.Lock()
@@ -108,7 +113,8 @@ func (c *Client) NextIRQ(ctx context.Context) (IRQ, error) {
 	}
 }
 
-// IRQs takes all changes that nobody has taken, oldest first, and waits for none.
+// IRQs returns all changes in the queue, oldest first, and removes them. It does not
+// wait.
 func (c *Client) IRQs() []IRQ {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,8 +123,9 @@ func (c *Client) IRQs() []IRQ {
 	return all
 }
 
-// IRQLevel reports whether line num is raised, as far as QEMU has reported,
-// whether those changes were taken or not. All lines begin lowered.
+// IRQLevel reports whether line num is raised, by the last change that QEMU has
+// reported. It does not matter whether that change is still in the queue. A line that
+// QEMU has not reported is lowered.
 func (c *Client) IRQLevel(num int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,8 +134,8 @@ func (c *Client) IRQLevel(num int) bool {
 
 // An irqQueue holds the changes that nobody has taken. Client.mu guards it.
 type irqQueue struct {
-	queue   []IRQ
-	raised  map[int]bool
+	queue   []IRQ         // oldest first
+	raised  map[int]bool  // the level of each line that QEMU has reported
 	changed chan struct{} // closed at the next change; nil while nobody waits
 }
 
@@ -150,7 +157,8 @@ func (q *irqQueue) take() (IRQ, bool) {
 	return irq, true
 }
 
-// changes returns a channel that is closed at the next change.
+// changes returns a channel that is closed at the next change, and at the end of the
+// connection.
 func (q *irqQueue) changes() <-chan struct{} {
 	if q.changed == nil {
 		q.changed = make(chan struct{})

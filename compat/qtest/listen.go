@@ -12,10 +12,11 @@ import (
 // concurrently.
 type Listener struct{ socket *socket.Listener }
 
-// Listen listens at addr, which is as for [Dial]. Only its owner can connect to
-// a unix socket. A stale one, at which nobody listens, is replaced. Any other
-// file, and a path where somebody listens, is an error that matches
-// syscall.EADDRINUSE and fs.ErrExist. Close the listener when QEMU is there.
+// Listen listens at addr, which has the form that [Dial] takes. Only this user can
+// connect to a unix socket. Listen replaces a stale socket, at which nobody listens.
+// If there is any other file, or another program listens there, the error matches
+// syscall.EADDRINUSE and fs.ErrExist. If addr is not an address for qtest, it is an
+// [*async.AddressError]. Close the listener after QEMU has connected.
 func Listen(addr string) (*Listener, error) {
 	a, err := parseAddress(addr)
 	if err != nil {
@@ -28,12 +29,14 @@ func Listen(addr string) (*Listener, error) {
 	return &Listener{l}, nil
 }
 
-// Addr returns where it listens, with the port that the system chose for port 0.
+// Addr returns the address at which l listens. For port 0 it has the port that the
+// system has chosen.
 func (l *Listener) Addr() net.Addr { return l.socket.Addr() }
 
-// Accept takes the next QEMU that connects. It goes on listening; Close stops
-// that, and removes a unix socket's file. When ctx ends, the error is what it
-// ended with, and the listener is closed.
+// Accept waits for the next QEMU that connects, and returns a client for it. The
+// listener goes on listening after that; Close stops it. When ctx ends, the listener
+// is closed, and the error is what ctx ended with. After Close the error matches
+// net.ErrClosed.
 func (l *Listener) Accept(ctx context.Context) (*Client, error) {
 	conn, err := l.socket.Accept(ctx)
 	if err != nil {
@@ -42,6 +45,7 @@ func (l *Listener) Accept(ctx context.Context) (*Client, error) {
 	return New(conn), nil
 }
 
-// Close stops listening, and removes the file of a unix socket. An Accept that
-// waits fails. It may be called any number of times.
+// Close stops listening, and removes the file of a unix socket. An Accept that waits
+// fails. Clients that Accept has returned stay connected. Close may be called any
+// number of times.
 func (l *Listener) Close() error { return l.socket.Close() }

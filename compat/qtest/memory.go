@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// chunk is how many bytes one line carries. QEMU looks through all of a line that
-// it has so far whenever a part of it arrives, so longer ones take longer.
+// chunk is how many bytes of memory one line carries at most. Whenever a part of a
+// line arrives, QEMU searches the whole line so far for its end. So the time grows
+// with the square of a line's length.
 const chunk = 64 << 10
 
-// value executes a command whose answer is a number of so many bits.
+// value executes a command whose answer is a number of at most so many bits.
 func (c *Client) value(ctx context.Context, line string, bits int) (uint64, error) {
 	answer, err := c.Command(ctx, line)
 	if err != nil {
@@ -23,25 +24,25 @@ func (c *Client) value(ctx context.Context, line string, bits int) (uint64, erro
 	}
 	v, err := strconv.ParseUint(answer, 0, bits)
 	if err != nil {
-		return 0, &ProtocolError{Line: begin("OK " + answer), Problem: fmt.Sprintf("not a number of %d bits, which answers %s", bits, command(line))}
+		return 0, &ProtocolError{Line: begin("OK " + answer), Problem: fmt.Sprintf("the answer to %s must be a number of %d bits", command(line), bits)}
 	}
 	return v, nil
 }
 
-// order executes a command whose answer is a bare OK.
+// order executes a command whose answer is only OK.
 func (c *Client) order(ctx context.Context, format string, args ...any) error {
 	_, err := c.Command(ctx, fmt.Sprintf(format, args...))
 	return err
 }
 
-// ReadB reads a byte of physical memory at addr. Where there is no memory, as
-// for the other methods of this kind, QEMU answers with zeros.
+// ReadB reads a byte of physical memory at addr. For this and the other methods that
+// read memory, QEMU returns zeros where there is no memory.
 func (c *Client) ReadB(ctx context.Context, addr uint64) (uint8, error) {
 	v, err := c.value(ctx, fmt.Sprintf("readb %#x", addr), 8)
 	return uint8(v), err
 }
 
-// ReadW reads 2 bytes of physical memory at addr, as a number of the guest's byte
+// ReadW reads 2 bytes of physical memory at addr, as a number in the guest's byte
 // order.
 func (c *Client) ReadW(ctx context.Context, addr uint64) (uint16, error) {
 	v, err := c.value(ctx, fmt.Sprintf("readw %#x", addr), 16)
@@ -59,13 +60,13 @@ func (c *Client) ReadQ(ctx context.Context, addr uint64) (uint64, error) {
 	return c.value(ctx, fmt.Sprintf("readq %#x", addr), 64)
 }
 
-// WriteB writes a byte of physical memory at addr. Where there is none, nothing
-// happens.
+// WriteB writes a byte of physical memory at addr. For this and the other methods
+// that write memory, nothing happens where there is no memory.
 func (c *Client) WriteB(ctx context.Context, addr uint64, v uint8) error {
 	return c.order(ctx, "writeb %#x %#x", addr, v)
 }
 
-// WriteW writes 2 bytes of physical memory at addr, as a number of the guest's
+// WriteW writes 2 bytes of physical memory at addr, as a number in the guest's
 // byte order.
 func (c *Client) WriteW(ctx context.Context, addr uint64, v uint16) error {
 	return c.order(ctx, "writew %#x %#x", addr, v)
@@ -114,8 +115,9 @@ func (c *Client) OutL(ctx context.Context, port uint16, v uint32) error {
 	return c.order(ctx, "outl %#x %#x", port, v)
 }
 
-// Read reads size bytes of physical memory at addr. More than 64 KiB are read
-// piece by piece, and QEMU may do other things in between.
+// Read reads size bytes of physical memory at addr. It reads them in pieces of at most
+// 64 KiB, and QEMU may do other things between two pieces. After an error the result
+// is nil.
 func (c *Client) Read(ctx context.Context, addr uint64, size int) ([]byte, error) {
 	return c.read(ctx, "read", addr, size, func(text string) ([]byte, error) {
 		digits, ok := strings.CutPrefix(text, "0x")
@@ -126,7 +128,8 @@ func (c *Client) Read(ctx context.Context, addr uint64, size int) ([]byte, error
 	})
 }
 
-// ReadBase64 is [Client.Read] by way of base64, which is shorter on the wire.
+// ReadBase64 is [Client.Read] with base64 on the wire, which is shorter than
+// hexadecimal.
 func (c *Client) ReadBase64(ctx context.Context, addr uint64, size int) ([]byte, error) {
 	return c.read(ctx, "b64read", addr, size, base64.StdEncoding.DecodeString)
 }
@@ -135,7 +138,7 @@ func (c *Client) read(ctx context.Context, cmd string, addr uint64, size int, de
 	if size < 0 {
 		return nil, &ArgumentError{Command: cmd, Problem: "the size is negative"}
 	}
-	var data []byte // grows with what comes: a size is quickly said
+	var data []byte // grows with what QEMU sends: size may be more than QEMU has
 	for len(data) < size {
 		n := min(size-len(data), chunk)
 		answer, err := c.Command(ctx, fmt.Sprintf("%s %#x %d", cmd, addr+uint64(len(data)), n))
@@ -144,20 +147,22 @@ func (c *Client) read(ctx context.Context, cmd string, addr uint64, size int, de
 		}
 		part, err := decode(answer)
 		if err != nil || len(part) != n {
-			return nil, &ProtocolError{Line: begin("OK " + answer), Problem: fmt.Sprintf("not %d bytes, which answer %s", n, cmd)}
+			return nil, &ProtocolError{Line: begin("OK " + answer), Problem: fmt.Sprintf("the answer to %s must be %d bytes", cmd, n)}
 		}
 		data = append(data, part...)
 	}
 	return data, nil
 }
 
-// Write writes data to physical memory at addr. More than 64 KiB are written
-// piece by piece, and QEMU may do other things in between.
+// Write writes data to physical memory at addr. It writes in pieces of at most 64 KiB,
+// and QEMU may do other things between two pieces. If it returns an error, the pieces
+// before it may have been written.
 func (c *Client) Write(ctx context.Context, addr uint64, data []byte) error {
 	return c.write(ctx, "write", addr, data, func(part []byte) string { return "0x" + hex.EncodeToString(part) })
 }
 
-// WriteBase64 is [Client.Write] by way of base64, which is shorter on the wire.
+// WriteBase64 is [Client.Write] with base64 on the wire, which is shorter than
+// hexadecimal.
 func (c *Client) WriteBase64(ctx context.Context, addr uint64, data []byte) error {
 	return c.write(ctx, "b64write", addr, data, base64.StdEncoding.EncodeToString)
 }
@@ -173,8 +178,8 @@ func (c *Client) write(ctx context.Context, cmd string, addr uint64, data []byte
 	return nil
 }
 
-// Memset fills size bytes of physical memory at addr with v. More than 1 MiB is
-// filled piece by piece, since QEMU makes the piece in its own memory first.
+// Memset fills size bytes of physical memory at addr with v. It does so in pieces of
+// at most 1 MiB: QEMU allocates as much memory as the piece has bytes.
 func (c *Client) Memset(ctx context.Context, addr uint64, size int, v uint8) error {
 	if size < 0 {
 		return &ArgumentError{Command: "memset", Problem: "the size is negative"}
@@ -200,24 +205,24 @@ func (c *Client) ByteOrder(ctx context.Context) (binary.ByteOrder, error) {
 	case answer == "big":
 		return binary.BigEndian, nil
 	}
-	return nil, &ProtocolError{Line: begin("OK " + answer), Problem: "not a byte order, which answers endianness"}
+	return nil, &ProtocolError{Line: begin("OK " + answer), Problem: "the answer to endianness must be little or big"}
 }
 
-// ClockStep moves the guest's clock to where the next timer is due, and returns
-// the clock's new time. Without -accel qtest the error is a [*CommandError] that
-// matches errors.ErrUnsupported.
+// ClockStep sets the guest's clock to the time at which its next timer is due. It
+// returns the clock's new time, counted from the start of the machine. Without -accel
+// qtest the error is a [*CommandError] that matches errors.ErrUnsupported.
 func (c *Client) ClockStep(ctx context.Context) (time.Duration, error) {
 	return c.clock(ctx, "clock_step")
 }
 
-// ClockStepBy moves the guest's clock on by d, and is like [Client.ClockStep]
-// otherwise.
+// ClockStepBy advances the guest's clock by d. Its results are those of
+// [Client.ClockStep].
 func (c *Client) ClockStepBy(ctx context.Context, d time.Duration) (time.Duration, error) {
 	return c.clock(ctx, "clock_step", d)
 }
 
-// ClockSet sets the guest's clock to t, counted from the start, and is like
-// [Client.ClockStep] otherwise.
+// ClockSet sets the guest's clock to t, counted from the start of the machine. Its
+// results are those of [Client.ClockStep].
 func (c *Client) ClockSet(ctx context.Context, t time.Duration) (time.Duration, error) {
 	return c.clock(ctx, "clock_set", t)
 }

@@ -1,5 +1,7 @@
 package qtest_test
 
+// Tests of a Client with a real QEMU.
+
 import (
 	"bytes"
 	"context"
@@ -66,7 +68,7 @@ func TestMemoryOfQEMU(t *testing.T) {
 	order, err := q.ByteOrder(ctx)
 	is(t, order, binary.ByteOrder(binary.LittleEndian), err)
 
-	// More than one piece, and not a whole number of them.
+	// The size is not a multiple of the size of a piece.
 	random := rand.NewChaCha8([32]byte{1})
 	data := make([]byte, 200_001)
 	_, _ = random.Read(data)
@@ -83,7 +85,7 @@ func TestMemoryOfQEMU(t *testing.T) {
 	got, err = q.ReadBase64(ctx, addr, big+1)
 	is(t, bytes.Equal(got, append(bytes.Repeat([]byte{0xab}, big), 0)), true, err)
 
-	// QEMU does not survive some of these; here they do not get there.
+	// Some of these would make QEMU abort. The client does not send them.
 	must(t, q.Write(ctx, addr, nil))
 	must(t, q.WriteBase64(ctx, addr, nil))
 	must(t, q.Memset(ctx, addr, 0, 1))
@@ -109,7 +111,7 @@ func TestPortsOfQEMU(t *testing.T) {
 	must(t, q.OutB(ctx, 0x3ff, 0x5a)) // the serial port's scratch register
 	b, err := q.InB(ctx, 0x3ff)
 	is(t, b, 0x5a, err)
-	must(t, q.OutW(ctx, 0xffff, 1)) // nobody is there
+	must(t, q.OutW(ctx, 0xffff, 1)) // no device has this port
 	w, err := q.InW(ctx, 0xfffe)
 	is(t, w, 0xffff, err)
 }
@@ -141,7 +143,7 @@ func TestInterruptsOfQEMU(t *testing.T) {
 	is(t, len(q.IRQs()), 0, nil)
 
 	var refused *qtest.CommandError
-	// A path that is not a device's makes QEMU abort: 7.2 of Debian alone answers it.
+	// A path that is not a device's makes QEMU abort; only Debian's 7.2 answers.
 	if err := q.InterceptOut(ctx, "i8042"); !errors.As(err, &refused) || refused.Status != "FAIL" || refused.Command != "irq_intercept_out" {
 		t.Errorf("a second device: %v", err)
 	}
@@ -183,7 +185,8 @@ func TestQEMUThatIsKilled(t *testing.T) {
 	must(t, q.InterceptIn(ctx, "ioapic"))
 	must(t, q.SetIRQIn(ctx, "ioapic", "", 3, true))
 
-	// Nobody answers, so the calls wait; when QEMU is killed, all of them end.
+	// QEMU is stopped and does not answer, so the calls wait. When it is killed, all
+	// of them end.
 	qemu.Freeze(t)
 	ends := make(chan error)
 	for range 4 {
@@ -192,7 +195,7 @@ func TestQEMUThatIsKilled(t *testing.T) {
 			ends <- err
 		}()
 	}
-	go func() { ends <- q.Write(ctx, 0x1000, make([]byte, 16<<20)) }() // more than fits on the way
+	go func() { ends <- q.Write(ctx, 0x1000, make([]byte, 16<<20)) }() // more than the socket holds
 	short, cancel := context.WithTimeoutCause(ctx, 20*time.Millisecond, errors.New("enough"))
 	_, err := q.InB(short, 0x3ff)
 	cancel()
@@ -210,7 +213,7 @@ func TestQEMUThatIsKilled(t *testing.T) {
 	irq, err := q.NextIRQ(ctx)
 	is(t, irq, qtest.IRQ{Num: 3, Raised: true}, err)
 	if _, err := q.NextIRQ(ctx); err == nil {
-		t.Error("there is an interrupt behind the end")
+		t.Error("an interrupt came after the end")
 	}
 	<-q.Done()
 	if err := q.Close(); err == nil || errors.Is(err, async.ErrClosed) {
@@ -236,8 +239,8 @@ func TestQEMUThatIsSlow(t *testing.T) {
 	must(t, q.WriteB(ctx, 0x1000, 1))
 	must(t, q.WriteB(ctx, 0x1001, 2))
 
-	// A call that was given up is answered later all the same: the answer is not
-	// taken for that of the next.
+	// QEMU answers a call that was given up later. That answer must not become the
+	// answer of the next call.
 	qemu.Freeze(t)
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
@@ -274,22 +277,5 @@ func TestDialQEMU(t *testing.T) {
 	must(t, q.Close())
 	if _, err := q.ReadB(ctx, 0x1000); !errors.Is(err, async.ErrClosed) || errors.Is(err, io.EOF) {
 		t.Errorf("after Close: %v", err)
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func is[T comparable](t *testing.T, got, want T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != want {
-		t.Errorf("got %v, want %v", got, want)
 	}
 }
