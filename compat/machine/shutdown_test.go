@@ -232,7 +232,7 @@ func TestMonitorThatIsClosed(t *testing.T) {
 	m = newFake(t, "qmp", machine.Options{QuitTimeout: time.Hour})
 	must(t, m.Launch(ctx))
 	must(t, m.Client().Close())
-	if _, err := m.NextEvent(ctx); err == nil || !strings.Contains(err.Error(), "not its monitor") {
+	if _, err := m.NextEvent(ctx); err == nil || !strings.Contains(err.Error(), "the connection to its monitor has ended") {
 		t.Errorf("an event: %v", err)
 	}
 	must(t, m.Shutdown(ctx))
