@@ -1,5 +1,5 @@
 // Tests of servers that send garbage, or do not read.
-// The code that they hold: receive.go, handshake.go and write.go.
+// The code that they hold: receive.go, greeting.go, handshake.go and write.go.
 package async_test
 
 import (

@@ -1,6 +1,6 @@
 // Tests of a call's life, without a session and a connection: which calls are
 // pending, which have a place at a gate, and which call gets a reply.
-// The code that they hold: call.go and calls.go.
+// The code that they hold: call.go, calls.go and gate.go.
 package async
 
 import (

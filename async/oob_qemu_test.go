@@ -2,7 +2,7 @@
 
 // Tests of rule E8 with a real QEMU: out-of-band commands, and how many commands are
 // unanswered at a time.
-// The code that they hold: calls.go (gate).
+// The code that they hold: gate.go.
 package async_test
 
 import (

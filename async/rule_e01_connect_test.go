@@ -1,6 +1,6 @@
 // Tests of rule E1 (run states): what a client is after a call failed, after its
 // connection ended, and before its first connection.
-// The code that they hold: connect.go, listen.go, end.go and disconnect.go.
+// The code that they hold: connect.go, attempt.go, listen.go, end.go and disconnect.go.
 package async_test
 
 import (

@@ -1,6 +1,6 @@
 // Tests of rule E1 (run states): a call in the wrong state is a StateError and changes
 // nothing.
-// The code that they hold: stage.go and errors.go (StateError).
+// The code that they hold: stage.go, attempt.go and errors.go (StateError).
 package async_test
 
 import (

@@ -1,6 +1,6 @@
 // Tests of rule E8 (out-of-band commands are not held up by commands): the
 // window of eight in-band commands, and the negotiation of oob.
-// The code that they hold: call.go and calls.go.
+// The code that they hold: call.go, calls.go and gate.go.
 package async_test
 
 import (

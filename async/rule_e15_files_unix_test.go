@@ -2,7 +2,7 @@
 
 // Tests of rule E15 (descriptors travel with the command that needs them): no two
 // commands get each other's files.
-// The code that they hold: call.go, calls.go (gate) and files.go.
+// The code that they hold: call.go, gate.go and files.go.
 package async_test
 
 import (

@@ -2,7 +2,7 @@
 
 // Tests of rule E16 (hooks see every message): what a Tracer sees, and Done and
 // Err.
-// The code that they hold: tracer.go and stage.go.
+// The code that they hold: tracer.go, stage.go and done.go.
 package async_test
 
 import (
