@@ -1,5 +1,5 @@
-// Package anybytes is what the fuzz targets of whole clients have in common: a
-// server that says any bytes in any pieces, and a look at what is left behind.
+// Package anybytes has helpers for the fuzz targets of whole clients: a server that
+// sends any bytes in any pieces, and a check that no goroutine is left.
 package anybytes
 
 import (
@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Patience is how long a fuzz target waits for what is to happen at once.
+// Patience is how long a fuzz target waits for something that should happen
+// immediately.
 const Patience = time.Minute
 
 // A Conn is a server's end of a connection.
@@ -18,9 +19,9 @@ type Conn interface {
 	Reset() error
 }
 
-// Say writes data in pieces, and then ends the connection, with a reset or
-// without. Each byte of split is the size of a piece, over and over; 0 is all
-// that is left, and so is an empty split.
+// Say writes data in pieces, and then ends the connection, by a reset or by Close.
+// Each byte of split is the size of a piece; after the last, it begins again with
+// the first. A size of 0, or an empty split, means everything that is left.
 func Say(conn Conn, data, split []byte, reset bool) {
 	for i := 0; len(data) > 0; i++ {
 		n := len(data)
@@ -28,7 +29,7 @@ func Say(conn Conn, data, split []byte, reset bool) {
 			n = min(n, int(split[i%len(split)]))
 		}
 		if _, err := conn.Write(data[:n]); err != nil {
-			break // the client has had enough
+			break // the client has ended the connection
 		}
 		data = data[n:]
 	}
@@ -39,18 +40,18 @@ func Say(conn Conn, data, split []byte, reset bool) {
 	}
 }
 
-// NothingLeft requires that there are no more goroutines than before. Those that
-// have done their last may take a moment to go.
+// NothingLeft requires that there are not more goroutines than before. It waits for
+// those that are about to end.
 func NothingLeft(t *testing.T, before int) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines, were %d before:\n%s", runtime.NumGoroutine(), before, Stacks())
+			t.Fatalf("there are %d goroutines, want at most the %d of before:\n%s", runtime.NumGoroutine(), before, Stacks())
 		}
 	}
 }
 
-// Stacks returns what every goroutine is at.
+// Stacks returns the stack traces of all goroutines.
 func Stacks() string {
 	buf := make([]byte, 1<<20)
 	return string(buf[:runtime.Stack(buf, true)])

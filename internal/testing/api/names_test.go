@@ -129,7 +129,7 @@ func has(all map[string]surfaceIndex, pkg, name string) bool {
 	return ok && typ != "" && has(all, pkg, typ+"."+last)
 }
 
-// The names that text has of what this module exports.
+// Patterns for names of this module's exports in a text.
 var (
 	docLink   = regexp.MustCompile(`\[\*?((?:[a-z]\w*\.)?[A-Z]\w*(?:\.[A-Z]\w*)*)\]`)
 	option    = regexp.MustCompile(`(?:^|[^\w.\]])(Options(?:\.[A-Z]\w*)+)`)
@@ -137,8 +137,8 @@ var (
 	advised   = regexp.MustCompile(`\bcall ([A-Z]\w+)(?: or ([A-Z]\w+))?`)
 )
 
-// TestDocComments requires what comments of the public packages link to, and the
-// options that they name, to exist.
+// TestDocComments requires that the links and the options in comments of the public
+// packages exist.
 func TestDocComments(t *testing.T) {
 	all := index(t)
 	links := 0
@@ -146,9 +146,9 @@ func TestDocComments(t *testing.T) {
 		pkg, files := parsed(t, dir)
 		for _, f := range files {
 			if ast.IsGenerated(f) {
-				continue // it names what QEMU has
+				continue // its comments name things of QEMU
 			}
-			imports := make(map[string]bool) // that are not public packages of this module
+			imports := make(map[string]bool) // true for imports that are not public packages of this module
 			for _, spec := range f.Imports {
 				path, _ := strconv.Unquote(spec.Path.Value)
 				imports[path[strings.LastIndex(path, "/")+1:]] = !strings.HasPrefix(path, module) || strings.Contains(path, "/internal/")
@@ -162,7 +162,7 @@ func TestDocComments(t *testing.T) {
 						in, name = other, rest
 					}
 					if all[in] == nil || imports[in] || len(name) == 1 {
-						continue // of elsewhere, or a type parameter
+						continue // from another module, or a type parameter
 					}
 					if !has(all, in, name) {
 						t.Errorf("%s: a comment links to [%s], which does not exist: ...%s...", dir, m[1], around(text, m[0]))
@@ -178,14 +178,14 @@ func TestDocComments(t *testing.T) {
 		}
 	}
 	if links < 300 {
-		t.Errorf("%d links in comments; the test does not see them any more", links)
+		t.Errorf("found only %d links in comments; the test does not recognize them any more", links)
 	}
 }
 
-// TestErrorTexts requires what an error's text advises to exist in the package
-// that the user calls. The engine's errors come out of all four packages that have
-// a connection, and so do those of the internal packages: there an option is named
-// with its package, and a call is one that all four have.
+// TestErrorTexts requires that an option or a call that an error's text advises
+// exists in the package that the user calls. Users of four packages get the errors
+// of the engine and of the internal packages. Such an error names an option with its
+// package, and advises only calls that all four packages have.
 func TestErrorTexts(t *testing.T) {
 	all := index(t)
 	texts := 0
@@ -225,16 +225,16 @@ func TestErrorTexts(t *testing.T) {
 		}
 	}
 	if texts < 200 {
-		t.Errorf("%d texts; the test does not see them any more", texts)
+		t.Errorf("found only %d texts; the test does not recognize them any more", texts)
 	}
 }
 
-// TestPagesNames requires what the pages name of the packages to exist.
+// TestPagesNames requires that the names of exports on the pages exist.
 func TestPagesNames(t *testing.T) {
 	all := index(t)
 	err := fs.WalkDir(os.DirFS(root), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".md") || path == "CHANGELOG.md" {
-			return err // the changelog names what is gone, too
+			return err // the changelog also has names that were removed
 		}
 		page, err := os.ReadFile(filepath.Join(root, path))
 		if err != nil {
@@ -250,7 +250,7 @@ func TestPagesNames(t *testing.T) {
 	}
 }
 
-// namesExist requires what text names with its package to exist.
+// namesExist requires that every name with a package in text exists.
 func namesExist(t *testing.T, all map[string]surfaceIndex, where, text string) {
 	t.Helper()
 	for _, m := range qualified.FindAllStringSubmatch(text, -1) {
@@ -270,7 +270,7 @@ func exports(names surfaceIndex, call string) bool {
 	return false
 }
 
-// around returns the place of part in text.
+// around returns part and the text around it.
 func around(text, part string) string {
 	at := strings.Index(text, part)
 	return strings.Join(strings.Fields(text[max(at-40, 0):min(at+len(part)+40, len(text))]), " ")

@@ -110,7 +110,7 @@ var rulesE11toE16 = []fault{
 		},
 	},
 	{
-		rule: "E14", what: "a socket that is never there, with Options.Backoff", then: "when the policy gives up; the error has the number of attempts",
+		rule: "E14", what: "a socket that is never there, with Options.Backoff", then: "the connect ends when the policy gives up; the error has the number of attempts",
 		options: async.Options{Backoff: everySecond},
 		script:  qmptest.ScriptOptions{MayStop: true},
 		run: func(a *attempt) {

@@ -41,7 +41,7 @@ var rulesE1toE6 = []fault{
 		},
 	},
 	{
-		rule: "E1", what: "a connection that the peer ends, and calls after that", then: "until Disconnect has returned the cause; then the client can connect again",
+		rule: "E1", what: "a connection that the peer ends, and calls after that", then: "the calls fail until Disconnect has returned the cause; then the client can connect again",
 		steps: append(script("", qmptest.Pause(time.Second), qmptest.HangUp(), qmptest.Accept()), script("", qmptest.Expect("x"), qmptest.Return(`1`))...),
 		run: func(a *attempt) {
 			a.connected()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Console is the guest's serial port as a test sees it. It reads all the time, so
+// A Console is the test's end of the guest's serial port. It reads all the time, so
 // that the guest never waits for the test. Its methods may be called concurrently.
 type Console struct {
 	t    testing.TB
@@ -17,14 +17,14 @@ type Console struct {
 
 	mu      sync.Mutex // guards the fields below
 	lines   []string
-	trouble string        // what the guest cannot do; "" if there is nothing
-	ended   error         // why there will be no more lines; nil while there may be
-	changed chan struct{} // closed, and made anew, at each change
+	trouble string        // the line in which the guest reports a failure; "" if there is none
+	ended   error         // why there will be no more lines; nil until then
+	changed chan struct{} // closed at each change, and replaced by a new one
 }
 
-// Attach returns the console at the other end of conn, such as
-// machine.Machine.Console. It ends when conn is closed, which the caller does; a test
-// that has failed shows what the guest wrote.
+// Attach returns the console of a guest whose serial port is at the other end of
+// conn, such as machine.Machine.Console. The test's cleanup closes conn. If the test
+// has failed, its log has what the guest wrote.
 func Attach(t testing.TB, conn net.Conn) *Console {
 	t.Helper()
 	c := &Console{t: t, conn: conn, changed: make(chan struct{})}
@@ -57,6 +57,7 @@ func Attach(t testing.TB, conn net.Conn) *Console {
 	return c
 }
 
+// update makes a change, and wakes the calls that wait for one.
 func (c *Console) update(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,9 +66,9 @@ func (c *Console) update(change func()) {
 	c.changed = make(chan struct{})
 }
 
-// Await waits until the guest has said what, such as "ready", at least so many times
-// in all. A guest that says that it cannot do something fails the test. It is for the
-// test's own goroutine.
+// Await waits until the guest has written what, such as "ready", at least times times
+// since its start. If the guest reports a failure, its console ends, or [Patience]
+// passes, Await ends the test. It is for the test's own goroutine.
 func (c *Console) Await(what string, times int) {
 	c.t.Helper()
 	late := time.NewTimer(Patience)
@@ -80,37 +81,37 @@ func (c *Console) Await(what string, times int) {
 		case n >= times:
 			return
 		case trouble != "":
-			c.t.Fatalf("the guest is broken: %s", trouble)
+			c.t.Fatalf("the guest reports a failure: %s", trouble)
 		case ended != nil:
-			c.t.Fatalf("the guest said %q %d times, not %d, and its console ended: %v", what, n, times, ended)
+			c.t.Fatalf("the guest wrote %q %d times, want %d, and its console ended: %v", what, n, times, ended)
 		}
 		select {
 		case <-changed:
 		case <-late.C:
-			c.t.Fatalf("the guest said %q %d times, not %d, within %v", what, n, times, Patience)
+			c.t.Fatalf("the guest wrote %q %d times within %v, want %d", what, n, Patience, times)
 		}
 	}
 }
 
-// Said returns how many times the guest has said what.
+// Said returns how many times the guest has written what.
 func (c *Console) Said(what string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.count(what)
 }
 
-// count counts the lines of the guest's program. mu is held.
+// count returns how many lines of the guest's program are what. The caller holds mu.
 func (c *Console) count(what string) int {
 	n := 0
 	for _, line := range c.lines {
-		if strings.HasSuffix(line, "guest: "+what) { // after what the kernel may have left on the line
+		if strings.HasSuffix(line, "guest: "+what) { // the kernel may have written to the same line before
 			n++
 		}
 	}
 	return n
 }
 
-// Go lets a guest with Options.Hold go on.
+// Go makes a guest with Options.Hold continue its boot.
 func (c *Console) Go() {
 	c.t.Helper()
 	if _, err := c.conn.Write([]byte("\n")); err != nil {

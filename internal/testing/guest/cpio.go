@@ -12,21 +12,21 @@ const (
 	kindFile   = 0o100000
 )
 
-// An archive is a cpio archive in the form that the kernel unpacks ("newc", in the
-// kernel's documentation: driver-api/early-userspace/buffer-format).
+// An archive is a cpio archive in the format "newc", which the kernel unpacks (see
+// driver-api/early-userspace/buffer-format in the kernel's documentation).
 type archive struct {
 	buf     bytes.Buffer
 	entries int
 	folders map[string]bool
 }
 
-// add puts an executable file into the archive, and the folders above it.
+// add adds an executable file, and the folders that it is in.
 func (a *archive) add(name string, content []byte) {
 	a.folder(path.Dir(name))
 	a.entry(name, kindFile|0o755, content)
 }
 
-// folder puts a folder and those above it into the archive, once.
+// folder adds a folder, and the folders that it is in, unless it has been added.
 func (a *archive) folder(name string) {
 	if name == "." || a.folders[name] {
 		return
@@ -39,10 +39,12 @@ func (a *archive) folder(name string) {
 	a.entry(name, kindFolder|0o755, nil)
 }
 
+// entry adds one entry.
 func (a *archive) entry(name string, mode int, content []byte) {
 	a.entries++
-	// The fields: inode, mode, owner, group, links, time, size, the numbers of two
-	// devices, the size of the name with its zero byte, and a checksum that is not used.
+	// The fields: inode, mode, owner, group, links, time, size, two device numbers
+	// (each major and minor), the size of the name with its zero byte, and a checksum
+	// that is not used.
 	fmt.Fprintf(&a.buf, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
 		a.entries, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0)
 	a.buf.WriteString(name + "\x00")
@@ -51,7 +53,7 @@ func (a *archive) entry(name string, mode int, content []byte) {
 	a.pad()
 }
 
-// pad fills up to a multiple of four bytes.
+// pad adds zero bytes up to a multiple of four bytes.
 func (a *archive) pad() {
 	for a.buf.Len()%4 != 0 {
 		a.buf.WriteByte(0)

@@ -1,14 +1,14 @@
-// Package guest boots a small Linux in QEMU, for tests that need a real guest: it
-// has a power button, a panic, a guest agent.
+// Package guest boots a small Linux in QEMU, for tests that need a real guest. The
+// guest reacts to its power button, can panic, and can run the guest agent.
 //
 //	vm := machine.New(qemu, &machine.Options{Console: true, Args: guest.Args(t, guest.Options{})})
 //	...
 //	console := guest.Attach(t, vm.Console())
-//	console.Await("ready")
+//	console.Await("ready", 1)
 //
-// The kernel and busybox are Debian's; "make guest" fetches them into a cache. A
-// machine without them skips the test, or fails it where CI is set, as package
-// qemutest does.
+// The kernel and busybox are Debian's; "make guest" fetches them into a cache. If
+// they are missing, the test is skipped, or fails if CI is set, as in package
+// qemutest.
 package guest
 
 import (
@@ -24,11 +24,11 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// Patience bounds what a test waits for a guest to do. QEMU interprets the guest's
-// code, so a boot takes seconds, and many of them on a busy machine.
+// Patience is how long a test waits for a guest to do something. QEMU emulates the
+// guest's processor, so a boot takes seconds, and much longer on a busy machine.
 const Patience = 5 * time.Minute
 
-// Context returns a context for one test, bounded by [Patience].
+// Context returns a context for one test, with the time limit [Patience].
 func Context(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -41,28 +41,27 @@ const (
 	PowersOff = "poweroff"
 	Ignores   = "ignore"
 	Reboots   = "reboot"
-	Panics    = "panic" // the kernel tells QEMU, if there is a "-device pvpanic"
+	Panics    = "panic" // with "-device pvpanic" the kernel reports it to QEMU
 )
 
-// Options says how the guest behaves. The zero value is a guest that powers off
-// when its power button is pressed.
+// Options says how the guest behaves. A guest with the zero value powers off when its
+// power button is pressed.
 type Options struct {
-	// Button is what it does when its power button is pressed; the default is
+	// Button is what the guest does when its power button is pressed. The default is
 	// PowersOff.
 	Button string
 
-	// Hold has it stop in the middle of its boot, before it knows of a power button.
-	// It says "booting" then, and goes on after [Console.Go].
+	// Hold makes the guest stop in the middle of its boot, before it reacts to a power
+	// button. It writes "booting" then, and continues after [Console.Go].
 	Hold bool
 
-	// Agent starts the guest agent on the first virtio-serial port, for which
-	// [AgentArgs] are needed.
+	// Agent makes the guest start the guest agent on the first virtio-serial port.
+	// That port needs [AgentArgs].
 	Agent bool
 }
 
-// Args returns QEMU's options that boot the guest: those for the machine, the
-// memory, the kernel. It has the first serial port as its console; that one is the
-// caller's to connect.
+// Args returns the options with which QEMU boots the guest: machine, memory, kernel.
+// The guest's console is the first serial port, for which the caller adds the option.
 func Args(t testing.TB, opts Options) []string {
 	t.Helper()
 	dir := find(t)
@@ -90,14 +89,14 @@ func Args(t testing.TB, opts Options) []string {
 	}
 }
 
-// AgentArgs returns the options for the virtio-serial port of the guest agent,
-// whose other end is the character device with that id.
+// AgentArgs returns the options for the virtio-serial port of the guest agent.
+// chardev is the id of the character device at the port's other end.
 func AgentArgs(chardev string) []string {
 	return []string{"-device", "virtio-serial-pci", "-device", "virtserialport,name=org.qemu.guest_agent.0,chardev=" + chardev}
 }
 
-// find returns the folder with the kernel and the guest's files. It ends the test, as
-// the package comment says, where there is none.
+// find returns the folder with the kernel and the guest's files. If there is none, it
+// skips or fails the test, as the package comment says.
 func find(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
@@ -125,9 +124,10 @@ func cache() (string, error) {
 //go:embed init.sh
 var initScript []byte
 
-// build returns the guest's file system, which stays in memory, as an archive that
-// the kernel unpacks. Making it takes milliseconds, so it is made anew for each guest
-// and is never out of date. It leaves out the agent, most of the size, unless asked.
+// build returns the guest's file system as an archive, which the kernel unpacks into
+// memory. Each guest gets a new one, since making it takes only milliseconds, so it is
+// never out of date. agent says whether it has the guest agent, which is most of its
+// size.
 func build(files string, agent bool) ([]byte, error) {
 	var a archive
 	a.folder("dev")

@@ -7,12 +7,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/socket"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A vm is a guest that runs, its console and its monitor.
+// A vm is a running guest with its console and its monitor.
 type vm struct {
 	*qemutest.Process
 	console *Console
@@ -23,7 +24,10 @@ type vm struct {
 // boot starts a guest.
 func boot(t *testing.T, opts Options, args ...string) *vm {
 	t.Helper()
-	ours, theirs := socketPair(t)
+	ours, theirs, err := socket.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer theirs.Close()
 	args = append(Args(t, opts), append([]string{
 		"-display", "none", "-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
@@ -50,7 +54,7 @@ func (v *vm) press(t *testing.T) {
 	}
 }
 
-// An eventData is what the events of these tests carry.
+// An eventData has the members of the events' data that these tests use.
 type eventData struct {
 	Reason string `json:"reason"`
 	Action string `json:"action"`
@@ -81,7 +85,7 @@ func TestGuestPowersOff(t *testing.T) {
 	v.console.Await("ready", 1)
 	v.press(t)
 	if data := v.event(t, "SHUTDOWN"); data.Reason != "guest-shutdown" {
-		t.Errorf("the reason is %q", data.Reason)
+		t.Errorf("the reason is %q, want guest-shutdown", data.Reason)
 	}
 	if err := v.Wait(t); err != nil {
 		t.Error(err)
@@ -106,7 +110,7 @@ func TestGuestThatBootsMissesTheButton(t *testing.T) {
 	v.console.Go()
 	v.console.Await("ready", 1)
 	if n := v.console.Said("power button"); n != 0 {
-		t.Errorf("it has seen %d presses", n)
+		t.Errorf("the guest has noticed %d presses, want 0", n)
 	}
 	v.press(t)
 	v.console.Await("power button", 1)
@@ -128,7 +132,7 @@ func TestGuestPanics(t *testing.T) {
 	v.console.Await("ready", 1)
 	v.press(t)
 	if data := v.event(t, "GUEST_PANICKED"); data.Action != "pause" {
-		t.Errorf("the action is %q", data.Action)
+		t.Errorf("the action is %q, want pause", data.Action)
 	}
 }
 

@@ -17,28 +17,28 @@ import (
 
 const module = "github.com/goqmp/qmp"
 
-// A room is a package's place in the house. A room imports only rooms on lower
+// A room is a package and its floor. A package imports only packages on lower
 // floors.
 type room struct {
-	// dir is the package's folder, from the top of the tree. A dir that ends
-	// in "/*" stands for every folder below.
+	// dir is the package's folder, relative to the top of the tree. A dir that
+	// ends in "/*" stands for every folder in it.
 	dir   string
 	floor int
 
-	// modules lists the modules from outside that the room's code may import.
-	// Tests may import all that is listed anywhere, and testModules.
+	// modules has the modules from outside that the package's code may import.
+	// Tests may import the modules of every room, and testModules.
 	modules []string
 
-	// forTests marks rooms that tests use: code of the library imports none of
-	// them. Their tests and those of their floor may import each other.
+	// forTests marks packages for tests. Code of the library does not import them.
+	// On one floor, tests may import them, and their tests may import the others.
 	forTests bool
 
-	// program marks what nobody imports, and what may import anything below:
-	// programs and examples.
+	// program marks programs and examples. No package imports them. They may
+	// import everything on lower floors, also packages for tests.
 	program bool
 
-	// without lists packages of the standard library that the room's code must
-	// do without.
+	// without has packages of the standard library that the package's code must
+	// not import.
 	without []string
 }
 
@@ -50,22 +50,22 @@ const (
 	udiff      = "github.com/aymanbagabas/go-udiff"
 )
 
-// rooms is the plan of the house, from the ground up. Whoever adds a package
-// adds it here; whoever adds a module says why in the commit.
+// rooms are all packages. A new package has to be added here. The commit that adds
+// a module gives the reason.
 var rooms = []room{
 	{dir: "internal/testing/layers", floor: 0, forTests: true},
 	// The exported names of each package.
 	{dir: "internal/testing/api", floor: 0, forTests: true},
 	// Runs the tests against several versions of QEMU.
 	{dir: "internal/testing/matrix", floor: 0, program: true},
-	// Maps the packages in its comment, and imports none.
+	// Describes the packages in its comment, and imports none.
 	{dir: ".", floor: 0},
 
 	// What a context ended with.
 	{dir: "internal/contexts", floor: 0},
 
-	// Bytes, messages, values: no goroutine, no socket, no clock (of time it uses
-	// the type).
+	// Bytes, messages, values. No goroutines, sockets or clocks; of package time it
+	// uses only the type.
 	{dir: "internal/proto", floor: 1, modules: []string{json}, without: []string{"net", "os", "context"}},
 
 	// Sockets, and what differs between systems about them.
@@ -82,7 +82,7 @@ var rooms = []room{
 	// What the fuzz targets of whole clients share.
 	{dir: "internal/testing/anybytes", floor: 1, forTests: true},
 
-	// Drives a real QEMU to its end, again and again; of tests only.
+	// Ends a real QEMU in many ways, again and again.
 	{dir: "internal/testing/chaos", floor: 3, forTests: true},
 
 	// Reads QAPI definitions and writes Go; of cmd/qmp-gen and of tests.
@@ -106,7 +106,7 @@ var rooms = []room{
 	{dir: "examples/*", floor: 8, program: true},
 	{dir: "cmd/*", floor: 8, program: true},
 	{dir: "docs", floor: 8, program: true}, // the code on the pages
-	// The matrix of what goes wrong, and what a caller sees.
+	// What a caller sees when something goes wrong.
 	{dir: "internal/testing/faults", floor: 8, forTests: true},
 }
 
@@ -118,7 +118,7 @@ func TestNoRoomImportsUpwards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Without this a wrong folder would pass as a house without faults.
+	// Otherwise the test would pass for a wrong folder.
 	if _, ok := files["internal/testing/layers/layers_test.go"]; !ok {
 		t.Fatalf("read %d files of the tree, but not this test", len(files))
 	}
@@ -127,9 +127,10 @@ func TestNoRoomImportsUpwards(t *testing.T) {
 	}
 }
 
-// readTree returns the source of every Go file below top, whatever system it is
-// for, by its slash-separated path from there. Like the go command it leaves out
-// testdata, vendor, nested modules, and what begins with a dot or an underscore.
+// readTree returns the source of every Go file in top and the folders in it, for all
+// systems. The key is the path relative to top, with slashes. Like the go command,
+// readTree leaves out testdata, vendor, other modules, and names that begin with a
+// dot or an underscore.
 func readTree(top string) (map[string]string, error) {
 	files := make(map[string]string)
 	err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
@@ -159,7 +160,8 @@ func readTree(top string) (map[string]string, error) {
 	return files, err
 }
 
-// check returns what is wrong with a tree of Go files, given as path and source.
+// check returns what is wrong with Go files. The key is the path of a file, the
+// value its source.
 func check(files map[string]string) []string {
 	c := checker{fset: token.NewFileSet()}
 	for name, source := range files {
@@ -205,7 +207,7 @@ func (c *checker) file(name, source string) {
 				c.faultf(spec.Pos(), "%s imports %s: %s", dir, rel, why)
 			}
 			if spec.Name != nil && spec.Name.Name == "." && !isTest {
-				c.faultf(spec.Pos(), "%s imports %s by a dot: name the package, so that one sees whose the names are", dir, rel)
+				c.faultf(spec.Pos(), "%s imports %s by a dot: name the package, so that readers see where a name comes from", dir, rel)
 			}
 		case target == "C":
 			c.faultf(spec.Pos(), "%s uses cgo: the project builds without a C compiler", dir)
@@ -216,7 +218,7 @@ func (c *checker) file(name, source string) {
 		case !isTest:
 			for _, p := range in.without {
 				if _, ok := within(target, p); ok {
-					c.faultf(spec.Pos(), "%s imports %s: this room does without it", dir, target)
+					c.faultf(spec.Pos(), "%s imports %s: this package must do without it", dir, target)
 				}
 			}
 		}
@@ -226,9 +228,9 @@ func (c *checker) file(name, source string) {
 	}
 }
 
-// aliases finds the types of a public package that are other packages' types. An
-// alias of an internal type shows no methods in the documentation; one of a
-// public type declares twice what is to be declared once.
+// aliases finds types of a public package that are aliases of types in other
+// packages. The documentation does not show the methods of an internal type's alias.
+// An alias of a public type declares a second time what should be declared once.
 func (c *checker) aliases(dir string, f *ast.File) {
 	imports := make(map[string]string) // of our packages: folder by name in this file
 	for _, spec := range f.Imports {
@@ -247,7 +249,7 @@ func (c *checker) aliases(dir string, f *ast.File) {
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
 		if _, ok := n.(*ast.FuncDecl); ok {
-			return false // types inside functions are nobody's documentation
+			return false // the documentation does not show types in functions
 		}
 		ts, ok := n.(*ast.TypeSpec)
 		if !ok || !ts.Assign.IsValid() {
@@ -276,28 +278,28 @@ func (c *checker) aliases(dir string, f *ast.File) {
 	})
 }
 
-// refuses says why code or a test in the folder dir, whose room in is, may not
-// import the folder target. It returns "" if it may.
+// refuses returns why code, or a test, in the folder dir may not import the folder
+// target, or "" if it may. in is the room of dir.
 func (in room) refuses(dir, target string, isTest bool) string {
 	if dir == target {
-		return "" // a test from outside the package it tests
+		return "" // a test in package x_test imports package x
 	}
 	to, ok := find(target)
 	switch {
 	case !ok:
 		return "a package that has no floor yet: add it to rooms in internal/testing/layers/layers_test.go"
 	case to.program:
-		return "programs are imported by nobody"
+		return "no package imports a program"
 	case to.forTests && !isTest && !in.forTests && !in.program:
-		return "only tests, programs and other rooms for tests use it"
+		return "only tests, programs and other packages for tests import it"
 	case to.floor < in.floor:
 		return ""
 	case to.floor == in.floor && (to.forTests || in.forTests) && isTest:
 		return ""
 	case to.floor == in.floor:
-		return "rooms on one floor do not import each other"
+		return "packages on one floor do not import each other"
 	}
-	return "that is upwards"
+	return "it is on a higher floor"
 }
 
 // mayUse reports whether code or a test of the room may import a package from
@@ -327,8 +329,8 @@ func find(dir string) (room, bool) {
 	return room{}, false
 }
 
-// within reports whether a path is top or below it, and returns the rest, "."
-// for top itself.
+// within reports whether a path is top, or in it, and returns the path relative to
+// top: "." for top itself.
 func within(p, top string) (rest string, ok bool) {
 	rest, ok = strings.CutPrefix(p, top)
 	if !ok || rest != "" && rest[0] != '/' {
@@ -337,8 +339,8 @@ func within(p, top string) (rest string, ok bool) {
 	return cmp.Or(strings.TrimPrefix(rest, "/"), "."), true
 }
 
-// inNoPackage reports whether a file says that no build uses it, as those do that
-// are run by their own name.
+// inNoPackage reports whether a file has the build tag ignore. Such a file belongs
+// to no package, and is run by its name.
 func inNoPackage(f *ast.File) bool {
 	for _, group := range f.Comments {
 		if group.Pos() > f.Package {
@@ -361,48 +363,48 @@ func TestCheckFindsFaults(t *testing.T) {
 
 	tests := []struct {
 		name, file, source string
-		want               string // part of the one fault; "" for none
+		want               string // a part of the one fault; "" if there must be none
 	}{
 		{"down one floor", "async/a.go", our("internal/proto"), ""},
 		{"down many floors", "compat/iotests/a.go", imports(module+"/async", module+"/legacy", module+"/compat/machine"), ""},
-		{"a program takes what it likes", "cmd/qmp-shell/a.go", imports(module+"/legacy", module+"/async/qmptest"), ""},
+		{"a program imports anything on lower floors", "cmd/qmp-shell/a.go", imports(module+"/legacy", module+"/async/qmptest"), ""},
 		{"so does an example", "examples/quickstart/a.go", imports(module+"/sync", module+"/async/qmptest"), ""},
 		{"the standard library", "async/a.go", imports("context", "net", "os"), ""},
 		{"allowed modules", "async/a.go", imports(backoff, json+"/jsontext", multierror), ""},
 		{"allowed modules at the bottom", "internal/socket/a.go", imports(sys + "/unix"), ""},
 
-		{"up", "async/a.go", our("sync"), "async/a.go:3: async imports sync: that is upwards"},
-		{"up from the ground", "internal/proto/a.go", our("async"), "that is upwards"},
-		{"up from legacy", "legacy/a.go", our("compat"), "that is upwards"},
-		{"up in a test", "async/a_test.go", our("legacy"), "that is upwards"},
-		{"up in a file for another system", "async/a_windows.go", "//go:build windows\n\n" + our("sync"), "that is upwards"},
-		{"sideways", "compat/qtest/a.go", our("compat/machine"), "rooms on one floor"},
-		{"qmptest imports async", "async/qmptest/a.go", our("async"), "rooms on one floor"},
+		{"up", "async/a.go", our("sync"), "async/a.go:3: async imports sync: it is on a higher floor"},
+		{"up from the ground", "internal/proto/a.go", our("async"), "it is on a higher floor"},
+		{"up from legacy", "legacy/a.go", our("compat"), "it is on a higher floor"},
+		{"up in a test", "async/a_test.go", our("legacy"), "it is on a higher floor"},
+		{"up in a file for another system", "async/a_windows.go", "//go:build windows\n\n" + our("sync"), "it is on a higher floor"},
+		{"sideways", "compat/qtest/a.go", our("compat/machine"), "packages on one floor"},
+		{"qmptest imports async", "async/qmptest/a.go", our("async"), "packages on one floor"},
 		{"its tests may", "async/qmptest/a_test.go", our("async"), ""},
-		{"a program is imported", "examples/a/a.go", our("cmd/qmp-shell"), "imported by nobody"},
+		{"a program is imported", "examples/a/a.go", our("cmd/qmp-shell"), "no package imports a program"},
 
 		{"qmptest in the library", "legacy/a.go", our("async/qmptest"), "only tests"},
 		{"qmptest in its tests", "legacy/a_test.go", our("async/qmptest"), ""},
 		{"qmptest in tests on its floor", "async/a_test.go", our("async/qmptest"), ""},
-		{"qmptest in tests below", "internal/proto/a_test.go", our("async/qmptest"), "that is upwards"},
+		{"qmptest in tests below", "internal/proto/a_test.go", our("async/qmptest"), "it is on a higher floor"},
 		{"an outside test", "legacy/a_test.go", our("legacy"), ""},
 
 		{"a module without permission", "sync/a.go", imports(json), "not among the modules"},
 		{"a module of another room", "internal/proto/a.go", imports(backoff), "not among the modules"},
-		{"a module with such a beginning", "async/a.go", imports(sys + "temd"), "not among the modules"},
+		{"a module whose path begins like an allowed one", "async/a.go", imports(sys + "temd"), "not among the modules"},
 		{"a module in a test", "legacy/a_test.go", imports(json, "go.uber.org/goleak", "github.com/google/go-cmp/cmp"), ""},
 		{"an unknown module in a test", "legacy/a_test.go", imports("example.org/x"), "not among the modules"},
 		{"a test's module in the library", "async/a.go", imports("go.uber.org/goleak"), "not among the modules"},
 		{"cgo", "async/a.go", imports("C"), "uses cgo"},
-		{"a socket on the ground", "internal/proto/a.go", imports("net/url"), "does without"},
+		{"a socket on the ground", "internal/proto/a.go", imports("net/url"), "must do without"},
 		{"a socket in a test there", "internal/proto/a_test.go", imports("net"), ""},
 
 		{"an unknown folder", "async/ws/a.go", "package ws", "async/ws: a package that has no floor yet: add it to rooms in internal/testing/layers/layers_test.go"},
 		{"an unknown folder at the top", "ws/a.go", "package ws", "no floor yet"},
-		{"the map imports a package", "doc.go", our("legacy"), ". imports legacy: that is upwards"},
+		{"the root package imports a package", "doc.go", our("legacy"), ". imports legacy: it is on a higher floor"},
 		{"an unknown target", "cmd/x/a.go", our("async/ws"), "no floor yet"},
 		{"a file of no package", "scripts/a.go", "// Words.\n\n//go:build ignore\n\npackage main", ""},
-		{"such words too late", "scripts/a.go", "package main\n\n//go:build ignore\n", "no floor yet"},
+		{"the build tag comes too late", "scripts/a.go", "package main\n\n//go:build ignore\n", "no floor yet"},
 		{"not Go", "async/a.go", "package", "async/a.go:1:8: expected"},
 
 		{"an internal alias", "async/a.go", our("internal/proto") + "\ntype M = proto.M", "async/a.go:5: async: type M is an alias of M in internal/proto"},

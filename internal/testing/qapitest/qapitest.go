@@ -1,5 +1,5 @@
-// Package qapitest holds the tests that every generated package of QAPI's
-// definitions has to pass.
+// Package qapitest has the tests that every package generated from QAPI definitions
+// has to pass.
 package qapitest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// rounds is how many documents each command and event is tried with.
+// rounds is how many documents are tried for each command and event.
 const rounds = 30
 
 // writer returns a writer of documents for a program's schema, and logs its seed.
@@ -33,9 +33,9 @@ func writer(t *testing.T, program string, foreign int) *qapigen.Writer {
 	return &qapigen.Writer{Schema: schema, Rand: rand.New(rand.NewPCG(seed, 0)), Foreign: foreign}
 }
 
-// Law checks that what was decoded encodes to the same JSON, the order of members
-// aside: for valid arguments, results and event data, with members, values and
-// branches of other releases mixed in.
+// Law checks that a document that was decoded encodes to the same JSON. The order of
+// members does not count. The documents are valid arguments, results and event data;
+// some have members, values and branches of other releases.
 func Law(t *testing.T, program string, commands []support.CommandInfo, events []support.EventInfo) {
 	w := writer(t, program, 5)
 	for _, c := range commands {
@@ -70,7 +70,7 @@ func checkLaw(t *testing.T, what string, doc []byte, v any) {
 			t.Fatalf("%s, %s: %v\n%s", what, name, err, doc)
 		}
 		if !SameJSON(t, doc, again) {
-			t.Fatalf("%s, %s: decoded and encoded\n%s\nis\n%s", what, name, doc, again)
+			t.Fatalf("%s, %s: after decoding and encoding,\n%s\nis\n%s", what, name, doc, again)
 		}
 	}
 }
@@ -83,7 +83,7 @@ type Call struct {
 	Do      func(ctx context.Context, c async.Caller, args any) (result any, err error)
 }
 
-// Canned is a Caller that answers each command with the same reply, and keeps the
+// Canned is a Caller that answers each command with the same reply, and records the
 // commands.
 type Canned struct {
 	Reply string
@@ -96,8 +96,8 @@ func (c *Canned) Do(_ context.Context, cmd async.Command) (async.Reply, error) {
 	return async.ParseReply(cmd.Name, []byte(c.Reply))
 }
 
-// Functions checks that every function sends its command with its arguments,
-// returns the result, and returns a refusal as an error.
+// Functions checks that every function sends its command with its arguments, returns
+// the result, and returns an error if the server refuses the command.
 func Functions(t *testing.T, program string, commands []support.CommandInfo, calls []Call) {
 	w := writer(t, program, 0)
 	infos := make(map[string]support.CommandInfo)
@@ -138,7 +138,7 @@ func Functions(t *testing.T, program string, commands []support.CommandInfo, cal
 		}
 		c.Reply = `{"error":{"class":"GenericError","desc":"no"}}`
 		if _, err := f.Do(t.Context(), c, args); err == nil {
-			t.Errorf("%s: a refusal is not an error", f.Command)
+			t.Errorf("%s: got no error for an error reply", f.Command)
 		}
 	}
 	if len(called) != len(infos) {
@@ -146,8 +146,8 @@ func Functions(t *testing.T, program string, commands []support.CommandInfo, cal
 	}
 }
 
-// SameJSON compares two documents without regard to the order of members and to
-// how a number is written.
+// SameJSON reports whether two documents are equal. The order of members and the way
+// in which a number is written do not count.
 func SameJSON(t *testing.T, a, b []byte) bool {
 	t.Helper()
 	return reflect.DeepEqual(tree(t, a), tree(t, b))
@@ -164,7 +164,7 @@ func tree(t *testing.T, doc []byte) any {
 	return normal(v)
 }
 
-// normal gives each number one form.
+// normal writes equal numbers in the same way.
 func normal(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

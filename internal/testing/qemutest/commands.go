@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// NeedsCommands skips a test unless [QEMU] has commands of these names: it asks the
-// program (query-commands), and no list of versions. CI does not make a failure of
-// that skip, whose reason begins with "QEMU VERSION has no command".
+// NeedsCommands skips a test unless [QEMU] has commands of these names. It asks the
+// program (query-commands) and has no list of versions. The reason of the skip
+// begins with "QEMU VERSION has no command". CI does not make this skip a failure.
 func NeedsCommands(t testing.TB, names ...string) {
 	t.Helper()
 	has, err := offeredBy(Find(t, QEMU))
@@ -28,19 +28,20 @@ func NeedsCommands(t testing.TB, names ...string) {
 	}
 }
 
-// An offer is what a program says of itself.
+// An offer is what a program reports about itself.
 type offer struct {
 	version  string
 	commands []string
-	objects  []string // what -object makes
+	objects  []string // the types that -object can make
 }
 
 var (
-	offersMu sync.Mutex                // held while a program is asked
+	offersMu sync.Mutex                // held also while a program runs, so that each is asked once
 	offers   = make(map[string]*offer) // by the program's path; guarded by offersMu
 )
 
-// offeredBy asks the program at path, once in a test binary's life.
+// offeredBy returns the offer of the program at path. Each test binary asks each
+// program once.
 func offeredBy(path string) (*offer, error) {
 	offersMu.Lock()
 	defer offersMu.Unlock()
@@ -54,7 +55,7 @@ func offeredBy(path string) (*offer, error) {
 	return asked, err
 }
 
-// ask starts the program for a few questions, which it answers in order.
+// ask starts the program, and sends it a few commands, which it answers in order.
 func ask(path string) (*offer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()

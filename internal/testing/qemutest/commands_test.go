@@ -26,10 +26,10 @@ func TestNeedsCommands(t *testing.T) {
 	}
 }
 
-// A program that cannot answer fails the test: a skip would hide it.
+// A program that cannot answer fails the test. A skip would hide the problem.
 func TestNeedsCommandsOfAnother(t *testing.T) {
 	if testing.Short() {
-		t.Skip("with -short nothing is looked for")
+		t.Skip("with -short Find skips every test")
 	}
 	dir := program(t, QEMU)
 	t.Setenv("QMP_TEST_QEMU", filepath.Join(dir, QEMU))
@@ -49,7 +49,8 @@ func TestNeedsCommandsOfAnother(t *testing.T) {
 	}
 }
 
-// A monitor on a chardev works, and this QEMU does not warn of how it was made.
+// A monitor that OnChardev describes works, and QEMU prints no warning about its
+// options.
 func TestOnChardev(t *testing.T) {
 	args := append([]string{"-nodefaults", "-machine", "none", "-display", "none", "-chardev", "stdio,id=c"}, OnChardev(t, "c", "pretty=on")...)
 	cmd := exec.CommandContext(Context(t), Find(t, QEMU), args...)

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// Examples runs the Example functions of the package under test once more, as
-// they are with a real QEMU, and compares what they print with their Output. run
-// has them by name; apart has those that cannot be run so, with the reason. An
-// Example that is in neither fails the test. The caller is not parallel.
+// Examples runs Example functions of the package under test with a real QEMU, and
+// compares what they print with their Output. run has the functions by name. apart
+// has the names of Examples that cannot be run with a QEMU, each with the reason. An
+// Example that is in neither fails the test. The calling test must not be parallel.
 func Examples(t *testing.T, run map[string]func(), apart map[string]string) {
 	t.Helper()
 	Find(t, QEMU)
@@ -23,7 +23,7 @@ func Examples(t *testing.T, run map[string]func(), apart map[string]string) {
 	for name := range outputs {
 		_, runs := run[name]
 		if _, stays := apart[name]; runs == stays {
-			t.Errorf("%s is to be either run with a QEMU or named with the reason why not", name)
+			t.Errorf("%s must be in exactly one of run and apart", name)
 		}
 	}
 	for name := range apart {
@@ -38,13 +38,13 @@ func Examples(t *testing.T, run map[string]func(), apart map[string]string) {
 				t.Fatal("there is no such example, or it has no output")
 			}
 			if got := Printed(t, example); strings.TrimSpace(got) != strings.TrimSpace(want) {
-				t.Errorf("with a QEMU it prints:\n%s\nwant:\n%s", got, want)
+				t.Errorf("with a QEMU the example prints:\n%s\nwant:\n%s", got, want)
 			}
 		})
 	}
 }
 
-// exampleOutputs returns what the package's examples say that they print.
+// exampleOutputs returns the Output comments of the package's examples, by name.
 func exampleOutputs(t *testing.T) map[string]string {
 	t.Helper()
 	names, err := filepath.Glob("*_test.go")
@@ -68,7 +68,7 @@ func exampleOutputs(t *testing.T) map[string]string {
 	return outputs
 }
 
-// Printed returns what f writes to the standard output. Its caller is not
+// Printed returns what f writes to the standard output. The calling test must not be
 // parallel.
 func Printed(t testing.TB, f func()) string {
 	t.Helper()

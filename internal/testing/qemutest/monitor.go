@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Monitor starts a [Machine] and returns the path of its monitor, which is in
-// QEMU's working directory. QEMU inherits a socket that listens already, so that a
-// client that does not wait for the socket can connect at once.
+// Monitor starts a [Machine] and returns the path of its monitor, which is in QEMU's
+// working directory. The monitor's socket listens before QEMU starts, and QEMU
+// inherits it. So a client can connect immediately, without waiting for the socket.
 func Monitor(t testing.TB, args ...string) (addr string) {
 	t.Helper()
 	Find(t, QEMU)
@@ -40,9 +40,10 @@ func Monitor(t testing.TB, args ...string) (addr string) {
 	return addr
 }
 
-// OnChardev returns the arguments of [QEMU] that put a QMP monitor on the chardev id:
-// -object monitor-qmp where QEMU has it, and else -mon, which 11.1 calls deprecated.
-// options are those that both take, such as "pretty=on".
+// OnChardev returns the arguments of [QEMU] that put a QMP monitor on the chardev id.
+// It uses -object monitor-qmp if QEMU has that. Otherwise it uses -mon, for which
+// 11.1 prints that it is deprecated. options are options that both take, such as
+// "pretty=on".
 func OnChardev(t testing.TB, id string, options ...string) []string {
 	t.Helper()
 	has, err := offeredBy(Find(t, QEMU))

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// A Command says what [Start] is to start.
+// A Command says what [Start] starts.
 type Command struct {
-	Program string   // one of the constants above
-	Args    []string // may name files in Dir without a path
+	Program string   // such as QEMU
+	Args    []string // can name files in Dir without a path
 	Dir     string   // the working directory; "" for a new one
-	// Files are inherited as descriptors 3, 4 and so on. They stay the
-	// caller's.
+	// Files are inherited as descriptors 3, 4 and so on. The caller closes its own
+	// files.
 	Files []*os.File
 }
 
@@ -32,13 +32,13 @@ type Process struct {
 	name    string
 	process *os.Process
 	output  output
-	done    chan struct{}    // closed when it has exited and was reaped
-	state   *os.ProcessState // set before
-	waitErr error            // set before
+	done    chan struct{}    // closed after the process has exited and was waited for
+	state   *os.ProcessState // set before done is closed
+	waitErr error            // set before done is closed
 }
 
-// Machine starts [QEMU] with an empty machine, without a display or anything
-// else that args does not ask for.
+// Machine starts [QEMU] with an empty machine. It has no display, and no devices
+// except those in args.
 func Machine(t testing.TB, args ...string) *Process {
 	t.Helper()
 	return Start(t, Command{
@@ -47,9 +47,9 @@ func Machine(t testing.TB, args ...string) *Process {
 	})
 }
 
-// Start starts a program, or skips or fails the test where it cannot be found
-// (see [Find]). When the test ends the program is killed and reaped, and what it
-// printed is shown if the test has failed.
+// Start starts a program. If the program cannot be found, it skips or fails the test
+// (see [Find]). When the test ends, Start kills the program and waits for its exit.
+// If the test has failed, the test's log has what the program printed.
 func Start(t testing.TB, c Command) *Process {
 	t.Helper()
 	path := Find(t, c.Program)
@@ -62,7 +62,7 @@ func Start(t testing.TB, c Command) *Process {
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	cmd.ExtraFiles = c.Files
 	cmd.SysProcAttr = dieWithParent()
-	// A child of its own that holds on to the output must not hold up the test.
+	// Do not wait longer for a child of the program that still has its output open.
 	cmd.WaitDelay = time.Second
 
 	started := make(chan error)
@@ -80,8 +80,8 @@ func Start(t testing.TB, c Command) *Process {
 	return p
 }
 
-// run starts the program and reaps it. All of that stays on one thread: what
-// dieWithParent asks for is bound to the thread that started the child.
+// run starts the program and waits for its exit. It stays on one thread, because the
+// system kills the program when the thread that started it ends (dieWithParent).
 func (p *Process) run(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -96,6 +96,7 @@ func (p *Process) run(cmd *exec.Cmd, started chan<- error) {
 	close(p.done)
 }
 
+// String returns the program's name and the process id.
 func (p *Process) String() string { return fmt.Sprintf("%s[%d]", p.name, p.Pid) }
 
 // Path returns the path of a file in the process's directory.
@@ -104,14 +105,15 @@ func (p *Process) Path(name string) string { return filepath.Join(p.Dir, name) }
 // Output returns what the process has printed so far.
 func (p *Process) Output() string { return p.output.String() }
 
-// Done returns a channel that is closed when the process has exited and was
-// reaped.
+// Done returns a channel that is closed after the process has exited and was waited
+// for.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Kill kills the process at once; it may have exited already.
+// Kill kills the process. It does nothing if the process has exited.
 func (p *Process) Kill() { _ = p.process.Kill() }
 
-// Wait waits until the process has exited. The error is nil for exit status 0.
+// Wait waits until the process has exited. The error is nil for exit status 0. If the
+// process does not exit within [Patience], Wait ends the test.
 func (p *Process) Wait(t testing.TB) error {
 	t.Helper()
 	late := time.NewTimer(Patience)
@@ -125,9 +127,9 @@ func (p *Process) Wait(t testing.TB) error {
 	}
 }
 
-// output keeps what a process prints.
+// output records what a process prints.
 type output struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards buf
 	buf bytes.Buffer
 }
 

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// dieWithParent has the system kill the process when the test binary dies before
-// its cleanups ran, by a panic or by a time limit.
+// dieWithParent makes the system kill the process when the test binary ends without
+// running its cleanups, by a panic or a time limit.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// Freeze stops the process as SIGSTOP does, and returns when all of its threads
-// have stopped: it takes nothing from its sockets and answers nothing.
+// Freeze stops the process by SIGSTOP, and returns when all its threads have stopped.
+// A stopped process reads nothing from its sockets and answers nothing.
 func (p *Process) Freeze(t testing.TB) {
 	t.Helper()
 	if err := p.process.Signal(syscall.SIGSTOP); err != nil {
@@ -30,7 +30,7 @@ func (p *Process) Freeze(t testing.TB) {
 	}
 }
 
-// Thaw lets a process go on that [Process.Freeze] stopped.
+// Thaw continues a process that [Process.Freeze] stopped.
 func (p *Process) Thaw(t testing.TB) {
 	t.Helper()
 	if err := p.process.Signal(syscall.SIGCONT); err != nil {
@@ -38,7 +38,7 @@ func (p *Process) Thaw(t testing.TB) {
 	}
 }
 
-// frozen reports whether every thread is stopped (proc(5), stat, state T).
+// frozen reports whether every thread is in state T (proc(5), stat).
 func (p *Process) frozen() bool {
 	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid))
 	if err != nil || len(stats) == 0 {
@@ -49,7 +49,7 @@ func (p *Process) frozen() bool {
 		if err != nil {
 			return false
 		}
-		// The state stands behind the name, which may hold anything.
+		// The state comes after the name, which may contain any characters.
 		_, rest, ok := bytes.Cut(text[bytes.LastIndexByte(text, ')')+1:], []byte(" "))
 		if !ok || rest[0] != 'T' {
 			return false
@@ -73,7 +73,7 @@ func (p *Process) SameFile(t testing.TB, fd int, path string) bool {
 	return os.SameFile(theirs, ours)
 }
 
-// Holds reports how many descriptors of the process are the file at path.
+// Holds returns how many descriptors of the process are the file at path.
 func (p *Process) Holds(t testing.TB, path string) int {
 	t.Helper()
 	ours, err := os.Stat(path)
@@ -86,7 +86,7 @@ func (p *Process) Holds(t testing.TB, path string) int {
 	}
 	n := 0
 	for _, fd := range fds {
-		// One that was closed meanwhile is none that it holds.
+		// A descriptor that was closed meanwhile does not count.
 		if theirs, err := os.Stat(fd); err == nil && os.SameFile(theirs, ours) {
 			n++
 		}

@@ -26,7 +26,7 @@ func TestFreezeAndThaw(t *testing.T) {
 	conn.Close()
 
 	vm.Freeze(t)
-	conn, err = dial() // the system takes the connection, the frozen QEMU does not
+	conn, err = dial() // the system makes the connection; the frozen QEMU does not accept it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,15 +55,15 @@ func TestSameFileAndHolds(t *testing.T) {
 	}
 	p := Start(t, Command{Program: QEMU, Args: []string{"-nodefaults", "-machine", "none", "-display", "none"}, Files: files[:1]})
 	if !p.SameFile(t, 3, files[0].Name()) {
-		t.Error("descriptor 3 is not the file that was passed as such")
+		t.Error("SameFile is false for the file that was passed as descriptor 3")
 	}
 	if p.SameFile(t, 3, files[1].Name()) {
-		t.Error("descriptor 3 is said to be another file")
+		t.Error("SameFile is true for another file")
 	}
 	if n := p.Holds(t, files[0].Name()); n != 1 {
-		t.Errorf("holds the passed file %d times, want once", n)
+		t.Errorf("Holds is %d for the passed file, want 1", n)
 	}
 	if n := p.Holds(t, files[1].Name()); n != 0 {
-		t.Errorf("holds a file %d times that it was never given", n)
+		t.Errorf("Holds is %d for a file that was not passed, want 0", n)
 	}
 }

@@ -7,28 +7,28 @@ import (
 	"testing"
 )
 
-// dieWithParent asks for nothing: only Linux can tie a process to its parent.
+// dieWithParent returns nil: only Linux can kill a process when its parent ends.
 func dieWithParent() *syscall.SysProcAttr { return nil }
 
-// What follows needs to look into a process, by proc(5).
+// The methods below need proc(5) of Linux.
 
-// Freeze skips the test: only on Linux can one tell that a process has stopped.
+// Freeze skips the test: only Linux can tell that a process has stopped.
 func (p *Process) Freeze(t testing.TB) {
 	t.Helper()
 	t.Skip("stopping a process needs Linux")
 }
 
-// Thaw lets a process go on that [Process.Freeze] stopped.
+// Thaw does nothing, because [Process.Freeze] has skipped the test.
 func (p *Process) Thaw(testing.TB) {}
 
-// SameFile skips the test: its answer needs Linux.
+// SameFile skips the test: it needs Linux.
 func (p *Process) SameFile(t testing.TB, _ int, _ string) bool {
 	t.Helper()
 	t.Skip("looking at a process's files needs Linux")
 	return false
 }
 
-// Holds skips the test: its answer needs Linux.
+// Holds skips the test: it needs Linux.
 func (p *Process) Holds(t testing.TB, _ string) int {
 	t.Helper()
 	t.Skip("looking at a process's files needs Linux")

@@ -1,11 +1,11 @@
-// Package qemutest starts QEMU's programs for tests that drive the real thing.
+// Package qemutest starts QEMU's programs for tests that drive a real QEMU.
 //
 //	vm := qemutest.Machine(t, "-qmp", "unix:qmp,server=on")
 //	c, err := async.Dial(ctx, vm.Path("qmp"), &async.Options{Backoff: async.Every(qemutest.DialEvery)})
 //
-// A program that is missing skips the test, and fails it where the environment
-// variable CI is set, so that a build server cannot pass by testing nothing.
-// With go test -short every such test is skipped.
+// If a program is missing, the test is skipped. If the environment variable CI is
+// set, the test fails instead, so that a build server cannot pass by testing
+// nothing. With go test -short every such test is skipped.
 package qemutest
 
 import (
@@ -26,11 +26,11 @@ const (
 	Img           = "qemu-img"
 )
 
-// Patience bounds everything that a test waits for a process to do. It is many
-// times what a busy machine needs: only a hang gets there.
+// Patience is how long a test waits for a process to do something. It is many times
+// what a busy machine needs; only a hang reaches it.
 const Patience = 60 * time.Second
 
-// Context returns a context for one test, bounded by [Patience].
+// Context returns a context for one test, with the time limit [Patience].
 func Context(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -38,13 +38,13 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// DialEvery is how long tests wait before they dial a program's socket again:
-// not long, since a program is up within milliseconds.
+// DialEvery is how long tests wait before they dial a program's socket again. It is
+// short because a program listens within milliseconds after its start.
 const DialEvery = 5 * time.Millisecond
 
-// Find returns the path of a program. The environment variable QMP_TEST_QEMU
-// may say which [QEMU] to use. Find ends the test, as the package comment says,
-// where the program is missing or tests with programs are not wanted.
+// Find returns the path of a program. The environment variable QMP_TEST_QEMU names
+// the [QEMU] to use; a wrong name fails the test. If the program is missing, or with
+// -short, Find skips or fails the test, as the package comment says.
 func Find(t testing.TB, program string) string {
 	t.Helper()
 	if testing.Short() {
@@ -63,8 +63,8 @@ func Find(t testing.TB, program string) string {
 	return ""
 }
 
-// Lacks skips a test that this machine lacks something for, and fails it where CI
-// is set.
+// Lacks skips a test because this machine lacks something that it needs. If CI is
+// set, it fails the test.
 func Lacks(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -73,15 +73,15 @@ func Lacks(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// wrongProgram says that the environment asks for what is no program. Skipping
-// would hide a slip of the pen.
+// wrongProgram is the error for a QMP_TEST_QEMU that does not name a program. A skip
+// would hide the wrong name.
 type wrongProgram struct{ err error }
 
 func (e *wrongProgram) Error() string { return "QMP_TEST_QEMU: " + e.err.Error() }
 func (e *wrongProgram) Unwrap() error { return e.err }
 
-// systemFolders hold programs for administrators, qemu-ga among them. A user's
-// PATH often lacks them.
+// systemFolders have programs for administrators, such as qemu-ga. The PATH of a user
+// often does not have these folders.
 var systemFolders = []string{"/usr/local/sbin", "/usr/sbin", "/sbin"}
 
 func find(program string) (string, error) {
@@ -106,7 +106,7 @@ func find(program string) (string, error) {
 	return "", err
 }
 
-// lookPath makes the result absolute: programs are started in other folders.
+// lookPath returns an absolute path, because programs are started in other folders.
 func lookPath(program string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {
@@ -115,9 +115,9 @@ func lookPath(program string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// Dir returns a new directory that only its owner can enter. Unlike that of
-// T.TempDir its path is short, as a unix socket in it needs. It is removed when
-// the test ends.
+// Dir returns a new directory that only its owner can enter. Its path is short enough
+// for a unix socket in it, unlike that of T.TempDir. It is removed when the test
+// ends.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "q") // mode 0700

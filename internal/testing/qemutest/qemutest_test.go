@@ -14,9 +14,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// spy stands in for a test and notes how it ends.
+// A spy is a testing.TB that records how the test ends.
 type spy struct {
-	testing.TB // what is not overridden below
+	testing.TB // for the methods that are not overridden below
 	ended      string
 	failed     bool
 	logged     string
@@ -52,7 +52,7 @@ func (s *spy) watch(f func()) {
 	<-done
 }
 
-// program puts an executable of that name into a folder of its own.
+// program writes an executable file into a new folder, and returns the folder.
 func program(t *testing.T, name string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -64,7 +64,7 @@ func program(t *testing.T, name string) (dir string) {
 
 func TestFind(t *testing.T) {
 	if testing.Short() {
-		t.Skip("with -short nothing is looked for")
+		t.Skip("with -short Find skips every test")
 	}
 	defer func(usual []string) { systemFolders = usual }(systemFolders)
 	systemFolders = []string{program(t, GuestAgent)}
@@ -124,7 +124,7 @@ func TestStartKillsWhatTheTestLeaves(t *testing.T) {
 	var vm *Process
 	s.watch(func() {
 		vm = Machine(s, "-qmp", "unix:qmp,server=on")
-		s.failed = true // so that the output is shown
+		s.failed = true // so that the log gets the output
 	})
 	if vm == nil {
 		skipLike(t, s)
@@ -135,13 +135,13 @@ func TestStartKillsWhatTheTestLeaves(t *testing.T) {
 		t.Fatalf("%v is still running", vm)
 	}
 	if err := vm.Wait(t); err == nil || vm.state.Exited() {
-		t.Errorf("ended with %v, want a kill", err)
+		t.Errorf("the process ended with %v, want it killed", err)
 	}
 	if _, err := os.Stat(vm.Dir); !os.IsNotExist(err) {
 		t.Errorf("its directory is still there: %v", err)
 	}
 	if !strings.Contains(s.logged, QEMU) {
-		t.Errorf("a failed test shows %q, which does not name the program", s.logged)
+		t.Errorf("the log of a failed test is %q, which does not name the program", s.logged)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestStartKeepsTheOutput(t *testing.T) {
 	}
 }
 
-// skipLike ends t as the stand-in ended.
+// skipLike ends t as s ended.
 func skipLike(t *testing.T, s *spy) {
 	t.Helper()
 	if strings.HasPrefix(s.ended, "skip: ") {

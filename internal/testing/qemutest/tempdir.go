@@ -6,10 +6,11 @@ import (
 	"path/filepath"
 )
 
-// OwnTempDir gives a test program a directory for temporary files of its own, for
-// its TestMain. Its path is short, since there will be sockets in it. finish, to
-// be called when the tests are over, removes it and ends the program with code, or
-// with 1 if something is left in it or among others, and says what.
+// OwnTempDir makes a new directory for the temporary files of a test program. It is
+// for TestMain. The directory's path is short, because the tests make sockets in it.
+// TestMain calls finish when the tests are over. finish removes the directory and
+// ends the program with code. If a file is left in the directory, or others is not
+// empty, it prints what is left, and the exit code is at least 1.
 func OwnTempDir() (finish func(code int, others ...string)) {
 	dir, err := os.MkdirTemp("", "t")
 	if err == nil {
@@ -23,7 +24,7 @@ func OwnTempDir() (finish func(code int, others ...string)) {
 		left, err := filepath.Glob(filepath.Join(dir, "*"))
 		left = append(left, others...)
 		if len(left) > 0 || err != nil {
-			fmt.Fprintln(os.Stderr, "the tests have left:", left, err)
+			fmt.Fprintln(os.Stderr, "the tests left files:", left, err)
 			code = max(code, 1)
 		}
 		if err := os.RemoveAll(dir); err != nil {
