@@ -124,9 +124,9 @@ func TestE11JoiningHurries(t *testing.T) {
 			begin := time.Now()
 			hurried := c.Disconnect(ctx)
 			if took := time.Since(begin); took != 3*time.Second {
-				t.Errorf("the hurried Disconnect: took %v, want 3s", took)
+				t.Errorf("the Disconnect with a deadline: took %v, want 3s", took)
 			}
-			for what, err := range map[string]error{"the hurried": hurried, "the patient": <-patient} {
+			for what, err := range map[string]error{"the Disconnect with a deadline": hurried, "the Disconnect without one": <-patient} {
 				wantIs(t, what, err, context.DeadlineExceeded, why)
 			}
 			wantState(t, c, async.Idle)
