@@ -80,11 +80,14 @@ func (h *handshake) failure(cause error) error {
 	}
 }
 
-// isReply reports whether m, which is not an event, can be the reply to
-// qmp_capabilities. No other command has been sent in this session. So m is the reply
-// even if it has no id or an unknown one, and even if it came before qmp_capabilities
-// was sent. There is one exception, which QEMU causes: if a client goes before QEMU
-// has replied to its command, the next client gets that reply.
+// isReply reports whether m, which is not an event, is taken for the reply to
+// qmp_capabilities. No other command has been sent in this session. So m is taken for
+// it even if it has no id, or came before qmp_capabilities was sent.
+//
+// But if a client goes before QEMU has replied to its command, QEMU sends that reply to
+// the next client. So m is not taken for it if it has an id of an earlier session of
+// this client, or if it is an error reply with an id that qmp_capabilities does not
+// have.
 func (h *handshake) isReply(m proto.Message) bool {
 	earlier := m.ID.Kind == proto.NumberID && m.ID.Number < h.firstID
 	another := m.Error != nil && m.ID.Kind != proto.NoID && m.ID != proto.Number(h.firstID)

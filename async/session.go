@@ -24,13 +24,12 @@ const readOnLimit = time.Second
 // One goroutine, readLoop, does all the reading. Writing is a right: turn has one
 // token, and only the goroutine that has taken it may write. That is a caller, or the
 // goroutine that finishes a caller's write because the server is slow to take it (see
-// write.go). When end closes the connection, all of these stop. wg counts readLoop,
-// the goroutines that finish writes, and the timer.
+// write.go). All of these stop when end closes the connection.
 type session struct {
 	client *Client
 	number uint64 // counts the client's sessions, from 1
 	conn   net.Conn
-	out    socket.Sender // writes to conn; used by the holder of turn only
+	out    socket.Sender // writes to conn; only the holder of turn writes with it
 	log    *slog.Logger
 
 	greeting *Greeting // nil if it was skipped; written by the goroutine that connects, before the client is running
@@ -39,7 +38,7 @@ type session struct {
 	turn    chan struct{}  // has one token: the right to write
 	closing chan struct{}  // closed when a Disconnect begins: no other message is sent after that
 	done    chan struct{}  // closed by end, after cause is set
-	wg      sync.WaitGroup // Add is called before ended is set, with mu held where it may race with that
+	wg      sync.WaitGroup // counts readLoop, a goroutine that finishes a write, and the timer readOn
 
 	// Used by the holder of turn only.
 	wbuf []byte // the message that is being written

@@ -8,10 +8,10 @@ import (
 	"github.com/goqmp/qmp/internal/socket"
 )
 
-// write writes wbuf, which has the message of c. The caller holds the turn; write gives
-// it back, or a goroutine does that it starts. write does not wait: it writes what the
-// system takes at once, and the goroutine writes the rest. So the caller of c can
-// give up at any time, and a message that has been begun is still finished.
+// write writes wbuf, which has the message of c. It does not wait: it writes what the
+// system takes at once, and starts a goroutine that writes the rest. So the caller of c
+// can give up at any time, and a message that has been begun is still finished. The
+// caller of write holds the turn; write, or the goroutine, gives it back.
 func (s *session) write(c *call) {
 	if s.broken() != nil {
 		s.decide(c, false) // not sent; the session ends within readOnLimit
