@@ -1,5 +1,5 @@
 // Tests of rule E12 (events around the handshake are kept).
-// The code that they hold: handshake.go and receive.go.
+// The code that they hold: greeting.go, handshake.go and receive.go.
 package async_test
 
 import (
