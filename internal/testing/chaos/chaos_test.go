@@ -21,11 +21,11 @@ var (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A scenario says who is there, and who dials whom.
+// A scenario says how many monitors QEMU has, and which side connects.
 type scenario struct {
 	name     string
 	monitors int
-	dials    bool // QEMU dials us, and does not live over a round
+	dials    bool // QEMU connects to the clients, and is used for one round only
 }
 
 var scenarios = []scenario{
@@ -36,13 +36,13 @@ var scenarios = []scenario{
 
 // Holds E2.
 func TestChaos(t *testing.T) {
-	qemutest.Find(t, qemutest.QEMU) // one word of a missing program is enough
+	qemutest.Find(t, qemutest.QEMU) // skip here, and not in each subtest
 	seed := *seedFlag
 	for seed == 0 {
 		seed = rand.Uint64()
 	}
-	// Not by the test's log: in its own directory, without -v, go test shows this
-	// also where all is well.
+	// Printed, and not logged: without -v, go test shows the log only of failed
+	// tests.
 	fmt.Printf("chaos: seed %d\n", seed)
 	for i, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// run runs all rounds, with one QEMU after the other, up to a failure.
+// run runs all rounds, with one QEMU after another, until a failure.
 func (s scenario) run(t *testing.T, src source, sums *tally) {
 	for n := 0; n < *roundsFlag && !t.Failed(); {
 		var dir string
@@ -78,7 +78,7 @@ func (s scenario) run(t *testing.T, src source, sums *tally) {
 // A source makes the choices of one scenario.
 type source struct{ seed, scenario uint64 }
 
-// of returns the choices that a goroutine has in a round.
+// of returns the random numbers of a goroutine in a round.
 func (s source) of(round, goroutine int) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, s.scenario<<48|uint64(round)<<16|uint64(goroutine)))
 }

@@ -13,32 +13,31 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A checker that never finds anything proves nothing: the tests of this file are
-// about the checks.
+// These tests show that the checks of the chaos test find faults.
 
 func TestLedgerFindsContradictions(t *testing.T) {
 	for name, tt := range map[string]struct {
-		sent, received int    // how often
-		fate           fate   // what the caller was told
-		cause          string // what the disconnect said
-		want           string // part of the one fault; "" for none
+		sent, received int    // how often the command was sent, and its reply received
+		fate           fate   // the result of the call
+		cause          string // the result of the disconnect
+		want           string // a part of the one fault; "" if there must be none
 	}{
 		"answered":                  {1, 1, fate{answered, withValue}, inOrder, ""},
-		"cancelled":                 {1, 0, fate{cancelled, sent}, inOrder, ""},
-		"cancelled, late reply":     {1, 1, fate{cancelled, sent}, inOrder, ""},
-		"withdrawn":                 {1, 0, fate{cancelled, unsent}, inOrder, ""},
+		"canceled":                  {1, 0, fate{canceled, sent}, inOrder, ""},
+		"canceled, late reply":      {1, 1, fate{canceled, sent}, inOrder, ""},
+		"withdrawn":                 {1, 0, fate{canceled, unsent}, inOrder, ""},
 		"ended by the peer":         {1, 0, fate{reset, sent}, reset, ""},
 		"reply in vain, by a close": {1, 1, fate{closedHere, sent}, inOrder, ""},
 
-		"forgotten":             {1, 1, fate{}, inOrder, "no fate"},
+		"forgotten":             {1, 1, fate{}, inOrder, "no result"},
 		"sent again":            {2, 1, fate{answered, withValue}, inOrder, "sent twice"},
 		"answered again":        {1, 2, fate{answered, withValue}, inOrder, "more often than sent"},
 		"invented answer":       {1, 0, fate{answered, withError}, inOrder, "never received"},
 		"sent nevertheless":     {1, 0, fate{unconnected, unsent}, inOrder, "without a connection"},
-		"invented sending":      {0, 0, fate{cancelled, sent}, inOrder, "never written"},
-		"executed nevertheless": {1, 1, fate{cancelled, atWindow}, inOrder, "safe to retry"},
+		"invented sending":      {0, 0, fate{canceled, sent}, inOrder, "never written"},
+		"executed nevertheless": {1, 1, fate{canceled, atWindow}, inOrder, "safe to retry"},
 		"lost answer":           {1, 1, fate{endOfFile, sent}, endOfFile, "received and lost"},
-		"two causes":            {1, 0, fate{endOfFile, sent}, inOrder, "the disconnect said in order"},
+		"two causes":            {1, 0, fate{endOfFile, sent}, inOrder, "the result of the disconnect was in order"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLedger()
@@ -84,11 +83,11 @@ func TestLedgerOverConnections(t *testing.T) {
 
 func TestLedgerFindsStrangers(t *testing.T) {
 	for msg, want := range map[string]string{
-		`{"return": {}, "id": 1}`:          "nobody's",
-		`{"return": "chaos-0-"}`:           "nobody has sent",
+		`{"return": {}, "id": 1}`:          "without a token",
+		`{"return": "chaos-0-"}`:           "never sent",
 		`{"event": "STOP"}`:                "",
 		`{"QMP": {}}`:                      "",
-		`{"error": {"desc": "chaos-0-x"}}`: "nobody has sent",
+		`{"error": {"desc": "chaos-0-x"}}`: "never sent",
 	} {
 		l := newLedger()
 		l.received([]byte(msg))
@@ -119,10 +118,10 @@ func TestFateOf(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ctx  context.Context
 		err  error
-		want fate // the zero fate: it explains nothing
+		want fate // the zero fate: nothing explains the error
 	}{
-		"cancelled":            {impatient, interrupted(true, "", both), fate{cancelled, sent}},
-		"at the window":        {impatient, interrupted(false, "waiting for earlier commands: 8 unanswered", both), fate{cancelled, atWindow}},
+		"canceled":             {impatient, interrupted(true, "", both), fate{canceled, sent}},
+		"at the window":        {impatient, interrupted(false, "waiting for earlier commands: 8 unanswered", both), fate{canceled, atWindow}},
 		"end of file":          {t.Context(), interrupted(false, "", io.EOF), fate{endOfFile, unsent}},
 		"not connected":        {t.Context(), &async.StateError{State: async.Idle, Required: async.Running}, fate{unconnected, unsent}},
 		"only half of it":      {impatient, interrupted(true, "", errImpatient), fate{}},

@@ -13,15 +13,15 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-var tokens atomic.Uint64 // given out so far
+var tokens atomic.Uint64 // how many tokens there are
 
-// newToken returns a token: it is in every command, no two of them the same, and
-// comes back in the reply.
+// newToken returns a new token. Every command has a token of its own, which comes
+// back in the reply.
 func newToken() string { return fmt.Sprintf("%s%d-", tokenPrefix, tokens.Add(1)) }
 
 const tokenPrefix = "chaos-"
 
-// findToken returns the token in a message, "" if there is none.
+// findToken returns the token in a message, or "" if there is none.
 func findToken(msg []byte) string {
 	begin := bytes.Index(msg, []byte(tokenPrefix))
 	if begin < 0 {
@@ -34,14 +34,14 @@ func findToken(msg []byte) string {
 
 // A kind is a kind of command, and how QEMU answers it.
 type kind struct {
-	name  string                 // "" stands for the token: an unknown command
-	args  func(token string) any // nil for none
-	reply string                 // part of the reply, with %s for the token; without, the command's id carries it
-	dying string                 // the same of a QEMU that is shutting down, where it differs
+	name  string                 // "" for a command that is named like its token, which QEMU does not know
+	args  func(token string) any // nil for no arguments
+	reply string                 // a part of the reply, with %s for the token; if it has no %s, the command's id is the token
+	dying string                 // the same for a QEMU that is shutting down; "" if it does not differ
 }
 
-// Those that carry the token in their answer prove more than an id does: QEMU
-// has put that answer together for that command.
+// A reply with the token in its text proves more than an id does: QEMU made that
+// text for that command.
 var (
 	inBand = []kind{
 		{reply: "The command %s has not been found"},
@@ -74,8 +74,8 @@ func instance(id string) any {
 	return map[string]any{"instances": []any{map[string]any{"type": "chardev", "id": id}}}
 }
 
-// command returns a command that carries the token, and parts of the replies that
-// QEMU may give.
+// command returns a random command with the token, and parts of the replies that
+// QEMU may send.
 func command(r *rand.Rand, token string) (cmd async.Command, replies []string) {
 	k := inBand[r.IntN(len(inBand))]
 	if cmd.OOB = r.IntN(4) == 0; cmd.OOB {
@@ -102,8 +102,8 @@ func command(r *rand.Rand, token string) (cmd async.Command, replies []string) {
 	return cmd, replies
 }
 
-// filler makes a few commands longer than a socket takes from us while QEMU is
-// stopped. No longer: QEMU 7.2 reads a monitor byte by byte.
+// filler makes some commands longer than what fits into the socket while QEMU is
+// stopped. They are not much longer, because QEMU 7.2 reads a monitor byte by byte.
 func filler(r *rand.Rand) string {
 	if r.IntN(16) > 0 {
 		return ""

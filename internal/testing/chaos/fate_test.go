@@ -12,22 +12,22 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// A fate is what became of a command.
+// A fate is the result of a command: what ended it, and where the command was then.
 type fate struct{ what, where string }
 
-// What became of commands, and of waits and connections.
+// What ends commands, waits for events, and connections.
 const (
 	answered    = "answered"
-	cancelled   = "cancelled"
+	canceled    = "canceled"
 	endOfFile   = "end of file"
 	reset       = "connection reset"
 	brokenPipe  = "write failed"
-	hungUp      = "hung up in a hurry"
+	hungUp      = "disconnected with a short time limit"
 	closedHere  = "closed by this side"
 	unconnected = "not connected"
 )
 
-// Where they were then.
+// Where commands are when they end.
 const (
 	withValue = "value"
 	withError = "error"
@@ -36,10 +36,10 @@ const (
 	sent      = "sent"
 )
 
-// What else becomes of waits and connections.
+// What else ends waits for events, and connections.
 const (
 	gotEvent  = "got an event"
-	gotNotice = "told of the end"
+	gotNotice = "got the notice of the end"
 	inOrder   = "in order"
 	qemuGone  = "QEMU is gone"
 )
@@ -50,8 +50,8 @@ func (f fate) String() string { return f.what + " (" + f.where + ")" }
 // connection.
 func (f fate) endedByPeer() bool { return f.what == endOfFile || f.what == reset }
 
-// fateOf says what became of a command with this context; ok is false if an
-// error does not tell.
+// fateOf returns the result of a command with this context. ok is false if the error
+// does not explain what happened, or contradicts itself.
 func fateOf(ctx context.Context, reply async.Reply, err error) (f fate, ok bool) {
 	if err == nil {
 		var refusal *async.ExecuteError
@@ -82,7 +82,7 @@ func fateOf(ctx context.Context, reply async.Reply, err error) (f fate, ok bool)
 	return f, ok
 }
 
-// waitOf says the same of a wait for an event.
+// waitOf is fateOf for a wait for an event.
 func waitOf(ctx context.Context, err error) (what string, ok bool) {
 	switch e := err.(type) {
 	case nil:
@@ -94,16 +94,16 @@ func waitOf(ctx context.Context, err error) (what string, ok bool) {
 		return unconnected, e.State != async.Running && e.Required == async.Running
 	}
 	what, ok = causeOf(ctx, err)
-	return what, ok && (what == cancelled || what == closedHere)
+	return what, ok && (what == canceled || what == closedHere)
 }
 
-// whyNotConnected says what became of an attempt to connect.
+// whyNotConnected returns the result of an attempt to connect.
 func whyNotConnected(err error) (what string, ok bool) {
 	if err == nil {
 		return "connected", true
 	}
 	if _, early := errors.AsType[*async.StateError](err); early {
-		return closedHere, true // what was to accept had been disconnected before it began
+		return closedHere, true // the client was disconnected before its Accept began
 	}
 	if _, ok := errors.AsType[*async.ConnectError](err); !ok {
 		return "", false
@@ -111,7 +111,7 @@ func whyNotConnected(err error) (what string, ok bool) {
 	return causeOf(context.Background(), err)
 }
 
-// endOf says what a disconnect has told.
+// endOf returns the result of a disconnect.
 func endOf(err error) (what string, ok bool) {
 	if err == nil {
 		return inOrder, true
@@ -120,8 +120,9 @@ func endOf(err error) (what string, ok bool) {
 	return what, ok && what != closedHere
 }
 
-// causeOf finds the cause in an error's tree. A context's end counts as such only
-// if both ways to tell match, and a hang is no excuse for anything.
+// causeOf finds the cause in an error's tree. The end of a context explains an error
+// only if the error matches both the context's Err and its Cause. A hang (errHang)
+// explains nothing.
 func causeOf(ctx context.Context, err error) (what string, ok bool) {
 	switch {
 	case errors.Is(err, errHang):
@@ -130,7 +131,7 @@ func causeOf(ctx context.Context, err error) (what string, ok bool) {
 	case errors.Is(err, errGone):
 		return qemuGone, errors.Is(err, context.Canceled)
 	case errors.Is(err, errImpatient), errors.Is(err, errOver):
-		return cancelled, errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx))
+		return canceled, errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx))
 	case errors.Is(err, async.ErrClosed):
 		return closedHere, true
 	case errors.Is(err, io.EOF):

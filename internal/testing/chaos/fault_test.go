@@ -17,11 +17,11 @@ import (
 // A fault is what ends a round.
 type fault struct {
 	name string
-	// strike does it, and reports whether QEMU has to die of it. It leaves QEMU
-	// running or dead, never stopped.
+	// strike does it, and reports whether QEMU has to exit. It does not leave QEMU
+	// stopped.
 	strike  func(*round) (dies bool)
-	orderly bool // QEMU that dies of it exits with status 0
-	ours    bool // it comes from this side
+	orderly bool // if QEMU exits, its status is 0
+	ours    bool // this side ends the connection
 }
 
 var faults = []fault{
@@ -31,7 +31,7 @@ var faults = []fault{
 		r.disconnect(r.ctx, r.someone())
 		return false
 	}},
-	{name: "disconnected in a hurry", ours: true, strike: func(r *round) bool {
+	{name: "disconnected with a short time limit", ours: true, strike: func(r *round) bool {
 		ctx, cancel := r.hurry()
 		defer cancel()
 		r.disconnect(ctx, r.someone())
@@ -53,7 +53,7 @@ var faults = []fault{
 		r.stopped(func() { r.close(r.someone()) })
 		return false
 	}},
-	{name: "closed and disconnected at once", ours: true, strike: func(r *round) bool {
+	{name: "closed and disconnected concurrently", ours: true, strike: func(r *round) bool {
 		p := r.someone()
 		closed := make(chan error)
 		go func() { closed <- p.Close() }()
@@ -100,16 +100,17 @@ var faults = []fault{
 	}},
 }
 
-// fault returns what ends round n: each of the faults in turn, in an order that
-// is new every time.
+// fault returns what ends round n. All faults come in turn, each time in another
+// order.
 func (s source) fault(n int) fault {
 	deck := rand.New(rand.NewPCG(s.seed, s.scenario<<48|uint64(n/len(faults)))).Perm(len(faults))
 	return faults[deck[n%len(faults)]]
 }
 
-// inject lets the workers work, may stop QEMU for moments, and strikes. In some
-// rounds it does not wait for the clients to be connected; but when QEMU starts,
-// it waits for a client at each monitor, and so none may be called off.
+// inject lets the workers work for some time, may stop QEMU for short times, and then
+// injects the round's fault. In some rounds it does not wait until the clients are
+// connected. But a QEMU that starts waits for a client at each monitor. So in that
+// round inject waits before this side ends a connection.
 func (r *round) inject() (dies bool) {
 	if early := r.rand.IntN(4) == 0; !early || r.fault.ours && !r.booted && !r.dials {
 		r.join("the clients that connect", &r.up)
@@ -121,11 +122,11 @@ func (r *round) inject() (dies bool) {
 	}
 	r.moment()
 	dies = r.fault.strike(r)
-	r.moment() // of several clients, not all need to be concerned
+	r.moment() // other clients may still be connected
 	return dies
 }
 
-// moment lets a moment pass: most are short, few are long.
+// moment waits for a random time, mostly a short one.
 func (r *round) moment() {
 	const mean, most = 40 * time.Millisecond, 200 * time.Millisecond
 	<-time.After(min(time.Duration(r.rand.ExpFloat64()*float64(mean)), most))
@@ -143,24 +144,25 @@ func (r *round) someone() *peer { return r.peers[r.rand.IntN(len(r.peers))] }
 
 func (r *round) close(p *peer) { r.ended(p, p.Close()) }
 
-// errHurry is why a disconnect did not wait.
-var errHurry = errors.New("in a hurry")
+// errHurry is the cause with which hurry's context ends.
+var errHurry = errors.New("the short time limit has passed")
 
+// hurry returns a context with a random time limit of less than 5 ms.
 func (r *round) hurry() (context.Context, context.CancelFunc) {
 	limit := time.Duration(r.rand.IntN(5000)) * time.Microsecond
 	return context.WithTimeoutCause(r.ctx, limit, errHurry)
 }
 
-// tell has p's QEMU execute a command.
+// tell executes a command at p's QEMU, whose result has to be {}.
 func (r *round) tell(p *peer, cmd async.Command) fate {
 	w := &worker{round: r, peer: p}
-	token := p.books.open()
+	token := p.ledger.open()
 	cmd.ID = token
 	return w.execute(r.ctx, token, cmd, `"return": {}`)
 }
 
-// quit tells QEMU to quit, and reports whether it has agreed. Its word is never
-// lost; but a client may not be connected yet.
+// quit tells QEMU to quit, and reports whether QEMU has answered that it does. The
+// answer must not be lost. The client may not be connected yet.
 func (r *round) quit(p *peer) bool {
 	switch f := r.tell(p, async.Command{Name: "quit"}); f.what {
 	case answered:

@@ -23,7 +23,7 @@ type host struct {
 	vm    *qemutest.Process // nil until a QEMU that dials has been started
 	peers []*peer
 
-	booted bool // has been through a whole start
+	booted bool // all clients have been connected since QEMU was started
 }
 
 // A peer is the client at one monitor.
@@ -31,29 +31,30 @@ type peer struct {
 	*async.Client
 	monitor string // its socket's name
 	addr    string
-	books   *ledger
+	ledger  *ledger
 
-	// Of one round.
-	events *async.EventListener // what the workers wait for
-	unread *async.EventListener // the same, left alone until the end
+	// For one round.
+	events *async.EventListener // the workers read it
+	unread *async.EventListener // has the same events; it is read at the end of the round
 	cause  string               // why the connection ended
 }
 
-// start makes the clients, and starts QEMU unless it has to find them listening.
+// start makes the clients. It starts QEMU, unless QEMU connects to the clients, which
+// have to listen first.
 func (s scenario) start(t *testing.T) *host {
 	h := &host{scenario: s, dir: qemutest.Dir(t)}
 	for i := range s.monitors {
 		name := fmt.Sprintf("m%d", i)
-		books := newLedger()
+		ledger := newLedger()
 		h.peers = append(h.peers, &peer{
 			Client: async.New(&async.Options{
 				Nickname: name,
 				Backoff:  async.Every(qemutest.DialEvery),
-				OnSend:   books.sent, OnReceive: books.received,
+				OnSend:   ledger.sent, OnReceive: ledger.received,
 			}),
 			monitor: name,
 			addr:    filepath.Join(h.dir, name),
-			books:   books,
+			ledger:  ledger,
 		})
 	}
 	if !s.dials {
@@ -62,8 +63,9 @@ func (s scenario) start(t *testing.T) *host {
 	return h
 }
 
-// boot starts QEMU. It waits for a client at each monitor before it goes on: at
-// one that comes while it starts it might never look.
+// boot starts QEMU. With wait=on QEMU waits for a client at each monitor before it
+// continues. Without that, it may never answer a client that connects while it
+// starts.
 func (h *host) boot(t *testing.T) {
 	args := []string{"-machine", "none", "-nodefaults", "-display", "none"}
 	for _, p := range h.peers {
@@ -76,7 +78,7 @@ func (h *host) boot(t *testing.T) {
 	h.vm = qemutest.Start(t, qemutest.Command{Program: qemutest.QEMU, Args: args, Dir: h.dir})
 }
 
-// alive reports whether QEMU has not exited.
+// alive reports whether QEMU is running.
 func (h *host) alive() bool {
 	select {
 	case <-h.vm.Done():
@@ -91,7 +93,7 @@ func (h *host) isMonitor(name string) bool {
 	return slices.ContainsFunc(h.peers, func(p *peer) bool { return p.monitor == name })
 }
 
-// errGone ends an attempt to connect to a QEMU that is no more.
+// errGone is the cause with which an attempt to connect ends if QEMU exits.
 var errGone = errors.New("QEMU is gone")
 
 // connect makes p's connection of this round, or gives up when QEMU is gone.
@@ -116,22 +118,22 @@ func (h *host) connect(ctx context.Context, p *peer) error {
 	return p.Connect(ctx, p.addr)
 }
 
-// sendBuffer is how much of ours a socket holds, about: so little that writes
-// wait, and are cut, when QEMU is stopped.
+// sendBuffer is about how many unread bytes a socket holds. It is so small that
+// writes wait, or are partial, while QEMU is stopped.
 const sendBuffer = 4 << 10
 
-// shrink makes p's socket small, if it has one.
+// shrink sets the size of p's socket to sendBuffer, if p is connected.
 func (p *peer) shrink() error {
 	conn, err := p.SyscallConn()
 	if err != nil {
-		return nil // it has ended already
+		return nil // the connection has ended already
 	}
 	var setErr error
 	err = conn.Control(func(fd uintptr) {
 		setErr = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, sendBuffer)
 	})
 	if errors.Is(err, net.ErrClosed) {
-		return nil // likewise
+		return nil // the connection has ended already
 	}
 	return errors.Join(err, setErr)
 }

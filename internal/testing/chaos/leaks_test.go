@@ -12,15 +12,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// surroundings is what there was before a round: nothing else may be there
-// behind it.
+// surroundings are the goroutines and descriptors before a round. After it there may
+// be no others.
 type surroundings struct {
 	goroutines  goleak.Option
 	descriptors map[string]bool
 }
 
-// look takes stock. A QEMU that lives over the round has its pipe, its pidfd and
-// its goroutines already.
+// look returns the present surroundings. They include the pipe, the pidfd and the
+// goroutines of a QEMU that was started before.
 func look(t *testing.T) surroundings {
 	t.Helper()
 	descriptors, err := openDescriptors()
@@ -34,7 +34,7 @@ func look(t *testing.T) surroundings {
 	return s
 }
 
-// leaks returns what is there and should not be.
+// leaks returns what a round has left.
 func (s surroundings) leaks(h *host) (leaks []string) {
 	found := func(err error) {
 		if err != nil {
@@ -59,7 +59,7 @@ func (s surroundings) leaks(h *host) (leaks []string) {
 	files, err := os.ReadDir(h.dir)
 	found(err)
 	for _, f := range files {
-		// A socket at which QEMU listens is QEMU's.
+		// The sockets at which QEMU listens may be there.
 		if h.dials || !h.isMonitor(f.Name()) {
 			leaks = append(leaks, "file "+f.Name())
 		}
@@ -67,8 +67,8 @@ func (s surroundings) leaks(h *host) (leaks []string) {
 	return leaks
 }
 
-// openDescriptors returns this process's descriptors, each with what it stands
-// for (proc(5)).
+// openDescriptors returns this process's descriptors, each with the file that it
+// refers to (proc(5)).
 func openDescriptors() (descriptors []string, err error) {
 	const dir = "/proc/self/fd"
 	files, err := os.ReadDir(dir)
@@ -78,7 +78,7 @@ func openDescriptors() (descriptors []string, err error) {
 	for _, f := range files {
 		target, err := os.Readlink(filepath.Join(dir, f.Name()))
 		switch {
-		case err != nil: // that was the one for dir
+		case err != nil: // the descriptor with which dir was read
 		case target == "anon_inode:[eventpoll]", target == "anon_inode:[eventfd]": // the runtime's own
 		default:
 			descriptors = append(descriptors, f.Name()+" "+target)
@@ -87,7 +87,8 @@ func openDescriptors() (descriptors []string, err error) {
 	return descriptors, nil
 }
 
-// children returns the processes that this one has started and not reaped.
+// children returns the processes that this one has started and whose exit it has not
+// waited for.
 func children() (pids []string, err error) {
 	lists, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil {

@@ -8,32 +8,32 @@ import (
 	"sync"
 )
 
-// A ledger keeps the books of one client: what its callers were told, and what
-// its hooks have seen on the wire. It goes on over connections, since QEMU gives
-// the answer to a command whose client has gone to the next client.
+// A ledger records of one client what its calls returned, and which messages its
+// hooks have seen. It covers all connections of the client, because QEMU may send the
+// reply to a command over the next connection.
 type ledger struct {
-	mu     sync.Mutex // guards the fields below
-	calls  map[string]*entry
+	mu     sync.Mutex        // guards the fields below
+	calls  map[string]*entry // by token
 	faults []string
 
-	handshakes int // messages without a token that were sent, and not answered yet
+	handshakes int // unanswered commands without a token
 
-	// Of this connection.
-	current []string // tokens of the calls
-	late    int      // replies that had nobody waiting
-	events  []string // on the wire
-	took    taken    // from the workers' listener
+	// For this connection.
+	current []string // the tokens of the calls
+	late    int      // replies to calls that had ended
+	events  []string // received, in order
+	took    taken    // read by the workers
 }
 
 // An entry is one command.
 type entry struct {
 	fate     fate // the zero fate until the call has returned
-	settled  bool // its connection is history
-	sent     int  // how often it was about to be written
-	answered int  // how often a reply came, in its own connection
+	settled  bool // its connection has ended
+	sent     int  // how often the hook for sending has seen it
+	answered int  // how many replies came over its own connection
 }
 
-// taken is what workers took from a listener.
+// taken is how many events and notices workers have read.
 type taken struct{ events, notices int }
 
 func newLedger() *ledger { return &ledger{calls: make(map[string]*entry)} }
@@ -48,14 +48,14 @@ func (l *ledger) open() string {
 	return token
 }
 
-// ended notes what the caller was told.
+// ended records the result of a call.
 func (l *ledger) ended(token string, f fate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls[token].fate = f
 }
 
-// gave notes what a worker was given by its listener.
+// gave records what a worker has read from its listener.
 func (l *ledger) gave(t taken) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +63,7 @@ func (l *ledger) gave(t taken) {
 	l.took.notices += t.notices
 }
 
-// sent is a hook.
+// sent is the client's OnSend.
 func (l *ledger) sent(msg json.RawMessage) json.RawMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,14 +72,14 @@ func (l *ledger) sent(msg json.RawMessage) json.RawMessage {
 	case token == "":
 		l.handshakes++
 	case e == nil:
-		l.faultf("%s was sent, but by nobody", token)
+		l.faultf("%s was sent, but no call has it", token)
 	default:
 		e.sent++
 	}
 	return nil
 }
 
-// received is a hook.
+// received is the client's OnReceive.
 func (l *ledger) received(msg json.RawMessage) json.RawMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,23 +94,23 @@ func (l *ledger) received(msg json.RawMessage) json.RawMessage {
 	err := json.Unmarshal(msg, &m)
 	switch {
 	case err != nil:
-		l.faultf("received what is not JSON: %v: %.200s", err, msg)
+		l.faultf("received a message that is not JSON: %v: %.200s", err, msg)
 	case m.Event != "":
 		l.events = append(l.events, m.Event)
 	case m.QMP == nil && l.handshakes == 0:
-		l.faultf("received a reply that is nobody's: %.200s", msg)
+		l.faultf("received a reply without a token while no handshake is under way: %.200s", msg)
 	case m.QMP == nil:
 		l.handshakes--
 	}
 	return nil
 }
 
-// replied notes a reply. mu is held.
+// replied records a reply. The caller holds mu.
 func (l *ledger) replied(token string) {
 	e := l.calls[token]
 	switch {
 	case e == nil:
-		l.faultf("received a reply to %s, which nobody has sent", token)
+		l.faultf("received a reply to %s, which was never sent", token)
 	case !e.settled:
 		e.answered++
 	case e.fate.where != sent:
@@ -120,14 +120,14 @@ func (l *ledger) replied(token string) {
 	}
 }
 
-// faultf notes what must not be. mu is held.
+// faultf records a fault. The caller holds mu.
 func (l *ledger) faultf(format string, args ...any) {
 	l.faults = append(l.faults, fmt.Sprintf(format, args...))
 }
 
-// settle closes the books of a connection, which has ended for this cause and
-// no longer calls the hooks. It returns how many replies came for callers that
-// had gone, and what contradicts the callers' fates.
+// settle checks the calls of a connection that has ended for this cause, and whose
+// hooks are not called any more. It returns how many replies came for calls that had
+// ended, and the faults: messages that contradict the results of the calls.
 func (l *ledger) settle(cause string) (late int, faults []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,13 +146,13 @@ func (l *ledger) settle(cause string) (late int, faults []string) {
 	return late, faults
 }
 
-// contradiction says what is wrong with a command whose connection has ended for
+// contradiction returns what is wrong with a command whose connection has ended for
 // this cause, or "".
 func (e *entry) contradiction(cause string) string {
 	f := e.fate
 	switch {
 	case f == fate{}:
-		return "it has no fate"
+		return "its call has no result"
 	case e.sent > 1:
 		return "sent twice"
 	case e.answered > e.sent:
@@ -168,13 +168,13 @@ func (e *entry) contradiction(cause string) string {
 	case f.endedByPeer() && e.answered > 0:
 		return "its answer was received and lost"
 	case f.endedByPeer() && f.what != cause:
-		return "the disconnect said " + cause
+		return "the result of the disconnect was " + cause
 	}
 	return ""
 }
 
-// wire returns the events of this connection, and what the workers took of them,
-// and begins a new count.
+// wire returns the events of this connection, and how many of them the workers have
+// read. It sets both to zero.
 func (l *ledger) wire() (events []string, took taken) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,9 +19,9 @@ import (
 // workers is how many goroutines share a client.
 const workers = 8
 
-// The causes with which contexts end here.
+// The causes with which the contexts of a round end.
 var (
-	errHang = errors.New("nothing happened for longer than anything takes")
+	errHang = errors.New("a call hangs")
 	errOver = errors.New("the round is over")
 )
 
@@ -32,16 +32,16 @@ type round struct {
 	n      int
 	fault  fault
 	source source
-	rand   *rand.Rand // of the test's goroutine
+	rand   *rand.Rand // for the test's goroutine only
 	sums   *tally
 
-	ctx  context.Context // bounds everything: only a hang gets there
-	over context.Context // ends when the workers are to stop
-	end  context.CancelCauseFunc
-	up   sync.WaitGroup // clients that are still connecting
+	ctx  context.Context         // the time limit of every call, which only a hang reaches
+	over context.Context         // ends when the workers have to stop
+	end  context.CancelCauseFunc // ends over
+	up   sync.WaitGroup          // clients that are still connecting
 }
 
-// round runs round n and reports whether QEMU is there for another one.
+// round runs round n, and reports whether QEMU is still running.
 func (h *host) round(t *testing.T, n int, src source, sums *tally) bool {
 	r := &round{host: h, t: t, n: n, fault: src.fault(n), source: src, rand: src.of(n, 0), sums: sums}
 	before := look(t)
@@ -64,10 +64,10 @@ func (h *host) round(t *testing.T, n int, src source, sums *tally) bool {
 	for _, p := range h.peers {
 		r.disconnect(r.ctx, p)
 		if state := p.Runstate(); state != async.Idle {
-			r.errorf("client %s is %v behind its disconnect", p.monitor, state)
+			r.errorf("client %s is %v after its disconnect", p.monitor, state)
 		}
 	}
-	r.bury(dies)
+	r.awaitExit(dies)
 	for _, p := range h.peers {
 		r.audit(p)
 	}
@@ -75,7 +75,7 @@ func (h *host) round(t *testing.T, n int, src source, sums *tally) bool {
 	sums.ending(r.fault.name)
 	for _, leak := range before.leaks(h) {
 		sums.leaks++
-		r.errorf("left behind: %s", leak)
+		r.errorf("left after the round: %s", leak)
 	}
 	return h.alive()
 }
@@ -86,7 +86,8 @@ func (r *round) errorf(format string, args ...any) {
 	r.t.Errorf("round %d, %s: "+format, append([]any{r.n, r.fault.name}, args...)...)
 }
 
-// open prepares the clients, and starts a QEMU that dials when they listen.
+// open prepares the clients. If QEMU connects to the clients, it starts QEMU when they
+// listen.
 func (r *round) open() {
 	for _, p := range r.peers {
 		p.events, p.unread, p.cause = p.NewListener(nil), p.NewListener(nil), inOrder
@@ -102,8 +103,8 @@ func (r *round) open() {
 	}
 }
 
-// live is a client's life in this round. The goroutines from number on are its
-// own.
+// live connects a client and runs its workers. number is that of its first goroutine,
+// for the random numbers.
 func (r *round) live(p *peer, number int) {
 	err := r.connect(r.ctx, p)
 	r.up.Done()
@@ -111,7 +112,7 @@ func (r *round) live(p *peer, number int) {
 	r.sums.connection(why)
 	if !ok {
 		r.sums.lost(1)
-		r.errorf("client %s got no connection, for no good reason: %v", p.monitor, err)
+		r.errorf("client %s could not connect, and nothing explains the error: %v", p.monitor, err)
 	}
 	if err != nil {
 		return
@@ -135,8 +136,8 @@ func (r *round) disconnect(ctx context.Context, p *peer) {
 	r.ended(p, err)
 }
 
-// ended notes what p's client says about the end of the connection. Only the
-// test's goroutine calls it.
+// ended records err, with which p's Disconnect or Close returned. Only the test's
+// goroutine calls it.
 func (r *round) ended(p *peer, err error) {
 	why, ok := endOf(err)
 	if !ok {
@@ -148,9 +149,10 @@ func (r *round) ended(p *peer, err error) {
 	}
 }
 
-// bury waits for a QEMU that has to die, and sees that no other one has. One that
-// dialled is of no use any more.
-func (r *round) bury(dies bool) {
+// awaitExit waits for the exit of a QEMU that has to exit, and requires that another
+// one has not exited. A QEMU that connected to the clients cannot do so again, so
+// awaitExit kills it.
+func (r *round) awaitExit(dies bool) {
 	switch {
 	case dies:
 	case r.dials:
@@ -158,7 +160,7 @@ func (r *round) bury(dies bool) {
 	case r.alive():
 		return
 	default:
-		r.errorf("%v died of it", r.vm)
+		r.errorf("%v has exited, which this fault must not cause", r.vm)
 	}
 	err := r.vm.Wait(r.t)
 	if dies && r.fault.orderly && err != nil {
@@ -166,33 +168,33 @@ func (r *round) bury(dies bool) {
 	}
 }
 
-// audit compares what p's callers and listeners were told with what went over
-// the wire.
+// audit compares what p's calls and listeners returned with the messages that were
+// sent and received.
 func (r *round) audit(p *peer) {
-	late, faults := p.books.settle(p.cause)
+	late, faults := p.ledger.settle(p.cause)
 	r.sums.dropped(late)
 	r.sums.lost(len(faults))
 	for _, fault := range faults {
 		r.errorf("client %s: %s", p.monitor, fault)
 	}
-	wire, took := p.books.wire()
+	wire, took := p.ledger.wire()
 	all, notices := drain(p.unread)
 	rest, restNotices := drain(p.events)
 	p.unread.Close()
 	p.events.Close()
 	if !slices.Equal(all, wire) || notices > 1 {
 		r.sums.lost(1)
-		r.errorf("client %s: a listener has the events %v and %d notices, want those of the wire, %v", p.monitor, all, notices, wire)
+		r.errorf("client %s: a listener has the events %v and %d notices, want the received events %v and at most one notice", p.monitor, all, notices, wire)
 	}
 	if took.events+len(rest) != len(wire) || took.notices+restNotices != notices {
 		r.sums.lost(1)
-		r.errorf("client %s: of %d events and %d notices the workers took %d and %d, and %d and %d are left",
+		r.errorf("client %s: of %d events and %d notices the workers have read %d and %d, and %d and %d are left",
 			p.monitor, len(wire), notices, took.events, took.notices, len(rest), restNotices)
 	}
 }
 
-// drain returns the names of the events that are queued, and the number of
-// notices among them.
+// drain reads everything that is in a listener's queue. It returns the names of the
+// events, and the number of notices.
 func drain(l *async.EventListener) (names []string, notices int) {
 	for {
 		switch ev, ok, err := l.TryNext(); {
@@ -206,7 +208,8 @@ func drain(l *async.EventListener) (names []string, notices int) {
 	}
 }
 
-// join waits for goroutines all of whose waits are bounded.
+// join waits for goroutines. All their waits have time limits, so join fails the test
+// if they do not end.
 func (r *round) join(what string, wg *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// A tally sums up what became of everything in a scenario.
+// A tally counts the results in a scenario.
 type tally struct {
-	// Of the test's goroutine.
+	// For the test's goroutine only.
 	hosts, rounds, leaks int
 	slowest              time.Duration // of the disconnects
 
@@ -42,7 +42,7 @@ func (s *tally) update(f func()) {
 	f()
 }
 
-// command counts a command. ok is false if nothing explains what it got.
+// command counts a command. ok is false if nothing explains its result.
 func (s *tally) command(f fate, ok bool) {
 	if !ok {
 		s.lost(1)
@@ -56,7 +56,7 @@ func (s *tally) wait(what string)       { s.update(func() { s.waits[what]++ }) }
 func (s *tally) ending(name string)     { s.update(func() { s.endings[name]++ }) }
 func (s *tally) dropped(n int)          { s.update(func() { s.late += n }) }
 
-// lost counts what is not accounted for.
+// lost counts results that nothing explains, and faults.
 func (s *tally) lost(n int) { s.update(func() { s.unaccounted += n }) }
 
 // String returns the summary.
@@ -108,7 +108,7 @@ func sum(counts map[string]int) (n int) {
 	return n
 }
 
-// list spells counts out, in order.
+// list returns counts as text, sorted by name.
 func list(counts map[string]int) string {
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {

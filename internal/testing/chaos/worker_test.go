@@ -11,8 +11,8 @@ import (
 	"github.com/goqmp/qmp/async"
 )
 
-// errImpatient is why a worker gives up.
-var errImpatient = errors.New("out of patience")
+// errImpatient is the cause with which a worker cancels a call.
+var errImpatient = errors.New("canceled at a random moment")
 
 // A worker is one of the goroutines that use a client.
 type worker struct {
@@ -21,8 +21,9 @@ type worker struct {
 	rand *rand.Rand
 }
 
-// run works until soon after the end of the round, so that something also comes
-// behind that, or until it has learnt that there is no connection.
+// run makes calls until the round is over, and then up to three more, so that some
+// calls come after the end. It also ends after three calls that say that there is no
+// connection.
 func (w *worker) run() {
 	more := w.rand.IntN(4)
 	for misses := 0; misses < 3; {
@@ -44,8 +45,8 @@ func (w *worker) run() {
 	}
 }
 
-// impatient returns a context that in half of the cases ends at some moment, or
-// has ended.
+// impatient returns a context. In half of the cases it ends within 3 ms, or has ended
+// already.
 func (w *worker) impatient(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := func() { cancel(nil) }
@@ -60,16 +61,16 @@ func (w *worker) impatient(ctx context.Context) (context.Context, context.Cancel
 	return ctx, stop
 }
 
-// call executes a command, and reports whether there was a connection to do it.
+// call executes a random command, and reports whether the client was connected.
 func (w *worker) call() (connected bool) {
-	token := w.peer.books.open()
+	token := w.peer.ledger.open()
 	cmd, replies := command(w.rand, token)
 	ctx, cancel := w.impatient(w.ctx)
 	defer cancel()
 	return w.execute(ctx, token, cmd, replies...).what != unconnected
 }
 
-// execute executes a command and accounts for it.
+// execute executes a command, and records and returns its result.
 func (w *worker) execute(ctx context.Context, token string, cmd async.Command, replies ...string) fate {
 	got, err := w.peer.Do(ctx, cmd)
 	f, ok := fateOf(ctx, got, err)
@@ -77,15 +78,15 @@ func (w *worker) execute(ctx context.Context, token string, cmd async.Command, r
 		f, ok = fate{}, false
 	}
 	if !ok {
-		w.errorf("client %s: %s (%s): unaccounted for: reply %.200s, error %v", w.peer.monitor, cmd.Name, token, got.Raw(), err)
+		w.errorf("client %s: %s (%s): nothing explains the reply %.200s or the error %v", w.peer.monitor, cmd.Name, token, got.Raw(), err)
 	}
 	w.sums.command(f, ok)
-	w.peer.books.ended(token, f)
+	w.peer.ledger.ended(token, f)
 	return f
 }
 
-// await waits for an event, and reports whether there was a connection to wait
-// on. The end of the round ends the wait, since there may not be another event.
+// await waits for an event, and reports whether the client was connected. The end of
+// the round ends the wait, because there may be no more events.
 func (w *worker) await() (connected bool) {
 	ctx, cancel := w.impatient(w.over)
 	defer cancel()
@@ -98,9 +99,9 @@ func (w *worker) await() (connected bool) {
 	w.sums.wait(end)
 	switch end {
 	case gotEvent:
-		w.peer.books.gave(taken{events: 1})
+		w.peer.ledger.gave(taken{events: 1})
 	case gotNotice:
-		w.peer.books.gave(taken{notices: 1})
+		w.peer.ledger.gave(taken{notices: 1})
 	}
 	return end != unconnected
 }
