@@ -7,7 +7,7 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// The examples print with a real QEMU what they say.
+// With a real QEMU the examples print the same.
 func TestExamples_QEMU(t *testing.T) {
 	path := qemutest.Find(t, qemutest.QEMU)
 	defer func(usual func(string) *machine.Machine) { exampleMachine = usual }(exampleMachine)
@@ -20,6 +20,7 @@ func TestExamples_QEMU(t *testing.T) {
 		"ExampleMachine_EventsWait": ExampleMachine_EventsWait,
 	}, map[string]string{
 		"ExampleVMLaunchFailure":  "QEMU has other words for what is wrong",
+		"ExampleEqual":            "it needs no QEMU",
 		"ExampleAbnormalShutdown": "QEMU ends with exit code 0 when it is told to quit",
 	})
 }

@@ -44,13 +44,13 @@ func asRoot(t *testing.T, tool string) {
 // user, or where the machine's directory does not exist.
 func TestQEMUElsewhere(t *testing.T) {
 	t.Parallel()
-	ctx := qemutest.Context(t)
 	for name, wrapper := range map[string][]string{
 		"as another user":            {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"},
 		"in another mount namespace": {"unshare", "--mount", "--", "sh", "-c", `mount -t tmpfs none "$TMPDIR" && exec "$@"`, "sh"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			ctx := qemutest.Context(t) // from when the subtest runs: it may have waited for other tests
 			asRoot(t, wrapper[0])
 			reach := slices.Concat(wrapper, []string{qemutest.Find(t, qemutest.QEMU), "--version"})
 			if out, err := exec.Command(reach[0], reach[1:]...).CombinedOutput(); err != nil {
