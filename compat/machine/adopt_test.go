@@ -22,14 +22,22 @@ import (
 
 func init() { moreFakes["manager"] = playManager }
 
-// playManager plays a program that manages a machine: one that launches it and
-// waits for its own end, or one that adopts it and shuts it down.
+// playManager plays a program that manages a machine. With "launch" it launches the
+// machine and waits to be killed, with "begin" its Launch waits until the file args[3]
+// exists, and with "adopt" it adopts the machine and shuts it down. args[1] is QEMU and
+// args[2] the directory of machines.
 func playManager(args []string) {
 	ctx := context.Background()
-	m := machine.New(args[1], &machine.Options{
+	opts := &machine.Options{
 		Name: "managed", Detached: true, TempDir: args[2], Args: []string{"-nodefaults", "-machine", "none"},
-	})
+	}
+	if args[0] == "begin" {
+		opts.Wrapper = []string{"sh", "-c", `until [ -e "$0" ]; do sleep 0.01; done; exec "$@"`, args[3]}
+	}
+	m := machine.New(args[1], opts)
 	switch args[0] {
+	case "begin":
+		check(m.Launch(ctx))
 	case "launch":
 		check(m.Launch(ctx))
 		_, err := m.Command(ctx, "stop", nil)
@@ -61,7 +69,7 @@ func manager(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// A machine outlives the program that manages it, and the next one goes on.
+// A machine outlives its manager, and the next manager adopts it.
 func TestManagerThatIsKilled(t *testing.T) {
 	t.Parallel()
 	qemu, dir := qemutest.Find(t, qemutest.QEMU), qemutest.Dir(t)
@@ -101,6 +109,41 @@ func TestManagerThatIsKilled(t *testing.T) {
 	is(t, len(left), 0, err)
 }
 
+// A manager that is killed during Launch leaves a process, and state.json for the
+// manager that comes after it.
+func TestManagerThatIsKilledDuringLaunch(t *testing.T) {
+	t.Parallel()
+	qemu, dir := qemutest.Find(t, qemutest.QEMU), qemutest.Dir(t)
+	begin := filepath.Join(qemutest.Dir(t), "begin")
+	first := manager(t, "begin", qemu, dir, begin)
+	must(t, first.Start())
+	var saved []byte
+	eventually(t, "state.json", func() bool {
+		files, _ := filepath.Glob(filepath.Join(dir, "*", "state.json"))
+		for _, file := range files {
+			saved, _ = os.ReadFile(file)
+		}
+		return len(saved) > 0
+	})
+	var s machine.State
+	must(t, json.Unmarshal(saved, &s))
+	t.Cleanup(func() {
+		if t.Failed() && !gone(s.PID) {
+			_ = syscall.Kill(s.PID, syscall.SIGKILL)
+		}
+	})
+	must(t, first.Process.Kill())
+	_ = first.Wait()
+	must(t, os.WriteFile(begin, nil, 0o600)) // QEMU starts, and its manager is not there any more
+
+	answer, err := manager(t, "adopt", qemu, dir, string(saved)).Output()
+	must(t, err)
+	is(t, strings.Split(string(answer), "\n")[0], fmt.Sprint(s.PID, " true running"), nil)
+	eventually(t, "the end of the process", func() bool { return gone(s.PID) })
+	left, err := os.ReadDir(dir)
+	is(t, len(left), 0, err)
+}
+
 // newDetached launches a detached QEMU.
 func newDetached(t *testing.T) (*machine.Machine, machine.State) {
 	t.Helper()
@@ -131,7 +174,7 @@ func TestDetachAndAdopt(t *testing.T) {
 		if _, err := m.Detach(); !errors.Is(err, machine.ErrNotRunning) {
 			t.Errorf("detached twice: %v", err)
 		}
-		must(t, m.Kill()) // of a machine that does not run
+		must(t, m.Kill()) // the machine has no process now
 		if gone(s.PID) {
 			t.Fatal("the process has ended")
 		}
@@ -151,12 +194,12 @@ func TestDetachAndAdopt(t *testing.T) {
 	}
 	must(t, m.Shutdown(ctx))
 	status, ok := m.ExitStatus()
-	is(t, status, machine.ExitStatus{}, nil) // it is a child of this program, still
+	is(t, status, machine.ExitStatus{}, nil) // the process is still a child of this program
 	is(t, ok, true, nil)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the directory: %v", err)
 	}
-	// And it may be launched, as any other.
+	// The machine may be launched again.
 	must(t, m.Launch(ctx))
 	s, err = m.Detach()
 	must(t, err)
@@ -171,7 +214,7 @@ func TestDetachAndAdopt(t *testing.T) {
 	must(t, m.Shutdown(ctx))
 }
 
-// Nobody but the process of the state is adopted.
+// Adopt takes only the process that the state identifies.
 func TestAdoptOfAnother(t *testing.T) {
 	t.Parallel()
 	ctx := qemutest.Context(t)
@@ -199,9 +242,9 @@ func TestAdoptOfAnother(t *testing.T) {
 			t.Errorf("%s: is gone: %v", name, err)
 		}
 	}
-	_, err := m.Command(ctx, "query-status", nil) // it was not disturbed
+	_, err := m.Command(ctx, "query-status", nil) // the failed Adopts have not disturbed it
 	must(t, err)
-	// Somebody else kills it.
+	// Another program kills it.
 	must(t, syscall.Kill(s.PID, syscall.SIGKILL))
 	status, err := m.Wait(ctx)
 	is(t, status, killed, err)

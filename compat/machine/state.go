@@ -72,7 +72,12 @@ func (r *run) saveState(p *place) error {
 		return err
 	}
 	r.state = &id
-	return p.dir.root.WriteFile(stateFile, append(text, '\n'), 0o600)
+	// The file is complete as soon as it has its name.
+	const unnamed = stateFile + ".new"
+	if err := p.dir.root.WriteFile(unnamed, append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return p.dir.root.Rename(unnamed, stateFile)
 }
 
 // State returns what another program needs to adopt the machine. The error is
