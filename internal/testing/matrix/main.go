@@ -1,12 +1,12 @@
 // Matrix runs the tests that drive QEMU against several versions of it, and prints
-// a table of what came of them.
+// a table of the results.
 //
 //	go run ./internal/testing/matrix 7.2 10.0 newest
 //
-// A version is what scripts/qemu-fetch.sh takes, or "system" for the QEMU on the
-// PATH. Matrix fails if a test failed or if a package ran none. With the environment
-// variable CI set it also fails if a test was skipped for a reason that is not among
-// those that it knows.
+// A version is an argument of scripts/qemu-fetch.sh, or "system" for the QEMU on the
+// PATH. Matrix fails if a test failed or if no test of a package ran. If the
+// environment variable CI is set, it also fails if a test was skipped for a reason
+// that it does not know.
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 	"time"
 )
 
-// oldEngineOnly names the versions that are older than what the harness (compat and
-// what stands on it) is for.
+// oldEngineOnly has the versions that are too old for the harness (compat and the
+// packages that use it). Only the packages of engine are tested with them.
 var oldEngineOnly = []string{"5.2"}
 
 func main() {
@@ -62,12 +62,12 @@ func main() {
 // A testPackage holds tests that drive QEMU.
 type testPackage struct {
 	path string
-	// engine says that the package has many other tests too, and that the names of
-	// those that drive QEMU have QEMU in them. The oldest versions meet no others.
+	// engine says that the package also has tests that do not drive QEMU. The names
+	// of those that do have QEMU in them.
 	engine bool
 }
 
-// engine lists the packages that the oldest versions meet too.
+// engine has the packages that are tested with the oldest versions, too.
 var engine = []string{"async", "sync", "legacy", "compat"}
 
 // drivers are the packages that start QEMU for the tests that import them.
@@ -102,7 +102,7 @@ func packages() ([]testPackage, error) {
 	}
 }
 
-// run tests one version.
+// run runs the tests with one version.
 func run(version string, packages []testPackage) (*tally, error) {
 	env := os.Environ()
 	t := newTally(version)
@@ -152,8 +152,7 @@ func run(version string, packages []testPackage) (*tally, error) {
 	return t, nil
 }
 
-// using returns the environment in which tests find the programs in bin, and no
-// others of QEMU's.
+// using returns env changed so that tests find QEMU's programs in bin, and no others.
 func using(env []string, bin string) []string {
 	env = slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -164,8 +163,8 @@ func using(env []string, bin string) []string {
 		"QMP_TEST_QEMU="+filepath.Join(bin, "qemu-system-x86_64"))
 }
 
-// about returns the version and the package that QEMU gives in its first line, such
-// as "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".
+// about returns the version and the package from the first line that QEMU prints,
+// such as "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".
 func about(words string) (version, pkg string) {
 	line, _, _ := strings.Cut(words, "\n")
 	_, line, _ = strings.Cut(line, "version ")
@@ -173,8 +172,8 @@ func about(words string) (version, pkg string) {
 	return version, strings.TrimSuffix(strings.TrimPrefix(pkg, "(Debian "), ")")
 }
 
-// goCommand returns a go command. The environment variable GO may name another
-// one than that on the PATH.
+// goCommand returns a command that runs go. The environment variable GO can name
+// another go than the one on the PATH.
 func goCommand(args ...string) *exec.Cmd {
 	name := os.Getenv("GO")
 	if name == "" {
@@ -185,7 +184,7 @@ func goCommand(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// test runs go test, and counts what comes of it.
+// test runs go test, and counts the results.
 func (t *tally) test(cmd *exec.Cmd, env []string) error {
 	cmd.Env = env
 	out, err := cmd.StdoutPipe()
@@ -199,7 +198,7 @@ func (t *tally) test(cmd *exec.Cmd, env []string) error {
 	err = cmd.Wait()
 	var status *exec.ExitError
 	if errors.As(err, &status) && t.failed() {
-		err = nil // it is in the tally
+		err = nil // the tally has the failure
 	}
 	return errors.Join(readErr, err)
 }

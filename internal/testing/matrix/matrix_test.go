@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// events is what go test -json writes of one package, shortened.
+// events is what go test -json writes for one package, shortened.
 const events = `
 {"Action":"start","Package":"github.com/goqmp/qmp/async"}
 {"Action":"run","Package":"github.com/goqmp/qmp/async","Test":"TestA_QEMU"}
@@ -79,7 +79,7 @@ func TestFaults(t *testing.T) {
 		"none in one package":                 {events + empty, false, []string{"no test of github.com/goqmp/qmp/sync ran"}},
 		"a package cannot be built":           {events + unbuilt, false, []string{"1 failed", "no test of github.com/goqmp/qmp/sync ran"}},
 		"something is missing":                {missing, false, nil},
-		"something is missing, and CI is set": {missing, true, []string{"with CI set, skipped for another reason"}},
+		"something is missing, and CI is set": {missing, true, []string{"with CI set, skipped for a reason"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := read(t, tt.events).faults(tt.ci)
@@ -92,7 +92,7 @@ func TestFaults(t *testing.T) {
 
 func TestBrokenEvents(t *testing.T) {
 	if err := newTally("5.2").read(strings.NewReader(`{"Action":`)); err == nil {
-		t.Error("half an event passes for an event")
+		t.Error("half an event is not an error")
 	}
 }
 
@@ -103,7 +103,7 @@ func TestAbout(t *testing.T) {
 	}
 }
 
-// The tests find the programs in one folder, whatever the environment named before.
+// using replaces what the environment said before about QEMU's programs.
 func TestUsing(t *testing.T) {
 	t.Setenv("PATH", "/usr/bin")
 	path := "PATH=/cache/11.1/bin" + string(filepath.ListSeparator) + "/usr/bin"
@@ -115,7 +115,7 @@ func TestUsing(t *testing.T) {
 	}
 }
 
-// The list is made of what the tests import, so it must not come out empty.
+// The list comes from what the tests import. It must have these packages.
 func TestPackages(t *testing.T) {
 	t.Chdir("../../..")
 	all, err := packages()

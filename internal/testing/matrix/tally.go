@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A tally counts what came of the tests against one version. It is not for
-// concurrent use.
+// A tally counts the results of the tests with one version. It is not for concurrent
+// use.
 type tally struct {
 	version string
 	pkg     string // Debian's package version
@@ -23,12 +23,14 @@ type tally struct {
 	passed   int
 	skipped  map[string][]test // by reason
 	failures []failure
-	ran      map[string]int // by package: the tests that passed
-	output   map[test]string
+	ran      map[string]int  // how many tests passed, by package
+	output   map[test]string // of tests that have not ended
 }
 
+// A test is a test, or a package if name is "".
 type test struct{ pkg, name string }
 
+// String returns the package without the module, and the test.
 func (t test) String() string {
 	short := t.pkg[strings.LastIndex(t.pkg, "/qmp/")+1:]
 	return strings.TrimSpace(strings.TrimPrefix(short, "qmp/") + " " + t.name)
@@ -51,9 +53,9 @@ func (t *tally) read(r io.Reader) error {
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return fmt.Errorf("read what go test writes: %w", err)
+			return fmt.Errorf("read the output of go test: %w", err)
 		}
-		// A build has the import path of what is built, such as "a/b [a/b.test]".
+		// The events of a build have an import path such as "a/b [a/b.test]".
 		path, _, _ := strings.Cut(cmp.Or(ev.Package, ev.ImportPath), " ")
 		key := test{path, ev.Test}
 		switch ev.Action {
@@ -93,7 +95,7 @@ var (
 	markers  = regexp.MustCompile(`^\s*(===|---) `)
 )
 
-// reason returns why a test was skipped: the last that it logged, on one line.
+// reason returns why a test was skipped: its last log entry, on one line.
 func reason(output string) string {
 	var words []string
 	for line := range strings.Lines(output) {
@@ -108,13 +110,13 @@ func reason(output string) string {
 	return strings.Join(words, " ")
 }
 
-// reasons are those for which a test may be skipped where CI is set: something that
-// this QEMU does not have, or that a test is not for. What a machine lacks is not
-// among them.
+// reasons are the reasons for which a test may be skipped if CI is set: this QEMU does
+// not have something, or the test is not meant for something. That the machine lacks
+// something is not among them.
 var reasons = []*regexp.Regexp{
 	regexp.MustCompile(`^QEMU \S+ has no `),
 	regexp.MustCompile(`^not for the format `),
-	// The cache is below the home of the user who runs the tests.
+	// The cache is in the home of the user who runs the tests.
 	regexp.MustCompile(`^QEMU is in a folder that cannot be reached `),
 }
 
@@ -129,13 +131,13 @@ func (t *tally) faults(ci bool) []string {
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(t.ran)) {
 		if t.ran[pkg] == 0 {
-			all = append(all, "no test of "+pkg+" ran: what drives QEMU has QEMU in its name there")
+			all = append(all, "no test of "+pkg+" ran: in that package the names of tests that drive QEMU have QEMU in them")
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
 		known := slices.ContainsFunc(reasons, func(r *regexp.Regexp) bool { return r.MatchString(why) })
 		if ci && !known {
-			all = append(all, fmt.Sprintf("with CI set, skipped for another reason than those in internal/testing/matrix: %v: %q", t.skipped[why], why))
+			all = append(all, fmt.Sprintf("with CI set, skipped for a reason that is not in internal/testing/matrix: %v: %q", t.skipped[why], why))
 		}
 	}
 	return all
@@ -165,8 +167,8 @@ func (t *tally) countFailed() (n int) {
 	return n
 }
 
-// table shows the tallies side by side, then why tests were skipped, and what the
-// failed ones have printed.
+// table returns a table with a row for each version, then the skipped tests with their
+// reasons, and what the failed tests printed.
 func table(tallies []*tally) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
