@@ -164,7 +164,7 @@ func SendHex(digits string) Step {
 //
 // On a Memory connection each piece is written after the client has read all
 // pieces before it. On a socket each piece is a write of its own, but the client
-// may read several pieces at once.
+// may get several pieces in one read.
 func SplitEvery(n int) Step {
 	return Step{name: fmt.Sprintf("SplitEvery(%d)", n), play: func(s *Peer) error {
 		s.every = n
