@@ -136,7 +136,7 @@ func (s *session) endOrderly(ctx context.Context, hard bool) {
 		case <-s.done:
 			return
 		case <-ctx.Done():
-			s.end(fmt.Errorf("%sdisconnect: hung up on a peer that did not take a message in time: %w",
+			s.end(fmt.Errorf("%sdisconnect: the connection was closed while a message was being written: %w",
 				prefix(s.client.name()), contexts.Err(ctx)), nil)
 			<-s.done
 			return

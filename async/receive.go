@@ -105,7 +105,7 @@ func (s *session) route(m proto.Message) error {
 	case m.ID.Kind != proto.NoID:
 		c, wanted := s.calls.answered(m.ID)
 		if c == nil {
-			s.drop(m, "reply to a command that is not waiting")
+			s.drop(m, "reply that no command is waiting for")
 			return nil
 		}
 		s.deliver(c, m, wanted)
