@@ -68,7 +68,8 @@
 // # Who may call what concurrently
 //
 // The methods of a Server, a [Player] and a [PipeConn] may be called by any
-// goroutine at any time. A handler must not call Close of its Server, because
+// goroutine at any time, except [Player.AwaitMark], which is for the test's own
+// goroutine. A handler must not call Close of its Server, because
 // Close waits for the handler. Handlers of one client run one after another.
 // Handlers of several clients run concurrently, and so do the handlers of
 // out-of-band commands (HandleOOB). A [Peer] belongs to the step that has been

@@ -17,8 +17,8 @@ const DefaultPipeSize = 64 << 10
 // buffer, and waits only while that is full.
 //
 // A goroutine that waits in a Pipe is durably blocked in the sense of
-// testing/synctest. Make the Pipe inside the bubble: otherwise every call returns
-// an error that says so.
+// testing/synctest. Make the Pipe inside the bubble: otherwise reads and writes in
+// the bubble return an error that says so.
 func Pipe() (client, server *PipeConn) { return PipeSize(DefaultPipeSize) }
 
 // PipeSize is Pipe with a buffer of size bytes in each direction. A size below 1
@@ -38,8 +38,8 @@ func PipeSize(size int) (client, server *PipeConn) {
 // Errors are those of a socket. Read returns io.EOF as it is. Every other error
 // is a *net.OpError around one of these: net.ErrClosed (this end was closed),
 // os.ErrDeadlineExceeded, syscall.EPIPE (the other end was closed),
-// syscall.ECONNRESET (the other end called Reset), or the error that says that
-// the Pipe was made outside of the bubble.
+// syscall.ECONNRESET (the other end called Reset), or an error that says that the
+// Pipe was not made in the bubble in which it is used.
 type PipeConn struct {
 	home    home
 	in, out *lane // the other end's out and in

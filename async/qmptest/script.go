@@ -15,8 +15,8 @@ import (
 // to each other from the start. Player.Conn returns the client's end.
 const SocketPair = "socketpair"
 
-// DefaultLimit is how long a script may take from its first step to its last,
-// outside of a bubble of testing/synctest.
+// DefaultLimit is how long a script may take, from the call of Play to the end of
+// its last step. See ScriptOptions.Limit.
 const DefaultLimit = 10 * time.Second
 
 // ScriptOptions configures Play. A nil *ScriptOptions, like the zero value,
@@ -57,7 +57,7 @@ type ScriptOptions struct {
 }
 
 // A Player plays a script. Its methods may be called by any goroutine, except
-// AwaitMark, which is for the test's own.
+// AwaitMark, which is for the test's own goroutine.
 type Player struct {
 	t        testing.TB
 	home     home
@@ -125,10 +125,10 @@ func ScriptDial(t testing.TB, addr string, steps ...Step) *Player {
 // Play plays steps, one after another, in a goroutine of its own. It returns as
 // soon as clients can connect. opts may be nil.
 //
-// If a step fails, or the script's time limit passes, Play fails the test, and
-// closes all connections. If the latest connection is still open after the last
-// step, Play adds an ExpectEOF. The test's cleanup waits until the script has
-// ended.
+// If a step fails, or the script's time limit passes, the script ends, the test
+// fails, and all connections are closed. If the latest connection is still open after the last
+// step, an ExpectEOF follows by itself. The test's cleanup waits until the script
+// has ended.
 func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	t.Helper()
 	p := &Player{

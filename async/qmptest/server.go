@@ -85,6 +85,7 @@ type Error struct {
 	Desc  string // the text for people
 }
 
+// Error returns the class and the text.
 func (e *Error) Error() string { return e.Class + ": " + e.Desc }
 
 func genericf(format string, args ...any) *Error {

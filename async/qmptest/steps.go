@@ -110,7 +110,7 @@ func Reply(text string) Step {
 }
 
 // Expand fills in $id and $prev_id as Reply does, with or without quotes around
-// them. The text need not be JSON.
+// them. The text need not be JSON. It is an error if there is no such message.
 func (s *Peer) Expand(text string) (string, error) {
 	for back, name := range []string{"$id", "$prev_id"} {
 		if !strings.Contains(text, name) {
@@ -181,8 +181,8 @@ func SplitAt(k ...int) Step {
 	}}
 }
 
-// Pause waits for the time d. In a bubble of testing/synctest, d passes as soon as
-// all other goroutines of the bubble wait, too.
+// Pause waits for the time d. In a bubble of testing/synctest that takes no real
+// time: the bubble's clock advances when all goroutines of the bubble wait.
 func Pause(d time.Duration) Step {
 	return Step{name: fmt.Sprintf("Pause(%v)", d), waits: "the end of the pause", play: func(s *Peer) error {
 		return sleep(s.p.ctx, d)
