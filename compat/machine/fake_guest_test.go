@@ -9,23 +9,36 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// guestIsOff says that the program ends as soon as it has written one more reply.
-var guestIsOff atomic.Bool
+var (
+	// guestIsOff says that the program ends as soon as it has written one more reply.
+	guestIsOff atomic.Bool
+	// guestGoesOff says that the program ends a moment after one more reply. A command
+	// that comes in that moment makes it hang, as QEMU 7.2 may.
+	guestGoesOff, hangs atomic.Bool
+)
 
 // endsAfterReply is the monitor's connection of a program whose guest may switch itself
 // off.
 type endsAfterReply struct{ net.Conn }
 
 func (c endsAfterReply) Write(b []byte) (int, error) {
-	off := guestIsOff.Load() // not after the write, when a reply may have led to a further command
+	off, goes := guestIsOff.Load(), guestGoesOff.Load() // not after the write, when a reply may have led to a further command
 	n, err := c.Conn.Write(b)
-	if off && bytes.Contains(b, []byte(`"return"`)) {
+	switch reply := bytes.Contains(b, []byte(`"return"`)); {
+	case reply && off:
 		os.Exit(0)
+	case reply && goes:
+		time.AfterFunc(200*time.Millisecond, func() {
+			if !hangs.Load() {
+				os.Exit(0)
+			}
+		})
 	}
 	return n, err
 }
@@ -39,9 +52,14 @@ func playGuest(s *qmptest.Server, mode string) bool {
 	}
 	var mu sync.Mutex
 	status := "running"
-	s.Handle("query-status", func(context.Context, *qmptest.Command) (any, error) {
+	s.Handle("query-status", func(ctx context.Context, _ *qmptest.Command) (any, error) {
 		mu.Lock()
 		defer mu.Unlock()
+		if guestGoesOff.Load() {
+			hangs.Store(true)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
 		guestIsOff.Store(mode == "guest off, process ends later" && status == "shutdown")
 		return map[string]any{"status": status, "running": status == "running"}, nil
 	})
@@ -84,6 +102,13 @@ func playGuest(s *qmptest.Server, mode string) bool {
 			check(s.Emit("GUEST_PANICKED", map[string]any{"action": "poweroff"}))
 			shutdown("guest-panic")
 			guestIsOff.Store(true)
+		case "guest off, takes no command":
+			guestGoesOff.Store(true)
+			shutdown("guest-shutdown")
+		case "guest panics, takes no command":
+			guestGoesOff.Store(true)
+			check(s.Emit("GUEST_PANICKED", map[string]any{"action": "poweroff"}))
+			shutdown("guest-panic")
 		case "guest reboots": // and is down at the next press
 			check(s.Emit("RESET", map[string]any{"guest": true, "reason": "guest-reset"}))
 			nth = 2

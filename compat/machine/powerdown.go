@@ -130,9 +130,22 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 		defer tick.Stop()
 		again = tick.C
 	}
-	pressed := false
+	// due says that it is time to press the button again, and alive that neither the
+	// process nor ctx has ended.
+	var pressed, due, alive bool
 	for {
 		seen := m.events.fateOfGuest()
+		if seen.reason != "" && seen.stopped {
+			return false, nil // the guest is down, and the process goes on: -no-shutdown
+		}
+		if seen.ending() && !due {
+			// QEMU is about to end. Send nothing: a command that arrives now can make
+			// QEMU 7.2 hang for ever.
+			if due, alive = r.awaitFate(ctx, seen, again); !alive {
+				return pressed, stepEnded(ctx)
+			}
+			continue
+		}
 		status, err := async.Call[struct {
 			Status string `json:"status"`
 		}](ctx, m.client, "query-status", nil)
@@ -141,15 +154,15 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 		}
 		switch status.Status {
 		case "shutdown":
-			if fate := m.events.fateOfGuest(); fate.reason == "" || fate.stopped {
-				return false, nil // the guest is down, and the process goes on: -no-shutdown
+			if m.events.fateOfGuest().reason == "" {
+				return false, nil // the guest was down before this program connected: -no-shutdown
 			}
-			// QEMU also has this status while it ends; then there was no event STOP.
+			// QEMU also has this status while it ends.
 		case "guest-panicked", "internal-error":
 			return false, &GuestStateError{Status: status.Status}
 		case "running", "suspended":
-			if seen.reason != "" {
-				break // it is down, and the process is about to end
+			if seen.ending() {
+				break
 			}
 			if _, err := m.client.Execute(ctx, string(ActionPowerDown), nil); err != nil {
 				return pressed, unlessPressed(ctx, pressed, err)
@@ -161,28 +174,29 @@ func (r *run) powerDown(ctx context.Context) (wait bool, err error) {
 			}
 			// Somebody has paused it after the button was pressed, and may continue it.
 		}
-		if !r.awaitFate(ctx, seen, again) {
+		if due, alive = r.awaitFate(ctx, seen, again); !alive {
 			return pressed, stepEnded(ctx)
 		}
 	}
 }
 
 // awaitFate waits until an event has changed the guest's fate from seen, or it is
-// time to press the button again. It reports false if the process or ctx has ended.
-func (r *run) awaitFate(ctx context.Context, seen guestFate, again <-chan time.Time) bool {
+// time to press the button again: then due is true. alive is false if the process or
+// ctx has ended.
+func (r *run) awaitFate(ctx context.Context, seen guestFate, again <-chan time.Time) (due, alive bool) {
 	for {
 		fate, changed := r.machine.events.watchGuest()
 		if fate != seen {
-			return true
+			return false, true
 		}
 		select {
 		case <-changed:
 		case <-again:
-			return true
+			return true, true
 		case <-r.process.ended:
-			return false
+			return false, false
 		case <-ctx.Done():
-			return false
+			return false, false
 		}
 	}
 }
@@ -215,7 +229,12 @@ type guestFate struct {
 	reason   string // the reason of the first event SHUTDOWN; "" if none came
 	stopped  bool   // a STOP came after it: the process goes on (-no-shutdown)
 	panicked bool   // a GUEST_PANICKED came
+	poweroff bool   // it said that QEMU ends the machine for that
 }
+
+// ending reports whether QEMU is about to end, as far as the events say: it has shut
+// the machine down, or will because the guest has panicked.
+func (f guestFate) ending() bool { return f.reason != "" && !f.stopped || f.poweroff }
 
 // note adds what an event says.
 func (f *guestFate) note(ev async.Event) {
@@ -225,7 +244,11 @@ func (f *guestFate) note(ev async.Event) {
 	case "STOP":
 		f.stopped = f.reason != ""
 	case "GUEST_PANICKED":
-		f.panicked = true
+		var data struct {
+			Action string `json:"action"`
+		}
+		_ = ev.Decode(&data) // an event without an action is a panic too
+		f.panicked, f.poweroff = true, data.Action == "poweroff"
 	case "SHUTDOWN":
 		var data struct {
 			Reason string `json:"reason"`
