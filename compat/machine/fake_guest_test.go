@@ -63,6 +63,13 @@ func playGuest(s *qmptest.Server, mode string) bool {
 		guestIsOff.Store(mode == "guest off, process ends later" && status == "shutdown")
 		return map[string]any{"status": status, "running": status == "running"}, nil
 	})
+	if strings.HasSuffix(mode, "takes no command") {
+		s.Handle("quit", func(ctx context.Context, _ *qmptest.Command) (any, error) {
+			hangs.Store(true)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+	}
 	s.Handle("set-status", func(_ context.Context, cmd *qmptest.Command) (any, error) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -144,7 +144,9 @@ type Options struct {
 	// for the end of the process after quit, SIGTERM and SIGKILL. Zero means the
 	// default, DefaultQuitTimeout and so on. A negative number skips the step, but
 	// SIGKILL is sent in any case: a negative KillTimeout does not wait for the
-	// end.
+	// end. If an event has said that QEMU is about to end by itself, because the
+	// guest has shut down, say, Shutdown first waits for that, at most half of
+	// QuitTimeout.
 	QuitTimeout, TerminateTimeout, KillTimeout time.Duration
 }
 

@@ -205,3 +205,17 @@ func TestPowerDownIsHurried(t *testing.T) {
 		}
 	})
 }
+
+// Shutdown sends no quit to a QEMU whose guest has just shut down: QEMU ends by itself.
+func TestShutdownAfterTheGuest(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"guest off, takes no command", "guest panics, takes no command"} {
+		m := newFake(t, mode, machine.Options{QuitTimeout: 2 * time.Minute})
+		must(t, m.Launch(t.Context()))
+		_, err := m.Command(t.Context(), "system_powerdown", nil)
+		must(t, err)
+		must(t, m.Shutdown(t.Context()))
+		status, _ := m.ExitStatus()
+		is(t, status, machine.ExitStatus{}, nil)
+	}
+}

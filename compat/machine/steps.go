@@ -59,11 +59,15 @@ func (r *run) end(s *stopping) []Step {
 	if s.way == byGuest {
 		take(s.gentle, ActionPowerDown, orDefault(opts.PowerDownTimeout, DefaultPowerDownTimeout), r.powerDown)
 	}
+	quitLimit := orDefault(opts.QuitTimeout, DefaultQuitTimeout)
+	if len(steps) == 0 {
+		r.awaitEnding(s.urgent, quitLimit/2)
+	}
 	// If this program has disconnected the client, nothing can be asked. If the
 	// connection has ended by itself, the process may be ending: then the step waits
 	// for that, and askToQuit says why it could not ask.
 	if opts.Monitor != MonitorNone && r.machine.client.Runstate() != async.Idle {
-		take(s.urgent, ActionQuit, orDefault(opts.QuitTimeout, DefaultQuitTimeout),
+		take(s.urgent, ActionQuit, quitLimit,
 			func(ctx context.Context) (bool, error) { return true, r.askToQuit(ctx) })
 	}
 	if canTerminate {
@@ -73,6 +77,21 @@ func (r *run) end(s *stopping) []Step {
 	take(context.Background(), ActionKill, r.killTimeout(),
 		func(context.Context) (bool, error) { return true, r.process.kill() })
 	return steps
+}
+
+// awaitEnding waits for the process if the events say that QEMU is about to end, but
+// not longer than limit: a quit that arrives while QEMU 7.2 ends can make it hang for
+// ever.
+func (r *run) awaitEnding(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for alive := true; alive; {
+		seen := r.machine.events.fateOfGuest()
+		if !seen.ending() {
+			return
+		}
+		_, alive = r.awaitFate(ctx, seen, nil)
+	}
 }
 
 // askToQuit executes quit, unless QEMU has answered one already.
