@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// swaps put something of this user's in the place of a directory, as the owner of
-// its parent can.
+// swaps replace a directory by something else of this user's, as the owner of the
+// parent directory can do.
 var swaps = map[string]func(dir, victim string) error{
 	"a link to another": func(dir, victim string) error { return os.Symlink(victim, dir) },
 	"another":           func(dir, victim string) error { return os.Rename(victim, dir) },
 }
 
-// swapped calls remove for a new directory of which the owner of the parent has
-// put another in its place, and looks at what is left.
+// swapped makes a directory, replaces it by something else, and calls remove for it. Then
+// it checks that only the contents of the directory are gone.
 func swapped(t *testing.T, removes func(d *privateDir) func()) {
 	for name, swap := range swaps {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func swapped(t *testing.T, removes func(d *privateDir) func()) {
 			}
 			remove()
 			if _, err := os.Stat(filepath.Join(d.path, "precious")); err != nil {
-				t.Errorf("what stands in the place of the directory was removed: %v", err)
+				t.Errorf("what has replaced the directory was removed: %v", err)
 			}
 			if left, err := os.ReadDir(away); err != nil || len(left) > 0 {
 				t.Errorf("the directory was not emptied: %v, %v", left, err)
@@ -69,7 +69,7 @@ func TestRemovalOfWhatWasMade(t *testing.T) {
 	swapped(t, func(d *privateDir) func() {
 		return func() {
 			if err := d.remove(); err == nil || !strings.Contains(err.Error(), d.path) {
-				t.Errorf("nobody is told: %v", err)
+				t.Errorf("the error does not name the directory: %v", err)
 			}
 		}
 	})
@@ -123,7 +123,7 @@ func TestDirThatWasSwappedAtOnce(t *testing.T) {
 	}
 }
 
-// slowConn is a connection whose Close takes its time.
+// slowConn is a connection whose Close takes a long time.
 type slowConn struct {
 	net.Conn
 	closing, goOn chan struct{}
@@ -135,7 +135,7 @@ func (c *slowConn) Close() error {
 	return nil
 }
 
-// Whoever asks about a machine does not wait for its files and sockets.
+// A call that only asks about a machine does not wait for its files and sockets.
 func TestNobodyWaitsForFilesAndSockets(t *testing.T) {
 	t.Parallel()
 	ask := func(t *testing.T, m *Machine) {

@@ -11,8 +11,8 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// exampleMachine returns a machine that plays QEMU, so that the examples run
-// everywhere, or QEMU where a test says so.
+// exampleMachine returns a machine whose program plays QEMU, so that the examples run
+// everywhere. In TestExamples_QEMU it is a real QEMU.
 var exampleMachine = pretended
 
 func pretended(mode string) *machine.Machine {
@@ -56,12 +56,12 @@ func ExampleMachine_QMP() {
 	}
 	defer m.Kill()
 
-	// A whole reply, in which an error is data. The argument goes out as
-	// node-name.
+	// QMP returns the whole reply; a refusal is a part of it. The argument is sent
+	// as node-name.
 	reply, err := m.QMP(ctx, "x-flush", machine.Args{"node_name": "disk0"})
 	fmt.Println(reply["error"], err)
 
-	// The value, or a Go error.
+	// Command returns the value, or a Go error.
 	status, err := m.Command(ctx, "query-status", nil)
 	fmt.Println(machine.Match(status, map[string]any{"status": "running"}), err)
 	// Output:

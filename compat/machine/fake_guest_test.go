@@ -43,8 +43,8 @@ func (c endsAfterReply) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// playGuest plays a guest that is asked to shut down. A mode ending in a number reacts
-// to that press of the button.
+// playGuest plays a guest that is asked to shut down. The mode says how it reacts. If the
+// mode ends in a number, the guest reacts to the press of the button with that number.
 func playGuest(s *qmptest.Server, mode string) bool {
 	var nth, presses int
 	if _, err := fmt.Sscanf(mode, "guest off at %d", &nth); err != nil && !strings.HasPrefix(mode, "guest ") {

@@ -140,7 +140,7 @@ func playQMP(mode string, args []string) {
 	}()
 	select {
 	case <-s.Done():
-		<-served // its last words included
+		<-served // including what it sends last
 	case <-leave:
 		conn.Close()
 		select {}
@@ -176,7 +176,7 @@ func openMonitor(args []string) (net.Conn, error) {
 	return nil, fmt.Errorf("no monitor among %q", args)
 }
 
-// serve connects a client to the server, and returns when all has been said.
+// serve connects a client to the server, and returns when the connection has ended.
 func serve(s *qmptest.Server, client net.Conn) {
 	server, err := s.Dial(context.Background())
 	check(err)
@@ -188,7 +188,7 @@ func serve(s *qmptest.Server, client net.Conn) {
 	client.Close()
 }
 
-// die ends this process by a signal that it cannot withstand.
+// die ends this process by SIGKILL.
 func die() {
 	p, err := os.FindProcess(os.Getpid())
 	check(err)

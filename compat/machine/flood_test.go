@@ -33,9 +33,9 @@ func init() {
 	}
 }
 
-// A process that writes without end is not held up, takes no memory and no room
-// on the disk, and the beginning and the end of what it wrote are there. The test
-// does not run beside others, since it measures memory.
+// A process that writes without end does not have to wait, and its log needs no more
+// memory and disk space than the limit. The beginning and the end of what it wrote are in
+// the log. The test does not run in parallel, since it measures memory.
 func TestFlood(t *testing.T) {
 	const blocks, size = 1 << 9, 128 // MiB
 	file := filepath.Join(t.TempDir(), "log")

@@ -15,8 +15,9 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
-// A value matches itself and every part of itself, and nothing that differs from
-// it anywhere; what else it matches, it matches by the rule as it is written.
+// A value matches itself and every part of itself, and does not match a value that
+// differs anywhere. For all other values the result is that of the rule in Match's
+// comment.
 func FuzzMatch(f *testing.F) {
 	for _, s := range []string{
 		`{"event": "BLOCK_JOB_READY", "data": {"device": "drive0", "len": 1, "type": "mirror"}, "timestamp": {"seconds": 1, "microseconds": 2}}`,
@@ -31,7 +32,7 @@ func FuzzMatch(f *testing.F) {
 		f.Add([]byte(s), []byte(s), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, value, pattern []byte, seed uint64) {
-		// Any bytes at all: false where they are no JSON that can be sent.
+		// Any bytes: false if they are not JSON that can be sent.
 		for _, raw := range [][]byte{value, pattern} {
 			if machine.Equal(json.RawMessage(raw), json.RawMessage(raw)) && !json.Valid(raw) {
 				t.Errorf("%q equals itself", raw)
@@ -74,8 +75,8 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-// parse returns the value of raw, and whether it is JSON that events and patterns
-// can hold: numbers that have a value, and as many levels as a test can wait for.
+// parse returns the value of raw. ok is false if it is not JSON that events and patterns
+// can hold, has a number without a value, or too many levels for a quick test.
 func parse(raw []byte) (v any, ok bool) {
 	if len(raw) > 1<<13 || !json.Valid(raw) {
 		return nil, false
@@ -100,15 +101,15 @@ func finite(v any) bool {
 	return true
 }
 
-// part leaves out some of the members that v has, at any depth, and puts what
-// matches everything in place of some values.
+// part returns v without some of its members, at any depth, and with some values
+// replaced by one that matches everything.
 func part(rng *rand.Rand, v any) any {
 	if rng.IntN(8) == 0 {
 		return []any{nil, "", []any{}, map[string]any{}}[rng.IntN(4)]
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return v // of lists there are no parts
+		return v // a list only matches as a whole
 	}
 	some := make(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(m)) {
@@ -119,8 +120,7 @@ func part(rng *rand.Rand, v any) any {
 	return some
 }
 
-// change returns v with one value in it that differs, or one member too many. It
-// leaves v as it is.
+// change returns a copy of v in which one value differs, or that has one more member.
 func change(rng *rand.Rand, v any) any {
 	switch v := v.(type) {
 	case nil:
@@ -196,7 +196,7 @@ func same(a, b any) bool {
 	return x != nil && y != nil && x.Cmp(y) == 0
 }
 
-// exactly returns the value of a number, or of a truth value, or nil.
+// exactly returns the value of a number or bool, or else nil.
 func exactly(v any) *big.Rat {
 	switch v {
 	case true:

@@ -33,7 +33,8 @@ func TestPowerDownOfAGuest(t *testing.T) {
 	is(t, stop.Exit.Success(), true, nil)
 }
 
-// The process stays with -no-shutdown, and so does the guest's end.
+// With -no-shutdown the process goes on after the guest has shut down. PowerDown still
+// reports that the guest has shut down.
 func TestPowerDownOfAGuestWithNoShutdown(t *testing.T) {
 	t.Parallel()
 	m, console := bootGuest(t, linux.Options{}, machine.Options{PowerDownTimeout: linux.Patience, Args: []string{"-no-shutdown"}})
@@ -87,7 +88,7 @@ func TestPowerDownOfAGuestThatBoots(t *testing.T) {
 	}
 }
 
-// A guest that does not run cannot see the button.
+// A guest that does not run cannot react to the button.
 func TestPowerDownOfAGuestThatIsPaused(t *testing.T) {
 	t.Parallel()
 	m, console := bootGuest(t, linux.Options{}, machine.Options{PowerDownTimeout: linux.Patience})
@@ -118,7 +119,7 @@ func TestPowerDownOfAGuestThatPanics(t *testing.T) {
 	}
 }
 
-// A panic is a failure only where QEMU is told to make one of it.
+// A panic is a failure only with the option panic=exit-failure.
 func TestShutdownAfterAPanic(t *testing.T) {
 	t.Parallel()
 	for action, code := range map[string]int{"shutdown": 0, "exit-failure": 1} {

@@ -14,8 +14,8 @@ import (
 	"github.com/goqmp/qmp/async/qmptest"
 )
 
-// testdata/helpers.json is what helpers of QEMU's own test harness gave for
-// inputs; the texts named "what" in there say how to read it.
+// testdata/helpers.json has the results of helpers of QEMU's own test harness, for many
+// inputs. Its members named "what" say how to read it.
 
 // rows returns a table's rows, each decoded into a T.
 func rows[T any](t *testing.T, table string) []T {
@@ -138,8 +138,8 @@ func TestTableEventsWait(t *testing.T) {
 		}
 	}
 	for i, r := range rows[row](t, "events_wait") {
-		// There is one queue here, so what was put aside comes first, and what
-		// was not looked at stays behind.
+		// This harness has one queue. So the events that Python has put aside come
+		// first, and those that it has not looked at come after them.
 		m := withEvents(t, r.In.Cached, r.In.Incoming)
 		after := r.Out.CachedAfter
 		for _, raw := range r.In.Incoming[min(len(r.Out.Pulls), len(r.In.Incoming)):] {
@@ -149,7 +149,7 @@ func TestTableEventsWait(t *testing.T) {
 		for _, e := range r.In.Events {
 			matches = append(matches, EventMatch{Name: e[0].(string), Pattern: e[1]})
 		}
-		// No row needs an event that comes later: a time that is over will do.
+		// No row needs an event that comes later, so the context may have ended.
 		ctx, cancel := context.WithTimeout(t.Context(), 0)
 		ev, err := m.EventsWait(ctx, matches...)
 		cancel()
@@ -179,7 +179,8 @@ func TestTableGetQMPEvents(t *testing.T) {
 	for i, r := range rows[row](t, "get_qmp_events") {
 		m := withEvents(t, r.In.Cached, r.In.Incoming)
 		if r.In.Method == "get_qmp_events" {
-			// Oldest first; the table has those put aside behind newer ones.
+			// The oldest is first here. In the table, events that were put aside come
+			// after newer ones.
 			if all := m.Events(); !sameJSON(t, all, slices.Concat(r.In.Cached, r.In.Incoming)) {
 				t.Errorf("row %d: %v", i, all)
 			}
@@ -289,7 +290,8 @@ func TestTableQMPArgs(t *testing.T) {
 	}
 }
 
-// Of names that become one, the same is sent every time, and one with dashes wins.
+// If several names become the same, the one that is sorted first is sent every time,
+// which is the one with dashes.
 func TestArgsThatBecomeOne(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -300,8 +302,8 @@ func TestArgsThatBecomeOne(t *testing.T) {
 	}
 }
 
-// The error of a wait that was in vain tells what came instead, and where an event
-// has gone that was right.
+// The error of a wait that has failed says which events came instead, and which call
+// took an event that matches.
 func TestWaitInVain(t *testing.T) {
 	t.Parallel()
 	events := []json.RawMessage{
@@ -338,7 +340,8 @@ func TestWaitInVain(t *testing.T) {
 			}
 		}
 	}
-	// What is remembered is bounded, and goes with the next launch.
+	// The number of events that are kept for errors has a limit, and the next launch
+	// drops them.
 	m := New("none", nil)
 	m.events.reset()
 	again, err := async.ParseEvent(events[0])

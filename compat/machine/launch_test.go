@@ -90,7 +90,7 @@ func TestLaunchFailures(t *testing.T) {
 		exit       *machine.ExitStatus
 		killed     bool
 		err        error    // what it is to match
-		words      []string // what the text is to hold
+		words      []string // the text contains them
 	}{
 		{name: "not there", binary: "no-such-qemu", err: exec.ErrNotFound, words: []string{"no-such-qemu", "command line: no-such-qemu -display"}},
 		{name: "no such path", binary: dir + "/qemu", err: fs.ErrNotExist},
@@ -144,7 +144,7 @@ func TestLaunchFailures(t *testing.T) {
 					t.Errorf("exit %v, want %v", failure.Exit, tt.exit)
 				}
 				if tt.err != nil && !errors.Is(err, tt.err) {
-					t.Errorf("it is no %v: %v", tt.err, err)
+					t.Errorf("it does not match %v: %v", tt.err, err)
 				}
 				for _, words := range append(tt.words, m.Name()) {
 					if !strings.Contains(err.Error(), words) {
@@ -223,8 +223,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The names of sockets are short even where those of directories are not, and
-// where they have commas in them.
+// The paths of sockets are short even if those of directories are long, and they may
+// have commas in them.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	long := filepath.Join(t.TempDir(), "a,b"+strings.Repeat("/long", 30))
@@ -254,8 +254,8 @@ func TestPaths(t *testing.T) {
 				t.Errorf("%s: after Shutdown, the directory of sockets: %v", name, err)
 			}
 		}
-		// Without a launch, too. A directory of somebody else's is not taken, and
-		// does not keep the machine from its next launch.
+		// That also holds without a launch. The machine does not use a directory that
+		// somebody else has made, and the next launch works.
 		dir, err := m.Dir()
 		must(t, err)
 		path, err := m.SocketPath("x")

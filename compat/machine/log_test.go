@@ -47,8 +47,8 @@ func TestLogText(t *testing.T) {
 	}
 }
 
-// newLogFile returns a file with something in it, and a log that is copied there.
-// why tells what has failed.
+// newLogFile returns a file that is not empty, and a log that is copied there. why
+// returns what has failed.
 func newLogFile(t *testing.T) (path string, file *logFile, why func() error) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "log")
@@ -86,7 +86,8 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
-// A file into which somebody else writes is not touched, but for its end.
+// If another program writes to the file, the log does not change it; it only appends
+// why it stops.
 func TestLogFileOfTwo(t *testing.T) {
 	t.Parallel()
 	path, file, why := newLogFile(t)
@@ -136,8 +137,8 @@ func TestLogFileThatFails(t *testing.T) {
 	}
 }
 
-// What the process has written is in the log at once: whoever has QEMU's reply finds
-// there what QEMU printed before it.
+// What the process has written is in the log at once: a caller that has got QEMU's reply
+// finds in the log what QEMU printed before the reply.
 func TestLogIsUpToDate(t *testing.T) {
 	t.Parallel()
 	l, err := openLog("", -1, nil)

@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
-// runTests runs the tests, and then looks for what they have left behind.
+// runTests runs the tests. Then it checks that they have left no goroutine, file or
+// process.
 func runTests(m *testing.M) int {
 	// A directory of our own shows what is left in it. Its name is short, since
 	// there will be sockets in it.
@@ -37,7 +38,7 @@ func runTests(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	os.Setenv("TMPDIR", dir)
 	// The tests wait for processes more than they compute. A flag on the command
-	// line goes before this.
+	// line overrides this.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -46,7 +47,7 @@ func runTests(m *testing.M) int {
 		return code
 	}
 	if err := nothingLeft(dir); err != nil {
-		fmt.Fprintln(os.Stderr, "left behind by the tests:", err)
+		fmt.Fprintln(os.Stderr, "the tests have left:", err)
 		return 1
 	}
 	return 0
@@ -69,8 +70,8 @@ func nothingLeft(dir string) error {
 	return nil
 }
 
-// children returns the processes whose parent is pid, those that nobody has
-// collected included. It sees them on Linux only.
+// children returns the processes whose parent is pid, including those that have ended
+// and were not collected. It works only on Linux.
 func children(pid int) []string {
 	var kids []string
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -89,7 +90,8 @@ func readStat(path string) (text, parent string) {
 		return "", ""
 	}
 	text = string(b)
-	// The state and the parent stand behind the name, which may hold anything.
+	// The state and the parent follow the name in parentheses, which may contain any
+	// character.
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	return text, fields[1]
 }
@@ -101,7 +103,7 @@ func gone(pid int) bool {
 	return text == "" || strings.Contains(text, ") Z ")
 }
 
-// eventually waits until done holds, for what other processes do.
+// eventually waits until done reports true. It is for what other processes do.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {

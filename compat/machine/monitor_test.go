@@ -18,8 +18,8 @@ import (
 
 func init() {
 	moreFakes["holder"] = func(args []string) {
-		// A helper inherits the monitor, as one that QEMU starts may, and
-		// outlives this process.
+		// A helper inherits the monitor and outlives this process. A program that
+		// QEMU starts may do the same.
 		helper := exec.Command("sleep", "1000")
 		for fd := uintptr(3); fd < 6; fd++ {
 			helper.ExtraFiles = append(helper.ExtraFiles, os.NewFile(fd, "inherited"))
@@ -29,7 +29,7 @@ func init() {
 	}
 }
 
-// asRoot skips a test that needs to be another user, or another's root.
+// asRoot skips a test unless this user is root and the system has the tool.
 func asRoot(t *testing.T, tool string) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -70,7 +70,8 @@ func TestQEMUElsewhere(t *testing.T) {
 				must(t, m.Shutdown(ctx))
 				is(t, m.Running(), false, nil)
 			}
-			// The other ways need the path, which is why they are not the default.
+			// The other modes need a path that the process can reach. So they are not
+			// the default.
 			m := newQEMU(t, machine.Options{Wrapper: wrapper, Monitor: machine.MonitorAccept})
 			if _, ok := errors.AsType[*machine.VMLaunchFailure](m.Launch(ctx)); !ok {
 				t.Error("it reached a socket in a directory of this user's")
@@ -79,7 +80,7 @@ func TestQEMUElsewhere(t *testing.T) {
 	}
 }
 
-// No option of the machine's own is one that the QEMU at hand warns of.
+// QEMU does not warn about any of the machine's own options.
 func TestQEMUDoesNotWarn(t *testing.T) {
 	t.Parallel()
 	ctx := qemutest.Context(t)
@@ -98,7 +99,7 @@ func TestQEMUDoesNotWarn(t *testing.T) {
 	}
 }
 
-// A process that has ended is noticed even where another one holds on to the
+// The machine notices the end of its process even if another process has inherited the
 // monitor's socket.
 func TestMonitorThatAHelperHolds(t *testing.T) {
 	t.Parallel()

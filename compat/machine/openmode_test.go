@@ -14,8 +14,8 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
-// QEMU takes from a descriptor set only a file whose open mode is the one that the
-// command needs: the documentation of PassFD and AddFD says so.
+// From a descriptor set QEMU takes only a file that was opened in the mode that the
+// command needs. The documentation of PassFD and AddFD says so.
 func TestOpenModeOfPassedFiles(t *testing.T) {
 	t.Parallel()
 	ctx := qemutest.Context(t)

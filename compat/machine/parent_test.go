@@ -16,7 +16,7 @@ import (
 	"github.com/goqmp/qmp/compat/machine"
 )
 
-// playParent plays a program that has a machine, and comes to a sudden end.
+// playParent plays a program that has a machine and ends suddenly.
 func playParent(args []string) {
 	exe, err := os.Executable()
 	check(err)
@@ -36,7 +36,7 @@ func playParent(args []string) {
 	select {} // to be killed
 }
 
-// However this program ends, nothing is left.
+// However the program ends that has a machine, nothing of the machine is left.
 func TestSuddenEndOfThisProgram(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -77,7 +77,7 @@ func TestSuddenEndOfThisProgram(t *testing.T) {
 				return os.IsNotExist(err)
 			})
 			if runtime.GOOS != "linux" {
-				return // there is no telling what runs
+				return // the test cannot see which processes run
 			}
 			for _, pid := range pids {
 				eventually(t, "the process has gone", func() bool { return gone(pid) })

@@ -22,7 +22,7 @@ func actionsOf(steps []machine.Step) string {
 	return strings.Join(actions, " ")
 }
 
-// presses counts the presses of the button that the machine was told of.
+// presses returns how many events POWERDOWN are in the queue, and empties it.
 func presses(m *machine.Machine) int {
 	n := 0
 	for _, ev := range m.Events() {
@@ -38,10 +38,10 @@ func TestPowerDown(t *testing.T) {
 	const soon, never = 20 * time.Millisecond, time.Hour
 	for _, tt := range []struct {
 		mode   string
-		status string // of the guest, before; "" for running
+		status string // the guest's, before PowerDown; "" for running
 		opts   machine.Options
 		steps  string
-		guest  bool // has shut itself down
+		guest  bool // the guest has shut itself down
 		reason string
 		least  int    // presses of the button
 		most   int    // presses of the button; 0 for any number
@@ -137,7 +137,7 @@ func TestPowerDownWithoutAGuestToAsk(t *testing.T) {
 	is(t, stop.ByGuest(), true, nil)
 }
 
-// Somebody may lose patience with a guest that does not react.
+// Other calls, and the end of ctx, end the wait for a guest that does not react.
 func TestPowerDownIsHurried(t *testing.T) {
 	t.Parallel()
 	enough := errors.New("enough")

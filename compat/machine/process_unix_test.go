@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Without a shell there is no keeper; the process leads its own group then.
+// On a system without a shell there is no keeper. The process leads its own group
+// then.
 func TestProcessWithoutKeeper(t *testing.T) {
 	t.Parallel()
 	exe, err := os.Executable()
@@ -43,8 +44,8 @@ func TestProcessWithoutKeeper(t *testing.T) {
 	none.stop()
 }
 
-// Where the system does not tell how a process ended that somebody else has
-// collected, its end is all that is known, and Shutdown goes by what was asked.
+// If somebody else has collected the process, the system may not tell how it ended. Then
+// Shutdown succeeds if the process was asked to end.
 func TestUnknownExitStatus(t *testing.T) {
 	t.Parallel()
 	p := &process{}
@@ -73,8 +74,8 @@ func TestUnknownExitStatus(t *testing.T) {
 	}
 }
 
-// The number of a process that somebody has collected may be another's by now.
-// It gets no signal.
+// The id of a process that was collected may be that of another process by now. That
+// process must not get a signal.
 func TestNoSignalForANumberThatMayBeAnothers(t *testing.T) {
 	t.Parallel()
 	bystander := exec.Command("sleep", "1000")

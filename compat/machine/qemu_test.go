@@ -259,7 +259,7 @@ func TestDescriptors(t *testing.T) {
 	defer f.Close()
 	must(t, f.Truncate(1<<20))
 
-	m, _ := newPC(t, machine.Options{Console: true}) // whose socket comes behind these
+	m, _ := newPC(t, machine.Options{Console: true}) // its socket comes after these
 	m.AddFD(f, 3, "a,b")
 	is(t, m.Inherit(f), 4, nil)
 	must(t, m.Launch(ctx))

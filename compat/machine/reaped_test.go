@@ -30,7 +30,7 @@ func playReaped(how string) {
 		go func() {
 			for {
 				if _, err := syscall.Wait4(-1, nil, 0, nil); errors.Is(err, syscall.ECHILD) {
-					time.Sleep(time.Millisecond) // there is no child yet
+					time.Sleep(time.Millisecond) // the child was not started yet
 				}
 			}
 		}()

@@ -90,7 +90,7 @@ func TestShutdownWithoutMonitor(t *testing.T) {
 	if _, err := m.NextEvent(ctx); err == nil || !strings.Contains(err.Error(), "no monitor") {
 		t.Errorf("an event: %v", err)
 	}
-	must(t, m.Shutdown(ctx)) // SIGTERM is in order here
+	must(t, m.Shutdown(ctx)) // here the process may end by SIGTERM
 	status, _ := m.ExitStatus()
 	is(t, status.Signal, syscall.SIGTERM, nil)
 }
@@ -240,7 +240,7 @@ func TestMonitorThatIsClosed(t *testing.T) {
 	is(t, status.Signal, syscall.SIGTERM, nil)
 }
 
-// SIGTERM is in order where it is the first thing that the process is asked to do.
+// A process may end by SIGTERM if that is the first step.
 func TestSIGTERMAsTheFirstStep(t *testing.T) {
 	t.Parallel()
 	m := newFake(t, "qmp", machine.Options{QuitTimeout: -1})
