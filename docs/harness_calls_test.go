@@ -20,7 +20,7 @@ func Example_harnessCalls() {
 		m := machine.New("/usr/bin/qemu-system-x86_64", &machine.Options{Args: []string{"-S"}, Name: "vm1"})
 		use(&machine.Options{Wrapper: []string{"strace", "-f"}, TempDir: "/var/tmp", LogFile: "vm1.log"})
 		use(&machine.Options{Console: true}, &machine.Options{ConsoleFile: "console.log"})
-		use(&machine.Options{Monitor: machine.MonitorDial}, &machine.Options{Monitor: machine.MonitorNone})
+		use(&machine.Options{Monitor: machine.MonitorAccept}, &machine.Options{Monitor: machine.MonitorNone})
 		m.AddArgs("-machine", "none")
 		m.AddFD(f, 7, "my disk")
 		use(m.SendFD(ctx, f, "net0"))

@@ -100,7 +100,7 @@ func playGuest(s *qmptest.Server, mode string) bool {
 		case "guest off, process ends later": // and answers once more until then
 			shutdown("guest-shutdown")
 			status = "shutdown"
-		case "guest off, slow process": // its images take until somebody loses patience
+		case "guest off, slow process": // it takes longer to close its images than PowerDown waits
 			shutdown("guest-shutdown")
 		case "guest panics, process stays":
 			status = "guest-panicked"

@@ -93,7 +93,8 @@ func TestNoSignalForANumberThatMayBeAnothers(t *testing.T) {
 	if err := gone.Run(); err != nil {
 		t.Fatal(err)
 	}
-	// This is what is left of it, and its number has become the bystander's.
+	// The process was collected. Below it gets the id of a bystander, as if the system
+	// had reused the id.
 	h := takeHandle()
 	defer h.close()
 	ended := make(chan struct{})
@@ -115,7 +116,7 @@ func TestNoSignalForANumberThatMayBeAnothers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := signalGroup(nil, bystander.Process.Pid, true, syscall.SIGKILL); err != errCollected { //nolint:errorlint // exactly this
+	if err := signalGroup(nil, bystander.Process.Pid, true, syscall.SIGKILL); err != errCollected { //nolint:errorlint // it must not be wrapped
 		t.Errorf("%v", err)
 	}
 	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {

@@ -29,7 +29,7 @@ func newQEMU(t *testing.T, opts machine.Options) *machine.Machine {
 	return machine.ForTest(t, qemutest.Find(t, qemutest.QEMU), &opts)
 }
 
-// newPC returns a PC whose processor does not run, and what connects to its
+// newPC returns a PC whose processor does not run, and a function that connects to its
 // qtest socket.
 func newPC(t *testing.T, opts machine.Options) (*machine.Machine, func() *guest) {
 	t.Helper()
@@ -46,7 +46,7 @@ func newPC(t *testing.T, opts machine.Options) (*machine.Machine, func() *guest)
 	}
 }
 
-// A guest plays the guest's part, byte by byte at the first serial port.
+// A guest uses the first serial port over qtest, one byte at a time, as a guest would.
 type guest struct {
 	t    *testing.T
 	conn net.Conn
@@ -165,8 +165,8 @@ func TestQEMUThatIsTerminated(t *testing.T) {
 	}
 }
 
-// A guest that says by isa-debug-exit that its tests have passed: it writes 16, and
-// QEMU ends with 2*16+1.
+// A guest reports with isa-debug-exit that its tests have passed: it writes 16, and QEMU
+// ends with exit code 2*16+1.
 func TestIsaDebugExit(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -241,7 +241,7 @@ func TestConsole(t *testing.T) {
 		t.Errorf("after Shutdown: %v", err)
 	}
 
-	// A file alone is appended to.
+	// With ConsoleFile only, QEMU appends to the file.
 	m, connect = newPC(t, machine.Options{ConsoleFile: file})
 	must(t, m.Launch(ctx))
 	connect().print("again\n")

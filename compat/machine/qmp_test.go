@@ -87,7 +87,7 @@ func TestEvents(t *testing.T) {
 		}
 		return strings.Join(names, " ")
 	}
-	// What came before the reply is there at once.
+	// Events that came before the reply are in the queue at once.
 	emit("A", "B", "C", "B")
 	is(t, names(m.Events()), "Atrue Btrue Ctrue Btrue", nil)
 	is(t, len(m.Events()), 0, nil)
@@ -116,7 +116,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 
-	// Those who wait for different events do not disturb each other.
+	// Calls that wait for different events do not disturb each other.
 	got := make(chan string)
 	for i := range 8 {
 		go func() {
@@ -135,7 +135,7 @@ func TestEvents(t *testing.T) {
 	is(t, len(seen), 8, nil)
 	is(t, names(m.Events()), "Xtrue", nil)
 
-	// What came stays until the next launch.
+	// Events stay in the queue until the next launch.
 	emit("LAST")
 	must(t, m.Shutdown(ctx))
 	ev, err = m.NextEvent(ctx)
@@ -149,7 +149,7 @@ func TestEvents(t *testing.T) {
 	is(t, len(m.Events()), 0, nil)
 }
 
-// recorder is a test whose end can be looked at.
+// recorder is a TB that another test can end and inspect.
 type recorder struct {
 	testing.TB
 	failed   bool

@@ -19,9 +19,9 @@ import (
 
 func init() { moreFakes["reaped"] = func(args []string) { playReaped(args[0]) } }
 
-// playReaped plays a program whose children somebody else collects: a loop of
-// its own, or the system, where SIGCHLD is ignored. It shows what its machines
-// say about their ends.
+// playReaped plays a program in which something else than the machine collects its
+// children: a loop of the program, or the system, if SIGCHLD is ignored. It prints what
+// its machines say about how their processes ended.
 func playReaped(how string) {
 	switch how {
 	case "ignore":
@@ -67,8 +67,8 @@ func playReaped(how string) {
 	}
 }
 
-// known shows a status. Whether it is known depends on the kernel and on who
-// came first.
+// known returns a status as text, "?" if it is unknown. Whether it is known depends on the
+// kernel, and on who collects the process first.
 func known(s machine.ExitStatus) string {
 	if s.Unknown {
 		return "?"
@@ -76,8 +76,8 @@ func known(s machine.ExitStatus) string {
 	return s.String()
 }
 
-// Somebody else may collect the process: its end is noticed, and nothing fails
-// for want of its exit status.
+// Another part of the program may collect the process. The machine notices the end, and
+// nothing fails because the exit status is unknown.
 func TestProcessThatSomebodyElseCollects(t *testing.T) {
 	t.Parallel()
 	want := [][]string{

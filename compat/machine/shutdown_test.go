@@ -203,7 +203,7 @@ func TestProcessThatCrashes(t *testing.T) {
 	if !errors.As(err, &interrupted) || interrupted.SafeToRetry() {
 		t.Errorf("%v", err)
 	}
-	// What it said before is not lost.
+	// Events that came before are not lost.
 	ev, err := m.NextEvent(ctx)
 	is(t, ev["event"], "A", err)
 
@@ -228,7 +228,7 @@ func TestMonitorThatIsClosed(t *testing.T) {
 	if !errors.As(err, &abnormal) || abnormal.Exit.Signal != syscall.SIGTERM || abnormal.Steps[0].Err == nil {
 		t.Errorf("%v", err)
 	}
-	// One that the caller has closed cannot be asked.
+	// If the caller has closed the connection, the first step is SIGTERM.
 	m = newFake(t, "qmp", machine.Options{QuitTimeout: time.Hour})
 	must(t, m.Launch(ctx))
 	must(t, m.Client().Close())
@@ -250,7 +250,7 @@ func TestSIGTERMAsTheFirstStep(t *testing.T) {
 	is(t, status.Signal, syscall.SIGTERM, nil)
 }
 
-// An exit code can be named that means success.
+// Options.ExitCodes names exit codes that mean success.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -303,7 +303,7 @@ func TestQuitByTheCaller(t *testing.T) {
 	}
 }
 
-// A wrapper is reached by signals, and so is what it wraps.
+// Signals reach a wrapper, and also the program that it runs.
 func TestWrapper(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -357,7 +357,7 @@ func TestManyMachines(t *testing.T) {
 	wg.Wait()
 }
 
-// All methods may be called at once; what they find differs.
+// All methods may be called concurrently. The test does not check their results.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
