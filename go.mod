@@ -13,6 +13,4 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require (
-	github.com/hashicorp/errwrap v1.0.0 // indirect
-)
+require github.com/hashicorp/errwrap v1.0.0 // indirect

@@ -6,8 +6,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-
-	"github.com/goqmp/qmp/internal/proto"
 )
 
 // A Client executes commands of one QMP server and receives its events. It may
@@ -54,9 +52,6 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 	}
 	return c, nil
 }
-
-// nextID returns an id that this client has not used yet.
-func (c *Client) nextID() proto.ID { return proto.Number(c.lastID.Add(1)) }
 
 func (c *Client) name() string { return c.opts.Nickname }
 
