@@ -170,12 +170,7 @@ func TestE1ListenLeavesOtherFilesAlone(t *testing.T) {
 	t.Parallel()
 	dir := qemutest.Dir(t)
 	path := func(name string) string { return filepath.Join(dir, name) }
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path("stale")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.SetUnlinkOnClose(false)
-	stale.Close()
+	qemutest.StaleSocket(t, path("stale"))
 	for name, create := range map[string]func(string) error{
 		"regular":   func(p string) error { return os.WriteFile(p, []byte("precious"), 0o600) },
 		"empty":     func(p string) error { return os.WriteFile(p, nil, 0o600) },

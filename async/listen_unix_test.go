@@ -89,14 +89,7 @@ func TestListenWhereSomethingStands(t *testing.T) {
 		fine bool
 		text string
 	}{
-		{"a stale socket", func(t *testing.T, path string) {
-			ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
-			if err != nil {
-				t.Fatal(err)
-			}
-			ln.SetUnlinkOnClose(false)
-			ln.Close()
-		}, true, ""},
+		{"a stale socket", func(t *testing.T, path string) { qemutest.StaleSocket(t, path) }, true, ""},
 		{"a socket in use", func(t *testing.T, path string) {
 			ln, err := net.Listen("unix", path)
 			if err != nil {

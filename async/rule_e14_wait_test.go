@@ -335,15 +335,7 @@ func TestE14RealSocket(t *testing.T) {
 	s := qmptest.Start(t, nil)
 	path := socketPath(t)
 	policy := &stepsPolicy{
-		func() { // a socket at which nobody listens any more
-			ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			ln.SetUnlinkOnClose(false)
-			ln.Close()
-		},
+		func() { qemutest.StaleSocket(t, path) },
 		func() {
 			if err := os.Rename(s.Addr(), path); err != nil {
 				t.Error(err)

@@ -265,12 +265,7 @@ func TestListenDoesNotReplaceWhatComesMeanwhile(t *testing.T) {
 func staleSocket(t *testing.T) string {
 	t.Helper()
 	path := socketPath(t)
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.SetUnlinkOnClose(false)
-	wantNil(t, "Close", ln.Close())
+	qemutest.StaleSocket(t, path)
 	return path
 }
 

@@ -133,10 +133,7 @@ func TestListening(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		long = path
 	}
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: long})
-	must(t, err)
-	stale.SetUnlinkOnClose(false)
-	must(t, stale.Close())
+	qemutest.StaleSocket(t, long)
 	l, err := qtest.Listen(long)
 	must(t, err)
 	defer l.Close()
