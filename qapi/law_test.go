@@ -18,3 +18,9 @@ func TestFunctions(t *testing.T) {
 	t.Parallel()
 	qapitest.Functions(t, "qemu", qapi.Commands(), calls)
 }
+
+// The same for each type by itself.
+func TestTypes(t *testing.T) {
+	t.Parallel()
+	qapitest.Types(t, "qemu", types)
+}

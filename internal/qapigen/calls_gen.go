@@ -191,6 +191,12 @@ func (g *generator) callsTest() {
 			g.callTest(g.funcs[d]+"OOB", true, d)
 		}
 	}
+	g.p("}\n\n// types makes an empty value of each struct, union and alternate.\nvar types = map[string]func() any{\n")
+	for _, d := range g.Defs {
+		if d.Kind == Struct || d.Kind == Union || d.Kind == Alternate {
+			g.p("\t%q: support.New[%s.%s],\n", d.Name, g.Package, g.types[d.Name])
+		}
+	}
 	g.p("}\n")
 }
 

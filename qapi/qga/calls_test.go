@@ -8,6 +8,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/testing/qapitest"
 	"github.com/goqmp/qmp/qapi/qga"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // calls has a function for each command, and for each variant out of band.
@@ -144,4 +145,47 @@ var calls = []qapitest.Call{
 	{Command: "guest-network-get-route", OOB: false, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {
 		return qga.GuestNetworkGetRoute(ctx, c)
 	}},
+}
+
+// types makes an empty value of each struct, union and alternate.
+var types = map[string]func() any{
+	"GuestAgentCommandInfo":       support.New[qga.GuestAgentCommandInfo],
+	"GuestAgentInfo":              support.New[qga.GuestAgentInfo],
+	"GuestFileRead":               support.New[qga.GuestFileReadOptions],
+	"GuestFileWrite":              support.New[qga.GuestFileWriteOptions],
+	"GuestFileSeek":               support.New[qga.GuestFileSeekOptions],
+	"GuestFileWhence":             support.New[qga.GuestFileWhence],
+	"GuestFilesystemTrimResult":   support.New[qga.GuestFilesystemTrimResult],
+	"GuestFilesystemTrimResponse": support.New[qga.GuestFilesystemTrimResponse],
+	"GuestIpAddress":              support.New[qga.GuestIPAddress],
+	"GuestNetworkInterfaceStat":   support.New[qga.GuestNetworkInterfaceStat],
+	"GuestNetworkInterface":       support.New[qga.GuestNetworkInterface],
+	"GuestLogicalProcessor":       support.New[qga.GuestLogicalProcessor],
+	"GuestPCIAddress":             support.New[qga.GuestPCIAddress],
+	"GuestCCWAddress":             support.New[qga.GuestCCWAddress],
+	"GuestDiskAddress":            support.New[qga.GuestDiskAddress],
+	"GuestNVMeSmart":              support.New[qga.GuestNVMeSmart],
+	"GuestDiskSmart":              support.New[qga.GuestDiskSmart],
+	"GuestDiskInfo":               support.New[qga.GuestDiskInfo],
+	"GuestFilesystemInfo":         support.New[qga.GuestFilesystemInfo],
+	"GuestMemoryBlock":            support.New[qga.GuestMemoryBlock],
+	"GuestMemoryBlockResponse":    support.New[qga.GuestMemoryBlockResponse],
+	"GuestMemoryBlockInfo":        support.New[qga.GuestMemoryBlockInfo],
+	"GuestExecStatus":             support.New[qga.GuestExecStatusOptions],
+	"GuestExec":                   support.New[qga.GuestExecOptions],
+	"GuestExecCaptureOutput":      support.New[qga.GuestExecCaptureOutput],
+	"GuestHostName":               support.New[qga.GuestHostName],
+	"GuestUser":                   support.New[qga.GuestUser],
+	"GuestTimezone":               support.New[qga.GuestTimezone],
+	"GuestOSInfo":                 support.New[qga.GuestOSInfo],
+	"GuestDeviceIdPCI":            support.New[qga.GuestDeviceIDPCI],
+	"GuestDeviceId":               support.New[qga.GuestDeviceID],
+	"GuestDeviceInfo":             support.New[qga.GuestDeviceInfo],
+	"GuestAuthorizedKeys":         support.New[qga.GuestAuthorizedKeys],
+	"GuestDiskStats":              support.New[qga.GuestDiskStats],
+	"GuestDiskStatsInfo":          support.New[qga.GuestDiskStatsInfo],
+	"GuestLinuxCpuStats":          support.New[qga.GuestLinuxCPUStats],
+	"GuestCpuStats":               support.New[qga.GuestCPUStats],
+	"GuestLoadAverage":            support.New[qga.GuestLoadAverage],
+	"GuestNetworkRoute":           support.New[qga.GuestNetworkRoute],
 }

@@ -56,6 +56,24 @@ func Law(t *testing.T, program string, commands []support.CommandInfo, events []
 	}
 }
 
+// Types checks the law for each struct, union and alternate by itself. It also decodes
+// with encoding/json, which ignores the members of other releases.
+func Types(t *testing.T, program string, types map[string]func() any) {
+	foreign, own := writer(t, program, 5), writer(t, program, 0)
+	for name, newValue := range types {
+		for range rounds {
+			checkLaw(t, name, foreign.Value(qapigen.Type{Name: name}), newValue())
+			doc, v := own.Value(qapigen.Type{Name: name}), newValue()
+			if err := stdjson.Unmarshal(doc, v); err != nil {
+				t.Fatalf("%s, encoding/json: %v\n%s", name, err, doc)
+			}
+			if again, err := json.Marshal(v); err != nil || !SameJSON(t, doc, again) {
+				t.Fatalf("%s: decoded with encoding/json, and encoded\n%s\nis (%v)\n%s", name, doc, err, again)
+			}
+		}
+	}
+}
+
 func checkLaw(t *testing.T, what string, doc []byte, v any) {
 	t.Helper()
 	if err := support.Unmarshal(doc, v); err != nil {
