@@ -19,7 +19,9 @@ type QueryBlockArguments struct {
 
 // QueryBlock is the command query-block. Since 0.14.
 //
-// args may be nil. It may be executed before the machine is created (-preconfig).
+// args may be nil.
+//
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-block
 func QueryBlock(ctx context.Context, c async.Caller, args *QueryBlockArguments) ([]BlockInfo, error) {
@@ -35,7 +37,9 @@ type QueryBlockstatsArguments struct {
 
 // QueryBlockstats is the command query-blockstats. Since 0.14.
 //
-// args may be nil. It may be executed before the machine is created (-preconfig).
+// args may be nil.
+//
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-blockstats
 func QueryBlockstats(ctx context.Context, c async.Caller, args *QueryBlockstatsArguments) ([]BlockStats, error) {
@@ -162,7 +166,9 @@ type QueryNamedBlockNodesArguments struct {
 
 // QueryNamedBlockNodes is the command query-named-block-nodes. Since 2.0.
 //
-// args may be nil. It may be executed before the machine is created (-preconfig).
+// args may be nil.
+//
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-block-core.query-named-block-nodes
 func QueryNamedBlockNodes(ctx context.Context, c async.Caller, args *QueryNamedBlockNodesArguments) ([]BlockDeviceInfo, error) {

@@ -19,7 +19,9 @@ type QMPCapabilitiesArguments struct {
 
 // QMPCapabilities is the command qmp_capabilities. Since 0.13.
 //
-// args may be nil. It may be executed before the machine is created (-preconfig).
+// args may be nil.
+//
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-control.qmp_capabilities
 func QMPCapabilities(ctx context.Context, c async.Caller, args *QMPCapabilitiesArguments) error {

@@ -174,7 +174,9 @@ type QueryCommandLineOptionsArguments struct {
 
 // QueryCommandLineOptions is the command query-command-line-options. Since 1.5.
 //
-// args may be nil. It may be executed before the machine is created (-preconfig).
+// args may be nil.
+//
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-misc.query-command-line-options
 func QueryCommandLineOptions(ctx context.Context, c async.Caller, args *QueryCommandLineOptionsArguments) ([]CommandLineOptionInfo, error) {

@@ -85,7 +85,9 @@ type QOMListTypesArguments struct {
 
 // QOMListTypes is the command qom-list-types. Since 1.1.
 //
-// args may be nil. It may be executed before the machine is created (-preconfig).
+// args may be nil.
+//
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-qom.qom-list-types
 func QOMListTypes(ctx context.Context, c async.Caller, args *QOMListTypesArguments) ([]ObjectTypeInfo, error) {

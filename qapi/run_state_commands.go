@@ -45,7 +45,9 @@ type SetActionArguments struct {
 
 // SetAction is the command set-action. Since 6.0.
 //
-// args may be nil. It may be executed before the machine is created (-preconfig).
+// args may be nil.
+//
+// It may be executed before the machine is created (-preconfig).
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#command-QMP-run-state.set-action
 func SetAction(ctx context.Context, c async.Caller, args *SetActionArguments) error {

@@ -32,13 +32,13 @@ func (g *generator) command(d *Definition) {
 	if arguments != "" && mayBeNil {
 		notes = append(notes, "args may be nil.")
 	}
-	if d.SuccessResponse != nil && !*d.SuccessResponse {
-		notes = append(notes, "The server replies only if it refuses the command: give ctx a deadline.")
+	if d.noSuccessReply() {
+		notes = append(notes, noSuccessReplyNote)
 	}
 	if d.AllowPreconfig {
 		notes = append(notes, "It may be executed before the machine is created (-preconfig).")
 	}
-	g.doc(name, "the command "+d.Name, d, strings.Join(notes, " "))
+	g.doc(name, "the command "+d.Name, d, notes...)
 	g.function(name, "", d, arguments)
 	if d.AllowOOB {
 		g.p("// %sOOB is [%s] out of band: the server executes it before commands that wait.\n", name, name)
@@ -46,12 +46,27 @@ func (g *generator) command(d *Definition) {
 	}
 }
 
+// noSuccessReplyNote is in the comment of a command whose success the server does not
+// report.
+const noSuccessReplyNote = `The server replies only if it refuses the command. The function waits for that for at
+// most wait; 0 means [support.RefusalWait]. If no reply comes, or if the server ends the
+// connection, it returns nil. If ctx ends first, it returns an error.`
+
+// noSuccessReply reports whether the server does not reply to a command that it has
+// executed (success-response: false).
+func (d *Definition) noSuccessReply() bool { return d.SuccessResponse != nil && !*d.SuccessResponse }
+
 // function writes one function of a command. variant is "" or "OOB"; arguments is the
 // type of its arguments, or "".
 func (g *generator) function(name, variant string, d *Definition, arguments string) {
 	param, pass := "", "nil"
 	if arguments != "" {
 		param, pass = ", args *"+arguments, "support.Arguments(args)"
+	}
+	if d.noSuccessReply() {
+		g.p("func %s(ctx context.Context, c async.Caller%s, wait time.Duration) error {\n\treturn support.ExecuteUnanswered(ctx, c, %q, %s, wait)\n}\n\n",
+			name, param, d.Name, pass)
+		return
 	}
 	if d.Returns.Name == "" {
 		g.p("func %s(ctx context.Context, c async.Caller%s) error {\n\treturn support.Execute%s(ctx, c, %q, %s)\n}\n\n",
@@ -101,7 +116,7 @@ func (g *generator) tables() {
 		if d.AllowOOB {
 			g.p(", OOB: true")
 		}
-		if d.SuccessResponse != nil && !*d.SuccessResponse {
+		if d.noSuccessReply() {
 			g.p(", NoSuccessReply: true")
 		}
 		if d.Data != "" || len(d.Members) > 0 || d.open() {
@@ -205,6 +220,9 @@ func (g *generator) callTest(name string, oob bool, d *Definition) {
 	pass := ""
 	if d.Data != "" || len(d.Members) > 0 || d.open() {
 		pass = fmt.Sprintf(", args.(*%s.%s)", g.Package, g.argumentsName(d))
+	}
+	if d.noSuccessReply() {
+		pass += ", 0"
 	}
 	g.p("\t{Command: %q, OOB: %v, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {\n", d.Name, oob)
 	if d.Returns.Name == "" {

@@ -230,6 +230,7 @@ func (g *generator) file(body []byte) ([]byte, error) {
 	fmt.Fprintf(&b, "%s from %s. DO NOT EDIT.\n\npackage %s\n\n", header, source, pkg)
 	imports := [][2]string{
 		{"context.", "context"},
+		{"time.", "time"},
 		{"json.", "github.com/go-json-experiment/json"},
 		{"jsontext.", "github.com/go-json-experiment/json/jsontext"},
 		{"async.", "github.com/goqmp/qmp/async"},

@@ -32,7 +32,7 @@ var calls = []qapitest.Call{
 		return qga.GuestInfo(ctx, c)
 	}},
 	{Command: "guest-shutdown", OOB: false, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {
-		return nil, qga.GuestShutdown(ctx, c, args.(*qga.GuestShutdownArguments))
+		return nil, qga.GuestShutdown(ctx, c, args.(*qga.GuestShutdownArguments), 0)
 	}},
 	{Command: "guest-file-open", OOB: false, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {
 		return qga.GuestFileOpen(ctx, c, args.(*qga.GuestFileOpenArguments))
@@ -68,13 +68,13 @@ var calls = []qapitest.Call{
 		return qga.GuestFstrim(ctx, c, args.(*qga.GuestFstrimArguments))
 	}},
 	{Command: "guest-suspend-disk", OOB: false, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {
-		return nil, qga.GuestSuspendDisk(ctx, c)
+		return nil, qga.GuestSuspendDisk(ctx, c, 0)
 	}},
 	{Command: "guest-suspend-ram", OOB: false, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {
-		return nil, qga.GuestSuspendRAM(ctx, c)
+		return nil, qga.GuestSuspendRAM(ctx, c, 0)
 	}},
 	{Command: "guest-suspend-hybrid", OOB: false, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {
-		return nil, qga.GuestSuspendHybrid(ctx, c)
+		return nil, qga.GuestSuspendHybrid(ctx, c, 0)
 	}},
 	{Command: "guest-network-get-interfaces", OOB: false, Do: func(ctx context.Context, c async.Caller, args any) (any, error) {
 		return qga.GuestNetworkGetInterfaces(ctx, c)

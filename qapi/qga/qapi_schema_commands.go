@@ -4,6 +4,7 @@ package qga
 
 import (
 	"context"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
@@ -84,11 +85,15 @@ type GuestShutdownArguments struct {
 
 // GuestShutdown is the command guest-shutdown. Since 0.15.0.
 //
-// args may be nil. The server replies only if it refuses the command: give ctx a deadline.
+// args may be nil.
+//
+// The server replies only if it refuses the command. The function waits for that for at
+// most wait; 0 means [support.RefusalWait]. If no reply comes, or if the server ends the
+// connection, it returns nil. If ctx ends first, it returns an error.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
-func GuestShutdown(ctx context.Context, c async.Caller, args *GuestShutdownArguments) error {
-	return support.Execute(ctx, c, "guest-shutdown", support.Arguments(args))
+func GuestShutdown(ctx context.Context, c async.Caller, args *GuestShutdownArguments, wait time.Duration) error {
+	return support.ExecuteUnanswered(ctx, c, "guest-shutdown", support.Arguments(args), wait)
 }
 
 // GuestFileOpenArguments are the arguments of [GuestFileOpen].
@@ -236,29 +241,35 @@ func GuestFstrim(ctx context.Context, c async.Caller, args *GuestFstrimArguments
 
 // GuestSuspendDisk is the command guest-suspend-disk. Since 1.1. If CONFIG_LINUX or CONFIG_WIN32.
 //
-// The server replies only if it refuses the command: give ctx a deadline.
+// The server replies only if it refuses the command. The function waits for that for at
+// most wait; 0 means [support.RefusalWait]. If no reply comes, or if the server ends the
+// connection, it returns nil. If ctx ends first, it returns an error.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
-func GuestSuspendDisk(ctx context.Context, c async.Caller) error {
-	return support.Execute(ctx, c, "guest-suspend-disk", nil)
+func GuestSuspendDisk(ctx context.Context, c async.Caller, wait time.Duration) error {
+	return support.ExecuteUnanswered(ctx, c, "guest-suspend-disk", nil, wait)
 }
 
 // GuestSuspendRAM is the command guest-suspend-ram. Since 1.1. If CONFIG_LINUX or CONFIG_WIN32.
 //
-// The server replies only if it refuses the command: give ctx a deadline.
+// The server replies only if it refuses the command. The function waits for that for at
+// most wait; 0 means [support.RefusalWait]. If no reply comes, or if the server ends the
+// connection, it returns nil. If ctx ends first, it returns an error.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
-func GuestSuspendRAM(ctx context.Context, c async.Caller) error {
-	return support.Execute(ctx, c, "guest-suspend-ram", nil)
+func GuestSuspendRAM(ctx context.Context, c async.Caller, wait time.Duration) error {
+	return support.ExecuteUnanswered(ctx, c, "guest-suspend-ram", nil, wait)
 }
 
 // GuestSuspendHybrid is the command guest-suspend-hybrid. Since 1.1. If CONFIG_LINUX.
 //
-// The server replies only if it refuses the command: give ctx a deadline.
+// The server replies only if it refuses the command. The function waits for that for at
+// most wait; 0 means [support.RefusalWait]. If no reply comes, or if the server ends the
+// connection, it returns nil. If ctx ends first, it returns an error.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
-func GuestSuspendHybrid(ctx context.Context, c async.Caller) error {
-	return support.Execute(ctx, c, "guest-suspend-hybrid", nil)
+func GuestSuspendHybrid(ctx context.Context, c async.Caller, wait time.Duration) error {
+	return support.ExecuteUnanswered(ctx, c, "guest-suspend-hybrid", nil, wait)
 }
 
 // GuestNetworkGetInterfaces is the command guest-network-get-interfaces. Since 1.1. If CONFIG_WIN32 or HAVE_GETIFADDRS.

@@ -2,6 +2,8 @@ package support
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/goqmp/qmp/async"
@@ -37,6 +39,36 @@ func Execute(ctx context.Context, c async.Caller, command string, args any) erro
 // ExecuteOOB is [Execute] for a command out of band.
 func ExecuteOOB(ctx context.Context, c async.Caller, command string, args any) error {
 	return execute(ctx, c, async.Command{Name: command, Args: args, OOB: true})
+}
+
+// RefusalWait is how long [ExecuteUnanswered] waits by default. A guest agent that
+// refuses a command does so at once, but the guest may be slow.
+const RefusalWait = 5 * time.Second
+
+// errNotRefused is the cause of the end of [ExecuteUnanswered]'s wait.
+var errNotRefused = errors.New("the time to wait for a refusal is over")
+
+// ExecuteUnanswered executes a command to which the server replies only if it refuses
+// it. It waits for the refusal for at most wait; zero and negative values mean
+// [RefusalWait]. It returns nil if the command was sent and no error reply came: the
+// wait is over, or the server has ended the connection, which is what a guest that shuts
+// down looks like. If ctx ends first, the error is that of [async.Client.Execute], like
+// all other errors.
+func ExecuteUnanswered(ctx context.Context, c async.Caller, command string, args any, wait time.Duration) error {
+	if wait <= 0 {
+		wait = RefusalWait
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, wait, errNotRefused)
+	defer cancel()
+	err := execute(waiting, c, async.Command{Name: command, Args: args})
+	interrupted, ok := errors.AsType[*async.ExecInterruptedError](err)
+	if !ok || interrupted.SafeToRetry() || ctx.Err() != nil {
+		return err
+	}
+	if errors.Is(err, errNotRefused) || async.HungUp(err) {
+		return nil
+	}
+	return err
 }
 
 func call[T any](ctx context.Context, c async.Caller, cmd async.Command) (T, error) {
