@@ -23,6 +23,14 @@ type ListenerOptions struct {
 	// ones. Zero or less is no limit.
 	Limit int
 
+	// Notify is called each time the queue has changed: after an event or a notice was
+	// added, when waiting has become useless, and on Close. It is for a program that
+	// reads many listeners and does not want a goroutine for each: Notify says when to
+	// call [EventListener.TryNext]. A call may find nothing, since another reader was
+	// faster. The connection reads nothing while it runs, and locks are held: it must
+	// return at once, and must not call methods of this client or listener.
+	Notify func()
+
 	// History is how many of the newest events [EventListener.History] returns,
 	// whether they have been read or not. Zero or less keeps none.
 	History int
@@ -40,6 +48,7 @@ type EventListener struct {
 	client  *Client
 	names   map[string]struct{} // nil takes every name
 	filter  func(Event) bool
+	notify  func() // may be nil; called with mu held
 	limit   int
 	history int
 
@@ -70,7 +79,7 @@ func (c *Client) NewListener(opts *ListenerOptions, names ...string) *EventListe
 	if opts == nil {
 		opts = &ListenerOptions{}
 	}
-	l := &EventListener{client: c, filter: opts.Filter, limit: max(opts.Limit, 0), history: max(opts.History, 0)}
+	l := &EventListener{client: c, filter: opts.Filter, notify: opts.Notify, limit: max(opts.Limit, 0), history: max(opts.History, 0)}
 	if len(names) > 0 {
 		l.names = make(map[string]struct{}, len(names))
 		for _, name := range names {
@@ -174,7 +183,11 @@ func (l *EventListener) stateChanged(state Runstate, orderly bool) {
 	}
 }
 
+// wakeAll wakes all readers that wait, after a change. mu is held.
 func (l *EventListener) wakeAll() {
+	if l.notify != nil {
+		l.notify()
+	}
 	if l.wake != nil {
 		close(l.wake)
 		l.wake = nil
