@@ -27,7 +27,8 @@
 // of legacy returns its client of qmpsync (Sync), and a client of qmpsync returns
 // its client of async (Async). All three have the same connection.
 //
-// Three pages are in the repository: docs/guarantees.md (what a caller may rely
-// on), docs/migrating.md (from Python to Go) and docs/architecture.md (how a
-// command, an event and a disconnect pass through the engine).
+// Four pages are in the repository: docs/guarantees.md (what a caller may rely
+// on), docs/recipes.md (whole programs), docs/migrating.md (from Python to Go) and
+// docs/architecture.md (how a command, an event and a disconnect pass through the
+// engine).
 package qmp

@@ -20,13 +20,17 @@ import (
 var apart = map[string]string{}
 
 // TestPages requires every block of Go code on every page to be, line for line, a
-// part of a function that a test runs with a real QEMU, or that apart names.
+// part of a function that a test runs with a real QEMU, or that apart names; or a part
+// of a program in examples, whose tests run it with a real QEMU.
 func TestPages(t *testing.T) {
-	code := parse(t)
+	code, programs := parse(t), programs(t, "../examples")
 	blocks := 0
 	for name, page := range pages(t) {
 		for _, block := range regexp.MustCompile("(?ms)^[ \t]*```go\\b[^\n]*\n(.*?)^[ \t]*```").FindAllStringSubmatch(page, -1) {
 			blocks++
+			if programs.have(block[1]) {
+				continue
+			}
 			if fault := code.fault(block[1]); fault != "" {
 				t.Errorf("%s: %s:\n%s", name, fault, block[1])
 			}
@@ -99,6 +103,86 @@ func Example_compiled() {
 	} {
 		if got := code.fault(block); got != want {
 			t.Errorf("%s: %q, want %q", block, got, want)
+		}
+	}
+}
+
+// sources are the files of example programs, trimmed.
+type sources []string
+
+// programs returns the files of the programs in the folders of dir. A program whose
+// tests start no real QEMU is left out.
+func programs(t *testing.T, dir string) sources {
+	t.Helper()
+	var all sources
+	tests, err := filepath.Glob(filepath.Join(dir, "*", "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	real := make(map[string]bool) // by folder
+	for _, name := range tests {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "qemutest.") {
+			real[filepath.Dir(name)] = true
+		}
+	}
+	for _, folder := range slices.Sorted(maps.Keys(real)) {
+		names, err := filepath.Glob(filepath.Join(folder, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, trimmed(string(b)))
+		}
+	}
+	return all
+}
+
+// have reports whether a block is a part of a file, line for line.
+func (s sources) have(block string) bool {
+	block = trimmed(block)
+	return slices.ContainsFunc(s, func(file string) bool { return strings.Contains("\n"+file, "\n"+block) })
+}
+
+// TestProgramsOfPages gives programs two folders: only the one whose tests start a real
+// QEMU counts, and not its tests.
+func TestProgramsOfPages(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"real/main.go":       "package main\n\nfunc main() {\n\tone()\n\ttwo()\n}\n",
+		"real/main_test.go":  "package main\n\nvar _ = qemutest.Find\n\nvar inTest = 1\n",
+		"never/main.go":      "package main\n\nfunc main() { three() }\n",
+		"never/main_test.go": "package main\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := programs(t, dir)
+	for block, want := range map[string]bool{
+		"func main() {\n    one()\n    two()\n}\n": true,
+		"one()\n":                   true,
+		"ne()\n":                    false, // not a whole line
+		"one()\n}\n":                false, // a line is left out
+		"func main() { three() }\n": false,
+		"var inTest = 1\n":          false,
+	} {
+		if got := found.have(block); got != want {
+			t.Errorf("%q: %t, want %t", block, got, want)
 		}
 	}
 }
