@@ -11,12 +11,14 @@
 //	a test that starts QEMU                 compat/iotests
 //	a program that starts QEMU              compat/machine
 //	a program that wants types              qapi, qapi/qga; cmd/qmp-gen for a schema of your own
+//	a program that uses the guest agent     async/agent
 //	a test of a guest's memory and ports    compat/qtest
 //
 // A package imports only packages below it:
 //
 //	compat/iotests                  a harness for go test, in the style of QEMU's iotests
 //	compat/machine   compat/qtest   a QEMU process; the qtest protocol
+//	async/agent                     a client of the guest agent: programs, files
 //	compat                          both generations of Python's names on one connection
 //	qapi             qapi/qga       the commands, events and types of QEMU; those of the guest agent
 //	legacy                          the calls of Python's QEMUMonitorProtocol

@@ -90,6 +90,7 @@ var rooms = []room{
 	{dir: "qapi/support", floor: 3, modules: []string{json}},
 	{dir: "qapi", floor: 5, modules: []string{json}},
 	{dir: "qapi/qga", floor: 5, modules: []string{json}},
+	{dir: "async/agent", floor: 6},
 	{dir: "internal/testing/qapitest", floor: 4, modules: []string{json}, forTests: true},
 
 	{dir: "sync", floor: 3},

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/contexts"
+)
+
+// A trust says whether the agent is known to answer. When a caller gives up waiting for a
+// reply, the agent may be stopped, or it may have been restarted. The next command is not
+// sent then before the agent has answered a guest-sync. So commands do not pile up in the
+// line to an agent that does not answer, to be executed long after their callers have
+// given up.
+type trust struct {
+	turn chan struct{} // has one token: the right to ask the agent
+
+	mu    sync.Mutex // guards the fields below
+	doubt bool       // a caller has given up since the agent last answered
+}
+
+func (t *trust) init() {
+	t.turn = make(chan struct{}, 1)
+	t.turn <- struct{}{}
+}
+
+// lose notes that a caller has given up.
+func (t *trust) lose() { t.set(true) }
+
+func (t *trust) set(doubt bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doubt = doubt
+}
+
+func (t *trust) lost() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.doubt
+}
+
+// awaitTrust returns when the agent has answered a guest-sync since a caller gave up last.
+// command is the one that waits, for the error. It asks again from time to time, since a
+// question may be lost, for example when the guest restarts.
+func (c *Client) awaitTrust(ctx context.Context, command string) error {
+	if !c.trust.lost() || c.offer.refuses("guest-sync") {
+		return nil
+	}
+	select {
+	case <-c.trust.turn:
+		defer func() { c.trust.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return c.notSent(ctx, command)
+	}
+	for wait := firstWait; c.trust.lost(); wait = min(2*wait, longestWait) {
+		answered, err := c.sync(ctx, wait)
+		switch {
+		case answered:
+			c.trust.set(false)
+		case ctx.Err() != nil:
+			return c.notSent(ctx, command)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// errSilent ends the wait for one guest-sync.
+var errSilent = errors.New("the guest agent does not answer guest-sync")
+
+// sync executes guest-sync. If the agent does not answer within wait, err is nil.
+func (c *Client) sync(ctx context.Context, wait time.Duration) (answered bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, errSilent)
+	defer cancel()
+	number := rand.Int64()
+	got, err := async.Call[int64](ctx, c.engine, "guest-sync", map[string]int64{"id": number})
+	if errors.Is(err, errSilent) {
+		return false, nil
+	}
+	return err == nil && got == number, err
+}
+
+// notSent returns the error of a command that was not sent, because ctx ended while it
+// waited for the agent.
+func (c *Client) notSent(ctx context.Context, command string) error {
+	return &async.ExecInterruptedError{
+		Command: command, Client: c.opts.Engine.Nickname, Err: contexts.Err(ctx),
+		Note: "waiting for the guest agent, which has not answered an earlier command",
+	}
+}
