@@ -4,7 +4,7 @@
 //
 // The program that you write decides which package you need:
 //
-//	a service that manages machines         async
+//	a service that manages machines         async; async/group for many at a time
 //	a blocking script in Go's style         sync (package qmpsync)
 //	a script that was written in Python     legacy; compat for the names since QEMU 8.2
 //	a test of a program that speaks QMP     async/qmptest
@@ -23,6 +23,7 @@
 //	qapi             qapi/qga       the commands, events and types of QEMU; those of the guest agent
 //	legacy                          the calls of Python's QEMUMonitorProtocol
 //	sync (package qmpsync)          blocking calls; time limits are durations
+//	async/group                     many machines: commands to all, events of all
 //	async            async/qmptest  the engine; a QMP server for tests
 //
 // There is one engine, package async, and the blocking packages call it. A client

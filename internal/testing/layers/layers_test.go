@@ -93,6 +93,8 @@ var rooms = []room{
 	{dir: "async/agent", floor: 6},
 	{dir: "internal/testing/qapitest", floor: 4, modules: []string{json}, forTests: true},
 
+	// Many machines under names.
+	{dir: "async/group", floor: 3, modules: []string{multierror}},
 	{dir: "sync", floor: 3},
 	{dir: "legacy", floor: 4},
 	// Replays the recorded scenarios, for the tests of legacy and compat.
