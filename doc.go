@@ -10,6 +10,7 @@
 //	a test of a program that speaks QMP     async/qmptest
 //	a test that starts QEMU                 compat/iotests
 //	a program that starts QEMU              compat/machine
+//	a program that runs backups or mirrors  async/jobs
 //	a program that wants types              qapi, qapi/qga; cmd/qmp-gen for a schema of your own
 //	a program that uses the guest agent     async/agent
 //	a test of a guest's memory and ports    compat/qtest
@@ -19,6 +20,7 @@
 //	compat/iotests                  a harness for go test, in the style of QEMU's iotests
 //	compat/machine   compat/qtest   a QEMU process; the qtest protocol
 //	async/agent                     a client of the guest agent: programs, files
+//	async/jobs                      jobs of QEMU, by the typed commands
 //	compat                          both generations of Python's names on one connection
 //	qapi             qapi/qga       the commands, events and types of QEMU; those of the guest agent
 //	legacy                          the calls of Python's QEMUMonitorProtocol

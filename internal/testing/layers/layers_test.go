@@ -100,6 +100,9 @@ var rooms = []room{
 	// Replays the recorded scenarios, for the tests of legacy and compat.
 	{dir: "internal/testing/transcripts", floor: 4, modules: []string{json}, forTests: true},
 
+	// Follows jobs, by the typed commands.
+	{dir: "async/jobs", floor: 6},
+
 	{dir: "compat", floor: 5},
 	{dir: "compat/machine", floor: 6, modules: []string{sys}}, // pidfds
 	{dir: "compat/qtest", floor: 6},

@@ -1,0 +1,58 @@
+// Package jobs follows jobs of QEMU to their end: backup, mirror, commit, stream, the
+// creation of images, snapshots.
+//
+//	j, err := jobs.Start(ctx, c, "job0", func(ctx context.Context) error {
+//		return qapi.BlockdevBackup(ctx, c, &qapi.BlockdevBackupOptions{
+//			JobID: new("job0"), Device: "disk", Target: "copy", Sync: qapi.MirrorSyncModeFull,
+//		})
+//	}, nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer j.Close()
+//	return j.Wait(ctx) // nil, or why the job failed
+//
+// c is an [*async.Client]. [Start] makes a listener before it starts the job, and
+// [Attach] asks QEMU for a job that runs already. From then on the job is known by its
+// events, and QEMU is asked again only where events do not tell enough: why a job
+// failed, whether it waits for a command, and what happened while events were lost.
+//
+// A job in QEMU has many states, and some of them it leaves only by a command. What is
+// done then is the job's [Policy]. By default, a job that was started with
+// auto-finalize or auto-dismiss false is finalized and dismissed, and a mirror that is
+// ready is left so. [Complete] also completes that. With [Manual], the program executes
+// all commands itself:
+//
+//	if _, err := j.WaitFor(ctx, qapi.JobStatusReady); err != nil {
+//		return err
+//	}
+//	if err := j.Complete(ctx); err != nil {
+//		return err
+//	}
+//	return j.Wait(ctx)
+//
+// [Job.States] and [Job.Watch] are loops over the states and over the progress of a job,
+// with its rate and the time that is left.
+//
+// # Errors
+//
+//   - [*Error]: the job has failed, or was canceled ([ErrCanceled]).
+//   - [*GoneError]: the job has ended, and it cannot be known how: QEMU removed it while
+//     nobody received its events.
+//   - [*NotFoundError]: there is no such job.
+//   - [*WaitError]: the call has ended before the job. It says what the job waits for.
+//   - [ErrEnded]: a command for a job that has ended. It was not sent.
+//
+// # Traps
+//
+//   - Close a Job when it is no longer needed. Until then its listener keeps events, at
+//     most 1,000.
+//   - A Job has no goroutine. The commands of its Policy are executed only while a call
+//     of Wait, WaitFor, States or Watch runs.
+//   - QEMU removes a job that dismisses itself at the moment in which it ends. Attach
+//     does not find it after that, and nobody can tell how it ended. Start does not
+//     have this problem.
+//   - If a job is known only from a query, a job that was canceled cannot always be told
+//     from one that failed: both are then told apart by QEMU's text "Operation
+//     canceled".
+package jobs
