@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goqmp/qmp/internal/receiver"
+
 	"github.com/goqmp/qmp/internal/proto"
 	"github.com/goqmp/qmp/internal/socket"
 )
@@ -30,7 +32,7 @@ type client struct {
 	ctx    context.Context // handlers get it; abort ends it
 	cancel context.CancelFunc
 
-	rcv receiver // serve only
+	rcv receiver.Receiver // serve only
 
 	mu         sync.Mutex // guards the fields below
 	cond       *sync.Cond // on mu; broadcast after every change
@@ -54,7 +56,7 @@ type request struct {
 
 func newClient(s *Server, conn net.Conn) *client {
 	c := &client{srv: s, conn: conn, negotiated: s.opts.NoGreeting}
-	c.rcv = receiver{conn: conn, max: s.opts.MaxMessage}
+	c.rcv = receiver.Receiver{Conn: conn, Max: s.opts.MaxMessage}
 	c.cond = sync.NewCond(&c.mu)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -99,9 +101,9 @@ func (c *client) serve() {
 
 // read reads messages until the connection ends. It runs on serve's goroutine.
 func (c *client) read() {
-	defer c.rcv.discard()
+	defer c.rcv.Discard()
 	for {
-		raw, fds, err := c.rcv.next()
+		raw, fds, err := c.rcv.Next()
 		var req request
 		if err != nil {
 			fault := c.recover(err)

@@ -30,19 +30,19 @@ func (c *client) recover(err error) *Error {
 	}
 	switch frame.Fault {
 	case proto.NotObject:
-		if c.rcv.skipValue() != nil {
+		if c.rcv.SkipValue() != nil {
 			return nil
 		}
 		return genericf("QMP input must be a JSON object")
 	case proto.TooDeep:
-		c.rcv.discard()
+		c.rcv.Discard()
 		return genericf("JSON nesting depth limit exceeded")
 	case proto.TooLarge:
-		c.rcv.discard()
+		c.rcv.Discard()
 		return genericf("JSON token size limit exceeded")
 	}
-	text := bytes.TrimLeft(c.rcv.buf, whitespace)
-	defer c.rcv.discard()
+	text := bytes.TrimLeft(c.rcv.Buf, whitespace)
+	defer c.rcv.Discard()
 	if len(text) > 0 && text[0] != '{' {
 		if word := keyword.Find(text); word != nil {
 			return genericf("JSON parse error, invalid keyword '%s'", word)

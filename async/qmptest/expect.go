@@ -123,22 +123,22 @@ func ExpectFDs(n int, data string) Step {
 				return err
 			}
 			r := s.rcv
-			for len(r.arrivals) == 0 {
-				if r.blank() < len(r.buf) {
-					return fmt.Errorf("want file descriptors, got only %s", shorten(r.buf))
+			for len(r.Arrivals) == 0 {
+				if r.Blank() < len(r.Buf) {
+					return fmt.Errorf("want file descriptors, got only %s", shorten(r.Buf))
 				}
-				if err := r.fill(); err != nil {
+				if err := r.Fill(); err != nil {
 					return s.explain(err)
 				}
 			}
-			a := r.arrivals[0]
-			r.arrivals = r.arrivals[1:]
-			socket.CloseFDs(a.fds)
-			if len(a.fds) != n || string(a.data) != data {
-				return fmt.Errorf("want %d file descriptors with %q, got %d with %q", n, data, len(a.fds), shorten(a.data))
+			a := r.Arrivals[0]
+			r.Arrivals = r.Arrivals[1:]
+			socket.CloseFDs(a.FDs)
+			if len(a.FDs) != n || string(a.Data) != data {
+				return fmt.Errorf("want %d file descriptors with %q, got %d with %q", n, data, len(a.FDs), shorten(a.Data))
 			}
-			if r.blank() >= a.end {
-				r.consume(a.end)
+			if r.Blank() >= a.End {
+				r.Consume(a.End)
 			}
 			return nil
 		},
@@ -161,8 +161,8 @@ func ExpectNothing(d time.Duration) Step {
 			}
 			conn.SetReadDeadline(until)
 			defer conn.SetReadDeadline(s.p.deadline)
-			for s.rcv.blank() == len(s.rcv.buf) {
-				switch err := s.rcv.fill(); {
+			for s.rcv.Blank() == len(s.rcv.Buf) {
+				switch err := s.rcv.Fill(); {
 				case err == nil:
 				case isTimeout(err):
 					return nil
@@ -170,7 +170,7 @@ func ExpectNothing(d time.Duration) Step {
 					return s.explain(err)
 				}
 			}
-			return fmt.Errorf("got %s", shorten(s.rcv.buf))
+			return fmt.Errorf("got %s", shorten(s.rcv.Buf))
 		},
 	}
 }
@@ -183,12 +183,12 @@ func ExpectEOF() Step {
 		if _, err := s.Conn(); err != nil {
 			return err
 		}
-		for s.rcv.blank() == len(s.rcv.buf) {
-			if err := s.rcv.fill(); err != nil {
+		for s.rcv.Blank() == len(s.rcv.Buf) {
+			if err := s.rcv.Fill(); err != nil {
 				return s.ended(err)
 			}
 		}
-		return fmt.Errorf("got %s", shorten(s.rcv.buf))
+		return fmt.Errorf("got %s", shorten(s.rcv.Buf))
 	}}
 }
 

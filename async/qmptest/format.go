@@ -6,6 +6,8 @@ import (
 	"github.com/goqmp/qmp/internal/proto"
 )
 
+const whitespace = " \t\r\n"
+
 // A LineEnd is what a server writes after each message.
 type LineEnd int
 

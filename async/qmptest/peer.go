@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/goqmp/qmp/internal/receiver"
+
 	"github.com/goqmp/qmp/internal/proto"
 	"github.com/goqmp/qmp/internal/socket"
 )
@@ -22,7 +24,7 @@ type Peer struct {
 	conn   net.Conn // the latest connection, nil before the first
 	index  int      // of conn, counted from 0
 	closed bool     // conn has ended
-	rcv    *receiver
+	rcv    *receiver.Receiver
 	got    []*got // the messages that came over conn
 
 	every int   // cut after each so many bytes; 0 means no cuts
@@ -68,14 +70,14 @@ func (s *Peer) accept() error {
 		s.index++
 	}
 	s.conn, s.closed, s.got = conn, false, nil
-	s.rcv = &receiver{conn: conn, max: s.p.opts.MaxMessage}
+	s.rcv = &receiver.Receiver{Conn: conn, Max: s.p.opts.MaxMessage}
 	return nil
 }
 
 // forget drops what has been received and not yet consumed.
 func (s *Peer) forget() {
 	if s.rcv != nil {
-		s.rcv.discard()
+		s.rcv.Discard()
 	}
 }
 
@@ -159,7 +161,7 @@ func (s *Peer) Next() (Message, error) {
 	if _, err := s.Conn(); err != nil {
 		return Message{}, err
 	}
-	raw, fds, err := s.rcv.next()
+	raw, fds, err := s.rcv.Next()
 	if err != nil {
 		return Message{}, s.explain(err)
 	}

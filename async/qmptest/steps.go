@@ -311,8 +311,8 @@ const hangUpWait = "the client to hang up; a Disconnect or Close is missing"
 // drain reads until the client hangs up.
 func (s *Peer) drain() error {
 	for {
-		s.rcv.discard()
-		if err := s.rcv.fill(); err != nil {
+		s.rcv.Discard()
+		if err := s.rcv.Fill(); err != nil {
 			return s.ended(err)
 		}
 	}
