@@ -9,6 +9,7 @@
 //	a script that was written in Python     legacy; compat for the names since QEMU 8.2
 //	a test of a program that speaks QMP     async/qmptest
 //	a test that starts QEMU                 compat/iotests
+//	a recording of a failure                async/record, and async/qmptest to play it
 //	a program that starts QEMU              compat/machine
 //	a program that runs backups or mirrors  async/jobs
 //	a program that wants types              qapi, qapi/qga; cmd/qmp-gen for a schema of your own
@@ -23,10 +24,10 @@
 //	async/jobs                      jobs of QEMU, by the typed commands
 //	compat                          both generations of Python's names on one connection
 //	qapi             qapi/qga       the commands, events and types of QEMU; those of the guest agent
-//	legacy                          the calls of Python's QEMUMonitorProtocol
-//	sync (package qmpsync)          blocking calls; time limits are durations
+//	legacy           async/qmptest  the calls of Python's QEMUMonitorProtocol; a QMP server for tests
+//	sync (qmpsync)   async/record   blocking calls, time limits are durations; recordings
 //	async/group                     many machines: commands to all, events of all
-//	async            async/qmptest  the engine; a QMP server for tests
+//	async                           the engine
 //
 // There is one engine, package async, and the blocking packages call it. A client
 // of legacy returns its client of qmpsync (Sync), and a client of qmpsync returns

@@ -75,7 +75,7 @@ type Player struct {
 	cancel   context.CancelFunc
 	testOver chan struct{} // closed when the test has ended
 	done     chan struct{} // closed when play has ended
-	rec      record
+	rec      history
 
 	mu      sync.Mutex    // guards the fields below; nobody waits while holding it
 	marks   marks         // which names Mark has been called with
@@ -131,6 +131,14 @@ func ScriptDial(t testing.TB, addr string, steps ...Step) *Player {
 // has ended.
 func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	t.Helper()
+	p := prepare(t, opts, steps)
+	p.begin()
+	return p
+}
+
+// prepare returns a Player for which begin has to be called.
+func prepare(t testing.TB, opts *ScriptOptions, steps []Step) *Player {
+	t.Helper()
 	p := &Player{
 		t: t, home: here(), steps: steps,
 		testOver: make(chan struct{}), done: make(chan struct{}),
@@ -149,9 +157,11 @@ func Play(t testing.TB, opts *ScriptOptions, steps ...Step) *Player {
 	p.deadline = time.Now().Add(p.limit)
 	p.ctx, p.cancel = context.WithDeadline(context.Background(), p.deadline)
 	t.Cleanup(p.finish)
-	go p.play()
 	return p
 }
+
+// begin starts the script.
+func (p *Player) begin() { go p.play() }
 
 // defaultLimit is longer in a bubble. The limit is meant for a client that hangs,
 // and must not end the test of a timeout of 15 s.

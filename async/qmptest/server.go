@@ -32,7 +32,7 @@ type Server struct {
 	turn    chan struct{} // full while a client is being served; nil for ManyClients
 	done    chan struct{} // closed by the first call of shut
 	wg      sync.WaitGroup
-	rec     record
+	rec     history
 
 	mu       sync.Mutex // guards the fields below; nobody waits while holding it
 	handlers map[string]*handler

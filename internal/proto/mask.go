@@ -6,7 +6,12 @@ import "slices"
 // space is removed. The value of each member with one of the given names, at any
 // depth, is replaced by "***".
 func Mask(msg []byte, names []string) []byte {
-	dst := make([]byte, 0, len(msg))
+	return AppendMasked(make([]byte, 0, len(msg)), msg, names)
+}
+
+// AppendMasked appends to dst what [Mask] returns. Without names it only removes white
+// space.
+func AppendMasked(dst, msg []byte, names []string) []byte {
 	for i := skipSpace(msg, 0); i < len(msg); i = skipSpace(msg, i) {
 		if msg[i] != '"' {
 			dst = append(dst, msg[i])

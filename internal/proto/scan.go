@@ -187,3 +187,22 @@ func Elements(arr []byte, yield func(value []byte) bool) {
 		}
 	}
 }
+
+// Depth returns how deeply the JSON text nests. A number or a string has depth 0.
+func Depth(text []byte) int {
+	depth, most := 0, 0
+	for i := 0; i < len(text); {
+		switch text[i] {
+		case '"':
+			i = skipString(text, i)
+			continue
+		case '{', '[':
+			depth++
+			most = max(most, depth)
+		case '}', ']':
+			depth--
+		}
+		i++
+	}
+	return most
+}

@@ -48,44 +48,44 @@ func shorten(b []byte) string {
 	return string(b)
 }
 
-// A record keeps what clients sent. The zero record is empty.
-type record struct {
+// A history keeps what clients sent. The zero history is empty.
+type history struct {
 	mu      sync.Mutex    // guards the fields below; nobody waits while holding it
 	msgs    []Message     // only ever appended to
 	changed chan struct{} // nil, or a channel that the next add closes and replaces by nil
 }
 
-func (r *record) add(m Message) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.msgs = append(r.msgs, m)
-	if r.changed != nil {
-		close(r.changed)
-		r.changed = nil
+func (h *history) add(m Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.msgs = append(h.msgs, m)
+	if h.changed != nil {
+		close(h.changed)
+		h.changed = nil
 	}
 }
 
 // sofar returns the messages so far.
-func (r *record) sofar() []Message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clip(r.msgs)
+func (h *history) sofar() []Message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clip(h.msgs)
 }
 
 // all returns the messages so far, and a channel that the next one closes.
-func (r *record) all() ([]Message, <-chan struct{}) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.changed == nil {
-		r.changed = make(chan struct{})
+func (h *history) all() ([]Message, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.changed == nil {
+		h.changed = make(chan struct{})
 	}
-	return slices.Clip(r.msgs), r.changed
+	return slices.Clip(h.msgs), h.changed
 }
 
 // await waits until done returns true for the messages so far.
-func (r *record) await(ctx context.Context, done func([]Message) bool) ([]Message, error) {
+func (h *history) await(ctx context.Context, done func([]Message) bool) ([]Message, error) {
 	for {
-		msgs, changed := r.all()
+		msgs, changed := h.all()
 		if done(msgs) {
 			return msgs, nil
 		}
