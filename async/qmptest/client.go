@@ -204,6 +204,9 @@ func (c *client) run(req request) {
 	if encodeErr != nil {
 		reply, _ = c.srv.encode(appendErrorReply(GenericError, "qmptest: the result of the handler: "+encodeErr.Error(), cmd.ID))
 	}
+	if c.srv.opts.NoGreeting && req.fault == nil && cmd.Name == "guest-sync-delimited" {
+		reply = append([]byte{delimiter}, reply...)
+	}
 	c.send(reply)
 	if cmd.quit {
 		c.srv.shut()

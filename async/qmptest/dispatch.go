@@ -41,6 +41,9 @@ func (c *client) recover(err error) *Error {
 		c.rcv.Discard()
 		return genericf("JSON token size limit exceeded")
 	}
+	if c.restart() {
+		return genericf("JSON parse error, stray '\uFFFD'")
+	}
 	text := bytes.TrimLeft(c.rcv.Buf, whitespace)
 	defer c.rcv.Discard()
 	if len(text) > 0 && text[0] != '{' {

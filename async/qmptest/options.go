@@ -31,8 +31,10 @@ type Options struct {
 	// tries to enable it gets an error.
 	NoOOB bool
 
-	// NoGreeting leaves out the greeting and the negotiation, as the guest agent
-	// does: commands are accepted immediately.
+	// NoGreeting makes the server a guest agent. There is no greeting and no
+	// negotiation: commands are accepted immediately. A byte 0xFF ends a part of a
+	// command. The server knows guest-sync, guest-sync-delimited, guest-ping and
+	// guest-info, which lists all commands whose names begin with "guest-".
 	NoGreeting bool
 
 	// ManyClients serves all clients concurrently. Without it the server serves

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -109,6 +110,9 @@ func newServer(t testing.TB, opts *Options) (*Server, error) {
 	s.running = !s.opts.Paused
 	s.begun = s.running
 	s.handlers = machineHandlers()
+	if s.opts.NoGreeting {
+		maps.Copy(s.handlers, agentHandlers())
+	}
 	if s.opts.Network != Memory {
 		var err error
 		if s.ln, s.addr, s.cleanup, err = listen(s.opts.Network); err != nil {

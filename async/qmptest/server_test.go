@@ -119,6 +119,22 @@ func TestServerWithoutGreeting(t *testing.T) {
 	}
 }
 
+// As a guest agent the server starts again at a byte 0xFF.
+func TestServerOfTheGuestAgent(t *testing.T) {
+	s := Start(t, &Options{Network: Memory, NoGreeting: true, LineEnd: NoLineEnd})
+	s.Handle("guest-shutdown", func(context.Context, *Command) (any, error) { return nil, nil })
+	conn, err := s.Dial(t.Context())
+	p := newPeer(t, conn, err)
+	p.send(`{"execute":"guest-pi` + "\xff" + `{"execute":"guest-sync-delimited","arguments":{"id":7}}{"execute":"guest-sync","arguments":{"id":8}}{"execute":"guest-ping"}{"execute":"guest-info"}{"execute":"quit"}`)
+	want := `{"error": {"class": "GenericError", "desc": "JSON parse error, stray '\uFFFD'"}}` + "\xff" + `{"return": 7}{"return": 8}{"return": {}}{"return": {"version": "7.2.22", "supported_commands": [` +
+		`{"name": "guest-info", "enabled": true, "success-response": true}, {"name": "guest-ping", "enabled": true, "success-response": true}, ` +
+		`{"name": "guest-shutdown", "enabled": true, "success-response": false}, ` +
+		`{"name": "guest-sync", "enabled": true, "success-response": true}, {"name": "guest-sync-delimited", "enabled": true, "success-response": true}]}}`
+	if got := p.rest(); !strings.HasPrefix(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 // With Pretty the server prints what QEMU prints with -mon pretty=on.
 func TestServerPretty(t *testing.T) {
 	const commands = `{"execute":"qmp_capabilities","id":[]}{"execute":"query-name","id":{"a":[],"b":{},"c":[1,{"d":2}]}}{"execute":"nosuch"}{"execute":"stop"}{"execute":"quit"}`
