@@ -219,7 +219,7 @@ func (c *Cmd) start(args *qga.GuestExecArguments) error {
 // How often Wait asks whether the program has exited: after shortestPoll, and then each
 // time half as late again, up to longestPoll.
 const (
-	shortestPoll = 10 * time.Millisecond
+	shortestPoll = 2 * time.Millisecond
 	longestPoll  = time.Second
 )
 
