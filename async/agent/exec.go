@@ -30,6 +30,10 @@ type Cmd struct {
 	// environment.
 	Env []string
 
+	// Dir is the folder in the guest in which the program runs. It needs /bin/sh in the
+	// guest. If it is empty, the folder is that of the agent.
+	Dir string
+
 	// Stdin is read to its end before the program is started, and passed with the
 	// command that starts it: at most [MaxInput] bytes. Nil means no input.
 	Stdin io.Reader
@@ -40,11 +44,25 @@ type Cmd struct {
 	// or later, or a shell in the guest. Nil discards the output.
 	Stdout, Stderr io.Writer
 
+	// Stream passes the output on while the program runs, and the input as it comes, both
+	// without a limit. Stdin, Stdout and Stderr may be used by several goroutines at the
+	// same time then. It needs /bin/sh and a few common programs in the guest, see
+	// [StreamError], and room for the whole output in TempDir. The program's exit does not
+	// wait for the end of Stdin, and a Read of Stdin that waits may outlast Wait.
+	Stream bool
+
+	// TempDir is the folder in the guest for the temporary files of Stream. They are
+	// removed when the program has exited or the context ends. If this side cannot do that,
+	// the guest does it ten minutes after the program's exit. Empty means /tmp.
+	TempDir string
+
 	client   *Client
 	ctx      context.Context
 	pid      int64
 	started  bool
 	finished bool
+	pipes    []interface{ CloseWithError(error) error } // this side's ends of StdinPipe and so on
+	stream   *stream                                    // nil without Stream
 }
 
 // MaxInput is how many bytes Cmd.Stdin may have: more do not fit in one command.
@@ -118,6 +136,47 @@ func (e *LostProcessError) Error() string {
 
 func (e *LostProcessError) Unwrap() error { return e.Err }
 
+// StdinPipe returns a writer for the program's input, and sets Stream. The program reads to
+// its end when the writer is closed. After the program has exited, a Write fails.
+func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
+	if c.Stdin != nil || c.started {
+		return nil, errors.New("agent: Cmd.Stdin is already set, or Cmd is started")
+	}
+	r, w := io.Pipe()
+	c.Stdin, c.Stream, c.pipes = r, true, append(c.pipes, r)
+	return w, nil
+}
+
+// StdoutPipe returns a reader of the program's standard output, and sets Stream. Read it to
+// its end before Wait, which waits for that.
+func (c *Cmd) StdoutPipe() (io.ReadCloser, error) { return c.outputPipe(&c.Stdout) }
+
+// StderrPipe is [Cmd.StdoutPipe] for the standard error.
+func (c *Cmd) StderrPipe() (io.ReadCloser, error) { return c.outputPipe(&c.Stderr) }
+
+func (c *Cmd) outputPipe(to *io.Writer) (io.ReadCloser, error) {
+	if *to != nil || c.started {
+		return nil, errors.New("agent: Cmd.Stdout or Cmd.Stderr is already set, or Cmd is started")
+	}
+	r, w := io.Pipe()
+	*to, c.Stream, c.pipes = w, true, append(c.pipes, w)
+	return r, nil
+}
+
+// closePipes ends the reads and writes of the other ends with err.
+func (c *Cmd) closePipes(err error) {
+	for _, p := range c.pipes {
+		_ = p.CloseWithError(err) // it never fails, and does nothing if the pipe is closed
+	}
+}
+
+func (c *Cmd) tempDir() string {
+	if c.TempDir == "" {
+		return "/tmp"
+	}
+	return c.TempDir
+}
+
 // Run starts the program and waits until it has exited. Errors are those of Start and
 // Wait.
 func (c *Cmd) Run() error {
@@ -159,10 +218,17 @@ func (c *Cmd) CombinedOutput() ([]byte, error) {
 }
 
 // Start starts the program. If the agent cannot execute it, the error is an
-// [*async.ExecuteError] with the agent's words.
-func (c *Cmd) Start() error {
+// [*async.ExecuteError] with the agent's words, or a [*StreamError] with Stream.
+func (c *Cmd) Start() (err error) {
 	if c.started {
 		return errors.New("agent: Cmd is already started")
+	}
+	c.started = true
+	if c.Stream {
+		if err = c.startStream(); err != nil {
+			c.closePipes(err)
+		}
+		return err
 	}
 	args := &qga.GuestExecArguments{Path: c.Path, Arg: c.args(), Env: c.Env}
 	if c.Stdin != nil {
@@ -175,7 +241,10 @@ func (c *Cmd) Start() error {
 		}
 		args.InputData = new(base64.StdEncoding.EncodeToString(input))
 	}
-	c.started = true
+	if c.Dir != "" {
+		args.Arg = append([]string{"-c", `cd -- "$0" && exec "$@"`, c.Dir, c.Path}, args.Arg...)
+		args.Path = "/bin/sh"
+	}
 	if c.merges() {
 		return c.startMerged(args)
 	}
@@ -235,11 +304,18 @@ func (c *Cmd) Wait() error {
 		return errors.New("agent: Cmd is not started, or Wait was already called")
 	}
 	c.finished = true
-	status, err := c.await()
+	if c.stream != nil {
+		return c.stream.wait()
+	}
+	status, err := c.await(c.ctx)
 	if err != nil {
 		return err
 	}
-	err = c.deliver(status)
+	return c.result(status, c.deliver(status))
+}
+
+// result returns the error of a program that has exited. err is that of its output.
+func (c *Cmd) result(status *qga.GuestExecStatusOptions, err error) error {
 	if status.Signal != nil || status.Exitcode != nil && *status.Exitcode != 0 {
 		exit := &ExitError{Path: c.Path}
 		if status.Signal != nil {
@@ -257,16 +333,16 @@ func (c *Cmd) Wait() error {
 }
 
 // await asks for the state of the process until it has exited.
-func (c *Cmd) await() (*qga.GuestExecStatusOptions, error) {
+func (c *Cmd) await(ctx context.Context) (*qga.GuestExecStatusOptions, error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for wait := shortestPoll; ; wait = min(wait*3/2, longestPoll) {
 		select {
 		case <-timer.C:
-		case <-c.ctx.Done():
-			return nil, fmt.Errorf("%s: wait for process %d: %w", c.Path, c.pid, contexts.Err(c.ctx))
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: wait for process %d: %w", c.Path, c.pid, contexts.Err(ctx))
 		}
-		status, err := qga.GuestExecStatus(c.ctx, c.client, &qga.GuestExecStatusArguments{PID: c.pid})
+		status, err := qga.GuestExecStatus(ctx, c.client, &qga.GuestExecStatusArguments{PID: c.pid})
 		if refused, ok := errors.AsType[*async.ExecuteError](err); ok {
 			return nil, &LostProcessError{Path: c.Path, PID: c.pid, Err: refused}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/qapi/qga"
 )
 
@@ -63,13 +64,38 @@ func (c *Client) Create(ctx context.Context, name string) (*File, error) {
 // OpenFile opens a file of the guest. mode is that of the C function fopen: "r", "w", "a",
 // "r+", "w+" or "a+".
 func (c *Client) OpenFile(ctx context.Context, name, mode string) (*File, error) {
-	handle, err := qga.GuestFileOpen(ctx, c, &qga.GuestFileOpenArguments{Path: name, Mode: &mode})
-	if err != nil {
-		return nil, pathError("open", name, err)
+	f := &File{client: c, ctx: ctx, name: name, closed: make(chan struct{})}
+	if ctx.Err() != nil {
+		return nil, pathError("open", name, contexts.Err(ctx))
 	}
-	f := &File{client: c, ctx: ctx, name: name, handle: handle, closed: make(chan struct{})}
-	f.unwatch = context.AfterFunc(ctx, func() { _ = f.close() }) // nobody is there to get the error
-	return f, nil
+	opening, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	opened := make(chan error, 1)
+	go func() {
+		defer cancel()
+		var err error
+		f.handle, err = qga.GuestFileOpen(opening, c, &qga.GuestFileOpenArguments{Path: name, Mode: &mode})
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, pathError("open", name, err)
+		}
+		f.unwatch = context.AfterFunc(ctx, func() { _ = f.close() }) // nobody is there to get the error
+		return f, nil
+	case <-ctx.Done():
+		// The agent may still open the file. Then it has to be closed.
+		c.trust.lose()
+		go func() {
+			defer time.AfterFunc(releaseLimit, cancel).Stop()
+			if err := <-opened; err == nil {
+				_ = f.close()
+			}
+		}()
+		return nil, pathError("open", name, &async.ExecInterruptedError{
+			Command: "guest-file-open", Sent: true, Client: c.opts.Engine.Nickname, Err: contexts.Err(ctx),
+		})
+	}
 }
 
 // Name returns the name that was given to Open.
