@@ -2,13 +2,12 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"context"
 
 	"github.com/goqmp/qmp/async/agent"
 	"github.com/goqmp/qmp/async/qmptest"
