@@ -36,9 +36,8 @@
 //
 // # Errors
 //
-//   - [*Error]: the job has failed, or was canceled ([ErrCanceled]).
-//   - [*GoneError]: the job has ended, and it cannot be known how: QEMU removed it while
-//     nobody received its events.
+//   - [*Error]: the job has failed, was canceled ([ErrCanceled]), or has ended and it
+//     cannot be known how ([ErrGone]).
 //   - [*NotFoundError]: there is no such job.
 //   - [*WaitError]: the call has ended before the job. It says what the job waits for.
 //   - [ErrEnded]: a command for a job that has ended. It was not sent.

@@ -27,16 +27,18 @@ const mostEvents = 1000
 type follower struct {
 	monitor Monitor
 	news    *async.EventListener
-	turn    chan struct{} // full while a call follows the job: that call reads news and executes commands
+	heard   func(ev async.Event, notice error) // takes an event or a notice of the listener; called with mu held
+	turn    chan struct{}                      // full while a call follows the job: that call reads news and executes commands
 
 	mu      sync.Mutex    // guards changed, and what the owner says; never held across I/O
 	changed chan struct{} // closed at the next change; nil if nobody waits for one
 }
 
-func newFollower(m Monitor, filter func(async.Event) bool, names ...string) follower {
+func newFollower(m Monitor, heard func(async.Event, error), filter func(async.Event) bool, names ...string) follower {
 	return follower{
 		monitor: m,
 		news:    m.NewListener(&async.ListenerOptions{Filter: filter, Limit: mostEvents}, names...),
+		heard:   heard,
 		turn:    make(chan struct{}, 1),
 	}
 }
@@ -95,4 +97,33 @@ func (f *follower) await(ctx, idle context.Context, done func() bool, step func(
 			return err
 		}
 	}
+}
+
+// hear takes the news that have come. It reports whether there were any.
+func (f *follower) hear() (some bool) {
+	for {
+		ev, ok, err := f.news.TryNext()
+		if !ok && err == nil {
+			return some
+		}
+		f.take(ev, err)
+		some = true
+	}
+}
+
+// wait waits for news and takes them.
+func (f *follower) wait(ctx context.Context) error {
+	ev, err := f.news.Next(ctx)
+	switch err.(type) {
+	case nil, *async.OverflowError, *async.ExecInterruptedError:
+		f.take(ev, err)
+		return nil
+	}
+	return err
+}
+
+func (f *follower) take(ev async.Event, notice error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard(ev, notice)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/qapi"
 )
 
@@ -90,7 +89,7 @@ func (j *Job) find(ctx context.Context, justStarted bool) error {
 	j.hear()
 	j.mu.Lock()
 	// Events before "created" are those of an earlier job with the same id.
-	if states := j.tracker.states; justStarted && len(states) > 0 && states[0].Status == qapi.JobStatusCreated {
+	if states := j.tracker.past.states; justStarted && len(states) > 0 && states[0].Status == qapi.JobStatusCreated {
 		j.tracker.bound = true
 		j.meter.add(time.Now(), 0)
 	}
@@ -102,7 +101,7 @@ func (j *Job) find(ctx context.Context, justStarted bool) error {
 		}
 		j.mu.Lock()
 		bound = j.tracker.bound
-		missing := j.tracker.count == 0
+		missing := j.tracker.past.count == 0
 		j.mu.Unlock()
 		if missing && !bound {
 			return &NotFoundError{ID: j.id, NotStarted: justStarted}
@@ -132,7 +131,7 @@ func newJob(m Monitor, id string, opts *Options) *Job {
 		data, ok := decodeEvent(ev)
 		return ok && data.of(id)
 	}
-	j.follower = newFollower(m, mine, eventNames...)
+	j.follower = newFollower(m, j.heard, mine, eventNames...)
 	return j
 }
 
@@ -191,36 +190,11 @@ func (j *Job) step(ctx, idle context.Context) error {
 func (j *Job) now() (Info, int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.tracker.info, j.tracker.count
+	return j.tracker.info, j.tracker.past.count
 }
 
-// hear takes the news that have come. It reports whether there were any.
-func (j *Job) hear() (some bool) {
-	for {
-		ev, ok, err := j.news.TryNext()
-		if !ok && err == nil {
-			return some
-		}
-		j.take(ev, err)
-		some = true
-	}
-}
-
-// wait waits for news.
-func (j *Job) wait(ctx context.Context) error {
-	ev, err := j.news.Next(ctx)
-	switch err.(type) {
-	case nil, *async.OverflowError, *async.ExecInterruptedError:
-		j.take(ev, err)
-		return nil
-	}
-	return err
-}
-
-// take takes an event or a notice of the listener.
-func (j *Job) take(ev async.Event, notice error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+// heard takes an event or a notice of the listener. mu is held.
+func (j *Job) heard(ev async.Event, notice error) {
 	if notice != nil {
 		j.tracker.Gap()
 		j.here.asked = false
@@ -276,7 +250,7 @@ func (j *Job) learn(ctx context.Context) (job qapi.JobInfo, found bool, err erro
 func (j *Job) decided() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.decidedAt == j.tracker.count
+	return j.decidedAt == j.tracker.past.count
 }
 
 // decide executes the command that the Policy wants.
@@ -315,7 +289,7 @@ func (j *Job) decide(ctx context.Context, info Info) error {
 // over reports whether the job's result is known: the job does not exist any more, or
 // the Policy has left it concluded. mu is held.
 func (j *Job) over() bool {
-	return j.tracker.gone || j.tracker.info.Status == qapi.JobStatusConcluded && j.leftAt == j.tracker.count
+	return j.tracker.gone || j.tracker.info.Status == qapi.JobStatusConcluded && j.leftAt == j.tracker.past.count
 }
 
 // until waits until done returns true or the job is over. what completes the sentence
@@ -329,11 +303,9 @@ func (j *Job) until(ctx, idle context.Context, what string, done func() bool) er
 }
 
 // waitError returns the error of a call that waited for what and ended with err.
-func (j *Job) waitError(ctx context.Context, what string, err error) *WaitError {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = contexts.Err(ctx)
-	}
-	return &WaitError{Job: j.Info(), What: what, Err: err}
+func (j *Job) waitError(ctx context.Context, what string, err error) error {
+	info := j.Info()
+	return newWaitError(ctx, "job "+info.name(), what, info.situation(), err)
 }
 
 // result returns the result of a job that is over.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"math"
 	"time"
 
 	"github.com/goqmp/qmp/qapi"
@@ -42,14 +41,8 @@ func (p Progress) ETA() (left time.Duration, ok bool) {
 		return 0, false
 	case p.Current >= p.Total:
 		return 0, true
-	case p.Rate <= 0:
-		return 0, false
 	}
-	ns := (float64(p.Total) - float64(p.Current)) / p.Rate * float64(time.Second)
-	if ns >= math.MaxInt64 {
-		return 0, false
-	}
-	return time.Duration(ns), true
+	return timeFor(float64(p.Total)-float64(p.Current), p.Rate)
 }
 
 // Progress asks QEMU how far the job is. To get a rate, call it repeatedly, or use
@@ -88,49 +81,64 @@ func (j *Job) lastProgress() Progress {
 // error if the job cannot be followed any more. An interval of zero or less means one
 // second. After the loop, [Job.Wait] returns the job's result immediately.
 func (j *Job) Watch(ctx context.Context, interval time.Duration) iter.Seq2[Progress, error] {
+	return watch(ctx, interval, watched[Progress]{
+		ask: func() (p Progress, some bool, err error) {
+			p, err = j.Progress(ctx)
+			if errors.Is(err, ErrEnded) {
+				return p, false, nil
+			}
+			if err != nil {
+				err = j.waitError(ctx, "its progress", err)
+			}
+			return p, true, err
+		},
+		pass: func(idle context.Context) error { return j.await(ctx, idle, j.over, j.step) },
+		last: func() Progress {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			return j.lastProgress()
+		},
+		result:    j.result,
+		waitError: func(err error) error { return j.waitError(ctx, "its end", err) },
+	})
+}
+
+// watched is a job or a migration whose progress a loop yields.
+type watched[P any] struct {
+	ask       func() (p P, some bool, err error) // some is false if there is nothing to yield
+	pass      func(idle context.Context) error   // follows it until idle ends, or until it is over
+	last      func() P                           // the progress at the end
+	result    func() error
+	waitError func(err error) error
+}
+
+// watch returns the iterator of Watch.
+func watch[P any](ctx context.Context, interval time.Duration, w watched[P]) iter.Seq2[P, error] {
 	if interval <= 0 {
 		interval = time.Second
 	}
-	return func(yield func(Progress, error) bool) {
+	return func(yield func(P, error) bool) {
 		for {
-			p, err := j.Progress(ctx)
-			if err == nil && !yield(p, nil) {
+			p, some, err := w.ask()
+			if some && !yield(p, err) || err != nil {
 				return
 			}
-			if err != nil && !errors.Is(err, ErrEnded) {
-				yield(Progress{}, j.waitError(ctx, "its progress", err))
-				return
-			}
-			over, err := j.pass(ctx, interval)
-			if err == nil && !over {
-				continue
-			}
-			j.mu.Lock()
-			p = j.lastProgress()
-			j.mu.Unlock()
-			if err == nil {
-				if _, gone := j.result().(*GoneError); gone {
-					err = j.result()
+			idle, cancel := context.WithTimeoutCause(ctx, interval, errInterval)
+			err = w.pass(idle)
+			cancel()
+			switch {
+			case err == nil:
+				if err = w.result(); !errors.Is(err, ErrGone) {
+					err = nil
 				}
+				yield(w.last(), err)
+				return
+			case ctx.Err() != nil || !errors.Is(err, errInterval):
+				yield(p, w.waitError(err))
+				return
 			}
-			yield(p, err)
-			return
 		}
 	}
-}
-
-// pass follows the job for a while. It reports whether the job is over.
-func (j *Job) pass(ctx context.Context, interval time.Duration) (over bool, err error) {
-	idle, cancel := context.WithTimeoutCause(ctx, interval, errInterval)
-	defer cancel()
-	err = j.await(ctx, idle, j.over, j.step)
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, errInterval) && ctx.Err() == nil:
-		return false, nil
-	}
-	return false, j.waitError(ctx, "its end", err)
 }
 
 // errInterval ends the context of an interval.

@@ -19,9 +19,6 @@ var eventNames = []string{
 // go to a [Tracker].
 func EventNames() []string { return slices.Clone(eventNames) }
 
-// mostStates is how many states a Tracker keeps.
-const mostStates = 1000
-
 // A Tracker puts together what events and replies to query-jobs say about one job. It
 // does no I/O and has no goroutine. [Job] is built on it. Use a Tracker only if the
 // program has a loop of its own that gets all events. Its methods must not be called
@@ -32,12 +29,11 @@ const mostStates = 1000
 // "created" makes it forget an earlier job. After that call it is about the job that it
 // knows.
 type Tracker struct {
-	info   Info
-	states []State
-	count  int  // how many states there have been
-	bound  bool // the Tracker is about the job that it knows, and not about a newer one
-	gap    bool // events may have been missed since the last Query
-	sound  bool // no event was missed since the job was in a state that comes before its result
+	info  Info
+	past  history[State]
+	bound bool // the Tracker is about the job that it knows, and not about a newer one
+	gap   bool // events may have been missed since the last Query
+	sound bool // no event was missed since the job was in a state that comes before its result
 
 	concluded bool // the job is over: QEMU knows its result, and may have removed it
 	gone      bool // the job does not exist any more
@@ -80,7 +76,7 @@ func (t *Tracker) Event(ev async.Event) bool {
 	if !ok || !data.of(t.info.ID) {
 		return false
 	}
-	if data.Status == qapi.JobStatusCreated && t.count > 0 {
+	if data.Status == qapi.JobStatusCreated && t.past.count > 0 {
 		if !t.bound {
 			*t = Tracker{info: Info{ID: t.info.ID}}
 		} else {
@@ -127,11 +123,7 @@ func (t *Tracker) fail(why *string) {
 // enter notes that the job is in a state. at is the zero time if a query told it.
 func (t *Tracker) enter(status qapi.JobStatus, at time.Time) {
 	t.info.Status = status
-	if len(t.states) == mostStates {
-		t.states = slices.Delete(t.states, 0, 1)
-	}
-	t.states = append(t.states, State{Status: status, Time: at})
-	t.count++
+	t.past.add(State{Status: status, Time: at})
 	t.sound = t.sound || undecided(status)
 	switch status {
 	case qapi.JobStatusRunning, qapi.JobStatusReady:
@@ -156,7 +148,7 @@ func undecided(status qapi.JobStatus) bool {
 }
 
 // Count returns how many states the Tracker has seen, for [Tracker.Query].
-func (t *Tracker) Count() int { return t.count }
+func (t *Tracker) Count() int { return t.past.count }
 
 // Query takes the reply to query-jobs. Call [Tracker.Count] before the command is sent,
 // give the Tracker all events that have come by the time of the reply, and then call
@@ -168,9 +160,9 @@ func (t *Tracker) Query(jobs []qapi.JobInfo, count int) bool {
 	switch {
 	case t.gone:
 		t.bound = true
-	case i < 0 && t.count != count:
+	case i < 0 && t.past.count != count:
 		return false // the events know more
-	case i < 0 && t.count == 0:
+	case i < 0 && t.past.count == 0:
 		return false
 	case i < 0:
 		t.bound = true
@@ -179,7 +171,7 @@ func (t *Tracker) Query(jobs []qapi.JobInfo, count int) bool {
 		t.end() // it is another job
 	default:
 		t.bound = true
-		t.take(&jobs[i], t.count == count)
+		t.take(&jobs[i], t.past.count == count)
 	}
 	t.gap = false
 	return true
@@ -218,7 +210,7 @@ func (t *Tracker) Info() Info { return t.info }
 
 // States returns the states that the job has entered, oldest first. It returns the
 // last 1,000 of them.
-func (t *Tracker) States() []State { return slices.Clone(t.states) }
+func (t *Tracker) States() []State { return slices.Clone(t.past.states) }
 
 // Concluded reports whether the job is over: it is concluded, or does not exist any
 // more.
@@ -228,8 +220,8 @@ func (t *Tracker) Concluded() bool { return t.concluded }
 func (t *Tracker) Ended() bool { return t.gone }
 
 // Err returns nil if the job has succeeded, and also while it is not over. Otherwise it
-// returns an [*Error], or a [*GoneError] if the job has ended and it cannot be known
-// how.
+// returns an [*Error], which matches [ErrGone] if the job has ended and it cannot be
+// known how.
 //
 // If the job is concluded but still exists, a Query tells why it failed.
 func (t *Tracker) Err() error {
@@ -241,5 +233,5 @@ func (t *Tracker) Err() error {
 	case t.completed || t.sound || !t.gone:
 		return nil
 	}
-	return &GoneError{Job: t.info}
+	return &Error{Job: t.info, Gone: true}
 }

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"iter"
-	"slices"
 
 	"github.com/goqmp/qmp/qapi"
 )
@@ -11,8 +10,8 @@ import (
 // Wait follows the job until it is over. It returns nil if the job has succeeded.
 // Otherwise the error is one of these:
 //
-//   - [*Error]: the job has failed, or was canceled ([ErrCanceled]).
-//   - [*GoneError]: the job has ended, and it cannot be known how.
+//   - [*Error]: the job has failed, was canceled ([ErrCanceled]), or has ended and it
+//     cannot be known how ([ErrGone]).
 //   - [*WaitError]: ctx or the connection has ended, or a command for the job failed.
 //     The job may still go on.
 //
@@ -31,79 +30,31 @@ func never() bool { return false }
 // since the call, and returns that state. If the job ends before, WaitFor returns the
 // error of [Job.Wait], or [ErrEnded] in a [*WaitError] if the job has succeeded.
 func (j *Job) WaitFor(ctx context.Context, states ...qapi.JobStatus) (qapi.JobStatus, error) {
-	j.mu.Lock()
-	next := max(j.tracker.count-1, 0) // the first state that counts is the present one
-	j.mu.Unlock()
-	var found qapi.JobStatus
-	what := oneOf(states)
-	err := j.until(ctx, ctx, what, func() bool {
-		for ; next < j.tracker.count; next++ {
-			if state := j.tracker.at(next); slices.Contains(states, state.Status) {
-				found = state.Status
-				return true
-			}
-		}
-		return false
-	})
-	switch {
-	case err != nil:
-		return "", err
-	case found != "":
-		return found, nil
+	found, err := waitFor(j.subject(ctx), func(s State) qapi.JobStatus { return s.Status }, states)
+	if err != nil || found != "" {
+		return found, err
 	}
 	if err := j.result(); err != nil {
 		return "", err
 	}
-	return "", &WaitError{Job: j.Info(), What: what, Err: ErrEnded}
+	return "", j.waitError(ctx, oneOf(states), ErrEnded)
 }
 
-// oneOf lists states for an error.
-func oneOf(states []qapi.JobStatus) string {
-	text := "the state "
-	for i, state := range states {
-		if i > 0 {
-			text += " or "
-		}
-		text += string(state)
+func (j *Job) subject(ctx context.Context) subject[State] {
+	return subject[State]{
+		mu: &j.mu, history: &j.tracker.past, result: j.result,
+		until: func(wanted string, done func() bool) error { return j.until(ctx, ctx, wanted, done) },
 	}
-	return text
 }
 
 // States returns an iterator over the states that the job has entered, from the first
 // one that is known, and follows the job until it is over. Any number of loops may
 // run; each gets all states. If the job cannot be followed any more, the last pair has
-// an error: a [*WaitError], or a [*GoneError]. A failure of the job is not such an
-// error: after the loop, [Job.Wait] returns it immediately.
+// an error: a [*WaitError], or one that matches [ErrGone]. A failure of the job is not
+// such an error: after the loop, [Job.Wait] returns it immediately.
 //
 // A loop that does not read while the job enters more than 1,000 states misses the
 // oldest of these.
 func (j *Job) States(ctx context.Context) iter.Seq2[State, error] {
-	return func(yield func(State, error) bool) {
-		for next := 0; ; next++ {
-			var state State
-			some := false
-			err := j.until(ctx, ctx, "its next state", func() bool {
-				if some = next < j.tracker.count; some {
-					next = max(next, j.tracker.count-len(j.tracker.states))
-					state = j.tracker.at(next)
-				}
-				return some
-			})
-			if err == nil && !some {
-				if _, gone := j.result().(*GoneError); !gone {
-					return
-				}
-				err = j.result()
-			}
-			if !yield(state, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// at returns the state that was the nth, counted from 0. It must not be older than those
-// that the Tracker keeps.
-func (t *Tracker) at(n int) State {
-	return t.states[max(n-(t.count-len(t.states)), 0)]
+	return j.subject(ctx).all()
 }
