@@ -1,6 +1,7 @@
 package iotests
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goqmp/qmp/async/jobs"
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/qapi"
 )
 
 // A Job is a job as query-jobs describes it.
@@ -30,12 +33,12 @@ func (vm *VM) Jobs() []Job {
 // Job returns the job with the given id, if it exists.
 func (vm *VM) Job(id string) (job Job, exists bool) {
 	vm.it.Helper()
-	jobs := vm.Jobs()
-	i := slices.IndexFunc(jobs, func(j Job) bool { return j.ID == id })
+	list := vm.Jobs()
+	i := slices.IndexFunc(list, func(j Job) bool { return j.ID == id })
 	if i < 0 {
 		return Job{}, false
 	}
-	return jobs[i], true
+	return list[i], true
 }
 
 // RunJobOptions configures [VM.RunJob]. A nil *RunJobOptions, like the zero value,
@@ -97,18 +100,12 @@ type JobResult struct {
 // OK reports whether the job neither failed nor was canceled.
 func (r *JobResult) OK() bool { return r.Error == "" && !r.Canceled }
 
-// blockJobEvents are the older events of a job, which have details such as an error.
-// The newer event, JOB_STATUS_CHANGE, announces each state of a job.
-var blockJobEvents = []string{
-	"BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED", "BLOCK_JOB_ERROR", "BLOCK_JOB_READY", "BLOCK_JOB_PENDING",
-}
-
 // jobEvents returns patterns that match all events of one job, and no others.
 func jobEvents(id string) []machine.EventMatch {
-	matches := []machine.EventMatch{{Name: "JOB_STATUS_CHANGE", Pattern: Dict{"data": Dict{"id": id}}}}
-	for _, name := range blockJobEvents {
+	var matches []machine.EventMatch
+	for _, name := range jobs.EventNames() {
 		member := "device" // the older events have the job's id in this member
-		if name == "BLOCK_JOB_PENDING" {
+		if name == "JOB_STATUS_CHANGE" || name == "BLOCK_JOB_PENDING" {
 			member = "id"
 		}
 		matches = append(matches, machine.EventMatch{Name: name, Pattern: Dict{"data": Dict{member: id}}})
@@ -134,24 +131,26 @@ func (vm *VM) RunJob(id string, opts *RunJobOptions) *JobResult {
 	if opts == nil {
 		opts = &RunJobOptions{}
 	}
-	r := &jobRun{vm: vm, id: id, opts: opts, matches: jobEvents(id), result: &JobResult{Last: Job{ID: id}}}
-	r.run()
-	if r.result.Error != "" && !opts.MayFail {
-		vm.fail("the job "+id+" failed: "+r.result.Error, "states", strings.Join(r.result.States, " "), "job", FormatJSON(r.result.Last))
+	r := &jobRun{vm: vm, id: id, opts: opts, matches: jobEvents(id)}
+	result := r.run()
+	if result.Error != "" && !opts.MayFail {
+		vm.fail("the job "+id+" failed: "+result.Error, "states", strings.Join(result.States, " "), "job", FormatJSON(result.Last))
 	}
-	return r.result
+	return result
 }
 
 // A jobRun is one call of RunJob. All fields belong to the goroutine of the test.
 type jobRun struct {
-	vm      *VM
-	id      string
-	opts    *RunJobOptions
-	matches []machine.EventMatch // the job's events
-	watch   *jobWatch
-	result  *JobResult
-	queue   []Dict // events that drain has taken, and that run has not looked at yet
-	asked   bool   // next has asked QEMU once for the job's state, since earlier calls may have taken its events
+	vm       *VM
+	id       string
+	opts     *RunJobOptions
+	matches  []machine.EventMatch // the job's events
+	watch    *jobWatch            // its known has what the events and QEMU have said about the job
+	last     Job                  // what QEMU last said about it
+	events   []Dict               // the BLOCK_JOB events, in their order
+	queue    []Dict               // events that drain has taken, and that run has not looked at yet
+	canceled bool                 // RunJob has canceled the job
+	asked    bool                 // next has asked QEMU once for the job's state, since earlier calls may have taken its events
 
 	state    string // the state that the job entered last; "" at the beginning
 	executed bool   // RunJob has executed a command in that state
@@ -159,10 +158,11 @@ type jobRun struct {
 	shown    bool   // Progress was called for a job that stays in that state
 }
 
-func (r *jobRun) run() {
+func (r *jobRun) run() *JobResult {
 	r.vm.it.Helper()
 	r.watch = r.vm.watchJob(r.id, "makes no progress")
-	r.watch.ownStates = true
+	r.watch.takes = true
+	r.last = r.watch.last
 	defer r.watch.close()
 	r.drain()
 	for r.state != "null" {
@@ -170,12 +170,27 @@ func (r *jobRun) run() {
 		if event == nil {
 			continue
 		}
+		r.watch.take(event)
 		if event["event"] != "JOB_STATUS_CHANGE" {
 			r.blockJob(event)
 			continue
 		}
 		r.enter(Get[string](r.vm.it, event, "data/status"))
 	}
+	return r.result()
+}
+
+// result returns how the job has ended, as far as it is known.
+func (r *jobRun) result() *JobResult {
+	result := &JobResult{Canceled: r.canceled, States: r.watch.states(), Events: r.events, Last: r.last}
+	if e, ok := errors.AsType[*jobs.Error](r.watch.known.Err()); ok {
+		result.Canceled = result.Canceled || e.Job.Canceled
+		result.Error = cmp.Or(e.Job.Error, "it was aborted, and was gone before QEMU could be asked why")
+	}
+	if result.Canceled {
+		result.Error = ""
+	}
+	return result
 }
 
 // drain moves the job's events from the machine's queue to r.queue. It drops events
@@ -201,7 +216,7 @@ func (r *jobRun) next() Dict {
 	r.vm.it.Helper()
 	ctx, cancel := r.vm.it.withTimeout()
 	defer cancel()
-	before := r.result.Last.Current
+	before := r.last.Current
 	for {
 		if len(r.queue) == 0 {
 			r.drain()
@@ -212,14 +227,15 @@ func (r *jobRun) next() Dict {
 			return event
 		}
 		if !r.asked || r.atRest() {
-			job, exists := r.watch.look(ctx, r.matches)
+			list := r.watch.ask(ctx, r.matches)
 			r.asked = true
 			// An event that has come by now was sent before the reply.
 			if r.drain(); len(r.queue) > 0 {
 				continue
 			}
+			job, exists := r.watch.note(list)
 			if exists && job.Status != r.state {
-				r.result.Last = job
+				r.last = job
 				r.enter(job.Status)
 				return nil
 			}
@@ -228,7 +244,7 @@ func (r *jobRun) next() Dict {
 			}
 		}
 		r.wait(ctx, before)
-		if ctx.Err() != nil && r.result.Last.Current > before {
+		if ctx.Err() != nil && r.last.Current > before {
 			return nil // the job makes progress, so the caller begins another wait
 		}
 	}
@@ -253,7 +269,7 @@ func (r *jobRun) mustGoOn(job Job, exists bool) bool {
 		return false // QEMU has accepted the command that ends this state
 	case exists && r.opts.Progress != nil && !r.shown && (job.Status == "pending" || job.Status == "concluded" || job.Status == "paused"):
 		r.shown = true
-		r.result.Last = job
+		r.last = job
 		r.opts.Progress(job)
 		return true
 	case exists && job.Status == "pending" && r.refusal != "":
@@ -281,20 +297,19 @@ func (r *jobRun) wait(ctx context.Context, before int64) {
 	if r.opts.Progress != nil {
 		turn, end = context.WithTimeout(ctx, interval)
 	}
-	ev, err := r.watch.news.Next(turn)
+	_, err := r.watch.news.Next(turn)
 	end()
 	if err == nil {
-		r.watch.hear(ev)
 		return
 	}
 	if errors.Is(err, context.DeadlineExceeded) && r.vm.it.Context().Err() == nil {
 		r.reportProgress()
-		if ctx.Err() == nil || r.result.Last.Current > before {
+		if ctx.Err() == nil || r.last.Current > before {
 			return
 		}
 	}
-	r.watch.last = r.result.Last
-	if r.result.Last.Status == "paused" {
+	r.watch.last = r.last
+	if r.last.Status == "paused" {
 		r.watch.what = "makes no progress, since it is paused (VM.ResumeJob resumes it)"
 	}
 	if r.refusal != "" {
@@ -310,7 +325,7 @@ func (r *jobRun) reportProgress() {
 	if !exists {
 		return
 	}
-	r.result.Last = job
+	r.last = job
 	if r.opts.Progress != nil {
 		r.opts.Progress(job)
 	}
@@ -319,8 +334,6 @@ func (r *jobRun) reportProgress() {
 // enter records that the job is in a state, and executes the command that it needs there.
 func (r *jobRun) enter(status string) {
 	r.vm.it.Helper()
-	r.result.States = append(r.result.States, status)
-	r.watch.states = r.result.States
 	r.state, r.executed, r.refusal, r.shown = status, false, "", false
 	switch status {
 	case "aborting":
@@ -341,7 +354,7 @@ func (r *jobRun) enter(status string) {
 		}
 		if r.opts.Cancel {
 			r.command("job-cancel")
-			r.result.Canceled = true
+			r.canceled = true
 			return
 		}
 		r.command("job-finalize")
@@ -351,55 +364,37 @@ func (r *jobRun) enter(status string) {
 			r.command("job-dismiss")
 		}
 	case "null":
-		if r.result.Error == "" && !r.result.Canceled && slices.Contains(r.result.States, "aborting") {
-			r.result.Error = "it was aborted, and was gone before QEMU could be asked why"
-		}
-		if r.result.OK() && r.opts.Progress != nil {
-			r.opts.Progress(r.result.Last)
+		if r.opts.Progress != nil && r.result().OK() {
+			r.opts.Progress(r.last)
 		}
 	}
 }
 
-// askForError asks QEMU why the job failed, records it in the result, and returns it. It
-// returns "" if the job is gone: a job that dismisses itself says in its last event why
-// it failed.
+// askForError asks QEMU why the job failed, and returns it. It returns "" if the job is
+// gone: a job that dismisses itself says in its last event why it failed.
 func (r *jobRun) askForError() string {
 	r.vm.it.Helper()
-	job, exists := r.vm.Job(r.id)
-	if !exists {
+	list := CmdInto[[]qapi.JobInfo](r.vm, "query-jobs", nil)
+	r.watch.known.Query(list, -1) // the events that came before the reply are not taken yet
+	i := slices.IndexFunc(list, func(info qapi.JobInfo) bool { return info.ID == r.id })
+	if i < 0 {
 		return ""
 	}
-	r.result.Last = job
-	if job.Error != "" && !r.result.Canceled && !r.opts.Cancel {
-		r.result.Error = job.Error
-	}
-	return job.Error
+	r.last = jobOf(list[i])
+	return r.last.Error
 }
 
-// blockJob logs one of the older events, and records it in the result.
+// blockJob logs one of the older events, and records it.
 func (r *jobRun) blockJob(event Dict) {
 	if !r.opts.Quiet {
 		r.vm.it.Log(event, append([]Filter{FilterQMPEvent}, r.opts.Filters...)...)
 	}
-	r.result.Events = append(r.result.Events, event)
-	switch event["event"] {
-	case "BLOCK_JOB_CANCELLED":
-		r.result.Canceled, r.result.Error = true, ""
-	case "BLOCK_JOB_COMPLETED":
-		r.last(event)
-		if why, err := Lookup(event, "data/error"); err == nil && r.result.Error == "" {
-			r.result.Error = fmt.Sprint(why)
-		}
+	r.events = append(r.events, event)
+	if event["event"] == "BLOCK_JOB_COMPLETED" {
+		// The job may be gone by now, so this is how far it got.
+		info := r.watch.known.Info()
+		r.last.Type, r.last.Current, r.last.Total = string(info.Type), info.Current, info.Total
 	}
-}
-
-// last records how far the job got. It takes that from the job's last event, since the
-// job may be gone by now.
-func (r *jobRun) last(event Dict) {
-	job := &r.result.Last
-	job.Type, _ = event["data"].(Dict)["type"].(string)
-	job.Current, _ = event["data"].(Dict)["offset"].(int64)
-	job.Total, _ = event["data"].(Dict)["len"].(int64)
 }
 
 // command executes a command for the job. If QEMU refuses it, as it refuses job-complete

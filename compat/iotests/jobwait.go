@@ -151,7 +151,7 @@ func statusChange(id string) machine.EventMatch {
 func (vm *VM) WaitJob(id string, states ...string) string {
 	vm.it.Helper()
 	w := vm.watchJob(id, "does not become "+strings.Join(states, " or "))
-	w.ownStates = true
+	w.takes = true
 	defer w.close()
 	ctx, cancel := vm.it.withTimeout()
 	vm.mustKnowValues(ctx, "state of a job", "query-jobs", "status", states...)
@@ -170,12 +170,12 @@ func (vm *VM) WaitJob(id string, states ...string) string {
 			return false
 		}, statusChange(id))
 		if ok {
+			w.take(event)
 			status = Get[string](vm.it, event, "data/status")
 		}
 		if slices.Contains(states, status) {
 			return status
 		}
-		w.states = append(w.states, status)
 	}
 }
 

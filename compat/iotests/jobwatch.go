@@ -2,13 +2,15 @@ package iotests
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/jobs"
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/qapi"
 )
 
 // A jobWatch serves one call that waits for an event of a job. It has its own listener
@@ -22,9 +24,9 @@ type jobWatch struct {
 	what string               // completes "the job job0 ..." in a failure, such as "does not become ready"
 	news *async.EventListener // the job's events
 
-	states    []string // the states that the call has seen
-	ownStates bool     // the call itself appends to states; if false, hear does
-	last      Job      // the job as QEMU last described it
+	known *jobs.Tracker // what the call knows of the job
+	takes bool          // the call gives known the events that it takes from the machine's queue; if false, known gets those of news
+	last  Job           // the job as QEMU last described it
 }
 
 // watchJob begins to watch a job. what says in a failure what did not happen, such as
@@ -34,8 +36,8 @@ func (vm *VM) watchJob(id, what string) *jobWatch {
 		var data struct{ ID, Device string }
 		return ev.Decode(&data) == nil && (data.ID == id || data.Device == id)
 	}
-	news := vm.Machine.Client().NewListener(&async.ListenerOptions{Filter: mine}, slices.Concat(blockJobEvents, []string{"JOB_STATUS_CHANGE"})...)
-	return &jobWatch{vm: vm, id: id, what: what, news: news, last: Job{ID: id}}
+	news := vm.Machine.Client().NewListener(&async.ListenerOptions{Filter: mine}, jobs.EventNames()...)
+	return &jobWatch{vm: vm, id: id, what: what, news: news, known: jobs.NewTracker(id), last: Job{ID: id}}
 }
 
 func (w *jobWatch) close() { w.news.Close() }
@@ -52,11 +54,12 @@ func (w *jobWatch) await(check func(job Job, exists bool) bool, matches ...machi
 		if event, ok := w.vm.takeEvent(matches...); ok {
 			return event, true
 		}
-		job, exists := w.look(ctx, matches)
+		list := w.ask(ctx, matches)
 		// An event that has come by now was sent before the reply.
 		if event, ok := w.vm.takeEvent(matches...); ok {
 			return event, true
 		}
+		job, exists := w.note(list)
 		if check(job, exists) {
 			return nil, false
 		}
@@ -64,20 +67,53 @@ func (w *jobWatch) await(check func(job Job, exists bool) bool, matches ...machi
 	}
 }
 
-// look asks QEMU for the job. If QEMU does not answer, the test fails.
-func (w *jobWatch) look(ctx context.Context, matches []machine.EventMatch) (job Job, exists bool) {
+// ask asks QEMU for all jobs. If QEMU does not answer, the test fails.
+func (w *jobWatch) ask(ctx context.Context, matches []machine.EventMatch) []qapi.JobInfo {
 	w.vm.it.Helper()
-	value, err := w.vm.Machine.Command(ctx, "query-jobs", nil)
+	list, err := qapi.QueryJobs(ctx, w.vm.Machine)
 	if err != nil {
 		w.gone(ctx, err, matches)
 	}
-	for _, job := range Get[[]Job](w.vm.it, Dict{"return": value}, "return") {
-		if job.ID == w.id {
-			w.last = job
-			return job, true
+	return list
+}
+
+// note notes what QEMU has said about the job in the list of all jobs, and returns it.
+// The events that were sent before the reply have been taken.
+func (w *jobWatch) note(list []qapi.JobInfo) (job Job, exists bool) {
+	for !w.takes && w.news.Len() > 0 {
+		ev, _, _ := w.news.TryNext()
+		w.known.Event(ev)
+	}
+	w.known.Query(list, w.known.Count())
+	for _, info := range list {
+		if info.ID == w.id {
+			w.last = jobOf(info)
+			return w.last, true
 		}
 	}
 	return Job{}, false
+}
+
+// jobOf returns the Job of a reply to query-jobs.
+func jobOf(info qapi.JobInfo) Job {
+	job := Job{ID: info.ID, Type: string(info.Type), Status: string(info.Status), Current: info.CurrentProgress, Total: info.TotalProgress}
+	if info.Error != nil {
+		job.Error = *info.Error
+	}
+	return job
+}
+
+// take notes an event that the call has taken from the machine's queue.
+func (w *jobWatch) take(event Dict) {
+	raw, err := json.Marshal(event)
+	if err != nil {
+		w.fail("an event of the job cannot be encoded: " + err.Error())
+	}
+	ev, err := async.ParseEvent(raw)
+	if err != nil {
+		w.fail("an event of the job cannot be parsed: " + err.Error())
+	}
+	w.known.Event(ev)
 }
 
 // wait waits for the next event of the job. If ctx ends, or the machine ends, the test
@@ -88,15 +124,18 @@ func (w *jobWatch) wait(ctx context.Context, matches []machine.EventMatch) {
 	if err != nil {
 		w.gone(ctx, err, matches)
 	}
-	w.hear(ev)
+	if !w.takes {
+		w.known.Event(ev)
+	}
 }
 
-// hear appends to w.states the state that an event announces.
-func (w *jobWatch) hear(ev async.Event) {
-	var data struct{ Status string }
-	if !w.ownStates && ev.Name == "JOB_STATUS_CHANGE" && ev.Decode(&data) == nil {
-		w.states = append(w.states, data.Status)
+// states returns the states that the call has seen.
+func (w *jobWatch) states() []string {
+	var states []string
+	for _, state := range w.known.States() {
+		states = append(states, string(state.Status))
 	}
+	return states
 }
 
 // gone fails the test because the wait has ended with err. If the time limit has passed,
@@ -108,7 +147,7 @@ func (w *jobWatch) gone(ctx context.Context, err error, matches []machine.EventM
 	var state *async.StateError
 	var ended *machine.ProcessEndedError
 	over := errors.As(err, &interrupted) || errors.As(err, &state) || errors.As(err, &ended) || errors.Is(err, machine.ErrNotRunning)
-	if over && len(w.states) > 0 && w.states[len(w.states)-1] == "null" {
+	if over && w.known.Ended() {
 		w.mustGoOn(Job{}, false) // the job was gone before the machine ended
 	}
 	if over || ctx.Err() != nil {
@@ -126,7 +165,7 @@ func (w *jobWatch) fail(what string) {
 	if w.last.Status != "" {
 		last = FormatJSON(w.last)
 	}
-	w.vm.fail(what, "states", strings.Join(w.states, " "), "last known", last, "jobs", w.vm.tryCommand("query-jobs"))
+	w.vm.fail(what, "states", strings.Join(w.states(), " "), "last known", last, "jobs", w.vm.tryCommand("query-jobs"))
 }
 
 // mustGoOn fails the test if the job needs a command to go on, or does not exist. While
@@ -134,7 +173,7 @@ func (w *jobWatch) fail(what string) {
 func (w *jobWatch) mustGoOn(job Job, exists bool) {
 	w.vm.it.Helper()
 	switch {
-	case !exists && len(w.states) > 0:
+	case !exists && w.known.Count() > 0:
 		w.fail(fmt.Sprintf("the job %s is gone, and %s", w.id, past(w.what)))
 	case !exists:
 		w.fail(fmt.Sprintf("there is no job %s, and no event of it: it was never started, or it has ended and earlier calls have taken its events", w.id))

@@ -2,11 +2,14 @@ package iotests
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/goqmp/qmp/async/jobs"
 )
 
 // ioSilent finds a read or write without output, so that IO does not take it for one that
@@ -36,21 +39,31 @@ func TestIOSilent(t *testing.T) {
 // A job that was aborted has failed, also if it is gone before QEMU can be asked why.
 func TestAbortedWithoutACause(t *testing.T) {
 	t.Parallel()
+	status := func(status string) Dict {
+		return Dict{"event": "JOB_STATUS_CHANGE", "data": Dict{"id": "job0", "status": status}}
+	}
+	block := func(name string, more Dict) Dict {
+		data := Dict{"device": "job0", "type": "backup", "len": 1, "offset": 0, "speed": 0}
+		maps.Copy(data, more)
+		return Dict{"event": name, "data": data}
+	}
 	for name, tt := range map[string]struct {
-		result JobResult
-		want   string
+		events   []Dict
+		want     string
+		canceled bool
 	}{
-		"aborted":          {JobResult{States: []string{"running", "aborting", "concluded"}}, "it was aborted"},
-		"aborted with why": {JobResult{States: []string{"aborting"}, Error: "why"}, "why"},
-		"canceled":         {JobResult{States: []string{"aborting"}, Canceled: true}, ""},
-		"completed":        {JobResult{States: []string{"pending"}}, ""},
+		"aborted":          {[]Dict{status("running"), status("aborting"), status("concluded")}, "it was aborted", false},
+		"aborted with why": {[]Dict{status("aborting"), block("BLOCK_JOB_COMPLETED", Dict{"error": "why"})}, "why", false},
+		"canceled":         {[]Dict{status("aborting"), block("BLOCK_JOB_CANCELLED", nil)}, "", true},
+		"completed":        {[]Dict{status("pending"), status("concluded")}, "", false},
 	} {
-		text := failureOf(func(tb TB) {
-			r := &jobRun{vm: &VM{it: &Test{TB: tb}}, watch: &jobWatch{}, opts: &RunJobOptions{}, result: &tt.result}
-			r.enter("null")
-		})
-		if text != "" || !strings.HasPrefix(tt.result.Error, tt.want) || tt.want == "" && tt.result.Error != "" {
-			t.Errorf("%s: %q %s", name, tt.result.Error, text)
+		r := &jobRun{watch: &jobWatch{known: jobs.NewTracker("job0")}}
+		for _, event := range append(tt.events, status("null")) {
+			r.watch.take(event)
+		}
+		result := r.result()
+		if !strings.HasPrefix(result.Error, tt.want) || tt.want == "" && result.Error != "" || result.Canceled != tt.canceled {
+			t.Errorf("%s: %+v", name, result)
 		}
 	}
 }
