@@ -33,7 +33,7 @@ func (s *playing) end(i int) error {
 		}
 		return s.garbage(b)
 	case NotObject:
-		return s.garbage(append(bytes.Clone(e.End.Bytes), "[]\r\n"...))
+		return s.garbage(notObject(e.End.Bytes))
 	case TooLarge:
 		return s.tooLarge(e.End.Limit)
 	case TooDeep:
@@ -46,6 +46,17 @@ func (s *playing) end(i int) error {
 func orBrace(b []byte) []byte {
 	if len(b) == 0 {
 		return []byte("{")
+	}
+	return b
+}
+
+// notObject returns JSON that is not an object, and begins with b.
+func notObject(b []byte) []byte {
+	switch {
+	case len(b) == 0:
+		return []byte("[]")
+	case b[0] == 't' || b[0] == 'f' || b[0] == 'n':
+		return append(bytes.Clone(b), "\r\n"...) // the client has to see that the literal is whole
 	}
 	return b
 }

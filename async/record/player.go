@@ -80,9 +80,9 @@ type Player struct {
 	cmp      comparison
 	sessions [][]Entry
 
-	mu   sync.Mutex // guards the fields below
-	next int        // how many sessions were begun
-	ids  map[string]json.RawMessage
+	mu   sync.Mutex      // guards the fields below
+	next int             // how many sessions were begun
+	ids  map[string]live // the commands that came, by their ids in the recording
 }
 
 // NewPlayer returns a Player. opts may be nil. It does not change rec.
@@ -92,7 +92,7 @@ type Player struct {
 // command. A recording without its end can be played: after the last entry the Player
 // waits for the client to hang up.
 func NewPlayer(rec *Recording, opts *PlayOptions) (*Player, error) {
-	p := &Player{ids: make(map[string]json.RawMessage)}
+	p := &Player{ids: make(map[string]live)}
 	if opts != nil {
 		p.opts = *opts
 	}

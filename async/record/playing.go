@@ -28,6 +28,7 @@ type playing struct {
 	done    []bool    // which entries were played
 	before  time.Time // when the entry before was played
 	files   int       // how many descriptors the entries since the last command are to have brought
+	awaited *Entry    // the command that is being waited for, or nil
 	gone    bool      // the client has hung up
 	line    int       // of the entry that is being played
 	waits   string    // what is being waited for, for errors
@@ -77,6 +78,8 @@ func (s *playing) await(i int) error {
 		s.files += e.Files
 		return nil
 	}
+	s.awaited = e
+	defer func() { s.awaited = nil }()
 	for !s.done[i] {
 		s.waits = fmt.Sprintf("the client to send %s", shorten(e.Message))
 		msg, files, err := s.next()
@@ -123,7 +126,7 @@ func (s *playing) differs(e *Entry, msg []byte, files int) string {
 		}
 		return fmt.Sprintf("it is another command (only the name of this one, of %d bytes, was recorded)", e.Omitted)
 	}
-	if d := s.p.cmp.difference("", e.Message, msg); d != "" {
+	if d := s.p.cmp.difference("", e.Message, msg); d != "" && !sameSync(e.Message, msg) {
 		return d
 	}
 	if want := e.Files + s.files; files != want {
@@ -139,8 +142,8 @@ func (s *playing) accept(i int, msg []byte) {
 	s.done[i] = true
 	if id := idOf(e.Message); id != nil {
 		s.p.mu.Lock()
-		s.p.ids[string(id)] = idOf(msg)
-		s.p.mu.Unlock()
+		defer s.p.mu.Unlock()
+		s.p.ids[string(id)] = live{idOf(msg), syncNumber(msg)}
 	}
 }
 
@@ -177,24 +180,35 @@ func (s *playing) send(i int) error {
 		return err
 	}
 	s.waits = "the client to read"
-	return s.write(append(appendSpaced(nil, s.p.live(s.entries[i].Message)), "\r\n"...))
+	return s.write(append(appendSpaced(nil, s.p.reply(s.entries[i].Message)), "\r\n"...))
 }
 
-// live returns a recorded message with the id that the client's command has.
-func (p *Player) live(msg []byte) []byte {
+// A live has what a reply needs of the command that a client has sent.
+type live struct {
+	id   json.RawMessage // nil if it has none
+	sync json.RawMessage // the number of a guest-sync, which the reply returns; else nil
+}
+
+// reply returns a recorded message with what it needs of the client's command.
+func (p *Player) reply(msg []byte) []byte {
 	id := idOf(msg)
 	if id == nil {
 		return msg
 	}
 	p.mu.Lock()
-	other, ok := p.ids[string(id)]
+	cmd, ok := p.ids[string(id)]
 	p.mu.Unlock()
 	if !ok { // a reply to another client's command: this client must not take it for its own
-		other = proto.AppendText(nil, "recorded "+string(id))
+		cmd.id = proto.AppendText(nil, "recorded "+string(id))
 	}
 	return replaceMembers(msg, func(name string, value []byte) []byte {
-		if name == "id" {
-			return other
+		switch {
+		case name == "id" && cmd.id == nil:
+			return []byte("null")
+		case name == "id":
+			return cmd.id
+		case name == "return" && cmd.sync != nil:
+			return cmd.sync
 		}
 		return value
 	})
@@ -260,19 +274,32 @@ func (s *playing) write(b []byte) error {
 
 // next returns the next message of the client.
 func (s *playing) next() (msg []byte, files int, err error) {
-	msg, fds, err := s.rcv.Next()
-	socket.CloseFDs(fds)
-	if err != nil {
-		var frame *proto.FrameError
-		if errors.As(err, &frame) && frame.Fault != proto.Truncated {
-			err = fmt.Errorf("recording%s: waiting for %s: what came is %w", at(s.line), s.waits, err)
+	for {
+		n, err := s.skipDelimiters()
+		files += n
+		if err != nil {
+			return nil, 0, err
 		}
-		return nil, 0, err
+		msg, fds, err := s.rcv.Next()
+		socket.CloseFDs(fds)
+		files += len(fds)
+		if err != nil {
+			var frame *proto.FrameError
+			if errors.As(err, &frame) && frame.Fault != proto.Truncated {
+				err = fmt.Errorf("recording%s: waiting for %s: what came is %w", at(s.line), s.waits, err)
+			}
+			return nil, 0, err
+		}
+		if answered, err := s.sync(msg); err != nil {
+			return nil, 0, err
+		} else if answered {
+			continue
+		}
+		if f := s.p.opts.OnCommand; f != nil {
+			f(json.RawMessage(msg), files)
+		}
+		return msg, files, nil
 	}
-	if f := s.p.opts.OnCommand; f != nil {
-		f(json.RawMessage(msg), len(fds))
-	}
-	return msg, len(fds), nil
 }
 
 // awaitHangUp waits for the client to hang up. It must not send another message.

@@ -31,7 +31,7 @@ func (s *stable) entry(e *Entry) {
 	}
 	e.Message = replaceMembers(e.Message, func(name string, value []byte) []byte {
 		switch {
-		case name == "id":
+		case name == "id" && string(value) != "null":
 			return strconv.AppendUint(nil, s.number(e, string(value)), 10)
 		case name == "timestamp" && e.Kind == Received:
 			return []byte(`{"seconds":0,"microseconds":0}`)
