@@ -19,6 +19,9 @@ type Client struct {
 	turn   chan struct{} // has one token; a command has it if the agent does not send ids back
 	trust  trust
 	offer  offer
+	ends   ends
+
+	again func(context.Context) (*Client, error) // makes another client of this agent; nil after Attach
 }
 
 // Dial connects to the guest agent at addr, and waits until it answers. See
@@ -42,6 +45,7 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 		}
 		dial = func(ctx context.Context) (net.Conn, error) { return socket.Dial(ctx, address.Network, address.Name) }
 	}
+	c.again = func(ctx context.Context) (*Client, error) { return Dial(ctx, addr, &c.opts) }
 	return c.connect(ctx, addr, dial)
 }
 
@@ -67,6 +71,7 @@ func newClient(opts *Options) *Client {
 	c := &Client{turn: make(chan struct{}, 1)}
 	c.turn <- struct{}{}
 	c.trust.init()
+	c.ends.init()
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -110,3 +115,13 @@ func (c *Client) Done() <-chan struct{} { return c.engine.Done() }
 
 // Err returns why the connection ended, as [async.Client.Err] does.
 func (c *Client) Err() error { return c.engine.Err() }
+
+// isOver reports whether the client has no connection, and is not going to have one.
+func (c *Client) isOver() bool {
+	select {
+	case <-c.Done():
+		return true
+	default:
+		return false
+	}
+}

@@ -132,18 +132,11 @@ func TestNothingIsSentToASilentAgent(t *testing.T) {
 			syncs = append(syncs, args.ID)
 			return err
 		})
-		answer := qmptest.Do("answer", func(p *qmptest.Peer) error {
-			text, err := p.Expand(fmt.Sprintf(`{"return": %d, "id": $id}`, syncs[len(syncs)-1]))
-			if err != nil {
-				return err
-			}
-			return p.Write([]byte(text))
-		})
 		a := dialScript(t,
 			qmptest.Expect("guest-exec"), qmptest.Mark("stopped"),
 			sync, sync, sync, sync, // after 0, 1, 3 and 7 seconds
 			qmptest.Reply(`{"return": {"pid": 1}, "id": 2}`), // late
-			sync, answer,
+			sync, answerSync(withID),
 			qmptest.Expect("guest-ping"), qmptest.Return(`{}`),
 			qmptest.Expect("guest-ping"), qmptest.Return(`{}`),
 		)
@@ -240,8 +233,8 @@ func TestAgentWithoutIDs(t *testing.T) {
 					bare("guest-ping"), qmptest.Send(`{"return": {}}`),
 					bare("guest-exec"), qmptest.Send(`{"error": {"class": "GenericError", "desc": "no such file"}}`),
 					// Two replies come late: to a command, and to the first guest-sync after it.
-					bare("guest-exec"), bare("guest-sync"), qmptest.Send(`{"return": {"pid": 1}}{"return": 17}`), lastSync(),
-					bare("guest-exec"), bare("guest-sync"), qmptest.Send(`{"error": {"class": "GenericError", "desc": "late"}}`), lastSync(),
+					bare("guest-exec"), bare("guest-sync"), qmptest.Send(`{"return": {"pid": 1}}{"return": 17}`), answerSync(`{"return": $number}`),
+					bare("guest-exec"), bare("guest-sync"), qmptest.Send(`{"error": {"class": "GenericError", "desc": "late"}}`), answerSync(`{"return": $number}`),
 					bare("guest-ping"), qmptest.Send(`{"return": {}}`),
 				)
 				a, err := agent.Dial(t.Context(), "", over(qmptest.ScriptMemory(t, steps...)))
@@ -276,18 +269,6 @@ func TestAgentWithoutIDs(t *testing.T) {
 			})
 		})
 	}
-}
-
-// lastSync answers the newest guest-sync without an id.
-func lastSync() qmptest.Step {
-	return qmptest.Do("lastSync", func(p *qmptest.Peer) error {
-		m, _ := p.Last(0)
-		var args struct{ ID int64 }
-		if err := json.Unmarshal(m.Arguments, &args); err != nil {
-			return err
-		}
-		return p.Write(fmt.Appendf(nil, `{"return": %d}`, args.ID))
-	})
 }
 
 // The caller's hooks see every message, with and without ids.

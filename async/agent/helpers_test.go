@@ -3,10 +3,12 @@ package agent_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,3 +96,22 @@ func within(t *testing.T, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// answerSync answers the newest guest-sync. In text, $number is its number.
+func answerSync(text string) qmptest.Step {
+	return qmptest.Do("answerSync", func(p *qmptest.Peer) error {
+		m, _ := p.Last(0)
+		var args struct{ ID int64 }
+		if err := json.Unmarshal(m.Arguments, &args); err != nil {
+			return err
+		}
+		reply, err := p.Expand(strings.ReplaceAll(text, "$number", strconv.FormatInt(args.ID, 10)))
+		if err != nil {
+			return err
+		}
+		return p.Write([]byte(reply))
+	})
+}
+
+// withID is the usual reply to guest-sync.
+const withID = `{"return": $number, "id": $id}`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/goqmp/qmp/async"
@@ -51,6 +52,7 @@ func (c *Client) engineOptions(dial func(context.Context) (net.Conn, error)) *as
 		c.wire.reset()
 		return withKept(conn, kept), nil
 	}
+	o.Tracers = append(slices.Clip(o.Tracers), &async.Tracer{Ended: c.ends.note})
 	onSend, onReceive := o.OnSend, o.OnReceive
 	o.OnSend = func(message json.RawMessage) json.RawMessage {
 		return both(message, onSend, c.wire.sent)
