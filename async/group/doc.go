@@ -53,8 +53,8 @@
 // the loss of events of a member that sends more than is read. A notice does not end
 // the stream.
 //
-// A group has no goroutines. A listener needs about a kilobyte for each member, and
-// no goroutine either.
+// A group has no goroutines. A listener needs less than a kilobyte for each member,
+// and no goroutine either.
 //
 // # Errors
 //

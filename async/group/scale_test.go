@@ -25,12 +25,25 @@ var (
 )
 
 // Many machines in one group: what a listener costs, how fast commands and events are,
-// and, beside that, how fast events are with a goroutine for each machine.
+// and, in the same run, how fast events are with a goroutine for each machine. A machine
+// is a script that sends the events of a round in one piece, so that nearly all of the
+// time is that of this side.
 func TestScale(t *testing.T) {
-	g, servers := new(clients), make([]*qmptest.Server, *machines)
-	for i := range servers {
-		servers[i] = qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory, NoRecord: true})
-		c := async.New(&async.Options{Dialer: servers[i].Dial})
+	var burst strings.Builder
+	for i := range *events {
+		fmt.Fprintf(&burst, `{"timestamp": {"seconds": 1700000000, "microseconds": %d}, "event": "E", "data": {"n": %d}}`+"\r\n", i, i)
+	}
+	steps := []qmptest.Step{
+		qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`),
+		qmptest.Expect("query-status"), qmptest.Return(`{}`),
+	}
+	for round := range 2 * *rounds {
+		steps = append(steps, qmptest.AwaitMark(fmt.Sprint(round)), qmptest.Send(burst.String()))
+	}
+	g, players := new(clients), make([]*qmptest.Player, *machines)
+	for i := range players {
+		players[i] = qmptest.Play(t, &qmptest.ScriptOptions{Network: qmptest.Memory, Limit: 10 * time.Minute}, steps...)
+		c := async.New(&async.Options{Dialer: players[i].Dial, NoOOB: true})
 		t.Cleanup(func() { c.Close() })
 		if err := c.Connect(t.Context(), "machine"); err != nil {
 			t.Fatal(err)
@@ -38,10 +51,10 @@ func TestScale(t *testing.T) {
 		add(t, g, fmt.Sprintf("vm%04d", i), c)
 	}
 
-	goroutines, memory := goroutinesNow(), memoryNow()
-	l := g.NewListener(&group.ListenerOptions{Limit: -1}, "E")
+	goroutines, memory := runtime.NumGoroutine(), memoryNow()
+	l := g.NewListener(nil)
 	perMember := (memoryNow() - memory) / *machines
-	more := goroutinesNow() - goroutines
+	more := runtime.NumGoroutine() - goroutines
 	t.Logf("%d machines: a listener takes %d bytes for each, and %d goroutines", *machines, perMember, more)
 	if more > 0 {
 		t.Errorf("a listener has %d goroutines, want none", more)
@@ -56,72 +69,66 @@ func TestScale(t *testing.T) {
 	if err != nil || len(names) != *machines {
 		t.Fatalf("query-status: %d results, %v", len(names), err)
 	}
-	t.Logf("a command to all: %v, %d commands a second", took(began), perSecond(*machines, began))
+	t.Logf("a command to all: %v", took(began))
 
-	// One stream.
-	merged := func() time.Duration {
-		l := g.NewListener(&group.ListenerOptions{Limit: -1}, "E")
-		defer l.Close()
-		began := time.Now()
-		flood(t, servers, *events)
-		for range *events * *machines {
-			if _, err := l.Next(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return time.Since(began)
-	}
-	// The same by hand: a listener and a goroutine for each machine, and one channel.
-	byHand := func() time.Duration {
-		ctx, cancel := context.WithCancel(t.Context())
-		all := make(chan group.Event, 64)
-		var readers sync.WaitGroup
-		for name, c := range g.All() {
-			own := c.NewListener(nil, "E")
-			readers.Go(func() {
-				defer own.Close()
-				for ev, err := range own.All(ctx) {
-					if err != nil {
-						return
-					}
-					select {
-					case all <- group.Event{Member: name, Event: ev}:
-					case <-ctx.Done():
-					}
-				}
-			})
-		}
-		began := time.Now()
-		flood(t, servers, *events)
-		for range *events * *machines {
-			<-all
-		}
-		d := time.Since(began)
-		cancel()
-		readers.Wait()
-		return d
-	}
 	for round := range *rounds {
-		one, hand := merged(), byHand()
-		total := *events * *machines
-		t.Logf("round %d: %d events in one stream: %.0f a second; by hand, with %d goroutines: %.0f a second",
-			round+1, total, float64(total)/one.Seconds(), *machines, float64(total)/hand.Seconds())
+		start := func(mark int) time.Time {
+			for _, p := range players {
+				p.Mark(fmt.Sprint(mark))
+			}
+			return time.Now()
+		}
+		total := float64(*events * *machines)
+		one := readMerged(t, g, func() time.Time { return start(2 * round) })
+		hand := readByHand(t, g, func() time.Time { return start(2*round + 1) })
+		t.Logf("round %d: %.0f events in one stream: %.0f a second; by hand, with %d goroutines: %.0f a second",
+			round+1, total, total/one.Seconds(), *machines, total/hand.Seconds())
 	}
 }
 
-// flood makes each machine send n events.
-func flood(t *testing.T, servers []*qmptest.Server, n int) {
-	var all sync.WaitGroup
-	for _, s := range servers {
-		all.Go(func() {
-			for i := range n {
-				if err := s.Emit("E", map[string]int{"n": i}); err != nil {
-					t.Error(err)
+// readMerged reads all events of a round from one listener.
+func readMerged(t *testing.T, g *clients, start func() time.Time) time.Duration {
+	l := g.NewListener(&group.ListenerOptions{Limit: -1}, "E")
+	defer l.Close()
+	began := start()
+	for range *events * *machines {
+		if _, err := l.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return time.Since(began)
+}
+
+// readByHand reads all events of a round as a program does that has no group: with a
+// listener and a goroutine for each machine, and one channel.
+func readByHand(t *testing.T, g *clients, start func() time.Time) time.Duration {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	all := make(chan group.Event, 64)
+	var readers sync.WaitGroup
+	for name, c := range g.All() {
+		own := c.NewListener(nil, "E")
+		readers.Go(func() {
+			defer own.Close()
+			for ev, err := range own.All(ctx) {
+				if err != nil {
+					return
+				}
+				select {
+				case all <- group.Event{Member: name, Event: ev}:
+				case <-ctx.Done():
 				}
 			}
 		})
 	}
-	all.Wait()
+	began := start()
+	for range *events * *machines {
+		<-all
+	}
+	d := time.Since(began)
+	cancel()
+	readers.Wait()
+	return d
 }
 
 // Several QEMUs: a command to all, their events, and the death of one of them.
@@ -153,10 +160,10 @@ func TestScale_QEMU(t *testing.T) {
 		return
 	}
 	t.Logf("%d QEMUs have started and are connected after %v", *qemus, took(began))
-	goroutines, memory := goroutinesNow(), memoryNow()
+	goroutines, memory := runtime.NumGoroutine(), memoryNow()
 	l := g.NewListener(nil)
 	defer l.Close()
-	t.Logf("the listener takes %d bytes for each, and %d goroutines", (memoryNow()-memory) / *qemus, goroutinesNow()-goroutines)
+	t.Logf("the listener takes %d bytes for each, and %d goroutines", (memoryNow()-memory) / *qemus, runtime.NumGoroutine()-goroutines)
 
 	const stops = 20 // of each machine
 	began = time.Now()
@@ -200,10 +207,6 @@ func TestScale_QEMU(t *testing.T) {
 }
 
 func took(began time.Time) time.Duration { return time.Since(began).Round(10 * time.Microsecond) }
-
-func perSecond(n int, began time.Time) int { return int(float64(n) / time.Since(began).Seconds()) }
-
-func goroutinesNow() int { return runtime.NumGoroutine() }
 
 // memoryNow returns how many bytes are in use.
 func memoryNow() int {
