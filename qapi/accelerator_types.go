@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // KVMInfo is QAPI's struct KvmInfo. Since 0.14.
@@ -13,7 +13,7 @@ type KVMInfo struct {
 	Enabled bool `json:"enabled"`
 	Present bool `json:"present"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AcceleratorInfo is QAPI's struct AcceleratorInfo. Since 10.2.0.
@@ -23,5 +23,5 @@ type AcceleratorInfo struct {
 	Enabled Accelerator   `json:"enabled"`
 	Present []Accelerator `json:"present"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // ACPIDeviceOstEvent is the data of the event ACPI_DEVICE_OST. Since 2.1.
@@ -12,7 +12,7 @@ import (
 type ACPIDeviceOstEvent struct {
 	Info ACPIOSTInfo `json:"info"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "ACPI_DEVICE_OST".

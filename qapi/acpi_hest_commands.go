@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -14,7 +13,7 @@ import (
 type InjectGHESV2ErrorArguments struct {
 	Cper string `json:"cper"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InjectGHESV2Error is the command inject-ghes-v2-error. Since 10.2. Unstable.

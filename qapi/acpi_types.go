@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // ACPITableOptions is QAPI's struct AcpiTableOptions. Since 1.5.
@@ -20,7 +20,7 @@ type ACPITableOptions struct {
 	File           *string `json:"file,omitzero"`
 	Data           *string `json:"data,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ACPIOSTInfo is QAPI's struct ACPIOSTInfo. Since 2.1.
@@ -33,5 +33,5 @@ type ACPIOSTInfo struct {
 	Source   int64        `json:"source"`
 	Status   int64        `json:"status"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

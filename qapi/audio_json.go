@@ -8,233 +8,48 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevPerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevPerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevPerDirectionOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevGenericOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevGenericOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevGenericOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevDBusOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevDBusOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevDBusOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevALSAPerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevALSAPerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevALSAPerDirectionOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevALSAOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevALSAOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevALSAOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevSndioOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevSndioOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevSndioOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevCoreaudioPerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevCoreaudioPerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevCoreaudioPerDirectionOptions) MarshalJSON() ([]byte, error) {
-	return support.Marshal(&v)
-}
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevCoreaudioOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevCoreaudioOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevCoreaudioOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevDsoundOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevDsoundOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevDsoundOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevJackPerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevJackPerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevJackPerDirectionOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevJackOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevJackOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevJackOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevOssPerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevOssPerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevOssPerDirectionOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevOssOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevOssOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevOssOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevPaPerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevPaPerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevPaPerDirectionOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevPaOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevPaOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevPaOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevPipewirePerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevPipewirePerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevPipewirePerDirectionOptions) MarshalJSON() ([]byte, error) {
-	return support.Marshal(&v)
-}
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevPipewireOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevPipewireOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevPipewireOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevSDLPerDirectionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevSDLPerDirectionOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevSDLPerDirectionOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevSDLOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevSDLOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevSDLOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AudiodevWavOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AudiodevWavOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AudiodevWavOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *Audiodev) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain Audiodev
-	*u = Audiodev{}
+	*u = Audiodev{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Driver {
 	case AudiodevDriverNone:
-		return support.DecodeBranch(dec, &u.Unknown, &u.None)
+		return support.DecodeBranch(dec, &u.Extra, &u.None)
 	case AudiodevDriverALSA:
-		return support.DecodeBranch(dec, &u.Unknown, &u.ALSA)
+		return support.DecodeBranch(dec, &u.Extra, &u.ALSA)
 	case AudiodevDriverCoreaudio:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Coreaudio)
+		return support.DecodeBranch(dec, &u.Extra, &u.Coreaudio)
 	case AudiodevDriverDBus:
-		return support.DecodeBranch(dec, &u.Unknown, &u.DBus)
+		return support.DecodeBranch(dec, &u.Extra, &u.DBus)
 	case AudiodevDriverDsound:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Dsound)
+		return support.DecodeBranch(dec, &u.Extra, &u.Dsound)
 	case AudiodevDriverJack:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Jack)
+		return support.DecodeBranch(dec, &u.Extra, &u.Jack)
 	case AudiodevDriverOss:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Oss)
+		return support.DecodeBranch(dec, &u.Extra, &u.Oss)
 	case AudiodevDriverPa:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Pa)
+		return support.DecodeBranch(dec, &u.Extra, &u.Pa)
 	case AudiodevDriverPipewire:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Pipewire)
+		return support.DecodeBranch(dec, &u.Extra, &u.Pipewire)
 	case AudiodevDriverSDL:
-		return support.DecodeBranch(dec, &u.Unknown, &u.SDL)
+		return support.DecodeBranch(dec, &u.Extra, &u.SDL)
 	case AudiodevDriverSndio:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Sndio)
+		return support.DecodeBranch(dec, &u.Extra, &u.Sndio)
 	case AudiodevDriverSpice:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Spice)
+		return support.DecodeBranch(dec, &u.Extra, &u.Spice)
 	case AudiodevDriverWav:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Wav)
+		return support.DecodeBranch(dec, &u.Extra, &u.Wav)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Driver needs one, the error is a [*support.UnionError].
 func (u *Audiodev) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain Audiodev
-	v := plain(*u)
 	b := support.Branches{Union: "Audiodev", Member: "driver", Value: string(u.Driver)}
 	b.Add("none", u.None != nil, u.None)
 	b.Add("alsa", u.ALSA != nil, u.ALSA)
@@ -249,12 +64,7 @@ func (u *Audiodev) MarshalJSONTo(enc *jsontext.Encoder) error {
 	b.Add("sndio", u.Sndio != nil, u.Sndio)
 	b.Add("spice", u.Spice != nil, u.Spice)
 	b.Add("wav", u.Wav != nil, u.Wav)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Driver = AudiodevDriver(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.

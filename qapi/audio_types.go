@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // AudiodevPerDirectionOptions is QAPI's struct AudiodevPerDirectionOptions. Since 4.0.
@@ -18,7 +18,7 @@ type AudiodevPerDirectionOptions struct {
 	Format        *AudioFormat `json:"format,omitzero"`
 	BufferLength  *uint32      `json:"buffer-length,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevGenericOptions is QAPI's struct AudiodevGenericOptions. Since 4.0.
@@ -28,7 +28,7 @@ type AudiodevGenericOptions struct {
 	In  *AudiodevPerDirectionOptions `json:"in,omitzero"`
 	Out *AudiodevPerDirectionOptions `json:"out,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevDBusOptions is QAPI's struct AudiodevDBusOptions. Since 10.0.
@@ -39,7 +39,7 @@ type AudiodevDBusOptions struct {
 	Out      *AudiodevPerDirectionOptions `json:"out,omitzero"`
 	Nsamples *uint32                      `json:"nsamples,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevALSAPerDirectionOptions is QAPI's struct AudiodevAlsaPerDirectionOptions. Since 4.0.
@@ -57,7 +57,7 @@ type AudiodevALSAPerDirectionOptions struct {
 	PeriodLength  *uint32      `json:"period-length,omitzero"`
 	TryPoll       *bool        `json:"try-poll,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevALSAOptions is QAPI's struct AudiodevAlsaOptions. Since 4.0.
@@ -68,7 +68,7 @@ type AudiodevALSAOptions struct {
 	Out       *AudiodevALSAPerDirectionOptions `json:"out,omitzero"`
 	Threshold *uint32                          `json:"threshold,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevSndioOptions is QAPI's struct AudiodevSndioOptions. Since 7.2.
@@ -80,7 +80,7 @@ type AudiodevSndioOptions struct {
 	Dev     *string                      `json:"dev,omitzero"`
 	Latency *uint32                      `json:"latency,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevCoreaudioPerDirectionOptions is QAPI's struct AudiodevCoreaudioPerDirectionOptions. Since 4.0.
@@ -96,7 +96,7 @@ type AudiodevCoreaudioPerDirectionOptions struct {
 	BufferLength  *uint32      `json:"buffer-length,omitzero"`
 	BufferCount   *uint32      `json:"buffer-count,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevCoreaudioOptions is QAPI's struct AudiodevCoreaudioOptions. Since 4.0.
@@ -106,7 +106,7 @@ type AudiodevCoreaudioOptions struct {
 	In  *AudiodevCoreaudioPerDirectionOptions `json:"in,omitzero"`
 	Out *AudiodevCoreaudioPerDirectionOptions `json:"out,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevDsoundOptions is QAPI's struct AudiodevDsoundOptions. Since 4.0.
@@ -117,7 +117,7 @@ type AudiodevDsoundOptions struct {
 	Out     *AudiodevPerDirectionOptions `json:"out,omitzero"`
 	Latency *uint32                      `json:"latency,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevJackPerDirectionOptions is QAPI's struct AudiodevJackPerDirectionOptions. Since 5.1.
@@ -137,7 +137,7 @@ type AudiodevJackPerDirectionOptions struct {
 	StartServer   *bool        `json:"start-server,omitzero"`
 	ExactName     *bool        `json:"exact-name,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevJackOptions is QAPI's struct AudiodevJackOptions. Since 5.1.
@@ -147,7 +147,7 @@ type AudiodevJackOptions struct {
 	In  *AudiodevJackPerDirectionOptions `json:"in,omitzero"`
 	Out *AudiodevJackPerDirectionOptions `json:"out,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevOssPerDirectionOptions is QAPI's struct AudiodevOssPerDirectionOptions. Since 4.0.
@@ -165,7 +165,7 @@ type AudiodevOssPerDirectionOptions struct {
 	BufferCount   *uint32      `json:"buffer-count,omitzero"`
 	TryPoll       *bool        `json:"try-poll,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevOssOptions is QAPI's struct AudiodevOssOptions. Since 4.0.
@@ -178,7 +178,7 @@ type AudiodevOssOptions struct {
 	Exclusive *bool                           `json:"exclusive,omitzero"`
 	DspPolicy *uint32                         `json:"dsp-policy,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevPaPerDirectionOptions is QAPI's struct AudiodevPaPerDirectionOptions. Since 4.0.
@@ -196,7 +196,7 @@ type AudiodevPaPerDirectionOptions struct {
 	StreamName    *string      `json:"stream-name,omitzero"`
 	Latency       *uint32      `json:"latency,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevPaOptions is QAPI's struct AudiodevPaOptions. Since 4.0.
@@ -207,7 +207,7 @@ type AudiodevPaOptions struct {
 	Out    *AudiodevPaPerDirectionOptions `json:"out,omitzero"`
 	Server *string                        `json:"server,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevPipewirePerDirectionOptions is QAPI's struct AudiodevPipewirePerDirectionOptions. Since 8.1.
@@ -225,7 +225,7 @@ type AudiodevPipewirePerDirectionOptions struct {
 	StreamName    *string      `json:"stream-name,omitzero"`
 	Latency       *uint32      `json:"latency,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevPipewireOptions is QAPI's struct AudiodevPipewireOptions. Since 8.1.
@@ -235,7 +235,7 @@ type AudiodevPipewireOptions struct {
 	In  *AudiodevPipewirePerDirectionOptions `json:"in,omitzero"`
 	Out *AudiodevPipewirePerDirectionOptions `json:"out,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevSDLPerDirectionOptions is QAPI's struct AudiodevSdlPerDirectionOptions. Since 6.0.
@@ -251,7 +251,7 @@ type AudiodevSDLPerDirectionOptions struct {
 	BufferLength  *uint32      `json:"buffer-length,omitzero"`
 	BufferCount   *uint32      `json:"buffer-count,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevSDLOptions is QAPI's struct AudiodevSdlOptions. Since 6.0.
@@ -261,7 +261,7 @@ type AudiodevSDLOptions struct {
 	In  *AudiodevSDLPerDirectionOptions `json:"in,omitzero"`
 	Out *AudiodevSDLPerDirectionOptions `json:"out,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AudiodevWavOptions is QAPI's struct AudiodevWavOptions. Since 4.0.
@@ -272,7 +272,7 @@ type AudiodevWavOptions struct {
 	Out  *AudiodevPerDirectionOptions `json:"out,omitzero"`
 	Path *string                      `json:"path,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Audiodev is QAPI's union Audiodev. Since 4.0.
@@ -300,5 +300,5 @@ type Audiodev struct {
 	Spice     *AudiodevGenericOptions   `json:"-"` // spice; if CONFIG_SPICE
 	Wav       *AudiodevWavOptions       `json:"-"` // wav
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }

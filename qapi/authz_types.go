@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // QAuthZListRule is QAPI's struct QAuthZListRule. Since 4.0.
@@ -14,7 +14,7 @@ type QAuthZListRule struct {
 	Policy QAuthZListPolicy  `json:"policy"`
 	Format *QAuthZListFormat `json:"format,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AuthZListProperties is QAPI's struct AuthZListProperties. Since 4.0.
@@ -24,7 +24,7 @@ type AuthZListProperties struct {
 	Policy *QAuthZListPolicy `json:"policy,omitzero"`
 	Rules  []QAuthZListRule  `json:"rules,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AuthZListFileProperties is QAPI's struct AuthZListFileProperties. Since 4.0.
@@ -34,7 +34,7 @@ type AuthZListFileProperties struct {
 	Filename string `json:"filename"`
 	Refresh  *bool  `json:"refresh,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AuthZPAMProperties is QAPI's struct AuthZPAMProperties. Since 4.0.
@@ -43,7 +43,7 @@ type AuthZListFileProperties struct {
 type AuthZPAMProperties struct {
 	Service string `json:"service"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AuthZSimpleProperties is QAPI's struct AuthZSimpleProperties. Since 4.0.
@@ -52,5 +52,5 @@ type AuthZPAMProperties struct {
 type AuthZSimpleProperties struct {
 	Identity string `json:"identity"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -14,7 +13,7 @@ import (
 type QueryBlockArguments struct {
 	Flat *bool `json:"flat,omitzero"` // since 11.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryBlock is the command query-block. Since 0.14.
@@ -32,7 +31,7 @@ func QueryBlock(ctx context.Context, c async.Caller, args *QueryBlockArguments) 
 type QueryBlockstatsArguments struct {
 	QueryNodes *bool `json:"query-nodes,omitzero"` // since 2.3
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryBlockstats is the command query-blockstats. Since 0.14.
@@ -61,7 +60,7 @@ type BlockResizeArguments struct {
 	NodeName *string `json:"node-name,omitzero"` // since 2.0
 	Size     int64   `json:"size"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockResize is the command block_resize. Since 0.14.
@@ -97,7 +96,7 @@ type ChangeBackingFileArguments struct {
 	ImageNodeName string `json:"image-node-name"`
 	BackingFile   string `json:"backing-file"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChangeBackingFile is the command change-backing-file. Since 2.1.
@@ -125,7 +124,7 @@ type BlockCommitArguments struct {
 	AutoFinalize        *bool            `json:"auto-finalize,omitzero"`    // since 3.1
 	AutoDismiss         *bool            `json:"auto-dismiss,omitzero"`     // since 3.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockCommit is the command block-commit. Since 1.3.
@@ -161,7 +160,7 @@ func BlockdevBackup(ctx context.Context, c async.Caller, args *BlockdevBackupOpt
 type QueryNamedBlockNodesArguments struct {
 	Flat *bool `json:"flat,omitzero"` // since 5.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryNamedBlockNodes is the command query-named-block-nodes. Since 2.0.
@@ -274,7 +273,7 @@ type BlockdevMirrorArguments struct {
 	AutoDismiss    *bool            `json:"auto-dismiss,omitzero"`     // since 3.1
 	TargetIsZero   *bool            `json:"target-is-zero,omitzero"`   // since 10.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevMirror is the command blockdev-mirror. Since 2.6.
@@ -301,7 +300,7 @@ type BlockStreamArguments struct {
 	AutoFinalize        *bool            `json:"auto-finalize,omitzero"`    // since 3.1
 	AutoDismiss         *bool            `json:"auto-dismiss,omitzero"`     // since 3.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockStream is the command block-stream. Since 1.1.
@@ -318,7 +317,7 @@ type BlockJobSetSpeedArguments struct {
 	Device string `json:"device"`
 	Speed  int64  `json:"speed"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobSetSpeed is the command block-job-set-speed. Since 1.1.
@@ -335,7 +334,7 @@ type BlockJobCancelArguments struct {
 	Device string `json:"device"`
 	Force  *bool  `json:"force,omitzero"` // since 1.3
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobCancel is the command block-job-cancel. Since 1.1.
@@ -351,7 +350,7 @@ func BlockJobCancel(ctx context.Context, c async.Caller, args *BlockJobCancelArg
 type BlockJobPauseArguments struct {
 	Device string `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobPause is the command block-job-pause. Since 1.3.
@@ -369,7 +368,7 @@ func BlockJobPause(ctx context.Context, c async.Caller, args *BlockJobPauseArgum
 type BlockJobResumeArguments struct {
 	Device string `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobResume is the command block-job-resume. Since 1.3.
@@ -387,7 +386,7 @@ func BlockJobResume(ctx context.Context, c async.Caller, args *BlockJobResumeArg
 type BlockJobCompleteArguments struct {
 	Device string `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobComplete is the command block-job-complete. Since 1.3.
@@ -405,7 +404,7 @@ func BlockJobComplete(ctx context.Context, c async.Caller, args *BlockJobComplet
 type BlockJobDismissArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobDismiss is the command block-job-dismiss. Since 2.12.
@@ -423,7 +422,7 @@ func BlockJobDismiss(ctx context.Context, c async.Caller, args *BlockJobDismissA
 type BlockJobFinalizeArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobFinalize is the command block-job-finalize. Since 2.12.
@@ -457,7 +456,7 @@ func BlockdevAdd(ctx context.Context, c async.Caller, args *BlockdevOptions) err
 type BlockdevReopenArguments struct {
 	Options []BlockdevOptions `json:"options"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevReopen is the command blockdev-reopen. Since 6.1.
@@ -473,7 +472,7 @@ func BlockdevReopen(ctx context.Context, c async.Caller, args *BlockdevReopenArg
 type BlockdevDelArguments struct {
 	NodeName string `json:"node-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevDel is the command blockdev-del. Since 2.9.
@@ -490,7 +489,7 @@ type BlockdevSetActiveArguments struct {
 	NodeName *string `json:"node-name,omitzero"`
 	Active   bool    `json:"active"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSetActive is the command blockdev-set-active. Since 10.0.
@@ -507,7 +506,7 @@ type BlockdevCreateArguments struct {
 	JobID   string                `json:"job-id"`
 	Options BlockdevCreateOptions `json:"options"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreate is the command blockdev-create. Since 3.0.
@@ -526,7 +525,7 @@ type XBlockdevAmendArguments struct {
 	Options  BlockdevAmendOptions `json:"options"`
 	Force    *bool                `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XBlockdevAmend is the command x-blockdev-amend. Since 5.1. Unstable.
@@ -543,7 +542,7 @@ type BlockSetWriteThresholdArguments struct {
 	NodeName       string `json:"node-name"`
 	WriteThreshold uint64 `json:"write-threshold"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockSetWriteThreshold is the command block-set-write-threshold. Since 2.3.
@@ -561,7 +560,7 @@ type XBlockdevChangeArguments struct {
 	Child  *string `json:"child,omitzero"`
 	Node   *string `json:"node,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XBlockdevChange is the command x-blockdev-change. Since 2.7. Unstable.
@@ -579,7 +578,7 @@ type XBlockdevSetIOThreadArguments struct {
 	IOThread StrOrNull `json:"iothread"`
 	Force    *bool     `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XBlockdevSetIOThread is the command x-blockdev-set-iothread. Since 2.12. Unstable.
@@ -606,7 +605,7 @@ type BlockdevSnapshotDeleteInternalSyncArguments struct {
 	ID     *string `json:"id,omitzero"`
 	Name   *string `json:"name,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSnapshotDeleteInternalSync is the command blockdev-snapshot-delete-internal-sync. Since 1.7.

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -25,7 +24,7 @@ type EjectArguments struct {
 	ID     *string `json:"id,omitzero"`     // since 2.8
 	Force  *bool   `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Eject is the command eject. Since 0.14.
@@ -43,7 +42,7 @@ type BlockdevOpenTrayArguments struct {
 	ID     *string `json:"id,omitzero"`     // since 2.8
 	Force  *bool   `json:"force,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOpenTray is the command blockdev-open-tray. Since 2.5.
@@ -60,7 +59,7 @@ type BlockdevCloseTrayArguments struct {
 	Device *string `json:"device,omitzero"` // deprecated
 	ID     *string `json:"id,omitzero"`     // since 2.8
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCloseTray is the command blockdev-close-tray. Since 2.5.
@@ -76,7 +75,7 @@ func BlockdevCloseTray(ctx context.Context, c async.Caller, args *BlockdevCloseT
 type BlockdevRemoveMediumArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevRemoveMedium is the command blockdev-remove-medium. Since 2.12.
@@ -91,7 +90,7 @@ type BlockdevInsertMediumArguments struct {
 	ID       string `json:"id"`
 	NodeName string `json:"node-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevInsertMedium is the command blockdev-insert-medium. Since 2.12.
@@ -110,7 +109,7 @@ type BlockdevChangeMediumArguments struct {
 	Force        *bool                       `json:"force,omitzero"` // since 7.1
 	ReadOnlyMode *BlockdevChangeReadOnlyMode `json:"read-only-mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevChangeMedium is the command blockdev-change-medium. Since 2.5.
@@ -138,7 +137,7 @@ type BlockLatencyHistogramSetArguments struct {
 	BoundariesZap   []uint64 `json:"boundaries-zap,omitzero"`
 	BoundariesFlush []uint64 `json:"boundaries-flush,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockLatencyHistogramSet is the command block-latency-histogram-set. Since 4.0.

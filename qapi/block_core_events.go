@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // BlockImageCorruptedEvent is the data of the event BLOCK_IMAGE_CORRUPTED. Since 1.7.
@@ -17,7 +17,7 @@ type BlockImageCorruptedEvent struct {
 	Size     *int64  `json:"size,omitzero"`
 	Fatal    bool    `json:"fatal"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_IMAGE_CORRUPTED".
@@ -35,7 +35,7 @@ type BlockIOErrorEvent struct {
 	Nospace   *bool            `json:"nospace,omitzero"` // since 2.2
 	Reason    string           `json:"reason"`           // since 2.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_IO_ERROR".
@@ -52,7 +52,7 @@ type BlockJobCompletedEvent struct {
 	Speed  int64   `json:"speed"`
 	Error  *string `json:"error,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_JOB_COMPLETED".
@@ -68,7 +68,7 @@ type BlockJobCancelledEvent struct {
 	Offset int64   `json:"offset"`
 	Speed  int64   `json:"speed"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_JOB_CANCELLED".
@@ -82,7 +82,7 @@ type BlockJobErrorEvent struct {
 	Operation IOOperationType  `json:"operation"`
 	Action    BlockErrorAction `json:"action"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_JOB_ERROR".
@@ -98,7 +98,7 @@ type BlockJobReadyEvent struct {
 	Offset int64   `json:"offset"`
 	Speed  int64   `json:"speed"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_JOB_READY".
@@ -111,7 +111,7 @@ type BlockJobPendingEvent struct {
 	Type JobType `json:"type"`
 	ID   string  `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_JOB_PENDING".
@@ -125,7 +125,7 @@ type BlockWriteThresholdEvent struct {
 	AmountExceeded uint64 `json:"amount-exceeded"`
 	WriteThreshold uint64 `json:"write-threshold"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_WRITE_THRESHOLD".
@@ -139,7 +139,7 @@ type QuorumFailureEvent struct {
 	SectorNum    int64  `json:"sector-num"`
 	SectorsCount int64  `json:"sectors-count"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "QUORUM_FAILURE".
@@ -155,7 +155,7 @@ type QuorumReportBadEvent struct {
 	SectorNum    int64        `json:"sector-num"`
 	SectorsCount int64        `json:"sectors-count"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "QUORUM_REPORT_BAD".
@@ -169,7 +169,7 @@ type DeviceTrayMovedEvent struct {
 	ID       string `json:"id"` // since 2.8
 	TrayOpen bool   `json:"tray-open"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "DEVICE_TRAY_MOVED".
@@ -182,7 +182,7 @@ type PRManagerStatusChangedEvent struct {
 	ID        string `json:"id"`
 	Connected bool   `json:"connected"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "PR_MANAGER_STATUS_CHANGED".

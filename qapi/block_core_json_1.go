@@ -8,53 +8,27 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SnapshotInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SnapshotInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SnapshotInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificQCow2EncryptionBase) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificQCow2EncryptionBase
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificQCow2EncryptionBase) MarshalJSON() ([]byte, error) {
-	return support.Marshal(&v)
-}
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *ImageInfoSpecificQCow2Encryption) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain ImageInfoSpecificQCow2Encryption
-	*u = ImageInfoSpecificQCow2Encryption{}
+	*u = ImageInfoSpecificQCow2Encryption{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Format {
 	case BlockdevQcow2EncryptionFormatLUKS:
-		return support.DecodeBranch(dec, &u.Unknown, &u.LUKS)
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Format needs one, the error is a [*support.UnionError].
 func (u *ImageInfoSpecificQCow2Encryption) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ImageInfoSpecificQCow2Encryption
-	v := plain(*u)
 	b := support.Branches{Union: "ImageInfoSpecificQCow2Encryption", Member: "format", Value: string(u.Format)}
 	b.Add("luks", u.LUKS != nil, u.LUKS)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Format = BlockdevQcow2EncryptionFormat(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -65,135 +39,39 @@ func (u *ImageInfoSpecificQCow2Encryption) UnmarshalJSON(b []byte) error {
 	return support.Unmarshal(b, u)
 }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificQCow2) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificQCow2
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificQCow2) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificVMDK) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificVMDK
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificVMDK) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *VMDKExtentInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain VMDKExtentInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v VMDKExtentInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificRBD) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificRBD
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificRBD) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificFile) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificFile
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificFile) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificQCow2Wrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificQCow2Wrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificQCow2Wrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificVMDKWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificVMDKWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificVMDKWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificLUKSWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificLUKSWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificLUKSWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificRBDWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificRBDWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificRBDWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfoSpecificFileWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfoSpecificFileWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfoSpecificFileWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *ImageInfoSpecific) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain ImageInfoSpecific
-	*u = ImageInfoSpecific{}
+	*u = ImageInfoSpecific{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case ImageInfoSpecificKindQcow2:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Qcow2)
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow2)
 	case ImageInfoSpecificKindVMDK:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VMDK)
+		return support.DecodeBranch(dec, &u.Extra, &u.VMDK)
 	case ImageInfoSpecificKindLUKS:
-		return support.DecodeBranch(dec, &u.Unknown, &u.LUKS)
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
 	case ImageInfoSpecificKindRBD:
-		return support.DecodeBranch(dec, &u.Unknown, &u.RBD)
+		return support.DecodeBranch(dec, &u.Extra, &u.RBD)
 	case ImageInfoSpecificKindFile:
-		return support.DecodeBranch(dec, &u.Unknown, &u.File)
+		return support.DecodeBranch(dec, &u.Extra, &u.File)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *ImageInfoSpecific) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ImageInfoSpecific
-	v := plain(*u)
 	b := support.Branches{Union: "ImageInfoSpecific", Member: "type", Value: string(u.Type)}
 	b.Add("qcow2", u.Qcow2 != nil, u.Qcow2)
 	b.Add("vmdk", u.VMDK != nil, u.VMDK)
 	b.Add("luks", u.LUKS != nil, u.LUKS)
 	b.Add("rbd", u.RBD != nil, u.RBD)
 	b.Add("file", u.File != nil, u.File)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = ImageInfoSpecificKind(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -202,219 +80,33 @@ func (u ImageInfoSpecific) MarshalJSON() ([]byte, error) { return support.Marsha
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *ImageInfoSpecific) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockLimitsInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockLimitsInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockLimitsInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockNodeInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockNodeInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockNodeInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockChildInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockChildInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockChildInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockGraphInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockGraphInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockGraphInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ImageCheck) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ImageCheck
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ImageCheck) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MapEntry) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MapEntry
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MapEntry) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevCacheInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevCacheInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevCacheInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevChild) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevChild
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevChild) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDeviceInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDeviceInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDeviceInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *Qcow2BitmapInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain Qcow2BitmapInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v Qcow2BitmapInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockLatencyHistogramInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockLatencyHistogramInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockLatencyHistogramInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockMeasureInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockMeasureInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockMeasureInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QueryBlockArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QueryBlockArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QueryBlockArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDeviceTimedStats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDeviceTimedStats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDeviceTimedStats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDeviceStats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDeviceStats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDeviceStats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockStatsSpecificFile) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockStatsSpecificFile
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockStatsSpecificFile) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockStatsSpecificNVME) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockStatsSpecificNVME
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockStatsSpecificNVME) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *BlockStatsSpecific) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain BlockStatsSpecific
-	*u = BlockStatsSpecific{}
+	*u = BlockStatsSpecific{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Driver {
 	case BlockdevDriverFile:
-		return support.DecodeBranch(dec, &u.Unknown, &u.File)
+		return support.DecodeBranch(dec, &u.Extra, &u.File)
 	case BlockdevDriverHostDevice:
-		return support.DecodeBranch(dec, &u.Unknown, &u.HostDevice)
+		return support.DecodeBranch(dec, &u.Extra, &u.HostDevice)
 	case BlockdevDriverNVME:
-		return support.DecodeBranch(dec, &u.Unknown, &u.NVME)
+		return support.DecodeBranch(dec, &u.Extra, &u.NVME)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Driver needs one, the error is a [*support.UnionError].
 func (u *BlockStatsSpecific) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockStatsSpecific
-	v := plain(*u)
 	b := support.Branches{Union: "BlockStatsSpecific", Member: "driver", Value: string(u.Driver)}
 	b.Add("file", u.File != nil, u.File)
 	b.Add("host_device", u.HostDevice != nil, u.HostDevice)
 	b.Add("nvme", u.NVME != nil, u.NVME)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Driver = BlockdevDriver(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -423,60 +115,27 @@ func (u BlockStatsSpecific) MarshalJSON() ([]byte, error) { return support.Marsh
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *BlockStatsSpecific) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockStats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockStats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockStats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QueryBlockstatsArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QueryBlockstatsArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QueryBlockstatsArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobInfoMirror) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobInfoMirror
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobInfoMirror) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *BlockJobInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain BlockJobInfo
-	*u = BlockJobInfo{}
+	*u = BlockJobInfo{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case JobTypeMirror:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Mirror)
+		return support.DecodeBranch(dec, &u.Extra, &u.Mirror)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *BlockJobInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockJobInfo
-	v := plain(*u)
 	b := support.Branches{Union: "BlockJobInfo", Member: "type", Value: string(u.Type)}
 	b.Add("mirror", u.Mirror != nil, u.Mirror)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = JobType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -485,137 +144,503 @@ func (u BlockJobInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&u)
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *BlockJobInfo) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockResizeArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockResizeArguments
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
+func (a *BlockDirtyBitmapOrStr) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*a = BlockDirtyBitmapOrStr{}
+	switch dec.PeekKind() {
+	case '"':
+		a.Local = new(string)
+		return json.UnmarshalDecode(dec, a.Local)
+	case '{':
+		a.External = new(BlockDirtyBitmap)
+		return json.UnmarshalDecode(dec, a.External)
+	}
+	return json.UnmarshalDecode(dec, &a.Unknown)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
+func (a *BlockDirtyBitmapOrStr) MarshalJSONTo(enc *jsontext.Encoder) error {
+	alt := support.Alternate{Name: "BlockDirtyBitmapOrStr"}
+	alt.Add("local", a.Local != nil, a.Local)
+	alt.Add("external", a.External != nil, a.External)
+	alt.AddUnknown(a.Unknown)
+	return alt.Encode(enc)
+}
+
+// IsZero reports whether no field is set. Such an optional member is not encoded.
+func (a *BlockDirtyBitmapOrStr) IsZero() bool {
+	return a.Local == nil && a.External == nil && a.Unknown == nil
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v BlockResizeArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (a BlockDirtyBitmapOrStr) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevSnapshotSyncOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevSnapshotSyncOptions
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *BlockDirtyBitmapOrStr) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (u *BlockJobChangeOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain BlockJobChangeOptions
+	*u = BlockJobChangeOptions{Extra: support.Scratch()}
+	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
+		return err
+	}
+	switch u.Type {
+	case JobTypeMirror:
+		return support.DecodeBranch(dec, &u.Extra, &u.Mirror)
+	}
+	return support.KeepUnknown(&u.Extra)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Type needs one, the error is a [*support.UnionError].
+func (u *BlockJobChangeOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain BlockJobChangeOptions
+	b := support.Branches{Union: "BlockJobChangeOptions", Member: "type", Value: string(u.Type)}
+	b.Add("mirror", u.Mirror != nil, u.Mirror)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v BlockdevSnapshotSyncOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u BlockJobChangeOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevSnapshotOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevSnapshotOptions
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *BlockJobChangeOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
+func (a *Qcow2OverlapChecks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*a = Qcow2OverlapChecks{}
+	switch dec.PeekKind() {
+	case '{':
+		a.Flags = new(Qcow2OverlapCheckFlags)
+		return json.UnmarshalDecode(dec, a.Flags)
+	case '"':
+		a.Mode = new(Qcow2OverlapCheckMode)
+		return json.UnmarshalDecode(dec, a.Mode)
+	}
+	return json.UnmarshalDecode(dec, &a.Unknown)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
+func (a *Qcow2OverlapChecks) MarshalJSONTo(enc *jsontext.Encoder) error {
+	alt := support.Alternate{Name: "Qcow2OverlapChecks"}
+	alt.Add("flags", a.Flags != nil, a.Flags)
+	alt.Add("mode", a.Mode != nil, a.Mode)
+	alt.AddUnknown(a.Unknown)
+	return alt.Encode(enc)
+}
+
+// IsZero reports whether no field is set. Such an optional member is not encoded.
+func (a *Qcow2OverlapChecks) IsZero() bool {
+	return a.Flags == nil && a.Mode == nil && a.Unknown == nil
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v BlockdevSnapshotOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (a Qcow2OverlapChecks) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BackupPerf) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BackupPerf
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *Qcow2OverlapChecks) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (u *BlockdevQcowEncryption) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain BlockdevQcowEncryption
+	*u = BlockdevQcowEncryption{Extra: support.Scratch()}
+	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
+		return err
+	}
+	switch u.Format {
+	case BlockdevQcowEncryptionFormatAES:
+		return support.DecodeBranch(dec, &u.Extra, &u.AES)
+	}
+	return support.KeepUnknown(&u.Extra)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
+func (u *BlockdevQcowEncryption) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain BlockdevQcowEncryption
+	b := support.Branches{Union: "BlockdevQcowEncryption", Member: "format", Value: string(u.Format)}
+	b.Add("aes", u.AES != nil, u.AES)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v BackupPerf) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u BlockdevQcowEncryption) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BackupCommon) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BackupCommon
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *BlockdevQcowEncryption) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (u *BlockdevQcow2Encryption) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain BlockdevQcow2Encryption
+	*u = BlockdevQcow2Encryption{Extra: support.Scratch()}
+	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
+		return err
+	}
+	switch u.Format {
+	case BlockdevQcow2EncryptionFormatAES:
+		return support.DecodeBranch(dec, &u.Extra, &u.AES)
+	case BlockdevQcow2EncryptionFormatLUKS:
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
+	}
+	return support.KeepUnknown(&u.Extra)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
+func (u *BlockdevQcow2Encryption) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain BlockdevQcow2Encryption
+	b := support.Branches{Union: "BlockdevQcow2Encryption", Member: "format", Value: string(u.Format)}
+	b.Add("aes", u.AES != nil, u.AES)
+	b.Add("luks", u.LUKS != nil, u.LUKS)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v BackupCommon) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u BlockdevQcow2Encryption) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DriveBackupOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DriveBackupOptions
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *BlockdevQcow2Encryption) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (u *SSHHostKeyCheck) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain SSHHostKeyCheck
+	*u = SSHHostKeyCheck{Extra: support.Scratch()}
+	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
+		return err
+	}
+	switch u.Mode {
+	case SSHHostKeyCheckModeHash:
+		return support.DecodeBranch(dec, &u.Extra, &u.Hash)
+	}
+	return support.KeepUnknown(&u.Extra)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Mode needs one, the error is a [*support.UnionError].
+func (u *SSHHostKeyCheck) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain SSHHostKeyCheck
+	b := support.Branches{Union: "SshHostKeyCheck", Member: "mode", Value: string(u.Mode)}
+	b.Add("hash", u.Hash != nil, u.Hash)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v DriveBackupOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u SSHHostKeyCheck) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevBackupOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevBackupOptions
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *SSHHostKeyCheck) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (u *RBDEncryptionOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain RBDEncryptionOptions
+	*u = RBDEncryptionOptions{Extra: support.Scratch()}
+	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
+		return err
+	}
+	switch u.Format {
+	case RBDImageEncryptionFormatLUKS:
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
+	case RBDImageEncryptionFormatLuks2:
+		return support.DecodeBranch(dec, &u.Extra, &u.Luks2)
+	case RBDImageEncryptionFormatLUKSAny:
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKSAny)
+	}
+	return support.KeepUnknown(&u.Extra)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
+func (u *RBDEncryptionOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain RBDEncryptionOptions
+	b := support.Branches{Union: "RbdEncryptionOptions", Member: "format", Value: string(u.Format)}
+	b.Add("luks", u.LUKS != nil, u.LUKS)
+	b.Add("luks2", u.Luks2 != nil, u.Luks2)
+	b.Add("luks-any", u.LUKSAny != nil, u.LUKSAny)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v BlockdevBackupOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u RBDEncryptionOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChangeBackingFileArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChangeBackingFileArguments
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *RBDEncryptionOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (u *RBDEncryptionCreateOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain RBDEncryptionCreateOptions
+	*u = RBDEncryptionCreateOptions{Extra: support.Scratch()}
+	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
+		return err
+	}
+	switch u.Format {
+	case RBDImageEncryptionFormatLUKS:
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
+	case RBDImageEncryptionFormatLuks2:
+		return support.DecodeBranch(dec, &u.Extra, &u.Luks2)
+	}
+	return support.KeepUnknown(&u.Extra)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Format needs one, the error is a [*support.UnionError].
+func (u *RBDEncryptionCreateOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain RBDEncryptionCreateOptions
+	b := support.Branches{Union: "RbdEncryptionCreateOptions", Member: "format", Value: string(u.Format)}
+	b.Add("luks", u.LUKS != nil, u.LUKS)
+	b.Add("luks2", u.Luks2 != nil, u.Luks2)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v ChangeBackingFileArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u RBDEncryptionCreateOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockCommitArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockCommitArguments
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *RBDEncryptionCreateOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (u *BlockdevOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain BlockdevOptions
+	*u = BlockdevOptions{Extra: support.Scratch()}
+	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
+		return err
+	}
+	switch u.Driver {
+	case BlockdevDriverBlkdebug:
+		return support.DecodeBranch(dec, &u.Extra, &u.Blkdebug)
+	case BlockdevDriverBlklogwrites:
+		return support.DecodeBranch(dec, &u.Extra, &u.Blklogwrites)
+	case BlockdevDriverBlkverify:
+		return support.DecodeBranch(dec, &u.Extra, &u.Blkverify)
+	case BlockdevDriverBlkreplay:
+		return support.DecodeBranch(dec, &u.Extra, &u.Blkreplay)
+	case BlockdevDriverBochs:
+		return support.DecodeBranch(dec, &u.Extra, &u.Bochs)
+	case BlockdevDriverCloop:
+		return support.DecodeBranch(dec, &u.Extra, &u.Cloop)
+	case BlockdevDriverCompress:
+		return support.DecodeBranch(dec, &u.Extra, &u.Compress)
+	case BlockdevDriverCopyBeforeWrite:
+		return support.DecodeBranch(dec, &u.Extra, &u.CopyBeforeWrite)
+	case BlockdevDriverCopyOnRead:
+		return support.DecodeBranch(dec, &u.Extra, &u.CopyOnRead)
+	case BlockdevDriverDMG:
+		return support.DecodeBranch(dec, &u.Extra, &u.DMG)
+	case BlockdevDriverFile:
+		return support.DecodeBranch(dec, &u.Extra, &u.File)
+	case BlockdevDriverFTP:
+		return support.DecodeBranch(dec, &u.Extra, &u.FTP)
+	case BlockdevDriverFTPS:
+		return support.DecodeBranch(dec, &u.Extra, &u.FTPS)
+	case BlockdevDriverHostCDROM:
+		return support.DecodeBranch(dec, &u.Extra, &u.HostCDROM)
+	case BlockdevDriverHostDevice:
+		return support.DecodeBranch(dec, &u.Extra, &u.HostDevice)
+	case BlockdevDriverHTTP:
+		return support.DecodeBranch(dec, &u.Extra, &u.HTTP)
+	case BlockdevDriverHTTPS:
+		return support.DecodeBranch(dec, &u.Extra, &u.HTTPS)
+	case BlockdevDriverIOUring:
+		return support.DecodeBranch(dec, &u.Extra, &u.IOUring)
+	case BlockdevDriverISCSI:
+		return support.DecodeBranch(dec, &u.Extra, &u.ISCSI)
+	case BlockdevDriverLUKS:
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
+	case BlockdevDriverNBD:
+		return support.DecodeBranch(dec, &u.Extra, &u.NBD)
+	case BlockdevDriverNFS:
+		return support.DecodeBranch(dec, &u.Extra, &u.NFS)
+	case BlockdevDriverNullAIO:
+		return support.DecodeBranch(dec, &u.Extra, &u.NullAIO)
+	case BlockdevDriverNullCo:
+		return support.DecodeBranch(dec, &u.Extra, &u.NullCo)
+	case BlockdevDriverNVME:
+		return support.DecodeBranch(dec, &u.Extra, &u.NVME)
+	case BlockdevDriverNVMEIOUring:
+		return support.DecodeBranch(dec, &u.Extra, &u.NVMEIOUring)
+	case BlockdevDriverParallels:
+		return support.DecodeBranch(dec, &u.Extra, &u.Parallels)
+	case BlockdevDriverPreallocate:
+		return support.DecodeBranch(dec, &u.Extra, &u.Preallocate)
+	case BlockdevDriverQcow2:
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow2)
+	case BlockdevDriverQcow:
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow)
+	case BlockdevDriverQED:
+		return support.DecodeBranch(dec, &u.Extra, &u.QED)
+	case BlockdevDriverQuorum:
+		return support.DecodeBranch(dec, &u.Extra, &u.Quorum)
+	case BlockdevDriverRaw:
+		return support.DecodeBranch(dec, &u.Extra, &u.Raw)
+	case BlockdevDriverRBD:
+		return support.DecodeBranch(dec, &u.Extra, &u.RBD)
+	case BlockdevDriverReplication:
+		return support.DecodeBranch(dec, &u.Extra, &u.Replication)
+	case BlockdevDriverSnapshotAccess:
+		return support.DecodeBranch(dec, &u.Extra, &u.SnapshotAccess)
+	case BlockdevDriverSSH:
+		return support.DecodeBranch(dec, &u.Extra, &u.SSH)
+	case BlockdevDriverThrottle:
+		return support.DecodeBranch(dec, &u.Extra, &u.Throttle)
+	case BlockdevDriverVDI:
+		return support.DecodeBranch(dec, &u.Extra, &u.VDI)
+	case BlockdevDriverVHDX:
+		return support.DecodeBranch(dec, &u.Extra, &u.VHDX)
+	case BlockdevDriverVirtioBlkVFIOPCI:
+		return support.DecodeBranch(dec, &u.Extra, &u.VirtioBlkVFIOPCI)
+	case BlockdevDriverVirtioBlkVhostUser:
+		return support.DecodeBranch(dec, &u.Extra, &u.VirtioBlkVhostUser)
+	case BlockdevDriverVirtioBlkVhostVdpa:
+		return support.DecodeBranch(dec, &u.Extra, &u.VirtioBlkVhostVdpa)
+	case BlockdevDriverVMDK:
+		return support.DecodeBranch(dec, &u.Extra, &u.VMDK)
+	case BlockdevDriverVPC:
+		return support.DecodeBranch(dec, &u.Extra, &u.VPC)
+	case BlockdevDriverVvfat:
+		return support.DecodeBranch(dec, &u.Extra, &u.Vvfat)
+	case BlockdevDriverGluster:
+		return support.DecodeBranch(dec, &u.Extra, &u.Gluster)
+	}
+	return support.KeepUnknown(&u.Extra)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
+// set and Driver needs one, the error is a [*support.UnionError].
+func (u *BlockdevOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain BlockdevOptions
+	b := support.Branches{Union: "BlockdevOptions", Member: "driver", Value: string(u.Driver)}
+	b.Add("blkdebug", u.Blkdebug != nil, u.Blkdebug)
+	b.Add("blklogwrites", u.Blklogwrites != nil, u.Blklogwrites)
+	b.Add("blkverify", u.Blkverify != nil, u.Blkverify)
+	b.Add("blkreplay", u.Blkreplay != nil, u.Blkreplay)
+	b.Add("bochs", u.Bochs != nil, u.Bochs)
+	b.Add("cloop", u.Cloop != nil, u.Cloop)
+	b.Add("compress", u.Compress != nil, u.Compress)
+	b.Add("copy-before-write", u.CopyBeforeWrite != nil, u.CopyBeforeWrite)
+	b.Add("copy-on-read", u.CopyOnRead != nil, u.CopyOnRead)
+	b.Add("dmg", u.DMG != nil, u.DMG)
+	b.Add("file", u.File != nil, u.File)
+	b.Add("ftp", u.FTP != nil, u.FTP)
+	b.Add("ftps", u.FTPS != nil, u.FTPS)
+	b.Add("host_cdrom", u.HostCDROM != nil, u.HostCDROM)
+	b.Add("host_device", u.HostDevice != nil, u.HostDevice)
+	b.Add("http", u.HTTP != nil, u.HTTP)
+	b.Add("https", u.HTTPS != nil, u.HTTPS)
+	b.Add("io_uring", u.IOUring != nil, u.IOUring)
+	b.Add("iscsi", u.ISCSI != nil, u.ISCSI)
+	b.Add("luks", u.LUKS != nil, u.LUKS)
+	b.Add("nbd", u.NBD != nil, u.NBD)
+	b.Add("nfs", u.NFS != nil, u.NFS)
+	b.Add("null-aio", u.NullAIO != nil, u.NullAIO)
+	b.Add("null-co", u.NullCo != nil, u.NullCo)
+	b.Add("nvme", u.NVME != nil, u.NVME)
+	b.Add("nvme-io_uring", u.NVMEIOUring != nil, u.NVMEIOUring)
+	b.Add("parallels", u.Parallels != nil, u.Parallels)
+	b.Add("preallocate", u.Preallocate != nil, u.Preallocate)
+	b.Add("qcow2", u.Qcow2 != nil, u.Qcow2)
+	b.Add("qcow", u.Qcow != nil, u.Qcow)
+	b.Add("qed", u.QED != nil, u.QED)
+	b.Add("quorum", u.Quorum != nil, u.Quorum)
+	b.Add("raw", u.Raw != nil, u.Raw)
+	b.Add("rbd", u.RBD != nil, u.RBD)
+	b.Add("replication", u.Replication != nil, u.Replication)
+	b.Add("snapshot-access", u.SnapshotAccess != nil, u.SnapshotAccess)
+	b.Add("ssh", u.SSH != nil, u.SSH)
+	b.Add("throttle", u.Throttle != nil, u.Throttle)
+	b.Add("vdi", u.VDI != nil, u.VDI)
+	b.Add("vhdx", u.VHDX != nil, u.VHDX)
+	b.Add("virtio-blk-vfio-pci", u.VirtioBlkVFIOPCI != nil, u.VirtioBlkVFIOPCI)
+	b.Add("virtio-blk-vhost-user", u.VirtioBlkVhostUser != nil, u.VirtioBlkVhostUser)
+	b.Add("virtio-blk-vhost-vdpa", u.VirtioBlkVhostVdpa != nil, u.VirtioBlkVhostVdpa)
+	b.Add("vmdk", u.VMDK != nil, u.VMDK)
+	b.Add("vpc", u.VPC != nil, u.VPC)
+	b.Add("vvfat", u.Vvfat != nil, u.Vvfat)
+	b.Add("gluster", u.Gluster != nil, u.Gluster)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v BlockCommitArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u BlockdevOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QueryNamedBlockNodesArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QueryNamedBlockNodesArguments
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *BlockdevOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
+func (a *BlockdevRef) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*a = BlockdevRef{}
+	switch dec.PeekKind() {
+	case '{':
+		a.Definition = new(BlockdevOptions)
+		return json.UnmarshalDecode(dec, a.Definition)
+	case '"':
+		a.Reference = new(string)
+		return json.UnmarshalDecode(dec, a.Reference)
+	}
+	return json.UnmarshalDecode(dec, &a.Unknown)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
+func (a *BlockdevRef) MarshalJSONTo(enc *jsontext.Encoder) error {
+	alt := support.Alternate{Name: "BlockdevRef"}
+	alt.Add("definition", a.Definition != nil, a.Definition)
+	alt.Add("reference", a.Reference != nil, a.Reference)
+	alt.AddUnknown(a.Unknown)
+	return alt.Encode(enc)
+}
+
+// IsZero reports whether no field is set. Such an optional member is not encoded.
+func (a *BlockdevRef) IsZero() bool {
+	return a.Definition == nil && a.Reference == nil && a.Unknown == nil
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v QueryNamedBlockNodesArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (a BlockdevRef) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XDbgBlockGraphNode) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XDbgBlockGraphNode
-	return json.MarshalEncode(enc, (*plain)(v))
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *BlockdevRef) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
+// byte of the value selects.
+func (a *BlockdevRefOrNull) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*a = BlockdevRefOrNull{}
+	switch dec.PeekKind() {
+	case '{':
+		a.Definition = new(BlockdevOptions)
+		return json.UnmarshalDecode(dec, a.Definition)
+	case '"':
+		a.Reference = new(string)
+		return json.UnmarshalDecode(dec, a.Reference)
+	case 'n':
+		a.Null = true
+		return dec.SkipValue()
+	}
+	return json.UnmarshalDecode(dec, &a.Unknown)
+}
+
+// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
+// is a [*support.UnionError].
+func (a *BlockdevRefOrNull) MarshalJSONTo(enc *jsontext.Encoder) error {
+	alt := support.Alternate{Name: "BlockdevRefOrNull"}
+	alt.Add("definition", a.Definition != nil, a.Definition)
+	alt.Add("reference", a.Reference != nil, a.Reference)
+	alt.AddNull(a.Null)
+	alt.AddUnknown(a.Unknown)
+	return alt.Encode(enc)
+}
+
+// IsZero reports whether no field is set. Such an optional member is not encoded.
+func (a *BlockdevRefOrNull) IsZero() bool {
+	return a.Definition == nil && a.Reference == nil && !a.Null && a.Unknown == nil
 }
 
 // MarshalJSON implements json.Marshaler.
-func (v XDbgBlockGraphNode) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (a BlockdevRefOrNull) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XDbgBlockGraphEdge) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XDbgBlockGraphEdge
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XDbgBlockGraphEdge) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XDbgBlockGraph) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XDbgBlockGraph
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XDbgBlockGraph) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DriveMirrorOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DriveMirrorOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DriveMirrorOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyBitmap) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyBitmap
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyBitmap) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *BlockdevRefOrNull) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }

@@ -8,604 +8,102 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyBitmapAddOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyBitmapAddOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyBitmapAddOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
-// byte of the value selects.
-func (a *BlockDirtyBitmapOrStr) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*a = BlockDirtyBitmapOrStr{}
-	switch dec.PeekKind() {
-	case '"':
-		a.Local = new(string)
-		return json.UnmarshalDecode(dec, a.Local)
-	case '{':
-		a.External = new(BlockDirtyBitmap)
-		return json.UnmarshalDecode(dec, a.External)
-	}
-	return json.UnmarshalDecode(dec, &a.Unknown)
-}
-
-// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
-// is a [*support.UnionError].
-func (a *BlockDirtyBitmapOrStr) MarshalJSONTo(enc *jsontext.Encoder) error {
-	alt := support.Alternate{Name: "BlockDirtyBitmapOrStr"}
-	alt.Add("local", a.Local != nil, a.Local)
-	alt.Add("external", a.External != nil, a.External)
-	alt.AddUnknown(a.Unknown)
-	return alt.Encode(enc)
-}
-
-// IsZero reports whether no field is set. Such an optional member is not encoded.
-func (a BlockDirtyBitmapOrStr) IsZero() bool {
-	return a.Local == nil && a.External == nil && a.Unknown == nil
-}
-
-// MarshalJSON implements json.Marshaler.
-func (a BlockDirtyBitmapOrStr) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *BlockDirtyBitmapOrStr) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyBitmapMergeOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyBitmapMergeOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyBitmapMergeOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyBitmapSha256) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyBitmapSha256
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyBitmapSha256) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevMirrorArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevMirrorArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevMirrorArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockIOThrottle) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockIOThrottle
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockIOThrottle) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ThrottleLimits) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ThrottleLimits
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ThrottleLimits) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ThrottleGroupProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ThrottleGroupProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ThrottleGroupProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockStreamArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockStreamArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockStreamArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobSetSpeedArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobSetSpeedArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobSetSpeedArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobCancelArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobCancelArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobCancelArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobPauseArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobPauseArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobPauseArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobResumeArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobResumeArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobResumeArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobCompleteArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobCompleteArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobCompleteArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobDismissArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobDismissArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobDismissArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobFinalizeArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobFinalizeArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobFinalizeArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockJobChangeOptionsMirror) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobChangeOptionsMirror
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockJobChangeOptionsMirror) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (u *BlockJobChangeOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	type plain BlockJobChangeOptions
-	*u = BlockJobChangeOptions{}
+func (u *BlockdevCreateOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain BlockdevCreateOptions
+	*u = BlockdevCreateOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
-	switch u.Type {
-	case JobTypeMirror:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Mirror)
+	switch u.Driver {
+	case BlockdevDriverFile:
+		return support.DecodeBranch(dec, &u.Extra, &u.File)
+	case BlockdevDriverLUKS:
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
+	case BlockdevDriverNFS:
+		return support.DecodeBranch(dec, &u.Extra, &u.NFS)
+	case BlockdevDriverParallels:
+		return support.DecodeBranch(dec, &u.Extra, &u.Parallels)
+	case BlockdevDriverQcow:
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow)
+	case BlockdevDriverQcow2:
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow2)
+	case BlockdevDriverQED:
+		return support.DecodeBranch(dec, &u.Extra, &u.QED)
+	case BlockdevDriverRBD:
+		return support.DecodeBranch(dec, &u.Extra, &u.RBD)
+	case BlockdevDriverSSH:
+		return support.DecodeBranch(dec, &u.Extra, &u.SSH)
+	case BlockdevDriverVDI:
+		return support.DecodeBranch(dec, &u.Extra, &u.VDI)
+	case BlockdevDriverVHDX:
+		return support.DecodeBranch(dec, &u.Extra, &u.VHDX)
+	case BlockdevDriverVMDK:
+		return support.DecodeBranch(dec, &u.Extra, &u.VMDK)
+	case BlockdevDriverVPC:
+		return support.DecodeBranch(dec, &u.Extra, &u.VPC)
+	case BlockdevDriverGluster:
+		return support.DecodeBranch(dec, &u.Extra, &u.Gluster)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
-// set and Type needs one, the error is a [*support.UnionError].
-func (u *BlockJobChangeOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockJobChangeOptions
-	v := plain(*u)
-	b := support.Branches{Union: "BlockJobChangeOptions", Member: "type", Value: string(u.Type)}
-	b.Add("mirror", u.Mirror != nil, u.Mirror)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = JobType(value)
-	return json.MarshalEncode(enc, &v)
-}
-
-// MarshalJSON implements json.Marshaler.
-func (u BlockJobChangeOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (u *BlockJobChangeOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevCacheOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevCacheOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevCacheOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsFile) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsFile
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsFile) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsNull) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsNull
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsNull) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsNVMe) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsNVMe
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsNVMe) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsVVFAT) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsVVFAT
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsVVFAT) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsGenericFormat) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsGenericFormat
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsGenericFormat) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsLUKS) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsLUKS
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsLUKS) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsGenericCOWFormat) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsGenericCOWFormat
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsGenericCOWFormat) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *Qcow2OverlapCheckFlags) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain Qcow2OverlapCheckFlags
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v Qcow2OverlapCheckFlags) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the field that the first
-// byte of the value selects.
-func (a *Qcow2OverlapChecks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*a = Qcow2OverlapChecks{}
-	switch dec.PeekKind() {
-	case '{':
-		a.Flags = new(Qcow2OverlapCheckFlags)
-		return json.UnmarshalDecode(dec, a.Flags)
-	case '"':
-		a.Mode = new(Qcow2OverlapCheckMode)
-		return json.UnmarshalDecode(dec, a.Mode)
-	}
-	return json.UnmarshalDecode(dec, &a.Unknown)
-}
-
-// MarshalJSONTo implements json.MarshalerTo. If not exactly one field is set, the error
-// is a [*support.UnionError].
-func (a *Qcow2OverlapChecks) MarshalJSONTo(enc *jsontext.Encoder) error {
-	alt := support.Alternate{Name: "Qcow2OverlapChecks"}
-	alt.Add("flags", a.Flags != nil, a.Flags)
-	alt.Add("mode", a.Mode != nil, a.Mode)
-	alt.AddUnknown(a.Unknown)
-	return alt.Encode(enc)
-}
-
-// IsZero reports whether no field is set. Such an optional member is not encoded.
-func (a Qcow2OverlapChecks) IsZero() bool {
-	return a.Flags == nil && a.Mode == nil && a.Unknown == nil
-}
-
-// MarshalJSON implements json.Marshaler.
-func (a Qcow2OverlapChecks) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *Qcow2OverlapChecks) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
-
-// UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (u *BlockdevQcowEncryption) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	type plain BlockdevQcowEncryption
-	*u = BlockdevQcowEncryption{}
-	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
-		return err
-	}
-	switch u.Format {
-	case BlockdevQcowEncryptionFormatAES:
-		return support.DecodeBranch(dec, &u.Unknown, &u.AES)
-	}
-	return nil
-}
-
-// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
-// set and Format needs one, the error is a [*support.UnionError].
-func (u *BlockdevQcowEncryption) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevQcowEncryption
-	v := plain(*u)
-	b := support.Branches{Union: "BlockdevQcowEncryption", Member: "format", Value: string(u.Format)}
-	b.Add("aes", u.AES != nil, u.AES)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Format = BlockdevQcowEncryptionFormat(value)
-	return json.MarshalEncode(enc, &v)
-}
-
-// MarshalJSON implements json.Marshaler.
-func (u BlockdevQcowEncryption) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (u *BlockdevQcowEncryption) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsQcow) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsQcow
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsQcow) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (u *BlockdevQcow2Encryption) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	type plain BlockdevQcow2Encryption
-	*u = BlockdevQcow2Encryption{}
-	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
-		return err
-	}
-	switch u.Format {
-	case BlockdevQcow2EncryptionFormatAES:
-		return support.DecodeBranch(dec, &u.Unknown, &u.AES)
-	case BlockdevQcow2EncryptionFormatLUKS:
-		return support.DecodeBranch(dec, &u.Unknown, &u.LUKS)
-	}
-	return nil
-}
-
-// MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
-// set and Format needs one, the error is a [*support.UnionError].
-func (u *BlockdevQcow2Encryption) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevQcow2Encryption
-	v := plain(*u)
-	b := support.Branches{Union: "BlockdevQcow2Encryption", Member: "format", Value: string(u.Format)}
-	b.Add("aes", u.AES != nil, u.AES)
+// set and Driver needs one, the error is a [*support.UnionError].
+func (u *BlockdevCreateOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain BlockdevCreateOptions
+	b := support.Branches{Union: "BlockdevCreateOptions", Member: "driver", Value: string(u.Driver)}
+	b.Add("file", u.File != nil, u.File)
 	b.Add("luks", u.LUKS != nil, u.LUKS)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Format = BlockdevQcow2EncryptionFormat(value)
-	return json.MarshalEncode(enc, &v)
+	b.Add("nfs", u.NFS != nil, u.NFS)
+	b.Add("parallels", u.Parallels != nil, u.Parallels)
+	b.Add("qcow", u.Qcow != nil, u.Qcow)
+	b.Add("qcow2", u.Qcow2 != nil, u.Qcow2)
+	b.Add("qed", u.QED != nil, u.QED)
+	b.Add("rbd", u.RBD != nil, u.RBD)
+	b.Add("ssh", u.SSH != nil, u.SSH)
+	b.Add("vdi", u.VDI != nil, u.VDI)
+	b.Add("vhdx", u.VHDX != nil, u.VHDX)
+	b.Add("vmdk", u.VMDK != nil, u.VMDK)
+	b.Add("vpc", u.VPC != nil, u.VPC)
+	b.Add("gluster", u.Gluster != nil, u.Gluster)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (u BlockdevQcow2Encryption) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
+func (u BlockdevCreateOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (u *BlockdevQcow2Encryption) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsPreallocate) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsPreallocate
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsPreallocate) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsQcow2) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsQcow2
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsQcow2) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SSHHostKeyHash) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SSHHostKeyHash
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SSHHostKeyHash) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u *BlockdevCreateOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (u *SSHHostKeyCheck) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	type plain SSHHostKeyCheck
-	*u = SSHHostKeyCheck{}
+func (u *BlockdevAmendOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain BlockdevAmendOptions
+	*u = BlockdevAmendOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
-	switch u.Mode {
-	case SSHHostKeyCheckModeHash:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Hash)
+	switch u.Driver {
+	case BlockdevDriverLUKS:
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
+	case BlockdevDriverQcow2:
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow2)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
-// set and Mode needs one, the error is a [*support.UnionError].
-func (u *SSHHostKeyCheck) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SSHHostKeyCheck
-	v := plain(*u)
-	b := support.Branches{Union: "SshHostKeyCheck", Member: "mode", Value: string(u.Mode)}
-	b.Add("hash", u.Hash != nil, u.Hash)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Mode = SSHHostKeyCheckMode(value)
-	return json.MarshalEncode(enc, &v)
+// set and Driver needs one, the error is a [*support.UnionError].
+func (u *BlockdevAmendOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
+	type plain BlockdevAmendOptions
+	b := support.Branches{Union: "BlockdevAmendOptions", Member: "driver", Value: string(u.Driver)}
+	b.Add("luks", u.LUKS != nil, u.LUKS)
+	b.Add("qcow2", u.Qcow2 != nil, u.Qcow2)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
-func (u SSHHostKeyCheck) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
+func (u BlockdevAmendOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (u *SSHHostKeyCheck) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsSSH) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsSSH
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsSSH) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlkdebugInjectErrorOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlkdebugInjectErrorOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlkdebugInjectErrorOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlkdebugSetStateOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlkdebugSetStateOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlkdebugSetStateOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsBlkdebug) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsBlkdebug
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsBlkdebug) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsBlklogwrites) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsBlklogwrites
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsBlklogwrites) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsBlkverify) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsBlkverify
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsBlkverify) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsBlkreplay) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsBlkreplay
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsBlkreplay) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsQuorum) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsQuorum
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsQuorum) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsIOUring) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsIOUring
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsIOUring) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsNVMEIOUring) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsNVMEIOUring
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsNVMEIOUring) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsVirtioBlkVFIOPCI) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsVirtioBlkVFIOPCI
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsVirtioBlkVFIOPCI) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsVirtioBlkVhostUser) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsVirtioBlkVhostUser
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsVirtioBlkVhostUser) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsVirtioBlkVhostVdpa) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsVirtioBlkVhostVdpa
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsVirtioBlkVhostVdpa) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevOptionsISCSI) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevOptionsISCSI
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevOptionsISCSI) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
+func (u *BlockdevAmendOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }

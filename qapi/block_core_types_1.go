@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // SnapshotInfo is QAPI's struct SnapshotInfo. Since 1.3.
@@ -19,7 +19,7 @@ type SnapshotInfo struct {
 	VMClockNsec int64  `json:"vm-clock-nsec"`
 	Icount      *int64 `json:"icount,omitzero"` // since 5.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificQCow2EncryptionBase is QAPI's struct ImageInfoSpecificQCow2EncryptionBase. Since 2.10.
@@ -28,7 +28,7 @@ type SnapshotInfo struct {
 type ImageInfoSpecificQCow2EncryptionBase struct {
 	Format BlockdevQcow2EncryptionFormat `json:"format"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificQCow2Encryption is QAPI's union ImageInfoSpecificQCow2Encryption. Since 2.10.
@@ -42,7 +42,7 @@ type ImageInfoSpecificQCow2Encryption struct {
 	// At most one branch is set.
 	LUKS *QCryptoBlockInfoLUKS `json:"-"` // luks
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificQCow2 is QAPI's struct ImageInfoSpecificQCow2. Since 1.7.
@@ -60,7 +60,7 @@ type ImageInfoSpecificQCow2 struct {
 	Bitmaps         []Qcow2BitmapInfo                 `json:"bitmaps,omitzero"` // since 4.0
 	CompressionType Qcow2CompressionType              `json:"compression-type"` // since 5.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificVMDK is QAPI's struct ImageInfoSpecificVmdk. Since 1.7.
@@ -72,7 +72,7 @@ type ImageInfoSpecificVMDK struct {
 	ParentCid  int64            `json:"parent-cid"`
 	Extents    []VMDKExtentInfo `json:"extents"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VMDKExtentInfo is QAPI's struct VmdkExtentInfo. Since 8.0.
@@ -85,7 +85,7 @@ type VMDKExtentInfo struct {
 	ClusterSize *int64 `json:"cluster-size,omitzero"`
 	Compressed  *bool  `json:"compressed,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificRBD is QAPI's struct ImageInfoSpecificRbd. Since 6.1.
@@ -94,7 +94,7 @@ type VMDKExtentInfo struct {
 type ImageInfoSpecificRBD struct {
 	EncryptionFormat *RBDImageEncryptionFormat `json:"encryption-format,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificFile is QAPI's struct ImageInfoSpecificFile. Since 8.0.
@@ -103,7 +103,7 @@ type ImageInfoSpecificRBD struct {
 type ImageInfoSpecificFile struct {
 	ExtentSizeHint *uint64 `json:"extent-size-hint,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificQCow2Wrapper is QAPI's struct ImageInfoSpecificQCow2Wrapper. Since 1.7.
@@ -112,7 +112,7 @@ type ImageInfoSpecificFile struct {
 type ImageInfoSpecificQCow2Wrapper struct {
 	Data ImageInfoSpecificQCow2 `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificVMDKWrapper is QAPI's struct ImageInfoSpecificVmdkWrapper. Since 6.1.
@@ -121,7 +121,7 @@ type ImageInfoSpecificQCow2Wrapper struct {
 type ImageInfoSpecificVMDKWrapper struct {
 	Data ImageInfoSpecificVMDK `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificLUKSWrapper is QAPI's struct ImageInfoSpecificLUKSWrapper. Since 2.7.
@@ -130,7 +130,7 @@ type ImageInfoSpecificVMDKWrapper struct {
 type ImageInfoSpecificLUKSWrapper struct {
 	Data QCryptoBlockInfoLUKS `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificRBDWrapper is QAPI's struct ImageInfoSpecificRbdWrapper. Since 6.1.
@@ -139,7 +139,7 @@ type ImageInfoSpecificLUKSWrapper struct {
 type ImageInfoSpecificRBDWrapper struct {
 	Data ImageInfoSpecificRBD `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecificFileWrapper is QAPI's struct ImageInfoSpecificFileWrapper. Since 8.0.
@@ -148,7 +148,7 @@ type ImageInfoSpecificRBDWrapper struct {
 type ImageInfoSpecificFileWrapper struct {
 	Data ImageInfoSpecificFile `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfoSpecific is QAPI's union ImageInfoSpecific. Since 1.7.
@@ -166,7 +166,7 @@ type ImageInfoSpecific struct {
 	RBD   *ImageInfoSpecificRBDWrapper   `json:"-"` // rbd
 	File  *ImageInfoSpecificFileWrapper  `json:"-"` // file
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockLimitsInfo is QAPI's struct BlockLimitsInfo.
@@ -186,7 +186,7 @@ type BlockLimitsInfo struct {
 	MinMemAlignment      uint64  `json:"min-mem-alignment"`
 	OptMemAlignment      uint64  `json:"opt-mem-alignment"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockNodeInfo is QAPI's struct BlockNodeInfo. Since 8.0.
@@ -208,7 +208,7 @@ type BlockNodeInfo struct {
 	Limits                *BlockLimitsInfo   `json:"limits,omitzero"`          // since 10.2
 	FormatSpecific        *ImageInfoSpecific `json:"format-specific,omitzero"` // since 1.7
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageInfo is QAPI's struct ImageInfo. Since 1.3.
@@ -231,7 +231,7 @@ type ImageInfo struct {
 	FormatSpecific        *ImageInfoSpecific `json:"format-specific,omitzero"` // since 1.7
 	BackingImage          *ImageInfo         `json:"backing-image,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockChildInfo is QAPI's struct BlockChildInfo. Since 8.0.
@@ -241,7 +241,7 @@ type BlockChildInfo struct {
 	Name string         `json:"name"`
 	Info BlockGraphInfo `json:"info"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockGraphInfo is QAPI's struct BlockGraphInfo. Since 8.0.
@@ -264,7 +264,7 @@ type BlockGraphInfo struct {
 	FormatSpecific        *ImageInfoSpecific `json:"format-specific,omitzero"` // since 1.7
 	Children              []BlockChildInfo   `json:"children"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ImageCheck is QAPI's struct ImageCheck. Since 1.4.
@@ -284,7 +284,7 @@ type ImageCheck struct {
 	FragmentedClusters *int64 `json:"fragmented-clusters,omitzero"`
 	CompressedClusters *int64 `json:"compressed-clusters,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MapEntry is QAPI's struct MapEntry. Since 2.6.
@@ -301,7 +301,7 @@ type MapEntry struct {
 	Offset     *int64  `json:"offset,omitzero"`
 	Filename   *string `json:"filename,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCacheInfo is QAPI's struct BlockdevCacheInfo. Since 2.3.
@@ -312,7 +312,7 @@ type BlockdevCacheInfo struct {
 	Direct    bool `json:"direct"`
 	NoFlush   bool `json:"no-flush"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevChild is QAPI's struct BlockdevChild. Since 10.1.
@@ -322,7 +322,7 @@ type BlockdevChild struct {
 	Child    string `json:"child"`
 	NodeName string `json:"node-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDeviceInfo is QAPI's struct BlockDeviceInfo. Since 0.14.
@@ -364,7 +364,7 @@ type BlockDeviceInfo struct {
 	WriteThreshold   int64                       `json:"write_threshold"`             // since 2.3
 	DirtyBitmaps     []BlockDirtyInfo            `json:"dirty-bitmaps,omitzero"`      // since 4.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyInfo is QAPI's struct BlockDirtyInfo. Since 1.3.
@@ -379,7 +379,7 @@ type BlockDirtyInfo struct {
 	Persistent   bool    `json:"persistent"`            // since 4.0
 	Inconsistent *bool   `json:"inconsistent,omitzero"` // since 4.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Qcow2BitmapInfo is QAPI's struct Qcow2BitmapInfo. Since 4.0.
@@ -390,7 +390,7 @@ type Qcow2BitmapInfo struct {
 	Granularity uint32                 `json:"granularity"`
 	Flags       []Qcow2BitmapInfoFlags `json:"flags"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockLatencyHistogramInfo is QAPI's struct BlockLatencyHistogramInfo. Since 4.0.
@@ -400,7 +400,7 @@ type BlockLatencyHistogramInfo struct {
 	Boundaries []uint64 `json:"boundaries"`
 	Bins       []uint64 `json:"bins"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockInfo is QAPI's struct BlockInfo. Since 0.14.
@@ -416,7 +416,7 @@ type BlockInfo struct {
 	TrayOpen  *bool                `json:"tray_open,omitzero"`
 	IOStatus  *BlockDeviceIOStatus `json:"io-status,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockMeasureInfo is QAPI's struct BlockMeasureInfo. Since 2.10.
@@ -427,7 +427,7 @@ type BlockMeasureInfo struct {
 	FullyAllocated int64  `json:"fully-allocated"`
 	Bitmaps        *int64 `json:"bitmaps,omitzero"` // since 5.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDeviceTimedStats is QAPI's struct BlockDeviceTimedStats. Since 2.5.
@@ -451,7 +451,7 @@ type BlockDeviceTimedStats struct {
 	AvgWrQueueDepth         float64  `json:"avg_wr_queue_depth"`
 	AvgZoneAppendQueueDepth *float64 `json:"avg_zone_append_queue_depth,omitzero"` // since 8.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDeviceStats is QAPI's struct BlockDeviceStats. Since 0.14.
@@ -496,7 +496,7 @@ type BlockDeviceStats struct {
 	ZoneAppendLatencyHistogram  *BlockLatencyHistogramInfo `json:"zone_append_latency_histogram,omitzero"`  // since 8.1
 	FlushLatencyHistogram       *BlockLatencyHistogramInfo `json:"flush_latency_histogram,omitzero"`        // since 4.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockStatsSpecificFile is QAPI's struct BlockStatsSpecificFile. Since 4.2.
@@ -507,7 +507,7 @@ type BlockStatsSpecificFile struct {
 	DiscardNbFailed uint64 `json:"discard-nb-failed"`
 	DiscardBytesOK  uint64 `json:"discard-bytes-ok"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockStatsSpecificNVME is QAPI's struct BlockStatsSpecificNvme. Since 5.2.
@@ -518,7 +518,7 @@ type BlockStatsSpecificNVME struct {
 	AlignedAccesses   uint64 `json:"aligned-accesses"`
 	UnalignedAccesses uint64 `json:"unaligned-accesses"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockStatsSpecific is QAPI's union BlockStatsSpecific. Since 4.2.
@@ -534,7 +534,7 @@ type BlockStatsSpecific struct {
 	HostDevice *BlockStatsSpecificFile `json:"-"` // host_device; if HAVE_HOST_BLOCK_DEVICE
 	NVME       *BlockStatsSpecificNVME `json:"-"` // nvme
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockStats is QAPI's struct BlockStats. Since 0.14.
@@ -549,7 +549,7 @@ type BlockStats struct {
 	Parent         *BlockStats         `json:"parent,omitzero"`
 	Backing        *BlockStats         `json:"backing,omitzero"` // since 2.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobInfoMirror is QAPI's struct BlockJobInfoMirror. Since 8.2.
@@ -558,7 +558,7 @@ type BlockStats struct {
 type BlockJobInfoMirror struct {
 	ActivelySynced bool `json:"actively-synced"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobInfo is QAPI's union BlockJobInfo. Since 1.1.
@@ -584,7 +584,7 @@ type BlockJobInfo struct {
 	// At most one branch is set.
 	Mirror *BlockJobInfoMirror `json:"-"` // mirror
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSnapshotSyncOptions is QAPI's struct BlockdevSnapshotSync.
@@ -598,7 +598,7 @@ type BlockdevSnapshotSyncOptions struct {
 	Format           *string       `json:"format,omitzero"`
 	Mode             *NewImageMode `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSnapshotOptions is QAPI's struct BlockdevSnapshot. Since 2.5.
@@ -608,5 +608,5 @@ type BlockdevSnapshotOptions struct {
 	Node    string `json:"node"`
 	Overlay string `json:"overlay"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // BackupPerf is QAPI's struct BackupPerf. Since 6.0.
@@ -15,7 +16,7 @@ type BackupPerf struct {
 	MaxChunk       *int64  `json:"max-chunk,omitzero"`
 	MinClusterSize *uint64 `json:"min-cluster-size,omitzero"` // since 9.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BackupCommon is QAPI's struct BackupCommon. Since 4.2.
@@ -38,7 +39,7 @@ type BackupCommon struct {
 	DiscardSource  *bool            `json:"discard-source,omitzero"` // since 9.1
 	XPerf          *BackupPerf      `json:"x-perf,omitzero"`         // since 6.0. Unstable
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DriveBackupOptions is QAPI's struct DriveBackup. Since 1.6.
@@ -64,7 +65,7 @@ type DriveBackupOptions struct {
 	Format         *string          `json:"format,omitzero"`
 	Mode           *NewImageMode    `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevBackupOptions is QAPI's struct BlockdevBackup. Since 2.3.
@@ -88,7 +89,7 @@ type BlockdevBackupOptions struct {
 	XPerf          *BackupPerf      `json:"x-perf,omitzero"`           // since 6.0. Unstable
 	Target         string           `json:"target"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XDbgBlockGraphNode is QAPI's struct XDbgBlockGraphNode. Since 4.0.
@@ -99,7 +100,7 @@ type XDbgBlockGraphNode struct {
 	Type XDbgBlockGraphNodeType `json:"type"`
 	Name string                 `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XDbgBlockGraphEdge is QAPI's struct XDbgBlockGraphEdge. Since 4.0.
@@ -112,7 +113,7 @@ type XDbgBlockGraphEdge struct {
 	Perm       []BlockPermission `json:"perm"`
 	SharedPerm []BlockPermission `json:"shared-perm"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XDbgBlockGraph is QAPI's struct XDbgBlockGraph. Since 4.0.
@@ -122,7 +123,7 @@ type XDbgBlockGraph struct {
 	Nodes []XDbgBlockGraphNode `json:"nodes"`
 	Edges []XDbgBlockGraphEdge `json:"edges"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DriveMirrorOptions is QAPI's struct DriveMirror. Since 1.3.
@@ -147,7 +148,7 @@ type DriveMirrorOptions struct {
 	AutoFinalize  *bool            `json:"auto-finalize,omitzero"` // since 3.1
 	AutoDismiss   *bool            `json:"auto-dismiss,omitzero"`  // since 3.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyBitmap is QAPI's struct BlockDirtyBitmap. Since 2.4.
@@ -157,7 +158,7 @@ type BlockDirtyBitmap struct {
 	Node string `json:"node"`
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyBitmapAddOptions is QAPI's struct BlockDirtyBitmapAdd. Since 2.4.
@@ -170,7 +171,7 @@ type BlockDirtyBitmapAddOptions struct {
 	Persistent  *bool   `json:"persistent,omitzero"` // since 2.10
 	Disabled    *bool   `json:"disabled,omitzero"`   // since 4.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyBitmapOrStr is QAPI's alternate BlockDirtyBitmapOrStr. Since 4.1.
@@ -193,7 +194,7 @@ type BlockDirtyBitmapMergeOptions struct {
 	Target  string                  `json:"target"`
 	Bitmaps []BlockDirtyBitmapOrStr `json:"bitmaps"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyBitmapSha256 is QAPI's struct BlockDirtyBitmapSha256. Since 2.10.
@@ -202,7 +203,7 @@ type BlockDirtyBitmapMergeOptions struct {
 type BlockDirtyBitmapSha256 struct {
 	Sha256 string `json:"sha256"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockIOThrottle is QAPI's struct BlockIOThrottle. Since 1.1.
@@ -232,7 +233,7 @@ type BlockIOThrottle struct {
 	IopsSize        *int64  `json:"iops_size,omitzero"`          // since 1.7
 	Group           *string `json:"group,omitzero"`              // since 2.4
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ThrottleLimits is QAPI's struct ThrottleLimits. Since 2.11.
@@ -259,7 +260,7 @@ type ThrottleLimits struct {
 	BpsWriteMaxLength  *int64 `json:"bps-write-max-length,omitzero"`
 	IopsSize           *int64 `json:"iops-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ThrottleGroupProperties is QAPI's struct ThrottleGroupProperties. Since 2.11.
@@ -287,7 +288,7 @@ type ThrottleGroupProperties struct {
 	XBpsWriteMaxLength  *int64          `json:"x-bps-write-max-length,omitzero"`  // unstable
 	XIopsSize           *int64          `json:"x-iops-size,omitzero"`             // unstable
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobChangeOptionsMirror is QAPI's struct BlockJobChangeOptionsMirror. Since 8.2.
@@ -296,7 +297,7 @@ type ThrottleGroupProperties struct {
 type BlockJobChangeOptionsMirror struct {
 	CopyMode MirrorCopyMode `json:"copy-mode"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockJobChangeOptions is QAPI's union BlockJobChangeOptions. Since 8.2.
@@ -311,7 +312,7 @@ type BlockJobChangeOptions struct {
 	// At most one branch is set.
 	Mirror *BlockJobChangeOptionsMirror `json:"-"` // mirror
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCacheOptions is QAPI's struct BlockdevCacheOptions. Since 2.9.
@@ -321,7 +322,7 @@ type BlockdevCacheOptions struct {
 	Direct  *bool `json:"direct,omitzero"`
 	NoFlush *bool `json:"no-flush,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsFile is QAPI's struct BlockdevOptionsFile. Since 2.9.
@@ -336,7 +337,7 @@ type BlockdevOptionsFile struct {
 	DropCache          *bool               `json:"drop-cache,omitzero"`            // if CONFIG_LINUX
 	XCheckCacheDropped *bool               `json:"x-check-cache-dropped,omitzero"` // since 3.0. Unstable
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsNull is QAPI's struct BlockdevOptionsNull. Since 2.9.
@@ -347,7 +348,7 @@ type BlockdevOptionsNull struct {
 	LatencyNs  *uint64 `json:"latency-ns,omitzero"` // since 2.4
 	ReadZeroes *bool   `json:"read-zeroes,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsNVMe is QAPI's struct BlockdevOptionsNVMe. Since 2.12.
@@ -357,7 +358,7 @@ type BlockdevOptionsNVMe struct {
 	Device    string `json:"device"`
 	Namespace int64  `json:"namespace"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsVVFAT is QAPI's struct BlockdevOptionsVVFAT. Since 2.9.
@@ -370,7 +371,7 @@ type BlockdevOptionsVVFAT struct {
 	Label   *string `json:"label,omitzero"` // since 2.4
 	Rw      *bool   `json:"rw,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsGenericFormat is QAPI's struct BlockdevOptionsGenericFormat. Since 2.9.
@@ -379,7 +380,7 @@ type BlockdevOptionsVVFAT struct {
 type BlockdevOptionsGenericFormat struct {
 	File BlockdevRef `json:"file"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsLUKS is QAPI's struct BlockdevOptionsLUKS. Since 2.9.
@@ -390,7 +391,7 @@ type BlockdevOptionsLUKS struct {
 	KeySecret *string      `json:"key-secret,omitzero"` // since 2.6
 	Header    *BlockdevRef `json:"header,omitzero"`     // since 9.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsGenericCOWFormat is QAPI's struct BlockdevOptionsGenericCOWFormat. Since 2.9.
@@ -400,7 +401,7 @@ type BlockdevOptionsGenericCOWFormat struct {
 	File    BlockdevRef       `json:"file"`
 	Backing BlockdevRefOrNull `json:"backing,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Qcow2OverlapCheckFlags is QAPI's struct Qcow2OverlapCheckFlags. Since 2.9.
@@ -418,7 +419,7 @@ type Qcow2OverlapCheckFlags struct {
 	InactiveL2      *bool                  `json:"inactive-l2,omitzero"`
 	BitmapDirectory *bool                  `json:"bitmap-directory,omitzero"` // since 3.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Qcow2OverlapChecks is QAPI's alternate Qcow2OverlapChecks. Since 2.9.
@@ -444,7 +445,7 @@ type BlockdevQcowEncryption struct {
 	// At most one branch is set.
 	AES *QCryptoBlockOptionsQCOW `json:"-"` // aes
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsQcow is QAPI's struct BlockdevOptionsQcow. Since 2.10.
@@ -455,7 +456,7 @@ type BlockdevOptionsQcow struct {
 	Backing BlockdevRefOrNull       `json:"backing,omitzero"`
 	Encrypt *BlockdevQcowEncryption `json:"encrypt,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevQcow2Encryption is QAPI's union BlockdevQcow2Encryption. Since 2.10.
@@ -470,7 +471,7 @@ type BlockdevQcow2Encryption struct {
 	AES  *QCryptoBlockOptionsQCOW `json:"-"` // aes
 	LUKS *QCryptoBlockOptionsLUKS `json:"-"` // luks
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsPreallocate is QAPI's struct BlockdevOptionsPreallocate. Since 6.0.
@@ -481,7 +482,7 @@ type BlockdevOptionsPreallocate struct {
 	PreallocAlign *int64      `json:"prealloc-align,omitzero"`
 	PreallocSize  *int64      `json:"prealloc-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsQcow2 is QAPI's struct BlockdevOptionsQcow2. Since 2.9.
@@ -504,7 +505,7 @@ type BlockdevOptionsQcow2 struct {
 	Encrypt             *BlockdevQcow2Encryption `json:"encrypt,omitzero"`              // since 2.10
 	DataFile            *BlockdevRef             `json:"data-file,omitzero"`            // since 4.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SSHHostKeyHash is QAPI's struct SshHostKeyHash. Since 2.12.
@@ -514,7 +515,7 @@ type SSHHostKeyHash struct {
 	Type SSHHostKeyCheckHashType `json:"type"`
 	Hash string                  `json:"hash"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SSHHostKeyCheck is QAPI's union SshHostKeyCheck. Since 2.12.
@@ -528,7 +529,7 @@ type SSHHostKeyCheck struct {
 	// At most one branch is set.
 	Hash *SSHHostKeyHash `json:"-"` // hash
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsSSH is QAPI's struct BlockdevOptionsSsh. Since 2.9.
@@ -540,7 +541,7 @@ type BlockdevOptionsSSH struct {
 	User         *string           `json:"user,omitzero"`
 	HostKeyCheck *SSHHostKeyCheck  `json:"host-key-check,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlkdebugInjectErrorOptions is QAPI's struct BlkdebugInjectErrorOptions. Since 2.9.
@@ -556,7 +557,7 @@ type BlkdebugInjectErrorOptions struct {
 	Once        *bool           `json:"once,omitzero"`
 	Immediately *bool           `json:"immediately,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlkdebugSetStateOptions is QAPI's struct BlkdebugSetStateOptions. Since 2.9.
@@ -567,7 +568,7 @@ type BlkdebugSetStateOptions struct {
 	State    *int64        `json:"state,omitzero"`
 	NewState int64         `json:"new_state"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsBlkdebug is QAPI's struct BlockdevOptionsBlkdebug. Since 2.9.
@@ -587,7 +588,7 @@ type BlockdevOptionsBlkdebug struct {
 	TakeChildPerms    []BlockPermission            `json:"take-child-perms,omitzero"`    // since 5.0
 	UnshareChildPerms []BlockPermission            `json:"unshare-child-perms,omitzero"` // since 5.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsBlklogwrites is QAPI's struct BlockdevOptionsBlklogwrites. Since 3.0.
@@ -600,7 +601,7 @@ type BlockdevOptionsBlklogwrites struct {
 	LogAppend              *bool       `json:"log-append,omitzero"`
 	LogSuperUpdateInterval *uint64     `json:"log-super-update-interval,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsBlkverify is QAPI's struct BlockdevOptionsBlkverify. Since 2.9.
@@ -610,5 +611,5 @@ type BlockdevOptionsBlkverify struct {
 	Test BlockdevRef `json:"test"`
 	Raw  BlockdevRef `json:"raw"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

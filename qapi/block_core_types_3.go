@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // BlockdevOptionsBlkreplay is QAPI's struct BlockdevOptionsBlkreplay. Since 4.2.
@@ -12,7 +13,7 @@ import (
 type BlockdevOptionsBlkreplay struct {
 	Image BlockdevRef `json:"image"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsQuorum is QAPI's struct BlockdevOptionsQuorum. Since 2.9.
@@ -25,7 +26,7 @@ type BlockdevOptionsQuorum struct {
 	RewriteCorrupted *bool              `json:"rewrite-corrupted,omitzero"` // since 2.1
 	ReadPattern      *QuorumReadPattern `json:"read-pattern,omitzero"`      // since 2.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsIOUring is QAPI's struct BlockdevOptionsIoUring. Since 7.2. If CONFIG_BLKIO.
@@ -34,7 +35,7 @@ type BlockdevOptionsQuorum struct {
 type BlockdevOptionsIOUring struct {
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsNVMEIOUring is QAPI's struct BlockdevOptionsNvmeIoUring. Since 7.2. If CONFIG_BLKIO.
@@ -43,7 +44,7 @@ type BlockdevOptionsIOUring struct {
 type BlockdevOptionsNVMEIOUring struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsVirtioBlkVFIOPCI is QAPI's struct BlockdevOptionsVirtioBlkVfioPci. Since 7.2. If CONFIG_BLKIO.
@@ -52,7 +53,7 @@ type BlockdevOptionsNVMEIOUring struct {
 type BlockdevOptionsVirtioBlkVFIOPCI struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsVirtioBlkVhostUser is QAPI's struct BlockdevOptionsVirtioBlkVhostUser. Since 7.2. If CONFIG_BLKIO.
@@ -61,7 +62,7 @@ type BlockdevOptionsVirtioBlkVFIOPCI struct {
 type BlockdevOptionsVirtioBlkVhostUser struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsVirtioBlkVhostVdpa is QAPI's struct BlockdevOptionsVirtioBlkVhostVdpa. Since 7.2. If CONFIG_BLKIO.
@@ -70,7 +71,7 @@ type BlockdevOptionsVirtioBlkVhostUser struct {
 type BlockdevOptionsVirtioBlkVhostVdpa struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsISCSI is QAPI's struct BlockdevOptionsIscsi. Since 2.9.
@@ -87,7 +88,7 @@ type BlockdevOptionsISCSI struct {
 	HeaderDigest   *ISCSIHeaderDigest `json:"header-digest,omitzero"`
 	Timeout        *int64             `json:"timeout,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionOptionsLUKSBase is QAPI's struct RbdEncryptionOptionsLUKSBase. Since 6.1.
@@ -96,7 +97,7 @@ type BlockdevOptionsISCSI struct {
 type RBDEncryptionOptionsLUKSBase struct {
 	KeySecret string `json:"key-secret"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionCreateOptionsLUKSBase is QAPI's struct RbdEncryptionCreateOptionsLUKSBase. Since 6.1.
@@ -106,7 +107,7 @@ type RBDEncryptionCreateOptionsLUKSBase struct {
 	KeySecret string             `json:"key-secret"`
 	CipherAlg *QCryptoCipherAlgo `json:"cipher-alg,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionOptionsLUKS is QAPI's struct RbdEncryptionOptionsLUKS. Since 6.1.
@@ -115,7 +116,7 @@ type RBDEncryptionCreateOptionsLUKSBase struct {
 type RBDEncryptionOptionsLUKS struct {
 	KeySecret string `json:"key-secret"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionOptionsLUKS2 is QAPI's struct RbdEncryptionOptionsLUKS2. Since 6.1.
@@ -124,7 +125,7 @@ type RBDEncryptionOptionsLUKS struct {
 type RBDEncryptionOptionsLUKS2 struct {
 	KeySecret string `json:"key-secret"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionOptionsLUKSAny is QAPI's struct RbdEncryptionOptionsLUKSAny. Since 8.0.
@@ -133,7 +134,7 @@ type RBDEncryptionOptionsLUKS2 struct {
 type RBDEncryptionOptionsLUKSAny struct {
 	KeySecret string `json:"key-secret"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionCreateOptionsLUKS is QAPI's struct RbdEncryptionCreateOptionsLUKS. Since 6.1.
@@ -143,7 +144,7 @@ type RBDEncryptionCreateOptionsLUKS struct {
 	KeySecret string             `json:"key-secret"`
 	CipherAlg *QCryptoCipherAlgo `json:"cipher-alg,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionCreateOptionsLUKS2 is QAPI's struct RbdEncryptionCreateOptionsLUKS2. Since 6.1.
@@ -153,7 +154,7 @@ type RBDEncryptionCreateOptionsLUKS2 struct {
 	KeySecret string             `json:"key-secret"`
 	CipherAlg *QCryptoCipherAlgo `json:"cipher-alg,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionOptions is QAPI's union RbdEncryptionOptions. Since 6.1.
@@ -170,7 +171,7 @@ type RBDEncryptionOptions struct {
 	Luks2   *RBDEncryptionOptionsLUKS2   `json:"-"` // luks2
 	LUKSAny *RBDEncryptionOptionsLUKSAny `json:"-"` // luks-any
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RBDEncryptionCreateOptions is QAPI's union RbdEncryptionCreateOptions. Since 6.1.
@@ -185,7 +186,7 @@ type RBDEncryptionCreateOptions struct {
 	LUKS  *RBDEncryptionCreateOptionsLUKS  `json:"-"` // luks
 	Luks2 *RBDEncryptionCreateOptionsLUKS2 `json:"-"` // luks2
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsRBD is QAPI's struct BlockdevOptionsRbd. Since 2.9.
@@ -203,7 +204,7 @@ type BlockdevOptionsRBD struct {
 	KeySecret          *string                 `json:"key-secret,omitzero"`           // since 3.0
 	Server             []InetSocketAddressBase `json:"server,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsReplication is QAPI's struct BlockdevOptionsReplication. Since 2.9. If CONFIG_REPLICATION.
@@ -214,7 +215,7 @@ type BlockdevOptionsReplication struct {
 	Mode  ReplicationMode `json:"mode"`
 	TopID *string         `json:"top-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NFSServer is QAPI's struct NFSServer. Since 2.9.
@@ -224,7 +225,7 @@ type NFSServer struct {
 	Type NFSTransport `json:"type"`
 	Host string       `json:"host"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsNFS is QAPI's struct BlockdevOptionsNfs. Since 2.9.
@@ -240,7 +241,7 @@ type BlockdevOptionsNFS struct {
 	PageCacheSize *int64    `json:"page-cache-size,omitzero"`
 	Debug         *int64    `json:"debug,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsCurlBase is QAPI's struct BlockdevOptionsCurlBase. Since 2.9.
@@ -255,7 +256,7 @@ type BlockdevOptionsCurlBase struct {
 	ProxyUsername       *string `json:"proxy-username,omitzero"`
 	ProxyPasswordSecret *string `json:"proxy-password-secret,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsCurlHTTP is QAPI's struct BlockdevOptionsCurlHttp. Since 2.9.
@@ -273,7 +274,7 @@ type BlockdevOptionsCurlHTTP struct {
 	CookieSecret        *string `json:"cookie-secret,omitzero"` // since 2.10
 	ForceRange          *bool   `json:"force-range,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsCurlHTTPS is QAPI's struct BlockdevOptionsCurlHttps. Since 2.9.
@@ -292,7 +293,7 @@ type BlockdevOptionsCurlHTTPS struct {
 	ForceRange          *bool   `json:"force-range,omitzero"`
 	Sslverify           *bool   `json:"sslverify,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsCurlFTP is QAPI's struct BlockdevOptionsCurlFtp. Since 2.9.
@@ -307,7 +308,7 @@ type BlockdevOptionsCurlFTP struct {
 	ProxyUsername       *string `json:"proxy-username,omitzero"`
 	ProxyPasswordSecret *string `json:"proxy-password-secret,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsCurlFTPS is QAPI's struct BlockdevOptionsCurlFtps. Since 2.9.
@@ -323,7 +324,7 @@ type BlockdevOptionsCurlFTPS struct {
 	ProxyPasswordSecret *string `json:"proxy-password-secret,omitzero"`
 	Sslverify           *bool   `json:"sslverify,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsNBD is QAPI's struct BlockdevOptionsNbd. Since 2.9.
@@ -338,7 +339,7 @@ type BlockdevOptionsNBD struct {
 	ReconnectDelay *uint32       `json:"reconnect-delay,omitzero"` // since 4.2
 	OpenTimeout    *uint32       `json:"open-timeout,omitzero"`    // since 7.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsRaw is QAPI's struct BlockdevOptionsRaw. Since 2.9.
@@ -349,7 +350,7 @@ type BlockdevOptionsRaw struct {
 	Offset *int64      `json:"offset,omitzero"`
 	Size   *int64      `json:"size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsThrottle is QAPI's struct BlockdevOptionsThrottle. Since 2.11.
@@ -359,7 +360,7 @@ type BlockdevOptionsThrottle struct {
 	ThrottleGroup string      `json:"throttle-group"`
 	File          BlockdevRef `json:"file"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsCor is QAPI's struct BlockdevOptionsCor. Since 6.0.
@@ -369,7 +370,7 @@ type BlockdevOptionsCor struct {
 	File   BlockdevRef `json:"file"`
 	Bottom *string     `json:"bottom,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsCbw is QAPI's struct BlockdevOptionsCbw. Since 6.2.
@@ -383,7 +384,7 @@ type BlockdevOptionsCbw struct {
 	CbwTimeout     *uint32           `json:"cbw-timeout,omitzero"`      // since 7.1
 	MinClusterSize *uint64           `json:"min-cluster-size,omitzero"` // since 9.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptions is QAPI's union BlockdevOptions. Since 2.9.
@@ -451,7 +452,7 @@ type BlockdevOptions struct {
 	Vvfat              *BlockdevOptionsVVFAT              `json:"-"` // vvfat
 	Gluster            *BlockdevOptionsGluster            `json:"-"` // gluster; removed in 11.1
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevRef is QAPI's alternate BlockdevRef. Since 2.9.
@@ -489,7 +490,7 @@ type BlockdevCreateOptionsFile struct {
 	Nocow          *bool         `json:"nocow,omitzero"`
 	ExtentSizeHint *uint64       `json:"extent-size-hint,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsLUKS is QAPI's struct BlockdevCreateOptionsLUKS. Since 2.12.
@@ -509,7 +510,7 @@ type BlockdevCreateOptionsLUKS struct {
 	Size           uint64             `json:"size"`
 	Preallocation  *PreallocMode      `json:"preallocation,omitzero"` // since 4.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsNFS is QAPI's struct BlockdevCreateOptionsNfs. Since 2.12.
@@ -519,7 +520,7 @@ type BlockdevCreateOptionsNFS struct {
 	Location BlockdevOptionsNFS `json:"location"`
 	Size     uint64             `json:"size"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsParallels is QAPI's struct BlockdevCreateOptionsParallels. Since 2.12.
@@ -530,7 +531,7 @@ type BlockdevCreateOptionsParallels struct {
 	Size        uint64      `json:"size"`
 	ClusterSize *uint64     `json:"cluster-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsQcow is QAPI's struct BlockdevCreateOptionsQcow. Since 2.12.
@@ -542,7 +543,7 @@ type BlockdevCreateOptionsQcow struct {
 	BackingFile *string                    `json:"backing-file,omitzero"`
 	Encrypt     *QCryptoBlockCreateOptions `json:"encrypt,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsQcow2 is QAPI's struct BlockdevCreateOptionsQcow2. Since 2.12.
@@ -564,7 +565,7 @@ type BlockdevCreateOptionsQcow2 struct {
 	RefcountBits    *int64                     `json:"refcount-bits,omitzero"`
 	CompressionType *Qcow2CompressionType      `json:"compression-type,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsQED is QAPI's struct BlockdevCreateOptionsQed. Since 2.12.
@@ -578,7 +579,7 @@ type BlockdevCreateOptionsQED struct {
 	ClusterSize *uint64         `json:"cluster-size,omitzero"`
 	TableSize   *int64          `json:"table-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsRBD is QAPI's struct BlockdevCreateOptionsRbd. Since 2.12.
@@ -590,7 +591,7 @@ type BlockdevCreateOptionsRBD struct {
 	ClusterSize *uint64                     `json:"cluster-size,omitzero"`
 	Encrypt     *RBDEncryptionCreateOptions `json:"encrypt,omitzero"` // since 6.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsVMDK is QAPI's struct BlockdevCreateOptionsVmdk. Since 4.0.
@@ -607,5 +608,5 @@ type BlockdevCreateOptionsVMDK struct {
 	Toolsversion *string                  `json:"toolsversion,omitzero"` // since 6.2
 	ZeroedGrain  *bool                    `json:"zeroed-grain,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // BlockdevCreateOptionsSSH is QAPI's struct BlockdevCreateOptionsSsh. Since 2.12.
@@ -13,7 +13,7 @@ type BlockdevCreateOptionsSSH struct {
 	Location BlockdevOptionsSSH `json:"location"`
 	Size     uint64             `json:"size"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsVDI is QAPI's struct BlockdevCreateOptionsVdi. Since 2.12.
@@ -24,7 +24,7 @@ type BlockdevCreateOptionsVDI struct {
 	Size          uint64        `json:"size"`
 	Preallocation *PreallocMode `json:"preallocation,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsVHDX is QAPI's struct BlockdevCreateOptionsVhdx. Since 2.12.
@@ -38,7 +38,7 @@ type BlockdevCreateOptionsVHDX struct {
 	Subformat      *BlockdevVHDXSubformat `json:"subformat,omitzero"`
 	BlockStateZero *bool                  `json:"block-state-zero,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsVPC is QAPI's struct BlockdevCreateOptionsVpc. Since 2.12.
@@ -50,7 +50,7 @@ type BlockdevCreateOptionsVPC struct {
 	Subformat *BlockdevVPCSubformat `json:"subformat,omitzero"`
 	ForceSize *bool                 `json:"force-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptions is QAPI's union BlockdevCreateOptions. Since 2.12.
@@ -77,7 +77,7 @@ type BlockdevCreateOptions struct {
 	VPC       *BlockdevCreateOptionsVPC       `json:"-"` // vpc
 	Gluster   *BlockdevCreateOptionsGluster   `json:"-"` // gluster; removed in 11.1
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevAmendOptionsLUKS is QAPI's struct BlockdevAmendOptionsLUKS. Since 5.1.
@@ -91,7 +91,7 @@ type BlockdevAmendOptionsLUKS struct {
 	IterTime  *int64                       `json:"iter-time,omitzero"`
 	Secret    *string                      `json:"secret,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevAmendOptionsQcow2 is QAPI's struct BlockdevAmendOptionsQcow2. Since 5.1.
@@ -100,7 +100,7 @@ type BlockdevAmendOptionsLUKS struct {
 type BlockdevAmendOptionsQcow2 struct {
 	Encrypt *QCryptoBlockAmendOptions `json:"encrypt,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevAmendOptions is QAPI's union BlockdevAmendOptions. Since 5.1.
@@ -115,7 +115,7 @@ type BlockdevAmendOptions struct {
 	LUKS  *BlockdevAmendOptionsLUKS  `json:"-"` // luks
 	Qcow2 *BlockdevAmendOptionsQcow2 `json:"-"` // qcow2
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSnapshotInternal is QAPI's struct BlockdevSnapshotInternal. Since 1.7.
@@ -125,7 +125,7 @@ type BlockdevSnapshotInternal struct {
 	Device string `json:"device"`
 	Name   string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DummyBlockCoreForceArrays is QAPI's struct DummyBlockCoreForceArrays. Since 8.0.
@@ -134,7 +134,7 @@ type BlockdevSnapshotInternal struct {
 type DummyBlockCoreForceArrays struct {
 	UnusedBlockGraphInfo []BlockGraphInfo `json:"unused-block-graph-info"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PRManagerInfo is QAPI's struct PRManagerInfo. Since 3.0.
@@ -144,7 +144,7 @@ type PRManagerInfo struct {
 	ID        string `json:"id"`
 	Connected bool   `json:"connected"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevOptionsGluster is QAPI's struct BlockdevOptionsGluster. Since 2.9. Removed in 11.1.
@@ -157,7 +157,7 @@ type BlockdevOptionsGluster struct {
 	Debug   *int64          `json:"debug,omitzero"`   // since 2.8
 	Logfile *string         `json:"logfile,omitzero"` // since 2.8
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevCreateOptionsGluster is QAPI's struct BlockdevCreateOptionsGluster. Since 2.12. Removed in 11.1.
@@ -168,5 +168,5 @@ type BlockdevCreateOptionsGluster struct {
 	Size          uint64                 `json:"size"`
 	Preallocation *PreallocMode          `json:"preallocation,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

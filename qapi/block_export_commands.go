@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -35,7 +34,7 @@ type NBDServerRemoveArguments struct {
 	Name string                 `json:"name"`
 	Mode *BlockExportRemoveMode `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NBDServerRemove is the command nbd-server-remove. Since 2.12.
@@ -72,7 +71,7 @@ type BlockExportDelArguments struct {
 	ID   string                 `json:"id"`
 	Mode *BlockExportRemoveMode `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportDel is the command block-export-del. Since 5.2.

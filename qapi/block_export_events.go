@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // BlockExportDeletedEvent is the data of the event BLOCK_EXPORT_DELETED. Since 5.2.
@@ -12,7 +12,7 @@ import (
 type BlockExportDeletedEvent struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BLOCK_EXPORT_DELETED".

@@ -8,132 +8,36 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NBDServerOptionsBase) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NBDServerOptionsBase
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NBDServerOptionsBase) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NBDServerOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NBDServerOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NBDServerOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NBDServerOptionsLegacy) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NBDServerOptionsLegacy
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NBDServerOptionsLegacy) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportOptionsNBDBase) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportOptionsNBDBase
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportOptionsNBDBase) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportOptionsNBD) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportOptionsNBD
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportOptionsNBD) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportOptionsVhostUserBlk) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportOptionsVhostUserBlk
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportOptionsVhostUserBlk) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportOptionsFUSE) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportOptionsFUSE
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportOptionsFUSE) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportOptionsVduseBlk) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportOptionsVduseBlk
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportOptionsVduseBlk) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NBDServerAddOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NBDServerAddOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NBDServerAddOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NBDServerRemoveArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NBDServerRemoveArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NBDServerRemoveArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *BlockExportOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain BlockExportOptions
-	*u = BlockExportOptions{}
+	*u = BlockExportOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case BlockExportTypeNBD:
-		return support.DecodeBranch(dec, &u.Unknown, &u.NBD)
+		return support.DecodeBranch(dec, &u.Extra, &u.NBD)
 	case BlockExportTypeVhostUserBlk:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VhostUserBlk)
+		return support.DecodeBranch(dec, &u.Extra, &u.VhostUserBlk)
 	case BlockExportTypeFUSE:
-		return support.DecodeBranch(dec, &u.Unknown, &u.FUSE)
+		return support.DecodeBranch(dec, &u.Extra, &u.FUSE)
 	case BlockExportTypeVduseBlk:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VduseBlk)
+		return support.DecodeBranch(dec, &u.Extra, &u.VduseBlk)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *BlockExportOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain BlockExportOptions
-	v := plain(*u)
 	b := support.Branches{Union: "BlockExportOptions", Member: "type", Value: string(u.Type)}
 	b.Add("nbd", u.NBD != nil, u.NBD)
 	b.Add("vhost-user-blk", u.VhostUserBlk != nil, u.VhostUserBlk)
 	b.Add("fuse", u.FUSE != nil, u.FUSE)
 	b.Add("vduse-blk", u.VduseBlk != nil, u.VduseBlk)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = BlockExportType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -167,7 +71,7 @@ func (a *BlockExportIOThreads) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 // IsZero reports whether no field is set. Such an optional member is not encoded.
-func (a BlockExportIOThreads) IsZero() bool {
+func (a *BlockExportIOThreads) IsZero() bool {
 	return a.Single == nil && a.Multi == nil && a.Unknown == nil
 }
 
@@ -176,30 +80,3 @@ func (a BlockExportIOThreads) MarshalJSON() ([]byte, error) { return support.Mar
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (a *BlockExportIOThreads) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportDelArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportDelArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportDelArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportDeletedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportDeletedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportDeletedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockExportInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockExportInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockExportInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

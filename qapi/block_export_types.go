@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // NBDServerOptionsBase is QAPI's struct NbdServerOptionsBase.
@@ -15,7 +16,7 @@ type NBDServerOptionsBase struct {
 	TLSAuthz            *string `json:"tls-authz,omitzero"` // since 4.0
 	MaxConnections      *uint32 `json:"max-connections,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NBDServerOptions is QAPI's struct NbdServerOptions.
@@ -28,7 +29,7 @@ type NBDServerOptions struct {
 	MaxConnections      *uint32       `json:"max-connections,omitzero"`
 	Addr                SocketAddress `json:"addr"` // since 4.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NBDServerOptionsLegacy is QAPI's struct NbdServerOptionsLegacy.
@@ -41,7 +42,7 @@ type NBDServerOptionsLegacy struct {
 	MaxConnections      *uint32             `json:"max-connections,omitzero"`
 	Addr                SocketAddressLegacy `json:"addr"` // since 1.3
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportOptionsNBDBase is QAPI's struct BlockExportOptionsNbdBase. Since 5.0.
@@ -51,7 +52,7 @@ type BlockExportOptionsNBDBase struct {
 	Name        *string `json:"name,omitzero"` // since 2.12
 	Description *string `json:"description,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportOptionsNBD is QAPI's struct BlockExportOptionsNbd. Since 5.2.
@@ -63,7 +64,7 @@ type BlockExportOptionsNBD struct {
 	Bitmaps         []BlockDirtyBitmapOrStr `json:"bitmaps,omitzero"`
 	AllocationDepth *bool                   `json:"allocation-depth,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportOptionsVhostUserBlk is QAPI's struct BlockExportOptionsVhostUserBlk. Since 5.2.
@@ -74,7 +75,7 @@ type BlockExportOptionsVhostUserBlk struct {
 	LogicalBlockSize *uint64       `json:"logical-block-size,omitzero"`
 	NumQueues        *uint16       `json:"num-queues,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportOptionsFUSE is QAPI's struct BlockExportOptionsFuse. Since 6.0. If CONFIG_FUSE.
@@ -85,7 +86,7 @@ type BlockExportOptionsFUSE struct {
 	Growable   *bool                 `json:"growable,omitzero"`
 	AllowOther *FUSEExportAllowOther `json:"allow-other,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportOptionsVduseBlk is QAPI's struct BlockExportOptionsVduseBlk. Since 7.1.
@@ -98,7 +99,7 @@ type BlockExportOptionsVduseBlk struct {
 	LogicalBlockSize *uint64 `json:"logical-block-size,omitzero"`
 	Serial           *string `json:"serial,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NBDServerAddOptions is QAPI's struct NbdServerAddOptions. Since 5.0.
@@ -111,7 +112,7 @@ type NBDServerAddOptions struct {
 	Writable    *bool   `json:"writable,omitzero"`
 	Bitmap      *string `json:"bitmap,omitzero"` // since 4.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportOptions is QAPI's union BlockExportOptions. Since 4.2.
@@ -135,7 +136,7 @@ type BlockExportOptions struct {
 	FUSE         *BlockExportOptionsFUSE         `json:"-"` // fuse; if CONFIG_FUSE
 	VduseBlk     *BlockExportOptionsVduseBlk     `json:"-"` // vduse-blk; if CONFIG_VDUSE_BLK_EXPORT
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockExportIOThreads is QAPI's alternate BlockExportIothreads. Since 10.1.
@@ -159,5 +160,5 @@ type BlockExportInfo struct {
 	NodeName     string          `json:"node-name"`
 	ShuttingDown bool            `json:"shutting-down"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

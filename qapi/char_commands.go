@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -32,7 +31,7 @@ type RingbufWriteArguments struct {
 	Data   string      `json:"data"`
 	Format *DataFormat `json:"format,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RingbufWrite is the command ringbuf-write. Since 1.4.
@@ -48,7 +47,7 @@ type RingbufReadArguments struct {
 	Size   int64       `json:"size"`
 	Format *DataFormat `json:"format,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RingbufRead is the command ringbuf-read. Since 1.4.
@@ -63,7 +62,7 @@ type ChardevAddArguments struct {
 	ID      string         `json:"id"`
 	Backend ChardevBackend `json:"backend"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevAdd is the command chardev-add. Since 1.4.
@@ -78,7 +77,7 @@ type ChardevChangeArguments struct {
 	ID      string         `json:"id"`
 	Backend ChardevBackend `json:"backend"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevChange is the command chardev-change. Since 2.10.
@@ -92,7 +91,7 @@ func ChardevChange(ctx context.Context, c async.Caller, args *ChardevChangeArgum
 type ChardevRemoveArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevRemove is the command chardev-remove. Since 1.4.
@@ -106,7 +105,7 @@ func ChardevRemove(ctx context.Context, c async.Caller, args *ChardevRemoveArgum
 type ChardevSendBreakArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevSendBreak is the command chardev-send-break. Since 2.10.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // VserportChangeEvent is the data of the event VSERPORT_CHANGE. Since 2.1.
@@ -13,7 +13,7 @@ type VserportChangeEvent struct {
 	ID   string `json:"id"`
 	Open bool   `json:"open"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "VSERPORT_CHANGE".

@@ -8,375 +8,68 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevBackendInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevBackendInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevBackendInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *RingbufWriteArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain RingbufWriteArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v RingbufWriteArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *RingbufReadArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain RingbufReadArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v RingbufReadArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevCommon) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevCommon
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevCommon) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevFile) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevFile
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevFile) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevHostdev) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevHostdev
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevHostdev) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevSocket) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevSocket
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevSocket) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevUDP) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevUDP
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevUDP) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevMux) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevMux
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevMux) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevHub) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevHub
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevHub) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevStdio) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevStdio
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevStdio) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevSpiceChannel) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevSpiceChannel
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevSpiceChannel) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevSpicePort) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevSpicePort
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevSpicePort) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevDBus) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevDBus
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevDBus) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevVC) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevVC
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevVC) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevRingbuf) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevRingbuf
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevRingbuf) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevQEMUVDAgent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevQEMUVDAgent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevQEMUVDAgent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevPTY) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevPTY
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevPTY) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevFileWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevFileWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevFileWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevHostdevWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevHostdevWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevHostdevWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevSocketWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevSocketWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevSocketWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevUDPWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevUDPWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevUDPWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevCommonWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevCommonWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevCommonWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevMuxWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevMuxWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevMuxWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevHubWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevHubWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevHubWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevStdioWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevStdioWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevStdioWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevSpiceChannelWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevSpiceChannelWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevSpiceChannelWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevSpicePortWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevSpicePortWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevSpicePortWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevQEMUVDAgentWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevQEMUVDAgentWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevQEMUVDAgentWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevDBusWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevDBusWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevDBusWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevVCWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevVCWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevVCWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevRingbufWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevRingbufWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevRingbufWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevPTYWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevPTYWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevPTYWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *ChardevBackend) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain ChardevBackend
-	*u = ChardevBackend{}
+	*u = ChardevBackend{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case ChardevBackendKindFile:
-		return support.DecodeBranch(dec, &u.Unknown, &u.File)
+		return support.DecodeBranch(dec, &u.Extra, &u.File)
 	case ChardevBackendKindSerial:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Serial)
+		return support.DecodeBranch(dec, &u.Extra, &u.Serial)
 	case ChardevBackendKindParallel:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Parallel)
+		return support.DecodeBranch(dec, &u.Extra, &u.Parallel)
 	case ChardevBackendKindPipe:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Pipe)
+		return support.DecodeBranch(dec, &u.Extra, &u.Pipe)
 	case ChardevBackendKindSocket:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Socket)
+		return support.DecodeBranch(dec, &u.Extra, &u.Socket)
 	case ChardevBackendKindUDP:
-		return support.DecodeBranch(dec, &u.Unknown, &u.UDP)
+		return support.DecodeBranch(dec, &u.Extra, &u.UDP)
 	case ChardevBackendKindPTY:
-		return support.DecodeBranch(dec, &u.Unknown, &u.PTY)
+		return support.DecodeBranch(dec, &u.Extra, &u.PTY)
 	case ChardevBackendKindNull:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Null)
+		return support.DecodeBranch(dec, &u.Extra, &u.Null)
 	case ChardevBackendKindMux:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Mux)
+		return support.DecodeBranch(dec, &u.Extra, &u.Mux)
 	case ChardevBackendKindHub:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Hub)
+		return support.DecodeBranch(dec, &u.Extra, &u.Hub)
 	case ChardevBackendKindMsmouse:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Msmouse)
+		return support.DecodeBranch(dec, &u.Extra, &u.Msmouse)
 	case ChardevBackendKindWctablet:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Wctablet)
+		return support.DecodeBranch(dec, &u.Extra, &u.Wctablet)
 	case ChardevBackendKindBraille:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Braille)
+		return support.DecodeBranch(dec, &u.Extra, &u.Braille)
 	case ChardevBackendKindTestdev:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Testdev)
+		return support.DecodeBranch(dec, &u.Extra, &u.Testdev)
 	case ChardevBackendKindStdio:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Stdio)
+		return support.DecodeBranch(dec, &u.Extra, &u.Stdio)
 	case ChardevBackendKindConsole:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Console)
+		return support.DecodeBranch(dec, &u.Extra, &u.Console)
 	case ChardevBackendKindSpicevmc:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Spicevmc)
+		return support.DecodeBranch(dec, &u.Extra, &u.Spicevmc)
 	case ChardevBackendKindSpiceport:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Spiceport)
+		return support.DecodeBranch(dec, &u.Extra, &u.Spiceport)
 	case ChardevBackendKindQEMUVdagent:
-		return support.DecodeBranch(dec, &u.Unknown, &u.QEMUVdagent)
+		return support.DecodeBranch(dec, &u.Extra, &u.QEMUVdagent)
 	case ChardevBackendKindDBus:
-		return support.DecodeBranch(dec, &u.Unknown, &u.DBus)
+		return support.DecodeBranch(dec, &u.Extra, &u.DBus)
 	case ChardevBackendKindVc:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Vc)
+		return support.DecodeBranch(dec, &u.Extra, &u.Vc)
 	case ChardevBackendKindRingbuf:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Ringbuf)
+		return support.DecodeBranch(dec, &u.Extra, &u.Ringbuf)
 	case ChardevBackendKindMemory:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Memory)
+		return support.DecodeBranch(dec, &u.Extra, &u.Memory)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *ChardevBackend) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain ChardevBackend
-	v := plain(*u)
 	b := support.Branches{Union: "ChardevBackend", Member: "type", Value: string(u.Type)}
 	b.Add("file", u.File != nil, u.File)
 	b.Add("serial", u.Serial != nil, u.Serial)
@@ -401,12 +94,7 @@ func (u *ChardevBackend) MarshalJSONTo(enc *jsontext.Encoder) error {
 	b.Add("vc", u.Vc != nil, u.Vc)
 	b.Add("ringbuf", u.Ringbuf != nil, u.Ringbuf)
 	b.Add("memory", u.Memory != nil, u.Memory)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = ChardevBackendKind(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -414,57 +102,3 @@ func (u ChardevBackend) MarshalJSON() ([]byte, error) { return support.Marshal(&
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *ChardevBackend) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevReturn) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevReturn
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevReturn) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevAddArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevAddArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevAddArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevChangeArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevChangeArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevChangeArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevRemoveArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevRemoveArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevRemoveArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ChardevSendBreakArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ChardevSendBreakArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ChardevSendBreakArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *VserportChangeEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain VserportChangeEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v VserportChangeEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

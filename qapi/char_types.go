@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // ChardevInfo is QAPI's struct ChardevInfo. Since 0.14.
@@ -14,7 +14,7 @@ type ChardevInfo struct {
 	Filename     string `json:"filename"`
 	FrontendOpen bool   `json:"frontend-open"` // since 2.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevBackendInfo is QAPI's struct ChardevBackendInfo. Since 2.0.
@@ -23,7 +23,7 @@ type ChardevInfo struct {
 type ChardevBackendInfo struct {
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevCommon is QAPI's struct ChardevCommon. Since 2.6.
@@ -34,7 +34,7 @@ type ChardevCommon struct {
 	Logappend    *bool   `json:"logappend,omitzero"`
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevFile is QAPI's struct ChardevFile. Since 1.4.
@@ -48,7 +48,7 @@ type ChardevFile struct {
 	Out          string  `json:"out"`
 	Append       *bool   `json:"append,omitzero"` // since 2.6
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevHostdev is QAPI's struct ChardevHostdev. Since 1.4.
@@ -60,7 +60,7 @@ type ChardevHostdev struct {
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 	Device       string  `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevSocket is QAPI's struct ChardevSocket. Since 1.4.
@@ -82,7 +82,7 @@ type ChardevSocket struct {
 	ReconnectMs  *int64              `json:"reconnect-ms,omitzero"` // since 9.2
 	Reconnect    *int64              `json:"reconnect,omitzero"`    // removed in 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevUDP is QAPI's struct ChardevUdp. Since 1.5.
@@ -95,7 +95,7 @@ type ChardevUDP struct {
 	Remote       SocketAddressLegacy  `json:"remote"`
 	Local        *SocketAddressLegacy `json:"local,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevMux is QAPI's struct ChardevMux. Since 1.5.
@@ -107,7 +107,7 @@ type ChardevMux struct {
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 	Chardev      string  `json:"chardev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevHub is QAPI's struct ChardevHub. Since 10.0.
@@ -119,7 +119,7 @@ type ChardevHub struct {
 	Logtimestamp *bool    `json:"logtimestamp,omitzero"` // since 11.0
 	Chardevs     []string `json:"chardevs"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevStdio is QAPI's struct ChardevStdio. Since 1.5.
@@ -131,7 +131,7 @@ type ChardevStdio struct {
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 	Signal       *bool   `json:"signal,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevSpiceChannel is QAPI's struct ChardevSpiceChannel. Since 1.5. If CONFIG_SPICE.
@@ -143,7 +143,7 @@ type ChardevSpiceChannel struct {
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 	Type         string  `json:"type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevSpicePort is QAPI's struct ChardevSpicePort. Since 1.5. If CONFIG_SPICE.
@@ -155,7 +155,7 @@ type ChardevSpicePort struct {
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 	Fqdn         string  `json:"fqdn"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevDBus is QAPI's struct ChardevDBus. Since 7.0. If CONFIG_DBUS_DISPLAY.
@@ -168,7 +168,7 @@ type ChardevDBus struct {
 	Name         string             `json:"name"`
 	Encoding     *ChardevVCEncoding `json:"encoding,omitzero"` // since 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevVC is QAPI's struct ChardevVC. Since 1.5.
@@ -184,7 +184,7 @@ type ChardevVC struct {
 	Rows         *int64             `json:"rows,omitzero"`
 	Encoding     *ChardevVCEncoding `json:"encoding,omitzero"` // since 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevRingbuf is QAPI's struct ChardevRingbuf. Since 1.5.
@@ -196,7 +196,7 @@ type ChardevRingbuf struct {
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 	Size         *int64  `json:"size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevQEMUVDAgent is QAPI's struct ChardevQemuVDAgent. Since 6.1. If CONFIG_SPICE_PROTOCOL.
@@ -209,7 +209,7 @@ type ChardevQEMUVDAgent struct {
 	Mouse        *bool   `json:"mouse,omitzero"`
 	Clipboard    *bool   `json:"clipboard,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevPTY is QAPI's struct ChardevPty. Since 9.2.
@@ -221,7 +221,7 @@ type ChardevPTY struct {
 	Logtimestamp *bool   `json:"logtimestamp,omitzero"` // since 11.0
 	Path         *string `json:"path,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevFileWrapper is QAPI's struct ChardevFileWrapper. Since 1.4.
@@ -230,7 +230,7 @@ type ChardevPTY struct {
 type ChardevFileWrapper struct {
 	Data ChardevFile `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevHostdevWrapper is QAPI's struct ChardevHostdevWrapper. Since 1.4.
@@ -239,7 +239,7 @@ type ChardevFileWrapper struct {
 type ChardevHostdevWrapper struct {
 	Data ChardevHostdev `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevSocketWrapper is QAPI's struct ChardevSocketWrapper. Since 1.4.
@@ -248,7 +248,7 @@ type ChardevHostdevWrapper struct {
 type ChardevSocketWrapper struct {
 	Data ChardevSocket `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevUDPWrapper is QAPI's struct ChardevUdpWrapper. Since 1.5.
@@ -257,7 +257,7 @@ type ChardevSocketWrapper struct {
 type ChardevUDPWrapper struct {
 	Data ChardevUDP `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevCommonWrapper is QAPI's struct ChardevCommonWrapper. Since 2.6.
@@ -266,7 +266,7 @@ type ChardevUDPWrapper struct {
 type ChardevCommonWrapper struct {
 	Data ChardevCommon `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevMuxWrapper is QAPI's struct ChardevMuxWrapper. Since 1.5.
@@ -275,7 +275,7 @@ type ChardevCommonWrapper struct {
 type ChardevMuxWrapper struct {
 	Data ChardevMux `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevHubWrapper is QAPI's struct ChardevHubWrapper. Since 10.0.
@@ -284,7 +284,7 @@ type ChardevMuxWrapper struct {
 type ChardevHubWrapper struct {
 	Data ChardevHub `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevStdioWrapper is QAPI's struct ChardevStdioWrapper. Since 1.5.
@@ -293,7 +293,7 @@ type ChardevHubWrapper struct {
 type ChardevStdioWrapper struct {
 	Data ChardevStdio `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevSpiceChannelWrapper is QAPI's struct ChardevSpiceChannelWrapper. Since 1.5. If CONFIG_SPICE.
@@ -302,7 +302,7 @@ type ChardevStdioWrapper struct {
 type ChardevSpiceChannelWrapper struct {
 	Data ChardevSpiceChannel `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevSpicePortWrapper is QAPI's struct ChardevSpicePortWrapper. Since 1.5. If CONFIG_SPICE.
@@ -311,7 +311,7 @@ type ChardevSpiceChannelWrapper struct {
 type ChardevSpicePortWrapper struct {
 	Data ChardevSpicePort `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevQEMUVDAgentWrapper is QAPI's struct ChardevQemuVDAgentWrapper. Since 6.1. If CONFIG_SPICE_PROTOCOL.
@@ -320,7 +320,7 @@ type ChardevSpicePortWrapper struct {
 type ChardevQEMUVDAgentWrapper struct {
 	Data ChardevQEMUVDAgent `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevDBusWrapper is QAPI's struct ChardevDBusWrapper. Since 7.0. If CONFIG_DBUS_DISPLAY.
@@ -329,7 +329,7 @@ type ChardevQEMUVDAgentWrapper struct {
 type ChardevDBusWrapper struct {
 	Data ChardevDBus `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevVCWrapper is QAPI's struct ChardevVCWrapper. Since 1.5.
@@ -338,7 +338,7 @@ type ChardevDBusWrapper struct {
 type ChardevVCWrapper struct {
 	Data ChardevVC `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevRingbufWrapper is QAPI's struct ChardevRingbufWrapper. Since 1.5.
@@ -347,7 +347,7 @@ type ChardevVCWrapper struct {
 type ChardevRingbufWrapper struct {
 	Data ChardevRingbuf `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevPTYWrapper is QAPI's struct ChardevPtyWrapper. Since 9.2.
@@ -356,7 +356,7 @@ type ChardevRingbufWrapper struct {
 type ChardevPTYWrapper struct {
 	Data ChardevPTY `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevBackend is QAPI's union ChardevBackend. Since 1.4.
@@ -392,7 +392,7 @@ type ChardevBackend struct {
 	Ringbuf     *ChardevRingbufWrapper      `json:"-"` // ringbuf
 	Memory      *ChardevRingbufWrapper      `json:"-"` // memory
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChardevReturn is QAPI's struct ChardevReturn. Since 1.4.
@@ -401,5 +401,5 @@ type ChardevBackend struct {
 type ChardevReturn struct {
 	PTY *string `json:"pty,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -34,7 +34,7 @@ func (a *StrOrNull) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 // IsZero reports whether no field is set. Such an optional member is not encoded.
-func (a StrOrNull) IsZero() bool {
+func (a *StrOrNull) IsZero() bool {
 	return a.S == nil && !a.Null && a.Unknown == nil
 }
 
@@ -43,12 +43,3 @@ func (a StrOrNull) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (a *StrOrNull) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *HumanReadableText) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain HumanReadableText
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v HumanReadableText) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // StrOrNull is QAPI's alternate StrOrNull. Since 2.10.
@@ -24,5 +25,5 @@ type StrOrNull struct {
 type HumanReadableText struct {
 	HumanReadableText string `json:"human-readable-text"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // CompatPolicy is QAPI's struct CompatPolicy. Since 6.0.
@@ -15,5 +15,5 @@ type CompatPolicy struct {
 	UnstableInput    *CompatPolicyInput  `json:"unstable-input,omitzero"`  // since 6.2
 	UnstableOutput   *CompatPolicyOutput `json:"unstable-output,omitzero"` // since 6.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -14,7 +13,7 @@ import (
 type QMPCapabilitiesArguments struct {
 	Enable []QMPCapability `json:"enable,omitzero"` // since 2.12
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QMPCapabilities is the command qmp_capabilities. Since 0.13.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // VersionTriple is QAPI's struct VersionTriple. Since 2.4.
@@ -14,7 +14,7 @@ type VersionTriple struct {
 	Minor int64 `json:"minor"`
 	Micro int64 `json:"micro"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VersionInfo is QAPI's struct VersionInfo. Since 0.14.
@@ -24,7 +24,7 @@ type VersionInfo struct {
 	QEMU    VersionTriple `json:"qemu"`
 	Package string        `json:"package"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CommandInfo is QAPI's struct CommandInfo. Since 0.14.
@@ -33,7 +33,7 @@ type VersionInfo struct {
 type CommandInfo struct {
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MonitorOptions is QAPI's struct MonitorOptions. Since 5.0.
@@ -45,5 +45,5 @@ type MonitorOptions struct {
 	Pretty  *bool        `json:"pretty,omitzero"`
 	Chardev string       `json:"chardev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -8,72 +8,30 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockOptionsBase) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockOptionsBase
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockOptionsBase) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockOptionsQCOW) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockOptionsQCOW
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockOptionsQCOW) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockOptionsLUKS) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockOptionsLUKS
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockOptionsLUKS) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockCreateOptionsLUKS) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockCreateOptionsLUKS
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockCreateOptionsLUKS) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *QCryptoBlockOpenOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain QCryptoBlockOpenOptions
-	*u = QCryptoBlockOpenOptions{}
+	*u = QCryptoBlockOpenOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Format {
 	case QCryptoBlockFormatQcow:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Qcow)
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow)
 	case QCryptoBlockFormatLUKS:
-		return support.DecodeBranch(dec, &u.Unknown, &u.LUKS)
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockOpenOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockOpenOptions
-	v := plain(*u)
 	b := support.Branches{Union: "QCryptoBlockOpenOptions", Member: "format", Value: string(u.Format)}
 	b.Add("qcow", u.Qcow != nil, u.Qcow)
 	b.Add("luks", u.LUKS != nil, u.LUKS)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Format = QCryptoBlockFormat(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -85,33 +43,27 @@ func (u *QCryptoBlockOpenOptions) UnmarshalJSON(b []byte) error { return support
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *QCryptoBlockCreateOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain QCryptoBlockCreateOptions
-	*u = QCryptoBlockCreateOptions{}
+	*u = QCryptoBlockCreateOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Format {
 	case QCryptoBlockFormatQcow:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Qcow)
+		return support.DecodeBranch(dec, &u.Extra, &u.Qcow)
 	case QCryptoBlockFormatLUKS:
-		return support.DecodeBranch(dec, &u.Unknown, &u.LUKS)
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockCreateOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockCreateOptions
-	v := plain(*u)
 	b := support.Branches{Union: "QCryptoBlockCreateOptions", Member: "format", Value: string(u.Format)}
 	b.Add("qcow", u.Qcow != nil, u.Qcow)
 	b.Add("luks", u.LUKS != nil, u.LUKS)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Format = QCryptoBlockFormat(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -120,60 +72,27 @@ func (u QCryptoBlockCreateOptions) MarshalJSON() ([]byte, error) { return suppor
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *QCryptoBlockCreateOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockInfoBase) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockInfoBase
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockInfoBase) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockInfoLUKSSlot) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockInfoLUKSSlot
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockInfoLUKSSlot) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockInfoLUKS) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockInfoLUKS
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockInfoLUKS) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *QCryptoBlockInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain QCryptoBlockInfo
-	*u = QCryptoBlockInfo{}
+	*u = QCryptoBlockInfo{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Format {
 	case QCryptoBlockFormatLUKS:
-		return support.DecodeBranch(dec, &u.Unknown, &u.LUKS)
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockInfo
-	v := plain(*u)
 	b := support.Branches{Union: "QCryptoBlockInfo", Member: "format", Value: string(u.Format)}
 	b.Add("luks", u.LUKS != nil, u.LUKS)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Format = QCryptoBlockFormat(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -182,42 +101,27 @@ func (u QCryptoBlockInfo) MarshalJSON() ([]byte, error) { return support.Marshal
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *QCryptoBlockInfo) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoBlockAmendOptionsLUKS) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoBlockAmendOptionsLUKS
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoBlockAmendOptionsLUKS) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *QCryptoBlockAmendOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain QCryptoBlockAmendOptions
-	*u = QCryptoBlockAmendOptions{}
+	*u = QCryptoBlockAmendOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Format {
 	case QCryptoBlockFormatLUKS:
-		return support.DecodeBranch(dec, &u.Unknown, &u.LUKS)
+		return support.DecodeBranch(dec, &u.Extra, &u.LUKS)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Format needs one, the error is a [*support.UnionError].
 func (u *QCryptoBlockAmendOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoBlockAmendOptions
-	v := plain(*u)
 	b := support.Branches{Union: "QCryptoBlockAmendOptions", Member: "format", Value: string(u.Format)}
 	b.Add("luks", u.LUKS != nil, u.LUKS)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Format = QCryptoBlockFormat(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -226,105 +130,27 @@ func (u QCryptoBlockAmendOptions) MarshalJSON() ([]byte, error) { return support
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *QCryptoBlockAmendOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SecretCommonProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SecretCommonProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SecretCommonProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SecretProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SecretProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SecretProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SecretKeyringProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SecretKeyringProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SecretKeyringProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TLSCredsProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TLSCredsProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TLSCredsProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TLSCredsAnonProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TLSCredsAnonProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TLSCredsAnonProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TLSCredsPSKProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TLSCredsPSKProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TLSCredsPSKProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TLSCredsX509Properties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TLSCredsX509Properties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TLSCredsX509Properties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QCryptoAkCipherOptionsRSA) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QCryptoAkCipherOptionsRSA
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QCryptoAkCipherOptionsRSA) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *QCryptoAkCipherOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain QCryptoAkCipherOptions
-	*u = QCryptoAkCipherOptions{}
+	*u = QCryptoAkCipherOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Alg {
 	case QCryptoAkCipherAlgoRSA:
-		return support.DecodeBranch(dec, &u.Unknown, &u.RSA)
+		return support.DecodeBranch(dec, &u.Extra, &u.RSA)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Alg needs one, the error is a [*support.UnionError].
 func (u *QCryptoAkCipherOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain QCryptoAkCipherOptions
-	v := plain(*u)
 	b := support.Branches{Union: "QCryptoAkCipherOptions", Member: "alg", Value: string(u.Alg)}
 	b.Add("rsa", u.RSA != nil, u.RSA)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Alg = QCryptoAkCipherAlgo(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.

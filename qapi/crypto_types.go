@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // QCryptoBlockOptionsBase is QAPI's struct QCryptoBlockOptionsBase. Since 2.6.
@@ -12,7 +12,7 @@ import (
 type QCryptoBlockOptionsBase struct {
 	Format QCryptoBlockFormat `json:"format"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockOptionsQCOW is QAPI's struct QCryptoBlockOptionsQCow. Since 2.6.
@@ -21,7 +21,7 @@ type QCryptoBlockOptionsBase struct {
 type QCryptoBlockOptionsQCOW struct {
 	KeySecret *string `json:"key-secret,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockOptionsLUKS is QAPI's struct QCryptoBlockOptionsLUKS. Since 2.6.
@@ -30,7 +30,7 @@ type QCryptoBlockOptionsQCOW struct {
 type QCryptoBlockOptionsLUKS struct {
 	KeySecret *string `json:"key-secret,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockCreateOptionsLUKS is QAPI's struct QCryptoBlockCreateOptionsLUKS. Since 2.6.
@@ -46,7 +46,7 @@ type QCryptoBlockCreateOptionsLUKS struct {
 	IterTime       *int64             `json:"iter-time,omitzero"`       // since 2.8
 	DetachedHeader *bool              `json:"detached-header,omitzero"` // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockOpenOptions is QAPI's union QCryptoBlockOpenOptions. Since 2.6.
@@ -61,7 +61,7 @@ type QCryptoBlockOpenOptions struct {
 	Qcow *QCryptoBlockOptionsQCOW `json:"-"` // qcow
 	LUKS *QCryptoBlockOptionsLUKS `json:"-"` // luks
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockCreateOptions is QAPI's union QCryptoBlockCreateOptions. Since 2.6.
@@ -76,7 +76,7 @@ type QCryptoBlockCreateOptions struct {
 	Qcow *QCryptoBlockOptionsQCOW       `json:"-"` // qcow
 	LUKS *QCryptoBlockCreateOptionsLUKS `json:"-"` // luks
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockInfoBase is QAPI's struct QCryptoBlockInfoBase. Since 2.7.
@@ -85,7 +85,7 @@ type QCryptoBlockCreateOptions struct {
 type QCryptoBlockInfoBase struct {
 	Format QCryptoBlockFormat `json:"format"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockInfoLUKSSlot is QAPI's struct QCryptoBlockInfoLUKSSlot. Since 2.7.
@@ -97,7 +97,7 @@ type QCryptoBlockInfoLUKSSlot struct {
 	Stripes   *int64 `json:"stripes,omitzero"`
 	KeyOffset int64  `json:"key-offset"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockInfoLUKS is QAPI's struct QCryptoBlockInfoLUKS. Since 2.7.
@@ -115,7 +115,7 @@ type QCryptoBlockInfoLUKS struct {
 	UUID           string                     `json:"uuid"`
 	Slots          []QCryptoBlockInfoLUKSSlot `json:"slots"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockInfo is QAPI's union QCryptoBlockInfo. Since 2.7.
@@ -129,7 +129,7 @@ type QCryptoBlockInfo struct {
 	// At most one branch is set.
 	LUKS *QCryptoBlockInfoLUKS `json:"-"` // luks
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockAmendOptionsLUKS is QAPI's struct QCryptoBlockAmendOptionsLUKS. Since 5.1.
@@ -143,7 +143,7 @@ type QCryptoBlockAmendOptionsLUKS struct {
 	IterTime  *int64                       `json:"iter-time,omitzero"`
 	Secret    *string                      `json:"secret,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoBlockAmendOptions is QAPI's union QCryptoBlockAmendOptions. Since 5.1.
@@ -157,7 +157,7 @@ type QCryptoBlockAmendOptions struct {
 	// At most one branch is set.
 	LUKS *QCryptoBlockAmendOptionsLUKS `json:"-"` // luks
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SecretCommonProperties is QAPI's struct SecretCommonProperties. Since 2.6.
@@ -169,7 +169,7 @@ type SecretCommonProperties struct {
 	Iv     *string              `json:"iv,omitzero"`
 	Loaded *bool                `json:"loaded,omitzero"` // removed in 9.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SecretProperties is QAPI's struct SecretProperties. Since 2.6.
@@ -183,7 +183,7 @@ type SecretProperties struct {
 	Data   *string              `json:"data,omitzero"`
 	File   *string              `json:"file,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SecretKeyringProperties is QAPI's struct SecretKeyringProperties. Since 5.1. If CONFIG_SECRET_KEYRING.
@@ -196,7 +196,7 @@ type SecretKeyringProperties struct {
 	Loaded *bool                `json:"loaded,omitzero"` // removed in 9.2
 	Serial int32                `json:"serial"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TLSCredsProperties is QAPI's struct TlsCredsProperties. Since 2.5.
@@ -208,7 +208,7 @@ type TLSCredsProperties struct {
 	Endpoint   *QCryptoTLSCredsEndpoint `json:"endpoint,omitzero"`
 	Priority   *string                  `json:"priority,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TLSCredsAnonProperties is QAPI's struct TlsCredsAnonProperties. Since 2.5.
@@ -221,7 +221,7 @@ type TLSCredsAnonProperties struct {
 	Priority   *string                  `json:"priority,omitzero"`
 	Loaded     *bool                    `json:"loaded,omitzero"` // removed in 9.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TLSCredsPSKProperties is QAPI's struct TlsCredsPskProperties. Since 3.0.
@@ -235,7 +235,7 @@ type TLSCredsPSKProperties struct {
 	Username   *string                  `json:"username,omitzero"`
 	Loaded     *bool                    `json:"loaded,omitzero"` // removed in 9.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TLSCredsX509Properties is QAPI's struct TlsCredsX509Properties. Since 2.5.
@@ -250,7 +250,7 @@ type TLSCredsX509Properties struct {
 	Passwordid  *string                  `json:"passwordid,omitzero"`
 	Loaded      *bool                    `json:"loaded,omitzero"` // removed in 9.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoAkCipherOptionsRSA is QAPI's struct QCryptoAkCipherOptionsRSA. Since 7.1.
@@ -260,7 +260,7 @@ type QCryptoAkCipherOptionsRSA struct {
 	HashAlg    QCryptoHashAlgo       `json:"hash-alg"`
 	PaddingAlg QCryptoRSAPaddingAlgo `json:"padding-alg"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptoAkCipherOptions is QAPI's union QCryptoAkCipherOptions. Since 7.1.
@@ -274,5 +274,5 @@ type QCryptoAkCipherOptions struct {
 	// At most one branch is set.
 	RSA *QCryptoAkCipherOptionsRSA `json:"-"` // rsa
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }

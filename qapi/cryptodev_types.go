@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // QCryptodevBackendClient is QAPI's struct QCryptodevBackendClient. Since 8.0.
@@ -13,7 +13,7 @@ type QCryptodevBackendClient struct {
 	Queue uint32                `json:"queue"`
 	Type  QCryptodevBackendType `json:"type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QCryptodevInfo is QAPI's struct QCryptodevInfo. Since 8.0.
@@ -24,5 +24,5 @@ type QCryptodevInfo struct {
 	Service []QCryptodevBackendServiceType `json:"service"`
 	Client  []QCryptodevBackendClient      `json:"client"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

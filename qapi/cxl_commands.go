@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -37,7 +36,7 @@ type CXLInjectPoisonArguments struct {
 	Start  uint64 `json:"start"`
 	Length uint64 `json:"length"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLInjectPoison is the command cxl-inject-poison. Since 8.1.
@@ -52,7 +51,7 @@ type CXLInjectUncorrectableErrorsArguments struct {
 	Path   string                `json:"path"`
 	Errors []CXLUncorErrorRecord `json:"errors"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLInjectUncorrectableErrors is the command cxl-inject-uncorrectable-errors. Since 8.0.
@@ -67,7 +66,7 @@ type CXLInjectCorrectableErrorArguments struct {
 	Path string          `json:"path"`
 	Type CXLCorErrorType `json:"type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLInjectCorrectableError is the command cxl-inject-correctable-error. Since 8.0.
@@ -86,7 +85,7 @@ type CXLAddDynamicCapacityArguments struct {
 	Tag             *string                    `json:"tag,omitzero"`
 	Extents         []CXLDynamicCapacityExtent `json:"extents"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLAddDynamicCapacity is the command cxl-add-dynamic-capacity. Since 9.1. Unstable.
@@ -107,7 +106,7 @@ type CXLReleaseDynamicCapacityArguments struct {
 	Tag               *string                    `json:"tag,omitzero"`
 	Extents           []CXLDynamicCapacityExtent `json:"extents"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLReleaseDynamicCapacity is the command cxl-release-dynamic-capacity. Since 9.1. Unstable.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // CXLCommonEventBase is QAPI's struct CXLCommonEventBase. Since 8.1.
@@ -18,7 +18,7 @@ type CXLCommonEventBase struct {
 	LdID            *uint16     `json:"ld-id,omitzero"`
 	HeadID          *uint8      `json:"head-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLGeneralMediaEvent is QAPI's struct CXLGeneralMediaEvent. Since 8.1.
@@ -45,7 +45,7 @@ type CXLGeneralMediaEvent struct {
 	CmeCount        *int64      `json:"cme-count,omitzero"`
 	SubType         uint8       `json:"sub-type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLDRAMEvent is QAPI's struct CXLDRAMEvent. Since 8.1.
@@ -78,7 +78,7 @@ type CXLDRAMEvent struct {
 	CvmeCount       *int64      `json:"cvme-count,omitzero"`
 	SubType         uint8       `json:"sub-type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLMemModuleEvent is QAPI's struct CXLMemModuleEvent. Since 8.1.
@@ -105,7 +105,7 @@ type CXLMemModuleEvent struct {
 	IsCompIDPldm                  *bool       `json:"is-comp-id-pldm,omitzero"`
 	SubType                       uint8       `json:"sub-type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLUncorErrorRecord is QAPI's struct CXLUncorErrorRecord. Since 8.0.
@@ -115,7 +115,7 @@ type CXLUncorErrorRecord struct {
 	Type   CXLUncorErrorType `json:"type"`
 	Header []uint32          `json:"header"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLDynamicCapacityExtent is QAPI's struct CxlDynamicCapacityExtent. Since 9.1.
@@ -125,5 +125,5 @@ type CXLDynamicCapacityExtent struct {
 	Offset uint64 `json:"offset"`
 	Len    uint64 `json:"len"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -19,7 +18,7 @@ type DumpGuestMemoryArguments struct {
 	Length   *int64                 `json:"length,omitzero"`
 	Format   *DumpGuestMemoryFormat `json:"format,omitzero"` // since 2.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DumpGuestMemory is the command dump-guest-memory. Since 1.2.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // DumpCompletedEvent is the data of the event DUMP_COMPLETED. Since 2.6.
@@ -13,7 +13,7 @@ type DumpCompletedEvent struct {
 	Result DumpQueryResult `json:"result"`
 	Error  *string         `json:"error,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "DUMP_COMPLETED".

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // DumpQueryResult is QAPI's struct DumpQueryResult. Since 2.6.
@@ -14,7 +14,7 @@ type DumpQueryResult struct {
 	Completed int64      `json:"completed"`
 	Total     int64      `json:"total"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DumpGuestMemoryCapability is QAPI's struct DumpGuestMemoryCapability. Since 2.0.
@@ -23,5 +23,5 @@ type DumpQueryResult struct {
 type DumpGuestMemoryCapability struct {
 	Formats []DumpGuestMemoryFormat `json:"formats"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // EBPFObject is QAPI's struct EbpfObject. Since 9.0. If CONFIG_EBPF.
@@ -12,5 +12,5 @@ import (
 type EBPFObject struct {
 	Object string `json:"object"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

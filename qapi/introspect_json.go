@@ -11,34 +11,33 @@ import (
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *SchemaInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain SchemaInfo
-	*u = SchemaInfo{}
+	*u = SchemaInfo{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.MetaType {
 	case SchemaMetaTypeBuiltin:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Builtin)
+		return support.DecodeBranch(dec, &u.Extra, &u.Builtin)
 	case SchemaMetaTypeEnum:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Enum)
+		return support.DecodeBranch(dec, &u.Extra, &u.Enum)
 	case SchemaMetaTypeArray:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Array)
+		return support.DecodeBranch(dec, &u.Extra, &u.Array)
 	case SchemaMetaTypeObject:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Object)
+		return support.DecodeBranch(dec, &u.Extra, &u.Object)
 	case SchemaMetaTypeAlternate:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Alternate)
+		return support.DecodeBranch(dec, &u.Extra, &u.Alternate)
 	case SchemaMetaTypeCommand:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Command)
+		return support.DecodeBranch(dec, &u.Extra, &u.Command)
 	case SchemaMetaTypeEvent:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Event)
+		return support.DecodeBranch(dec, &u.Extra, &u.Event)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and MetaType needs one, the error is a [*support.UnionError].
 func (u *SchemaInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SchemaInfo
-	v := plain(*u)
 	b := support.Branches{Union: "SchemaInfo", Member: "meta-type", Value: string(u.MetaType)}
 	b.Add("builtin", u.Builtin != nil, u.Builtin)
 	b.Add("enum", u.Enum != nil, u.Enum)
@@ -47,12 +46,7 @@ func (u *SchemaInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	b.Add("alternate", u.Alternate != nil, u.Alternate)
 	b.Add("command", u.Command != nil, u.Command)
 	b.Add("event", u.Event != nil, u.Event)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.MetaType = SchemaMetaType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -60,102 +54,3 @@ func (u SchemaInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *SchemaInfo) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoBuiltin) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoBuiltin
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoBuiltin) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoEnum) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoEnum
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoEnum) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoEnumMember) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoEnumMember
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoEnumMember) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoArray) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoArray
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoArray) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoObject) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoObject
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoObject) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoObjectMember) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoObjectMember
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoObjectMember) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoObjectVariant) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoObjectVariant
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoObjectVariant) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoAlternate) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoAlternate
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoAlternate) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoAlternateMember) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoAlternateMember
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoAlternateMember) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoCommand) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoCommand
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoCommand) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SchemaInfoEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SchemaInfoEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SchemaInfoEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // SchemaInfo is QAPI's union SchemaInfo. Since 2.5.
@@ -25,7 +26,7 @@ type SchemaInfo struct {
 	Command   *SchemaInfoCommand   `json:"-"` // command
 	Event     *SchemaInfoEvent     `json:"-"` // event
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoBuiltin is QAPI's struct SchemaInfoBuiltin. Since 2.5.
@@ -34,7 +35,7 @@ type SchemaInfo struct {
 type SchemaInfoBuiltin struct {
 	JSONType JSONType `json:"json-type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoEnum is QAPI's struct SchemaInfoEnum. Since 2.5.
@@ -44,7 +45,7 @@ type SchemaInfoEnum struct {
 	Members []SchemaInfoEnumMember `json:"members"` // since 6.2
 	Values  []string               `json:"values"`  // deprecated
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoEnumMember is QAPI's struct SchemaInfoEnumMember. Since 6.2.
@@ -54,7 +55,7 @@ type SchemaInfoEnumMember struct {
 	Name     string   `json:"name"`
 	Features []string `json:"features,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoArray is QAPI's struct SchemaInfoArray. Since 2.5.
@@ -63,7 +64,7 @@ type SchemaInfoEnumMember struct {
 type SchemaInfoArray struct {
 	ElementType string `json:"element-type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoObject is QAPI's struct SchemaInfoObject. Since 2.5.
@@ -74,7 +75,7 @@ type SchemaInfoObject struct {
 	Tag      *string                   `json:"tag,omitzero"`
 	Variants []SchemaInfoObjectVariant `json:"variants,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoObjectMember is QAPI's struct SchemaInfoObjectMember. Since 2.5.
@@ -86,7 +87,7 @@ type SchemaInfoObjectMember struct {
 	Default  jsontext.Value `json:"default,omitzero"`
 	Features []string       `json:"features,omitzero"` // since 5.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoObjectVariant is QAPI's struct SchemaInfoObjectVariant. Since 2.5.
@@ -96,7 +97,7 @@ type SchemaInfoObjectVariant struct {
 	Case string `json:"case"`
 	Type string `json:"type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoAlternate is QAPI's struct SchemaInfoAlternate. Since 2.5.
@@ -105,7 +106,7 @@ type SchemaInfoObjectVariant struct {
 type SchemaInfoAlternate struct {
 	Members []SchemaInfoAlternateMember `json:"members"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoAlternateMember is QAPI's struct SchemaInfoAlternateMember. Since 2.5.
@@ -114,7 +115,7 @@ type SchemaInfoAlternate struct {
 type SchemaInfoAlternateMember struct {
 	Type string `json:"type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoCommand is QAPI's struct SchemaInfoCommand. Since 2.5.
@@ -125,7 +126,7 @@ type SchemaInfoCommand struct {
 	RetType  string `json:"ret-type"`
 	AllowOOB *bool  `json:"allow-oob,omitzero"` // since 2.12
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SchemaInfoEvent is QAPI's struct SchemaInfoEvent. Since 2.5.
@@ -134,5 +135,5 @@ type SchemaInfoCommand struct {
 type SchemaInfoEvent struct {
 	ArgType string `json:"arg-type"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

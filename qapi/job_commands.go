@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -14,7 +13,7 @@ import (
 type JobPauseArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // JobPause is the command job-pause. Since 3.0.
@@ -28,7 +27,7 @@ func JobPause(ctx context.Context, c async.Caller, args *JobPauseArguments) erro
 type JobResumeArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // JobResume is the command job-resume. Since 3.0.
@@ -42,7 +41,7 @@ func JobResume(ctx context.Context, c async.Caller, args *JobResumeArguments) er
 type JobCancelArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // JobCancel is the command job-cancel. Since 3.0.
@@ -56,7 +55,7 @@ func JobCancel(ctx context.Context, c async.Caller, args *JobCancelArguments) er
 type JobCompleteArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // JobComplete is the command job-complete. Since 3.0.
@@ -70,7 +69,7 @@ func JobComplete(ctx context.Context, c async.Caller, args *JobCompleteArguments
 type JobDismissArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // JobDismiss is the command job-dismiss. Since 3.0.
@@ -84,7 +83,7 @@ func JobDismiss(ctx context.Context, c async.Caller, args *JobDismissArguments) 
 type JobFinalizeArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // JobFinalize is the command job-finalize. Since 3.0.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // JobStatusChangeEvent is the data of the event JOB_STATUS_CHANGE. Since 3.0.
@@ -13,7 +13,7 @@ type JobStatusChangeEvent struct {
 	ID     string    `json:"id"`
 	Status JobStatus `json:"status"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "JOB_STATUS_CHANGE".

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // JobInfo is QAPI's struct JobInfo. Since 3.0.
@@ -17,5 +17,5 @@ type JobInfo struct {
 	TotalProgress   int64     `json:"total-progress"`
 	Error           *string   `json:"error,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

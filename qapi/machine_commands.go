@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -21,7 +20,7 @@ func QueryCPUsFast(ctx context.Context, c async.Caller) ([]CPUInfoFast, error) {
 type QueryMachinesArguments struct {
 	CompatProps *bool `json:"compat-props,omitzero"` // since 9.1. Unstable
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryMachines is the command query-machines. Since 1.2.
@@ -98,7 +97,7 @@ type MemsaveArguments struct {
 	Filename string `json:"filename"`
 	CPUIndex *int64 `json:"cpu-index,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Memsave is the command memsave. Since 0.14.
@@ -114,7 +113,7 @@ type PmemsaveArguments struct {
 	Size     uint64 `json:"size"`
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Pmemsave is the command pmemsave. Since 0.14.
@@ -155,7 +154,7 @@ func SetNUMANode(ctx context.Context, c async.Caller, args *NUMAOptions) error {
 type BalloonArguments struct {
 	Value int64 `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Balloon is the command balloon. Since 0.14.
@@ -239,7 +238,7 @@ func XQueryUSB(ctx context.Context, c async.Caller) (*HumanReadableText, error) 
 type DumpdtbArguments struct {
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Dumpdtb is the command dumpdtb. Since 7.2. If CONFIG_FDT.
@@ -260,7 +259,7 @@ func XQueryInterruptControllers(ctx context.Context, c async.Caller) (*HumanRead
 type QueryFirmwareLogArguments struct {
 	MaxSize *uint64 `json:"max-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryFirmwareLog is the command query-firmware-log. Since 10.2.
@@ -276,7 +275,7 @@ func QueryFirmwareLog(ctx context.Context, c async.Caller, args *QueryFirmwareLo
 type DumpSkeysArguments struct {
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DumpSkeys is the command dump-skeys. Since 2.5.
@@ -291,7 +290,7 @@ type QueryCPUModelComparisonArguments struct {
 	Modela CPUModelInfo `json:"modela"`
 	Modelb CPUModelInfo `json:"modelb"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryCPUModelComparison is the command query-cpu-model-comparison. Since 2.8.
@@ -306,7 +305,7 @@ type QueryCPUModelBaselineArguments struct {
 	Modela CPUModelInfo `json:"modela"`
 	Modelb CPUModelInfo `json:"modelb"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryCPUModelBaseline is the command query-cpu-model-baseline. Since 2.8.
@@ -321,7 +320,7 @@ type QueryCPUModelExpansionArguments struct {
 	Type  CPUModelExpansionType `json:"type"`
 	Model CPUModelInfo          `json:"model"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryCPUModelExpansion is the command query-cpu-model-expansion. Since 2.8.

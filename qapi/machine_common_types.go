@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // SMPCacheProperties is QAPI's struct SmpCacheProperties. Since 9.2.
@@ -13,7 +13,7 @@ type SMPCacheProperties struct {
 	Cache    CacheLevelAndType `json:"cache"`
 	Topology CPUTopologyLevel  `json:"topology"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SMPCachePropertiesWrapper is QAPI's struct SmpCachePropertiesWrapper. Since 9.2.
@@ -22,5 +22,5 @@ type SMPCacheProperties struct {
 type SMPCachePropertiesWrapper struct {
 	Caches []SMPCacheProperties `json:"caches"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

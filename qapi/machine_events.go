@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // BalloonChangeEvent is the data of the event BALLOON_CHANGE. Since 1.2.
@@ -12,7 +12,7 @@ import (
 type BalloonChangeEvent struct {
 	Actual int64 `json:"actual"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "BALLOON_CHANGE".
@@ -25,7 +25,7 @@ type HVBalloonStatusReportEvent struct {
 	Committed uint64 `json:"committed"`
 	Available uint64 `json:"available"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "HV_BALLOON_STATUS_REPORT".
@@ -39,7 +39,7 @@ type MemoryDeviceSizeChangeEvent struct {
 	Size    uint64  `json:"size"`
 	QOMPath string  `json:"qom-path"` // since 6.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "MEMORY_DEVICE_SIZE_CHANGE".
@@ -54,7 +54,7 @@ type MemUnplugErrorEvent struct {
 	Device string `json:"device"`
 	Msg    string `json:"msg"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "MEM_UNPLUG_ERROR".

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -19,7 +18,7 @@ type SetCPUTopologyArguments struct {
 	Entitlement *S390CPUEntitlement `json:"entitlement,omitzero"`
 	Dedicated   *bool               `json:"dedicated,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SetCPUTopology is the command set-cpu-topology. Since 8.2. Unstable.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // CPUPolarizationChangeEvent is the data of the event CPU_POLARIZATION_CHANGE. Since 8.2. Unstable.
@@ -12,7 +12,7 @@ import (
 type CPUPolarizationChangeEvent struct {
 	Polarization S390CPUPolarization `json:"polarization"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "CPU_POLARIZATION_CHANGE".
@@ -22,7 +22,7 @@ func (*CPUPolarizationChangeEvent) EventName() string { return "CPU_POLARIZATION
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-machine-s390x.SCLP_CPI_INFO_AVAILABLE
 type SCLPCpiInfoAvailableEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SCLP_CPI_INFO_AVAILABLE".

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // CPUPolarizationInfo is QAPI's struct CpuPolarizationInfo. Since 8.2.
@@ -12,5 +12,5 @@ import (
 type CPUPolarizationInfo struct {
 	Polarization S390CPUPolarization `json:"polarization"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // CPUInfoS390 is QAPI's struct CpuInfoS390. Since 2.12.
@@ -14,7 +15,7 @@ type CPUInfoS390 struct {
 	Dedicated   *bool               `json:"dedicated,omitzero"`   // since 8.2
 	Entitlement *S390CPUEntitlement `json:"entitlement,omitzero"` // since 8.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CPUInfoFast is QAPI's union CpuInfoFast. Since 2.12.
@@ -33,7 +34,7 @@ type CPUInfoFast struct {
 	// At most one branch is set.
 	S390x *CPUInfoS390 `json:"-"` // s390x
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CompatProperty is QAPI's struct CompatProperty. Since 9.1.
@@ -44,7 +45,7 @@ type CompatProperty struct {
 	Property string `json:"property"`
 	Value    string `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MachineInfo is QAPI's struct MachineInfo. Since 1.2.
@@ -63,7 +64,7 @@ type MachineInfo struct {
 	ACPI             *bool            `json:"acpi,omitzero"`             // since 8.0
 	CompatProps      []CompatProperty `json:"compat-props,omitzero"`     // since 9.1. Unstable
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CurrentMachineParams is QAPI's struct CurrentMachineParams. Since 4.0.
@@ -72,7 +73,7 @@ type MachineInfo struct {
 type CurrentMachineParams struct {
 	WakeupSuspendSupport bool `json:"wakeup-suspend-support"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QEMUTargetInfo is QAPI's struct QemuTargetInfo. Since 1.2.
@@ -81,7 +82,7 @@ type CurrentMachineParams struct {
 type QEMUTargetInfo struct {
 	Arch SysEmuTarget `json:"arch"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // UUIDInfo is QAPI's struct UuidInfo. Since 0.14.
@@ -90,7 +91,7 @@ type QEMUTargetInfo struct {
 type UUIDInfo struct {
 	UUID string `json:"UUID"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GUIDInfo is QAPI's struct GuidInfo. Since 2.9.
@@ -99,7 +100,7 @@ type UUIDInfo struct {
 type GUIDInfo struct {
 	GUID string `json:"guid"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NUMAOptions is QAPI's union NumaOptions. Since 2.1.
@@ -117,7 +118,7 @@ type NUMAOptions struct {
 	HmatLb    *NUMAHmatLBOptions    `json:"-"` // hmat-lb
 	HmatCache *NUMAHmatCacheOptions `json:"-"` // hmat-cache
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NUMANodeOptions is QAPI's struct NumaNodeOptions. Since 2.1.
@@ -130,7 +131,7 @@ type NUMANodeOptions struct {
 	Memdev    *string  `json:"memdev,omitzero"`
 	Initiator *uint16  `json:"initiator,omitzero"` // since 5.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NUMADistOptions is QAPI's struct NumaDistOptions. Since 2.10.
@@ -141,7 +142,7 @@ type NUMADistOptions struct {
 	Dst uint16 `json:"dst"`
 	Val uint8  `json:"val"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLFixedMemoryWindowOptions is QAPI's struct CXLFixedMemoryWindowOptions. Since 7.1.
@@ -152,7 +153,7 @@ type CXLFixedMemoryWindowOptions struct {
 	InterleaveGranularity *uint64  `json:"interleave-granularity,omitzero"`
 	Targets               []string `json:"targets"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CXLFMWProperties is QAPI's struct CXLFMWProperties. Since 7.1.
@@ -161,7 +162,7 @@ type CXLFixedMemoryWindowOptions struct {
 type CXLFMWProperties struct {
 	CXLFmw []CXLFixedMemoryWindowOptions `json:"cxl-fmw"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // X86CPUFeatureWordInfo is QAPI's struct X86CPUFeatureWordInfo. Since 1.5.
@@ -173,7 +174,7 @@ type X86CPUFeatureWordInfo struct {
 	CpuidRegister X86CPURegister32 `json:"cpuid-register"`
 	Features      int64            `json:"features"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DummyForceArrays is QAPI's struct DummyForceArrays. Since 2.5.
@@ -182,7 +183,7 @@ type X86CPUFeatureWordInfo struct {
 type DummyForceArrays struct {
 	Unused []X86CPUFeatureWordInfo `json:"unused"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NUMACPUOptions is QAPI's struct NumaCpuOptions. Since 2.10.
@@ -199,7 +200,7 @@ type NUMACPUOptions struct {
 	CoreID    *int64 `json:"core-id,omitzero"`
 	ThreadID  *int64 `json:"thread-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NUMAHmatLBOptions is QAPI's struct NumaHmatLBOptions. Since 5.0.
@@ -213,7 +214,7 @@ type NUMAHmatLBOptions struct {
 	Latency   *uint64               `json:"latency,omitzero"`
 	Bandwidth *uint64               `json:"bandwidth,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NUMAHmatCacheOptions is QAPI's struct NumaHmatCacheOptions. Since 5.0.
@@ -227,7 +228,7 @@ type NUMAHmatCacheOptions struct {
 	Policy        HmatCacheWritePolicy   `json:"policy"`
 	Line          uint16                 `json:"line"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Memdev is QAPI's struct Memdev. Since 2.1.
@@ -244,7 +245,7 @@ type Memdev struct {
 	HostNodes []uint16      `json:"host-nodes"`
 	Policy    HostMemPolicy `json:"policy"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CPUInstanceProperties is QAPI's struct CpuInstanceProperties. Since 2.7.
@@ -261,7 +262,7 @@ type CPUInstanceProperties struct {
 	CoreID    *int64 `json:"core-id,omitzero"`
 	ThreadID  *int64 `json:"thread-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // HotpluggableCPU is QAPI's struct HotpluggableCPU. Since 2.7.
@@ -273,7 +274,7 @@ type HotpluggableCPU struct {
 	Props      CPUInstanceProperties `json:"props"`
 	QOMPath    *string               `json:"qom-path,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BalloonInfo is QAPI's struct BalloonInfo. Since 0.14.
@@ -282,7 +283,7 @@ type HotpluggableCPU struct {
 type BalloonInfo struct {
 	Actual int64 `json:"actual"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // HVBalloonInfo is QAPI's struct HvBalloonInfo. Since 8.2.
@@ -292,7 +293,7 @@ type HVBalloonInfo struct {
 	Committed uint64 `json:"committed"`
 	Available uint64 `json:"available"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryInfo is QAPI's struct MemoryInfo. Since 2.11.
@@ -302,7 +303,7 @@ type MemoryInfo struct {
 	BaseMemory    uint64  `json:"base-memory"`
 	PluggedMemory *uint64 `json:"plugged-memory,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCDIMMDeviceInfo is QAPI's struct PCDIMMDeviceInfo. Since 2.1.
@@ -318,7 +319,7 @@ type PCDIMMDeviceInfo struct {
 	Hotplugged   bool    `json:"hotplugged"`
 	Hotpluggable bool    `json:"hotpluggable"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioPMEMDeviceInfo is QAPI's struct VirtioPMEMDeviceInfo. Since 4.1.
@@ -330,7 +331,7 @@ type VirtioPMEMDeviceInfo struct {
 	Size    uint64  `json:"size"`
 	Memdev  string  `json:"memdev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioMEMDeviceInfo is QAPI's struct VirtioMEMDeviceInfo. Since 5.1.
@@ -346,7 +347,7 @@ type VirtioMEMDeviceInfo struct {
 	Node          int64   `json:"node"`
 	Memdev        string  `json:"memdev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SGXEPCDeviceInfo is QAPI's struct SgxEPCDeviceInfo. Since 6.2.
@@ -359,7 +360,7 @@ type SGXEPCDeviceInfo struct {
 	Node    int64   `json:"node"` // since 7.0
 	Memdev  string  `json:"memdev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // HVBalloonDeviceInfo is QAPI's struct HvBalloonDeviceInfo. Since 8.2.
@@ -371,7 +372,7 @@ type HVBalloonDeviceInfo struct {
 	MaxSize uint64  `json:"max-size"`
 	Memdev  *string `json:"memdev,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SpMemDeviceInfo is QAPI's struct SpMemDeviceInfo. Since 11.1.
@@ -384,7 +385,7 @@ type SpMemDeviceInfo struct {
 	Node   int64   `json:"node"`
 	Memdev string  `json:"memdev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCDIMMDeviceInfoWrapper is QAPI's struct PCDIMMDeviceInfoWrapper. Since 2.1.
@@ -393,7 +394,7 @@ type SpMemDeviceInfo struct {
 type PCDIMMDeviceInfoWrapper struct {
 	Data PCDIMMDeviceInfo `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioPMEMDeviceInfoWrapper is QAPI's struct VirtioPMEMDeviceInfoWrapper. Since 2.1.
@@ -402,7 +403,7 @@ type PCDIMMDeviceInfoWrapper struct {
 type VirtioPMEMDeviceInfoWrapper struct {
 	Data VirtioPMEMDeviceInfo `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioMEMDeviceInfoWrapper is QAPI's struct VirtioMEMDeviceInfoWrapper. Since 2.1.
@@ -411,7 +412,7 @@ type VirtioPMEMDeviceInfoWrapper struct {
 type VirtioMEMDeviceInfoWrapper struct {
 	Data VirtioMEMDeviceInfo `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SGXEPCDeviceInfoWrapper is QAPI's struct SgxEPCDeviceInfoWrapper. Since 6.2.
@@ -420,7 +421,7 @@ type VirtioMEMDeviceInfoWrapper struct {
 type SGXEPCDeviceInfoWrapper struct {
 	Data SGXEPCDeviceInfo `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // HVBalloonDeviceInfoWrapper is QAPI's struct HvBalloonDeviceInfoWrapper. Since 8.2.
@@ -429,7 +430,7 @@ type SGXEPCDeviceInfoWrapper struct {
 type HVBalloonDeviceInfoWrapper struct {
 	Data HVBalloonDeviceInfo `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SpMemDeviceInfoWrapper is QAPI's struct SpMemDeviceInfoWrapper. Since 11.1.
@@ -438,7 +439,7 @@ type HVBalloonDeviceInfoWrapper struct {
 type SpMemDeviceInfoWrapper struct {
 	Data SpMemDeviceInfo `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryDeviceInfo is QAPI's union MemoryDeviceInfo. Since 2.1.
@@ -458,7 +459,7 @@ type MemoryDeviceInfo struct {
 	HVBalloon  *HVBalloonDeviceInfoWrapper  `json:"-"` // hv-balloon
 	SpMem      *SpMemDeviceInfoWrapper      `json:"-"` // sp-mem
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SGXEPC is QAPI's struct SgxEPC. Since 6.2.
@@ -468,7 +469,7 @@ type SGXEPC struct {
 	Memdev string `json:"memdev"`
 	Node   int64  `json:"node"` // since 7.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SGXEPCProperties is QAPI's struct SgxEPCProperties. Since 6.2.
@@ -477,7 +478,7 @@ type SGXEPC struct {
 type SGXEPCProperties struct {
 	SGXEpc []SGXEPC `json:"sgx-epc"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BootConfiguration is QAPI's struct BootConfiguration. Since 7.1.
@@ -492,7 +493,7 @@ type BootConfiguration struct {
 	RebootTimeout *int64  `json:"reboot-timeout,omitzero"`
 	Strict        *bool   `json:"strict,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SMPConfiguration is QAPI's struct SMPConfiguration. Since 6.1.
@@ -510,7 +511,7 @@ type SMPConfiguration struct {
 	Threads  *int64 `json:"threads,omitzero"`
 	Maxcpus  *int64 `json:"maxcpus,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemorySizeConfiguration is QAPI's struct MemorySizeConfiguration. Since 7.1.
@@ -521,7 +522,7 @@ type MemorySizeConfiguration struct {
 	MaxSize *uint64 `json:"max-size,omitzero"`
 	Slots   *uint64 `json:"slots,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FirmwareLog is QAPI's struct FirmwareLog. Since 10.2.
@@ -531,7 +532,7 @@ type FirmwareLog struct {
 	Version *string `json:"version,omitzero"`
 	Log     string  `json:"log"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CPUModelInfo is QAPI's struct CpuModelInfo. Since 2.8.
@@ -541,7 +542,7 @@ type CPUModelInfo struct {
 	Name  string         `json:"name"`
 	Props jsontext.Value `json:"props,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CPUModelBaselineInfo is QAPI's struct CpuModelBaselineInfo. Since 2.8.
@@ -550,7 +551,7 @@ type CPUModelInfo struct {
 type CPUModelBaselineInfo struct {
 	Model CPUModelInfo `json:"model"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CPUModelCompareInfo is QAPI's struct CpuModelCompareInfo. Since 2.8.
@@ -560,7 +561,7 @@ type CPUModelCompareInfo struct {
 	Result                CPUModelCompareResult `json:"result"`
 	ResponsibleProperties []string              `json:"responsible-properties"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CPUModelExpansionInfo is QAPI's struct CpuModelExpansionInfo. Since 2.8.
@@ -570,7 +571,7 @@ type CPUModelExpansionInfo struct {
 	Model           CPUModelInfo `json:"model"`
 	DeprecatedProps []string     `json:"deprecated-props,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CPUDefinitionInfo is QAPI's struct CpuDefinitionInfo. Since 1.2.
@@ -585,5 +586,5 @@ type CPUDefinitionInfo struct {
 	AliasOf             *string  `json:"alias-of,omitzero"`             // since 4.1
 	Deprecated          bool     `json:"deprecated"`                    // since 5.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -21,7 +20,7 @@ func QueryMigrate(ctx context.Context, c async.Caller) (*MigrationInfo, error) {
 type MigrateSetCapabilitiesArguments struct {
 	Capabilities []MigrationCapabilityStatus `json:"capabilities"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrateSetCapabilities is the command migrate-set-capabilities. Since 1.2.
@@ -79,7 +78,7 @@ func MigrateCancel(ctx context.Context, c async.Caller) error {
 type MigrateContinueArguments struct {
 	State MigrationStatus `json:"state"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrateContinue is the command migrate-continue. Since 2.11.
@@ -98,7 +97,7 @@ type MigrateArguments struct {
 	Inc      *bool              `json:"inc,omitzero"`    // removed in 9.1
 	Detach   *bool              `json:"detach,omitzero"` // removed in 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Migrate is the command migrate. Since 0.14.
@@ -116,7 +115,7 @@ type MigrateIncomingArguments struct {
 	Channels    []MigrationChannel `json:"channels,omitzero"`
 	ExitOnError *bool              `json:"exit-on-error,omitzero"` // since 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrateIncoming is the command migrate-incoming. Since 2.3.
@@ -133,7 +132,7 @@ type XenSaveDevicesStateArguments struct {
 	Filename string `json:"filename"`
 	Live     *bool  `json:"live,omitzero"` // since 2.11
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XenSaveDevicesState is the command xen-save-devices-state. Since 1.1.
@@ -147,7 +146,7 @@ func XenSaveDevicesState(ctx context.Context, c async.Caller, args *XenSaveDevic
 type XenSetGlobalDirtyLogArguments struct {
 	Enable bool `json:"enable"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XenSetGlobalDirtyLog is the command xen-set-global-dirty-log. Since 1.3.
@@ -161,7 +160,7 @@ func XenSetGlobalDirtyLog(ctx context.Context, c async.Caller, args *XenSetGloba
 type XenLoadDevicesStateArguments struct {
 	Filename string `json:"filename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XenLoadDevicesState is the command xen-load-devices-state. Since 2.7.
@@ -177,7 +176,7 @@ type XenSetReplicationArguments struct {
 	Primary  bool  `json:"primary"`
 	Failover *bool `json:"failover,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XenSetReplication is the command xen-set-replication. Since 2.9. If CONFIG_REPLICATION.
@@ -212,7 +211,7 @@ func QueryCOLOStatus(ctx context.Context, c async.Caller) (*COLOStatus, error) {
 type MigrateRecoverArguments struct {
 	URI string `json:"uri"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrateRecover is the command migrate-recover. Since 3.0.
@@ -246,7 +245,7 @@ type CalcDirtyRateArguments struct {
 	SamplePages  *int64                `json:"sample-pages,omitzero"`   // since 6.1
 	Mode         *DirtyRateMeasureMode `json:"mode,omitzero"`           // since 6.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CalcDirtyRate is the command calc-dirty-rate. Since 5.2.
@@ -260,7 +259,7 @@ func CalcDirtyRate(ctx context.Context, c async.Caller, args *CalcDirtyRateArgum
 type QueryDirtyRateArguments struct {
 	CalcTimeUnit *TimeUnit `json:"calc-time-unit,omitzero"` // since 8.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryDirtyRate is the command query-dirty-rate. Since 5.2.
@@ -277,7 +276,7 @@ type SetVCPUDirtyLimitArguments struct {
 	CPUIndex  *int64 `json:"cpu-index,omitzero"`
 	DirtyRate uint64 `json:"dirty-rate"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SetVCPUDirtyLimit is the command set-vcpu-dirty-limit. Since 7.1.
@@ -291,7 +290,7 @@ func SetVCPUDirtyLimit(ctx context.Context, c async.Caller, args *SetVCPUDirtyLi
 type CancelVCPUDirtyLimitArguments struct {
 	CPUIndex *int64 `json:"cpu-index,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CancelVCPUDirtyLimit is the command cancel-vcpu-dirty-limit. Since 7.1.
@@ -317,7 +316,7 @@ type SnapshotSaveArguments struct {
 	Vmstate string   `json:"vmstate"`
 	Devices []string `json:"devices"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SnapshotSave is the command snapshot-save. Since 6.0.
@@ -334,7 +333,7 @@ type SnapshotLoadArguments struct {
 	Vmstate string   `json:"vmstate"`
 	Devices []string `json:"devices"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SnapshotLoad is the command snapshot-load. Since 6.0.
@@ -350,7 +349,7 @@ type SnapshotDeleteArguments struct {
 	Tag     string   `json:"tag"`
 	Devices []string `json:"devices"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SnapshotDelete is the command snapshot-delete. Since 6.0.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // MigrationEvent is the data of the event MIGRATION. Since 2.4.
@@ -12,7 +12,7 @@ import (
 type MigrationEvent struct {
 	Status MigrationStatus `json:"status"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "MIGRATION".
@@ -24,7 +24,7 @@ func (*MigrationEvent) EventName() string { return "MIGRATION" }
 type MigrationPassEvent struct {
 	Pass int64 `json:"pass"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "MIGRATION_PASS".
@@ -37,7 +37,7 @@ type COLOExitEvent struct {
 	Mode   COLOMode       `json:"mode"`
 	Reason COLOExitReason `json:"reason"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "COLO_EXIT".
@@ -49,7 +49,7 @@ func (*COLOExitEvent) EventName() string { return "COLO_EXIT" }
 type UnplugPrimaryEvent struct {
 	DeviceID string `json:"device-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "UNPLUG_PRIMARY".

@@ -8,197 +8,36 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationRAMStats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationRAMStats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationRAMStats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XBZRLECacheStats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XBZRLECacheStats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XBZRLECacheStats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *CompressionStats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain CompressionStats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v CompressionStats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *VFIOStats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain VFIOStats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v VFIOStats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationCapabilityStatus) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationCapabilityStatus
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationCapabilityStatus) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrateSetCapabilitiesArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrateSetCapabilitiesArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrateSetCapabilitiesArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BitmapMigrationBitmapAliasTransform) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BitmapMigrationBitmapAliasTransform
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BitmapMigrationBitmapAliasTransform) MarshalJSON() ([]byte, error) {
-	return support.Marshal(&v)
-}
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BitmapMigrationBitmapAlias) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BitmapMigrationBitmapAlias
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BitmapMigrationBitmapAlias) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BitmapMigrationNodeAlias) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BitmapMigrationNodeAlias
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BitmapMigrationNodeAlias) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationParameters) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationParameters
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationParameters) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationPassEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationPassEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationPassEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *COLOExitEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain COLOExitEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v COLOExitEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrateContinueArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrateContinueArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrateContinueArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *FileMigrationArgs) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain FileMigrationArgs
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v FileMigrationArgs) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationExecCommand) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationExecCommand
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationExecCommand) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *MigrationAddress) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain MigrationAddress
-	*u = MigrationAddress{}
+	*u = MigrationAddress{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Transport {
 	case MigrationAddressTypeSocket:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Socket)
+		return support.DecodeBranch(dec, &u.Extra, &u.Socket)
 	case MigrationAddressTypeExec:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Exec)
+		return support.DecodeBranch(dec, &u.Extra, &u.Exec)
 	case MigrationAddressTypeRDMA:
-		return support.DecodeBranch(dec, &u.Unknown, &u.RDMA)
+		return support.DecodeBranch(dec, &u.Extra, &u.RDMA)
 	case MigrationAddressTypeFile:
-		return support.DecodeBranch(dec, &u.Unknown, &u.File)
+		return support.DecodeBranch(dec, &u.Extra, &u.File)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Transport needs one, the error is a [*support.UnionError].
 func (u *MigrationAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain MigrationAddress
-	v := plain(*u)
 	b := support.Branches{Union: "MigrationAddress", Member: "transport", Value: string(u.Transport)}
 	b.Add("socket", u.Socket != nil, u.Socket)
 	b.Add("exec", u.Exec != nil, u.Exec)
 	b.Add("rdma", u.RDMA != nil, u.RDMA)
 	b.Add("file", u.File != nil, u.File)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Transport = MigrationAddressType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -206,201 +45,3 @@ func (u MigrationAddress) MarshalJSON() ([]byte, error) { return support.Marshal
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *MigrationAddress) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationChannel) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationChannel
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationChannel) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrateArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrateArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrateArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrateIncomingArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrateIncomingArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrateIncomingArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XenSaveDevicesStateArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XenSaveDevicesStateArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XenSaveDevicesStateArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XenSetGlobalDirtyLogArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XenSetGlobalDirtyLogArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XenSetGlobalDirtyLogArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XenLoadDevicesStateArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XenLoadDevicesStateArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XenLoadDevicesStateArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XenSetReplicationArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XenSetReplicationArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XenSetReplicationArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ReplicationStatus) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ReplicationStatus
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ReplicationStatus) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *COLOStatus) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain COLOStatus
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v COLOStatus) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrateRecoverArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrateRecoverArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrateRecoverArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *UnplugPrimaryEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain UnplugPrimaryEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v UnplugPrimaryEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DirtyRateVCPU) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DirtyRateVCPU
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DirtyRateVCPU) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DirtyRateInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DirtyRateInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DirtyRateInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *CalcDirtyRateArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain CalcDirtyRateArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v CalcDirtyRateArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QueryDirtyRateArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QueryDirtyRateArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QueryDirtyRateArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DirtyLimitInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DirtyLimitInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DirtyLimitInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SetVCPUDirtyLimitArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SetVCPUDirtyLimitArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SetVCPUDirtyLimitArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *CancelVCPUDirtyLimitArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain CancelVCPUDirtyLimitArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v CancelVCPUDirtyLimitArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SnapshotSaveArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SnapshotSaveArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SnapshotSaveArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SnapshotLoadArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SnapshotLoadArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SnapshotLoadArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SnapshotDeleteArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SnapshotDeleteArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SnapshotDeleteArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MigrationThreadInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MigrationThreadInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MigrationThreadInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

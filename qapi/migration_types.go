@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // MigrationRAMStats is QAPI's struct MigrationRAMStats. Since 0.14.
@@ -29,7 +29,7 @@ type MigrationRAMStats struct {
 	DirtySyncMissedZeroCopy uint64  `json:"dirty-sync-missed-zero-copy"` // since 7.1
 	Skipped                 *int64  `json:"skipped,omitzero"`            // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XBZRLECacheStats is QAPI's struct XBZRLECacheStats. Since 1.2.
@@ -44,7 +44,7 @@ type XBZRLECacheStats struct {
 	EncodingRate  float64 `json:"encoding-rate"`   // since 5.1
 	Overflow      int64   `json:"overflow"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CompressionStats is QAPI's struct CompressionStats. Since 3.1.
@@ -57,7 +57,7 @@ type CompressionStats struct {
 	CompressedSize  int64   `json:"compressed-size"`
 	CompressionRate float64 `json:"compression-rate"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VFIOStats is QAPI's struct VfioStats. Since 5.2.
@@ -66,7 +66,7 @@ type CompressionStats struct {
 type VFIOStats struct {
 	Transferred int64 `json:"transferred"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrationInfo is QAPI's struct MigrationInfo. Since 0.14.
@@ -97,7 +97,7 @@ type MigrationInfo struct {
 	Compression                    *CompressionStats  `json:"compression,omitzero"`                         // removed in 9.1
 	Disk                           *MigrationRAMStats `json:"disk,omitzero"`                                // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrationCapabilityStatus is QAPI's struct MigrationCapabilityStatus. Since 1.2.
@@ -107,7 +107,7 @@ type MigrationCapabilityStatus struct {
 	Capability MigrationCapability `json:"capability"`
 	State      bool                `json:"state"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BitmapMigrationBitmapAliasTransform is QAPI's struct BitmapMigrationBitmapAliasTransform. Since 6.0.
@@ -116,7 +116,7 @@ type MigrationCapabilityStatus struct {
 type BitmapMigrationBitmapAliasTransform struct {
 	Persistent *bool `json:"persistent,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BitmapMigrationBitmapAlias is QAPI's struct BitmapMigrationBitmapAlias. Since 5.2.
@@ -127,7 +127,7 @@ type BitmapMigrationBitmapAlias struct {
 	Alias     string                               `json:"alias"`
 	Transform *BitmapMigrationBitmapAliasTransform `json:"transform,omitzero"` // since 6.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BitmapMigrationNodeAlias is QAPI's struct BitmapMigrationNodeAlias. Since 5.2.
@@ -138,7 +138,7 @@ type BitmapMigrationNodeAlias struct {
 	Alias    string                       `json:"alias"`
 	Bitmaps  []BitmapMigrationBitmapAlias `json:"bitmaps"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrationParameters is QAPI's struct MigrationParameters. Since 2.4.
@@ -182,7 +182,7 @@ type MigrationParameters struct {
 	CompressWaitThread       *bool                      `json:"compress-wait-thread,omitzero"`       // removed in 9.1
 	DecompressThreads        *uint8                     `json:"decompress-threads,omitzero"`         // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FileMigrationArgs is QAPI's struct FileMigrationArgs. Since 8.2.
@@ -192,7 +192,7 @@ type FileMigrationArgs struct {
 	Filename string `json:"filename"`
 	Offset   uint64 `json:"offset"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrationExecCommand is QAPI's struct MigrationExecCommand. Since 8.2.
@@ -201,7 +201,7 @@ type FileMigrationArgs struct {
 type MigrationExecCommand struct {
 	Args []string `json:"args"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrationAddress is QAPI's union MigrationAddress. Since 8.2.
@@ -218,7 +218,7 @@ type MigrationAddress struct {
 	RDMA   *InetSocketAddress    `json:"-"` // rdma
 	File   *FileMigrationArgs    `json:"-"` // file
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrationChannel is QAPI's struct MigrationChannel. Since 8.1.
@@ -228,7 +228,7 @@ type MigrationChannel struct {
 	ChannelType MigrationChannelType `json:"channel-type"`
 	Addr        MigrationAddress     `json:"addr"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ReplicationStatus is QAPI's struct ReplicationStatus. Since 2.9. If CONFIG_REPLICATION.
@@ -238,7 +238,7 @@ type ReplicationStatus struct {
 	Error bool    `json:"error"`
 	Desc  *string `json:"desc,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // COLOStatus is QAPI's struct COLOStatus. Since 3.1. If CONFIG_REPLICATION.
@@ -249,7 +249,7 @@ type COLOStatus struct {
 	LastMode COLOMode       `json:"last-mode"` // since 4.0
 	Reason   COLOExitReason `json:"reason"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DirtyRateVCPU is QAPI's struct DirtyRateVcpu. Since 6.2.
@@ -259,7 +259,7 @@ type DirtyRateVCPU struct {
 	ID        int64 `json:"id"`
 	DirtyRate int64 `json:"dirty-rate"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DirtyRateInfo is QAPI's struct DirtyRateInfo. Since 5.2.
@@ -275,7 +275,7 @@ type DirtyRateInfo struct {
 	Mode          DirtyRateMeasureMode `json:"mode"`                     // since 6.2
 	VCPUDirtyRate []DirtyRateVCPU      `json:"vcpu-dirty-rate,omitzero"` // since 6.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DirtyLimitInfo is QAPI's struct DirtyLimitInfo. Since 7.1.
@@ -286,7 +286,7 @@ type DirtyLimitInfo struct {
 	LimitRate   uint64 `json:"limit-rate"`
 	CurrentRate uint64 `json:"current-rate"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MigrationThreadInfo is QAPI's struct MigrationThreadInfo. Since 7.2. Removed in 11.1.
@@ -296,5 +296,5 @@ type MigrationThreadInfo struct {
 	Name     string `json:"name"`
 	ThreadID int64  `json:"thread-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

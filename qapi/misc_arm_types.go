@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // GICCapability is QAPI's struct GICCapability. Since 2.6.
@@ -14,5 +14,5 @@ type GICCapability struct {
 	Emulated bool  `json:"emulated"`
 	Kernel   bool  `json:"kernel"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

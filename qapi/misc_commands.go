@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -17,7 +16,7 @@ type AddClientArguments struct {
 	Skipauth *bool  `json:"skipauth,omitzero"`
 	TLS      *bool  `json:"tls,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AddClient is the command add_client. Since 0.14.
@@ -73,7 +72,7 @@ type HumanMonitorCommandArguments struct {
 	CommandLine string `json:"command-line"`
 	CPUIndex    *int64 `json:"cpu-index,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // HumanMonitorCommand is the command human-monitor-command. Since 0.14.
@@ -87,7 +86,7 @@ func HumanMonitorCommand(ctx context.Context, c async.Caller, args *HumanMonitor
 type GetfdArguments struct {
 	Fdname string `json:"fdname"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Getfd is the command getfd. Since 0.14. If CONFIG_POSIX.
@@ -102,7 +101,7 @@ type GetWin32SocketArguments struct {
 	Info   string `json:"info"`
 	Fdname string `json:"fdname"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GetWin32Socket is the command get-win32-socket. Since 8.0. If CONFIG_WIN32.
@@ -116,7 +115,7 @@ func GetWin32Socket(ctx context.Context, c async.Caller, args *GetWin32SocketArg
 type ClosefdArguments struct {
 	Fdname string `json:"fdname"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Closefd is the command closefd. Since 0.14.
@@ -131,7 +130,7 @@ type AddFDArguments struct {
 	FdsetID *int64  `json:"fdset-id,omitzero"`
 	Opaque  *string `json:"opaque,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AddFD is the command add-fd. Since 1.2.
@@ -148,7 +147,7 @@ type RemoveFDArguments struct {
 	FdsetID int64  `json:"fdset-id"`
 	FD      *int64 `json:"fd,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RemoveFD is the command remove-fd. Since 1.2.
@@ -169,7 +168,7 @@ func QueryFdsets(ctx context.Context, c async.Caller) ([]FdsetInfo, error) {
 type QueryCommandLineOptionsArguments struct {
 	Option *string `json:"option,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryCommandLineOptions is the command query-command-line-options. Since 1.5.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // RTCChangeEvent is the data of the event RTC_CHANGE. Since 0.13.
@@ -13,7 +13,7 @@ type RTCChangeEvent struct {
 	Offset  int64  `json:"offset"`
 	QOMPath string `json:"qom-path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "RTC_CHANGE".
@@ -28,7 +28,7 @@ type VfuClientHangupEvent struct {
 	DevID      string `json:"dev-id"`
 	DevQOMPath string `json:"dev-qom-path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "VFU_CLIENT_HANGUP".

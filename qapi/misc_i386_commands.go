@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -44,7 +43,7 @@ type SEVInjectLaunchSecretArguments struct {
 	Secret       string  `json:"secret"`
 	GPA          *uint64 `json:"gpa,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVInjectLaunchSecret is the command sev-inject-launch-secret. Since 6.0.
@@ -58,7 +57,7 @@ func SEVInjectLaunchSecret(ctx context.Context, c async.Caller, args *SEVInjectL
 type QuerySEVAttestationReportArguments struct {
 	Mnonce string `json:"mnonce"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QuerySEVAttestationReport is the command query-sev-attestation-report. Since 6.1.
@@ -93,7 +92,7 @@ func XenEventList(ctx context.Context, c async.Caller) ([]EvtchnInfo, error) {
 type XenEventInjectArguments struct {
 	Port uint32 `json:"port"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XenEventInject is the command xen-event-inject. Since 8.0.

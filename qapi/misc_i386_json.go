@@ -8,54 +8,30 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SEVGuestInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SEVGuestInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SEVGuestInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SEVSnpGuestInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SEVSnpGuestInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SEVSnpGuestInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *SEVInfo) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain SEVInfo
-	*u = SEVInfo{}
+	*u = SEVInfo{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.SEVType {
 	case SEVGuestTypeSEV:
-		return support.DecodeBranch(dec, &u.Unknown, &u.SEV)
+		return support.DecodeBranch(dec, &u.Extra, &u.SEV)
 	case SEVGuestTypeSEVSnp:
-		return support.DecodeBranch(dec, &u.Unknown, &u.SEVSnp)
+		return support.DecodeBranch(dec, &u.Extra, &u.SEVSnp)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and SEVType needs one, the error is a [*support.UnionError].
 func (u *SEVInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SEVInfo
-	v := plain(*u)
 	b := support.Branches{Union: "SevInfo", Member: "sev-type", Value: string(u.SEVType)}
 	b.Add("sev", u.SEV != nil, u.SEV)
 	b.Add("sev-snp", u.SEVSnp != nil, u.SEVSnp)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.SEVType = SEVGuestType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -63,84 +39,3 @@ func (u SEVInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *SEVInfo) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SEVLaunchMeasureInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SEVLaunchMeasureInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SEVLaunchMeasureInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SEVCapability) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SEVCapability
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SEVCapability) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SEVInjectLaunchSecretArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SEVInjectLaunchSecretArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SEVInjectLaunchSecretArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SEVAttestationReport) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SEVAttestationReport
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SEVAttestationReport) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QuerySEVAttestationReportArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QuerySEVAttestationReportArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QuerySEVAttestationReportArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SGXEpcSection) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SGXEpcSection
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SGXEpcSection) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SGXInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SGXInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SGXInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *EvtchnInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain EvtchnInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v EvtchnInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *XenEventInjectArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain XenEventInjectArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v XenEventInjectArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // SEVGuestInfo is QAPI's struct SevGuestInfo. Since 2.12.
@@ -13,7 +13,7 @@ type SEVGuestInfo struct {
 	Policy uint32 `json:"policy"`
 	Handle uint32 `json:"handle"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVSnpGuestInfo is QAPI's struct SevSnpGuestInfo. Since 9.1.
@@ -22,7 +22,7 @@ type SEVGuestInfo struct {
 type SEVSnpGuestInfo struct {
 	SnpPolicy uint64 `json:"snp-policy"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVInfo is QAPI's union SevInfo. Since 2.12.
@@ -42,7 +42,7 @@ type SEVInfo struct {
 	SEV    *SEVGuestInfo    `json:"-"` // sev
 	SEVSnp *SEVSnpGuestInfo `json:"-"` // sev-snp
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVLaunchMeasureInfo is QAPI's struct SevLaunchMeasureInfo. Since 2.12.
@@ -51,7 +51,7 @@ type SEVInfo struct {
 type SEVLaunchMeasureInfo struct {
 	Data string `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVCapability is QAPI's struct SevCapability. Since 2.12.
@@ -64,7 +64,7 @@ type SEVCapability struct {
 	Cbitpos         int64  `json:"cbitpos"`
 	ReducedPhysBits int64  `json:"reduced-phys-bits"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVAttestationReport is QAPI's struct SevAttestationReport. Since 6.1.
@@ -73,7 +73,7 @@ type SEVCapability struct {
 type SEVAttestationReport struct {
 	Data string `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SGXEpcSection is QAPI's struct SgxEpcSection. Since 7.0.
@@ -83,7 +83,7 @@ type SGXEpcSection struct {
 	Node int64  `json:"node"`
 	Size uint64 `json:"size"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SGXInfo is QAPI's struct SgxInfo. Since 6.2.
@@ -96,7 +96,7 @@ type SGXInfo struct {
 	Flc      bool            `json:"flc"`
 	Sections []SGXEpcSection `json:"sections"` // since 7.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EvtchnInfo is QAPI's struct EvtchnInfo. Since 8.0.
@@ -111,5 +111,5 @@ type EvtchnInfo struct {
 	Pending      bool           `json:"pending"`
 	Masked       bool           `json:"masked"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // NameInfo is QAPI's struct NameInfo. Since 0.14.
@@ -12,7 +12,7 @@ import (
 type NameInfo struct {
 	Name *string `json:"name,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // IOThreadInfo is QAPI's struct IOThreadInfo. Since 2.0.
@@ -27,7 +27,7 @@ type IOThreadInfo struct {
 	PollWeight  *int64 `json:"poll-weight,omitzero"` // since 11.1
 	AIOMaxBatch int64  `json:"aio-max-batch"`        // since 6.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AddfdInfo is QAPI's struct AddfdInfo. Since 1.2.
@@ -37,7 +37,7 @@ type AddfdInfo struct {
 	FdsetID int64 `json:"fdset-id"`
 	FD      int64 `json:"fd"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FdsetFDInfo is QAPI's struct FdsetFdInfo. Since 1.2.
@@ -47,7 +47,7 @@ type FdsetFDInfo struct {
 	FD     int64   `json:"fd"`
 	Opaque *string `json:"opaque,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FdsetInfo is QAPI's struct FdsetInfo. Since 1.2.
@@ -57,7 +57,7 @@ type FdsetInfo struct {
 	FdsetID int64         `json:"fdset-id"`
 	FDs     []FdsetFDInfo `json:"fds"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CommandLineParameterInfo is QAPI's struct CommandLineParameterInfo. Since 1.5.
@@ -69,7 +69,7 @@ type CommandLineParameterInfo struct {
 	Help    *string                  `json:"help,omitzero"`
 	Default *string                  `json:"default,omitzero"` // since 2.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CommandLineOptionInfo is QAPI's struct CommandLineOptionInfo. Since 1.5.
@@ -79,5 +79,5 @@ type CommandLineOptionInfo struct {
 	Option     string                     `json:"option"`
 	Parameters []CommandLineParameterInfo `json:"parameters"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

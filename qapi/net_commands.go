@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -15,7 +14,7 @@ type SetLinkArguments struct {
 	Name string `json:"name"`
 	Up   bool   `json:"up"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SetLink is the command set_link. Since 0.14.
@@ -38,7 +37,7 @@ func NetdevAdd(ctx context.Context, c async.Caller, args *Netdev) error {
 type NetdevDelArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevDel is the command netdev_del. Since 0.14.
@@ -54,7 +53,7 @@ func NetdevDel(ctx context.Context, c async.Caller, args *NetdevDelArguments) er
 type QueryRXFilterArguments struct {
 	Name *string `json:"name,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryRXFilter is the command query-rx-filter. Since 1.6.

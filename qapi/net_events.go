@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // NICRXFilterChangedEvent is the data of the event NIC_RX_FILTER_CHANGED. Since 1.6.
@@ -13,7 +13,7 @@ type NICRXFilterChangedEvent struct {
 	Name *string `json:"name,omitzero"`
 	Path string  `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "NIC_RX_FILTER_CHANGED".
@@ -25,7 +25,7 @@ func (*NICRXFilterChangedEvent) EventName() string { return "NIC_RX_FILTER_CHANG
 type FailoverNegotiatedEvent struct {
 	DeviceID string `json:"device-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "FAILOVER_NEGOTIATED".
@@ -38,7 +38,7 @@ type NetdevStreamConnectedEvent struct {
 	NetdevID string        `json:"netdev-id"`
 	Addr     SocketAddress `json:"addr"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "NETDEV_STREAM_CONNECTED".
@@ -50,7 +50,7 @@ func (*NetdevStreamConnectedEvent) EventName() string { return "NETDEV_STREAM_CO
 type NetdevStreamDisconnectedEvent struct {
 	NetdevID string `json:"netdev-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "NETDEV_STREAM_DISCONNECTED".
@@ -63,7 +63,7 @@ type NetdevVhostUserConnectedEvent struct {
 	NetdevID  string `json:"netdev-id"`
 	ChardevID string `json:"chardev-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "NETDEV_VHOST_USER_CONNECTED".
@@ -75,7 +75,7 @@ func (*NetdevVhostUserConnectedEvent) EventName() string { return "NETDEV_VHOST_
 type NetdevVhostUserDisconnectedEvent struct {
 	NetdevID string `json:"netdev-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "NETDEV_VHOST_USER_DISCONNECTED".

@@ -8,293 +8,58 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SetLinkArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SetLinkArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SetLinkArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevDelArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevDelArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevDelArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetLegacyNICOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetLegacyNICOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetLegacyNICOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *PasstSearch) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain PasstSearch
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v PasstSearch) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *PasstPortForward) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain PasstPortForward
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v PasstPortForward) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *PasstParameter) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain PasstParameter
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v PasstParameter) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevPasstOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevPasstOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevPasstOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevUserDomainSuffix) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevUserDomainSuffix
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevUserDomainSuffix) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevUserHostForward) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevUserHostForward
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevUserHostForward) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevUserGuestForward) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevUserGuestForward
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevUserGuestForward) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevUserOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevUserOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevUserOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevTapOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevTapOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevTapOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevSocketOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevSocketOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevSocketOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevL2TPv3Options) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevL2TPv3Options
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevL2TPv3Options) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVdeOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVdeOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVdeOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevBridgeOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevBridgeOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevBridgeOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevHubPortOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevHubPortOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevHubPortOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevNetmapOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevNetmapOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevNetmapOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevAFXDPOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevAFXDPOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevAFXDPOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVhostUserOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVhostUserOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVhostUserOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVhostVDPAOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVhostVDPAOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVhostVDPAOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVmnetHostOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVmnetHostOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVmnetHostOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVmnetSharedOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVmnetSharedOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVmnetSharedOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVmnetBridgedOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVmnetBridgedOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVmnetBridgedOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevStreamOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevStreamOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevStreamOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevDgramOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevDgramOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevDgramOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *Netdev) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain Netdev
-	*u = Netdev{}
+	*u = Netdev{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case NetClientDriverNIC:
-		return support.DecodeBranch(dec, &u.Unknown, &u.NIC)
+		return support.DecodeBranch(dec, &u.Extra, &u.NIC)
 	case NetClientDriverPasst:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Passt)
+		return support.DecodeBranch(dec, &u.Extra, &u.Passt)
 	case NetClientDriverUser:
-		return support.DecodeBranch(dec, &u.Unknown, &u.User)
+		return support.DecodeBranch(dec, &u.Extra, &u.User)
 	case NetClientDriverTap:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Tap)
+		return support.DecodeBranch(dec, &u.Extra, &u.Tap)
 	case NetClientDriverL2tpv3:
-		return support.DecodeBranch(dec, &u.Unknown, &u.L2tpv3)
+		return support.DecodeBranch(dec, &u.Extra, &u.L2tpv3)
 	case NetClientDriverSocket:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Socket)
+		return support.DecodeBranch(dec, &u.Extra, &u.Socket)
 	case NetClientDriverStream:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Stream)
+		return support.DecodeBranch(dec, &u.Extra, &u.Stream)
 	case NetClientDriverDgram:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Dgram)
+		return support.DecodeBranch(dec, &u.Extra, &u.Dgram)
 	case NetClientDriverVde:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Vde)
+		return support.DecodeBranch(dec, &u.Extra, &u.Vde)
 	case NetClientDriverBridge:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Bridge)
+		return support.DecodeBranch(dec, &u.Extra, &u.Bridge)
 	case NetClientDriverHubport:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Hubport)
+		return support.DecodeBranch(dec, &u.Extra, &u.Hubport)
 	case NetClientDriverNetmap:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Netmap)
+		return support.DecodeBranch(dec, &u.Extra, &u.Netmap)
 	case NetClientDriverAfXDP:
-		return support.DecodeBranch(dec, &u.Unknown, &u.AfXDP)
+		return support.DecodeBranch(dec, &u.Extra, &u.AfXDP)
 	case NetClientDriverVhostUser:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VhostUser)
+		return support.DecodeBranch(dec, &u.Extra, &u.VhostUser)
 	case NetClientDriverVhostVdpa:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VhostVdpa)
+		return support.DecodeBranch(dec, &u.Extra, &u.VhostVdpa)
 	case NetClientDriverVmnetHost:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VmnetHost)
+		return support.DecodeBranch(dec, &u.Extra, &u.VmnetHost)
 	case NetClientDriverVmnetShared:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VmnetShared)
+		return support.DecodeBranch(dec, &u.Extra, &u.VmnetShared)
 	case NetClientDriverVmnetBridged:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VmnetBridged)
+		return support.DecodeBranch(dec, &u.Extra, &u.VmnetBridged)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *Netdev) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain Netdev
-	v := plain(*u)
 	b := support.Branches{Union: "Netdev", Member: "type", Value: string(u.Type)}
 	b.Add("nic", u.NIC != nil, u.NIC)
 	b.Add("passt", u.Passt != nil, u.Passt)
@@ -314,12 +79,7 @@ func (u *Netdev) MarshalJSONTo(enc *jsontext.Encoder) error {
 	b.Add("vmnet-host", u.VmnetHost != nil, u.VmnetHost)
 	b.Add("vmnet-shared", u.VmnetShared != nil, u.VmnetShared)
 	b.Add("vmnet-bridged", u.VmnetBridged != nil, u.VmnetBridged)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = NetClientDriver(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -327,84 +87,3 @@ func (u Netdev) MarshalJSON() ([]byte, error) { return support.Marshal(&u) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *Netdev) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *RXFilterInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain RXFilterInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v RXFilterInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QueryRXFilterArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QueryRXFilterArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QueryRXFilterArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NICRXFilterChangedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NICRXFilterChangedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NICRXFilterChangedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AnnounceParameters) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AnnounceParameters
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AnnounceParameters) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *FailoverNegotiatedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain FailoverNegotiatedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v FailoverNegotiatedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevStreamConnectedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevStreamConnectedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevStreamConnectedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevStreamDisconnectedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevStreamDisconnectedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevStreamDisconnectedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVhostUserConnectedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVhostUserConnectedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVhostUserConnectedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *NetdevVhostUserDisconnectedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain NetdevVhostUserDisconnectedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v NetdevVhostUserDisconnectedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

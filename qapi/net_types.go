@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // NetLegacyNICOptions is QAPI's struct NetLegacyNicOptions. Since 1.2.
@@ -16,7 +16,7 @@ type NetLegacyNICOptions struct {
 	Addr    *string `json:"addr,omitzero"`
 	Vectors *uint32 `json:"vectors,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PasstSearch is QAPI's struct PasstSearch. Since 10.1.
@@ -25,7 +25,7 @@ type NetLegacyNICOptions struct {
 type PasstSearch struct {
 	Str string `json:"str"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PasstPortForward is QAPI's struct PasstPortForward. Since 10.1.
@@ -34,7 +34,7 @@ type PasstSearch struct {
 type PasstPortForward struct {
 	Str string `json:"str"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PasstParameter is QAPI's struct PasstParameter. Since 10.1.
@@ -43,7 +43,7 @@ type PasstPortForward struct {
 type PasstParameter struct {
 	Str string `json:"str"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevPasstOptions is QAPI's struct NetdevPasstOptions. Since 10.1. If CONFIG_PASST.
@@ -85,7 +85,7 @@ type NetdevPasstOptions struct {
 	UDPPorts        []PasstPortForward `json:"udp-ports,omitzero"`
 	Param           []PasstParameter   `json:"param,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevUserDomainSuffix is QAPI's struct NetdevUserDomainSuffix. Since 1.2.
@@ -94,7 +94,7 @@ type NetdevPasstOptions struct {
 type NetdevUserDomainSuffix struct {
 	Str string `json:"str"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevUserHostForward is QAPI's struct NetdevUserHostForward. Since 1.2.
@@ -103,7 +103,7 @@ type NetdevUserDomainSuffix struct {
 type NetdevUserHostForward struct {
 	Str string `json:"str"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevUserGuestForward is QAPI's struct NetdevUserGuestForward. Since 1.2.
@@ -112,7 +112,7 @@ type NetdevUserHostForward struct {
 type NetdevUserGuestForward struct {
 	Str string `json:"str"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevUserOptions is QAPI's struct NetdevUserOptions. Since 1.2.
@@ -142,7 +142,7 @@ type NetdevUserOptions struct {
 	Guestfwd       []NetdevUserGuestForward `json:"guestfwd,omitzero"`
 	TFTPServerName *string                  `json:"tftp-server-name,omitzero"` // since 3.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevTapOptions is QAPI's struct NetdevTapOptions. Since 1.2.
@@ -165,7 +165,7 @@ type NetdevTapOptions struct {
 	Queues     *uint32 `json:"queues,omitzero"`
 	PollUs     *uint32 `json:"poll-us,omitzero"` // since 2.7
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevSocketOptions is QAPI's struct NetdevSocketOptions. Since 1.2.
@@ -179,7 +179,7 @@ type NetdevSocketOptions struct {
 	Localaddr *string `json:"localaddr,omitzero"`
 	UDP       *string `json:"udp,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevL2TPv3Options is QAPI's struct NetdevL2TPv3Options. Since 2.1.
@@ -201,7 +201,7 @@ type NetdevL2TPv3Options struct {
 	Rxsession  *uint32 `json:"rxsession,omitzero"`
 	Offset     *uint32 `json:"offset,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevVdeOptions is QAPI's struct NetdevVdeOptions. Since 1.2.
@@ -213,7 +213,7 @@ type NetdevVdeOptions struct {
 	Group *string `json:"group,omitzero"`
 	Mode  *uint16 `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevBridgeOptions is QAPI's struct NetdevBridgeOptions. Since 1.2.
@@ -223,7 +223,7 @@ type NetdevBridgeOptions struct {
 	Br     *string `json:"br,omitzero"`
 	Helper *string `json:"helper,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevHubPortOptions is QAPI's struct NetdevHubPortOptions. Since 1.2.
@@ -233,7 +233,7 @@ type NetdevHubPortOptions struct {
 	Hubid  int32   `json:"hubid"`
 	Netdev *string `json:"netdev,omitzero"` // since 2.12
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevNetmapOptions is QAPI's struct NetdevNetmapOptions. Since 2.0.
@@ -243,7 +243,7 @@ type NetdevNetmapOptions struct {
 	Ifname  string  `json:"ifname"`
 	Devname *string `json:"devname,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevAFXDPOptions is QAPI's struct NetdevAFXDPOptions. Since 8.2. If CONFIG_AF_XDP.
@@ -260,7 +260,7 @@ type NetdevAFXDPOptions struct {
 	MapPath       *string    `json:"map-path,omitzero"`        // since 10.1
 	MapStartIndex *int64     `json:"map-start-index,omitzero"` // since 10.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevVhostUserOptions is QAPI's struct NetdevVhostUserOptions. Since 2.1.
@@ -271,7 +271,7 @@ type NetdevVhostUserOptions struct {
 	Vhostforce *bool  `json:"vhostforce,omitzero"`
 	Queues     *int64 `json:"queues,omitzero"` // since 2.5
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevVhostVDPAOptions is QAPI's struct NetdevVhostVDPAOptions. Since 5.1.
@@ -283,7 +283,7 @@ type NetdevVhostVDPAOptions struct {
 	Queues   *int64  `json:"queues,omitzero"`
 	XSvq     *bool   `json:"x-svq,omitzero"` // since 7.1. Unstable
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevVmnetHostOptions is QAPI's struct NetdevVmnetHostOptions. Since 7.1. If CONFIG_VMNET.
@@ -296,7 +296,7 @@ type NetdevVmnetHostOptions struct {
 	Isolated     *bool   `json:"isolated,omitzero"`
 	NetUUID      *string `json:"net-uuid,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevVmnetSharedOptions is QAPI's struct NetdevVmnetSharedOptions. Since 7.1. If CONFIG_VMNET.
@@ -309,7 +309,7 @@ type NetdevVmnetSharedOptions struct {
 	Isolated     *bool   `json:"isolated,omitzero"`
 	Nat66Prefix  *string `json:"nat66-prefix,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevVmnetBridgedOptions is QAPI's struct NetdevVmnetBridgedOptions. Since 7.1. If CONFIG_VMNET.
@@ -319,7 +319,7 @@ type NetdevVmnetBridgedOptions struct {
 	Ifname   string `json:"ifname"`
 	Isolated *bool  `json:"isolated,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevStreamOptions is QAPI's struct NetdevStreamOptions. Since 7.2.
@@ -331,7 +331,7 @@ type NetdevStreamOptions struct {
 	ReconnectMs *int64        `json:"reconnect-ms,omitzero"` // since 9.2
 	Reconnect   *int64        `json:"reconnect,omitzero"`    // removed in 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetdevDgramOptions is QAPI's struct NetdevDgramOptions. Since 7.2.
@@ -341,7 +341,7 @@ type NetdevDgramOptions struct {
 	Local  *SocketAddress `json:"local,omitzero"`
 	Remote *SocketAddress `json:"remote,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Netdev is QAPI's union Netdev. Since 1.2.
@@ -373,7 +373,7 @@ type Netdev struct {
 	VmnetShared  *NetdevVmnetSharedOptions  `json:"-"` // vmnet-shared; if CONFIG_VMNET
 	VmnetBridged *NetdevVmnetBridgedOptions `json:"-"` // vmnet-bridged; if CONFIG_VMNET
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RXFilterInfo is QAPI's struct RxFilterInfo. Since 1.6.
@@ -393,7 +393,7 @@ type RXFilterInfo struct {
 	UnicastTable      []string `json:"unicast-table"`
 	MulticastTable    []string `json:"multicast-table"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AnnounceParameters is QAPI's struct AnnounceParameters. Since 4.0.
@@ -407,5 +407,5 @@ type AnnounceParameters struct {
 	Interfaces []string `json:"interfaces,omitzero"` // since 4.1
 	ID         *string  `json:"id,omitzero"`         // since 4.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

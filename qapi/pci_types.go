@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // PCIMemoryRange is QAPI's struct PciMemoryRange. Since 0.14.
@@ -13,7 +13,7 @@ type PCIMemoryRange struct {
 	Base  int64 `json:"base"`
 	Limit int64 `json:"limit"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCIMemoryRegion is QAPI's struct PciMemoryRegion. Since 0.14.
@@ -27,7 +27,7 @@ type PCIMemoryRegion struct {
 	Prefetch  *bool  `json:"prefetch,omitzero"`
 	MemType64 *bool  `json:"mem_type_64,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCIBusInfo is QAPI's struct PciBusInfo. Since 2.4.
@@ -41,7 +41,7 @@ type PCIBusInfo struct {
 	MemoryRange       PCIMemoryRange `json:"memory_range"`
 	PrefetchableRange PCIMemoryRange `json:"prefetchable_range"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCIBridgeInfo is QAPI's struct PciBridgeInfo. Since 0.14.
@@ -51,7 +51,7 @@ type PCIBridgeInfo struct {
 	Bus     PCIBusInfo      `json:"bus"`
 	Devices []PCIDeviceInfo `json:"devices,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCIDeviceClass is QAPI's struct PciDeviceClass. Since 2.4.
@@ -61,7 +61,7 @@ type PCIDeviceClass struct {
 	Desc  *string `json:"desc,omitzero"`
 	Class int64   `json:"class"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCIDeviceID is QAPI's struct PciDeviceId. Since 2.4.
@@ -73,7 +73,7 @@ type PCIDeviceID struct {
 	Subsystem       *int64 `json:"subsystem,omitzero"`        // since 3.1
 	SubsystemVendor *int64 `json:"subsystem-vendor,omitzero"` // since 3.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCIDeviceInfo is QAPI's struct PciDeviceInfo. Since 0.14.
@@ -91,7 +91,7 @@ type PCIDeviceInfo struct {
 	PCIBridge *PCIBridgeInfo    `json:"pci_bridge,omitzero"`
 	Regions   []PCIMemoryRegion `json:"regions"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PCIInfo is QAPI's struct PciInfo. Since 0.14.
@@ -101,5 +101,5 @@ type PCIInfo struct {
 	Bus     int64           `json:"bus"`
 	Devices []PCIDeviceInfo `json:"devices"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

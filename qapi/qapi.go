@@ -20,7 +20,7 @@
 // that a release from 7.2 on had and 11.1 no longer has; their comments say "removed
 // in". Use it with all of these releases, and with later ones: members, values of
 // enums and branches of unions that the package does not know are kept, and encode
-// again unchanged. A member is a pointer if it is optional in the schema, or if one of
+// again unchanged. The method Unknown of every struct returns such members. A member is a pointer if it is optional in the schema, or if one of
 // these releases does not have it.
 //
 // Names are QAPI's in Go's spelling. The command query-status is [QueryStatus], its

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -14,7 +13,7 @@ import (
 type DeviceListPropertiesArguments struct {
 	Typename string `json:"typename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DeviceListProperties is the command device-list-properties. Since 1.2.
@@ -44,7 +43,7 @@ func DeviceAdd(ctx context.Context, c async.Caller, args *DeviceAddArguments) er
 type DeviceDelArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DeviceDel is the command device_del. Since 0.14.
@@ -58,7 +57,7 @@ func DeviceDel(ctx context.Context, c async.Caller, args *DeviceDelArguments) er
 type DeviceSyncConfigArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DeviceSyncConfig is the command device-sync-config. Since 9.2. Unstable.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // DeviceDeletedEvent is the data of the event DEVICE_DELETED. Since 1.5.
@@ -13,7 +13,7 @@ type DeviceDeletedEvent struct {
 	Device *string `json:"device,omitzero"`
 	Path   string  `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "DEVICE_DELETED".
@@ -26,7 +26,7 @@ type DeviceUnplugGuestErrorEvent struct {
 	Device *string `json:"device,omitzero"`
 	Path   string  `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "DEVICE_UNPLUG_GUEST_ERROR".

@@ -9,15 +9,6 @@ import (
 )
 
 // MarshalJSONTo implements json.MarshalerTo.
-func (v *DeviceListPropertiesArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DeviceListPropertiesArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DeviceListPropertiesArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
 func (v *DeviceAddArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain DeviceAddArguments
 	return json.MarshalEncode(enc, (*plain)(v))
@@ -25,39 +16,3 @@ func (v *DeviceAddArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
 
 // MarshalJSON implements json.Marshaler.
 func (v DeviceAddArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DeviceDelArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DeviceDelArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DeviceDelArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DeviceDeletedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DeviceDeletedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DeviceDeletedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DeviceUnplugGuestErrorEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DeviceUnplugGuestErrorEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DeviceUnplugGuestErrorEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DeviceSyncConfigArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DeviceSyncConfigArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DeviceSyncConfigArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

@@ -14,7 +14,7 @@ import (
 type QOMListArguments struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QOMList is the command qom-list. Since 1.2.
@@ -31,7 +31,7 @@ type QOMGetArguments struct {
 	Path     string `json:"path"`
 	Property string `json:"property"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QOMGet is the command qom-get. Since 1.2.
@@ -47,7 +47,7 @@ func QOMGet(ctx context.Context, c async.Caller, args *QOMGetArguments) (jsontex
 type QOMListGetArguments struct {
 	Paths []string `json:"paths"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QOMListGet is the command qom-list-get. Since 10.1.
@@ -63,7 +63,7 @@ type QOMSetArguments struct {
 	Property string         `json:"property"`
 	Value    jsontext.Value `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QOMSet is the command qom-set. Since 1.2.
@@ -80,7 +80,7 @@ type QOMListTypesArguments struct {
 	Implements *string `json:"implements,omitzero"`
 	Abstract   *bool   `json:"abstract,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QOMListTypes is the command qom-list-types. Since 1.1.
@@ -98,7 +98,7 @@ func QOMListTypes(ctx context.Context, c async.Caller, args *QOMListTypesArgumen
 type QOMListPropertiesArguments struct {
 	Typename string `json:"typename"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QOMListProperties is the command qom-list-properties. Since 2.12.
@@ -123,7 +123,7 @@ func ObjectAdd(ctx context.Context, c async.Caller, args *ObjectOptions) error {
 type ObjectDelArguments struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ObjectDel is the command object-del. Since 2.0.

@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // ObjectPropertyInfo is QAPI's struct ObjectPropertyInfo. Since 1.2.
@@ -15,7 +16,7 @@ type ObjectPropertyInfo struct {
 	Description  *string        `json:"description,omitzero"`
 	DefaultValue jsontext.Value `json:"default-value,omitzero"` // since 5.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ObjectPropertyValue is QAPI's struct ObjectPropertyValue. Since 10.1.
@@ -26,7 +27,7 @@ type ObjectPropertyValue struct {
 	Type  string         `json:"type"`
 	Value jsontext.Value `json:"value,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ObjectPropertiesValues is QAPI's struct ObjectPropertiesValues. Since 10.1.
@@ -35,7 +36,7 @@ type ObjectPropertyValue struct {
 type ObjectPropertiesValues struct {
 	Properties []ObjectPropertyValue `json:"properties"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ObjectTypeInfo is QAPI's struct ObjectTypeInfo. Since 1.1.
@@ -46,7 +47,7 @@ type ObjectTypeInfo struct {
 	Abstract *bool   `json:"abstract,omitzero"` // since 2.10
 	Parent   *string `json:"parent,omitzero"`   // since 2.10
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CanHostSocketcanProperties is QAPI's struct CanHostSocketcanProperties. Since 2.12. If CONFIG_LINUX.
@@ -56,7 +57,7 @@ type CanHostSocketcanProperties struct {
 	If     string `json:"if"`
 	Canbus string `json:"canbus"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // COLOCompareProperties is QAPI's struct ColoCompareProperties. Since 2.8.
@@ -73,7 +74,7 @@ type COLOCompareProperties struct {
 	MaxQueueSize     *uint32 `json:"max_queue_size,omitzero"`
 	VnetHdrSupport   *bool   `json:"vnet_hdr_support,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CryptodevBackendProperties is QAPI's struct CryptodevBackendProperties. Since 2.8.
@@ -84,7 +85,7 @@ type CryptodevBackendProperties struct {
 	ThrottleBps *uint64 `json:"throttle-bps,omitzero"` // since 8.0
 	ThrottleOps *uint64 `json:"throttle-ops,omitzero"` // since 8.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // CryptodevVhostUserProperties is QAPI's struct CryptodevVhostUserProperties. Since 2.12. If CONFIG_VHOST_CRYPTO.
@@ -96,7 +97,7 @@ type CryptodevVhostUserProperties struct {
 	ThrottleOps *uint64 `json:"throttle-ops,omitzero"` // since 8.0
 	Chardev     string  `json:"chardev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DBusVMStateProperties is QAPI's struct DBusVMStateProperties. Since 5.0.
@@ -106,7 +107,7 @@ type DBusVMStateProperties struct {
 	Addr   string  `json:"addr"`
 	IDList *string `json:"id-list,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // NetfilterProperties is QAPI's struct NetfilterProperties. Since 2.5.
@@ -119,7 +120,7 @@ type NetfilterProperties struct {
 	Position *string             `json:"position,omitzero"`
 	Insert   *NetfilterInsert    `json:"insert,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FilterBufferProperties is QAPI's struct FilterBufferProperties. Since 2.5.
@@ -133,7 +134,7 @@ type FilterBufferProperties struct {
 	Insert   *NetfilterInsert    `json:"insert,omitzero"`
 	Interval uint32              `json:"interval"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FilterDumpProperties is QAPI's struct FilterDumpProperties. Since 2.5.
@@ -148,7 +149,7 @@ type FilterDumpProperties struct {
 	File     string              `json:"file"`
 	Maxlen   *uint32             `json:"maxlen,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FilterMirrorProperties is QAPI's struct FilterMirrorProperties. Since 2.6.
@@ -163,7 +164,7 @@ type FilterMirrorProperties struct {
 	Outdev         string              `json:"outdev"`
 	VnetHdrSupport *bool               `json:"vnet_hdr_support,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FilterRedirectorProperties is QAPI's struct FilterRedirectorProperties. Since 2.6.
@@ -179,7 +180,7 @@ type FilterRedirectorProperties struct {
 	Outdev         *string             `json:"outdev,omitzero"`
 	VnetHdrSupport *bool               `json:"vnet_hdr_support,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FilterRewriterProperties is QAPI's struct FilterRewriterProperties. Since 2.8.
@@ -193,7 +194,7 @@ type FilterRewriterProperties struct {
 	Insert         *NetfilterInsert    `json:"insert,omitzero"`
 	VnetHdrSupport *bool               `json:"vnet_hdr_support,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputBarrierProperties is QAPI's struct InputBarrierProperties. Since 4.2.
@@ -208,7 +209,7 @@ type InputBarrierProperties struct {
 	Width   *string `json:"width,omitzero"`
 	Height  *string `json:"height,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputLinuxProperties is QAPI's struct InputLinuxProperties. Since 2.6. If CONFIG_LINUX.
@@ -220,7 +221,7 @@ type InputLinuxProperties struct {
 	Repeat     *bool           `json:"repeat,omitzero"`
 	GrabToggle *GrabToggleKeys `json:"grab-toggle,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventLoopBaseProperties is QAPI's struct EventLoopBaseProperties. Since 7.1.
@@ -231,7 +232,7 @@ type EventLoopBaseProperties struct {
 	ThreadPoolMin *int64 `json:"thread-pool-min,omitzero"`
 	ThreadPoolMax *int64 `json:"thread-pool-max,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // IOThreadProperties is QAPI's struct IothreadProperties. Since 2.0.
@@ -246,7 +247,7 @@ type IOThreadProperties struct {
 	PollShrink    *int64 `json:"poll-shrink,omitzero"`
 	PollWeight    *int64 `json:"poll-weight,omitzero"` // since 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MainLoopProperties is QAPI's struct MainLoopProperties. Since 7.1.
@@ -257,7 +258,7 @@ type MainLoopProperties struct {
 	ThreadPoolMin *int64 `json:"thread-pool-min,omitzero"`
 	ThreadPoolMax *int64 `json:"thread-pool-max,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryBackendProperties is QAPI's struct MemoryBackendProperties. Since 2.1.
@@ -276,7 +277,7 @@ type MemoryBackendProperties struct {
 	Size                           uint64         `json:"size"`
 	XUseCanonicalPathForRamblockID *bool          `json:"x-use-canonical-path-for-ramblock-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryBackendFileProperties is QAPI's struct MemoryBackendFileProperties. Since 2.1.
@@ -302,7 +303,7 @@ type MemoryBackendFileProperties struct {
 	Readonly                       *bool          `json:"readonly,omitzero"`
 	ROM                            *OnOffAuto     `json:"rom,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryBackendMemfdProperties is QAPI's struct MemoryBackendMemfdProperties. Since 2.12. If CONFIG_LINUX.
@@ -324,7 +325,7 @@ type MemoryBackendMemfdProperties struct {
 	Hugetlbsize                    *uint64        `json:"hugetlbsize,omitzero"`
 	Seal                           *bool          `json:"seal,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryBackendShmProperties is QAPI's struct MemoryBackendShmProperties. Since 9.1. If CONFIG_POSIX.
@@ -343,7 +344,7 @@ type MemoryBackendShmProperties struct {
 	Size                           uint64         `json:"size"`
 	XUseCanonicalPathForRamblockID *bool          `json:"x-use-canonical-path-for-ramblock-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryBackendEpcProperties is QAPI's struct MemoryBackendEpcProperties. Since 6.2. If CONFIG_LINUX.
@@ -362,7 +363,7 @@ type MemoryBackendEpcProperties struct {
 	Size                           uint64         `json:"size"`
 	XUseCanonicalPathForRamblockID *bool          `json:"x-use-canonical-path-for-ramblock-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // PRManagerHelperProperties is QAPI's struct PrManagerHelperProperties. Since 2.11. If CONFIG_LINUX.
@@ -371,7 +372,7 @@ type MemoryBackendEpcProperties struct {
 type PRManagerHelperProperties struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QtestProperties is QAPI's struct QtestProperties. Since 6.0.
@@ -381,7 +382,7 @@ type QtestProperties struct {
 	Chardev string  `json:"chardev"`
 	Log     *string `json:"log,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RemoteObjectProperties is QAPI's struct RemoteObjectProperties. Since 6.0.
@@ -391,7 +392,7 @@ type RemoteObjectProperties struct {
 	FD    string `json:"fd"`
 	Devid string `json:"devid"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VFIOUserServerProperties is QAPI's struct VfioUserServerProperties. Since 7.1.
@@ -401,7 +402,7 @@ type VFIOUserServerProperties struct {
 	Socket SocketAddress `json:"socket"`
 	Device string        `json:"device"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // IOMMUFDProperties is QAPI's struct IOMMUFDProperties. Since 9.0.
@@ -410,7 +411,7 @@ type VFIOUserServerProperties struct {
 type IOMMUFDProperties struct {
 	FD *string `json:"fd,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ACPIGenericInitiatorProperties is QAPI's struct AcpiGenericInitiatorProperties. Since 9.0.
@@ -420,7 +421,7 @@ type ACPIGenericInitiatorProperties struct {
 	PCIDev string `json:"pci-dev"`
 	Node   uint32 `json:"node"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ACPIGenericPortProperties is QAPI's struct AcpiGenericPortProperties. Since 9.2.
@@ -430,7 +431,7 @@ type ACPIGenericPortProperties struct {
 	PCIBus string `json:"pci-bus"`
 	Node   uint32 `json:"node"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RNGProperties is QAPI's struct RngProperties. Since 1.3.
@@ -439,7 +440,7 @@ type ACPIGenericPortProperties struct {
 type RNGProperties struct {
 	Opened *bool `json:"opened,omitzero"` // deprecated
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RNGEgdProperties is QAPI's struct RngEgdProperties. Since 1.3.
@@ -449,7 +450,7 @@ type RNGEgdProperties struct {
 	Opened  *bool  `json:"opened,omitzero"` // deprecated
 	Chardev string `json:"chardev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RNGRandomProperties is QAPI's struct RngRandomProperties. Since 1.3. If CONFIG_POSIX.
@@ -459,7 +460,7 @@ type RNGRandomProperties struct {
 	Opened   *bool   `json:"opened,omitzero"` // deprecated
 	Filename *string `json:"filename,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // IgvmCfgProperties is QAPI's struct IgvmCfgProperties. Since 10.1. If CONFIG_IGVM.
@@ -468,7 +469,7 @@ type RNGRandomProperties struct {
 type IgvmCfgProperties struct {
 	File string `json:"file"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVCommonProperties is QAPI's struct SevCommonProperties. Since 9.1.
@@ -480,7 +481,7 @@ type SEVCommonProperties struct {
 	ReducedPhysBits uint32  `json:"reduced-phys-bits"`
 	KernelHashes    *bool   `json:"kernel-hashes,omitzero"` // since 6.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVGuestProperties is QAPI's struct SevGuestProperties. Since 2.12.
@@ -497,7 +498,7 @@ type SEVGuestProperties struct {
 	Handle          *uint32    `json:"handle,omitzero"`
 	LegacyVMType    *OnOffAuto `json:"legacy-vm-type,omitzero"` // since 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SEVSnpGuestProperties is QAPI's struct SevSnpGuestProperties. Since 9.1.
@@ -516,7 +517,7 @@ type SEVSnpGuestProperties struct {
 	HostData                *string `json:"host-data,omitzero"`
 	VcekDisabled            *bool   `json:"vcek-disabled,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TDXGuestProperties is QAPI's struct TdxGuestProperties. Since 10.1.
@@ -530,7 +531,7 @@ type TDXGuestProperties struct {
 	Mrownerconfig         *string        `json:"mrownerconfig,omitzero"`
 	QuoteGenerationSocket *SocketAddress `json:"quote-generation-socket,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ThreadContextProperties is QAPI's struct ThreadContextProperties. Since 7.2.
@@ -540,7 +541,7 @@ type ThreadContextProperties struct {
 	CPUAffinity  []uint16 `json:"cpu-affinity,omitzero"`
 	NodeAffinity []uint16 `json:"node-affinity,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MonitorProperties is QAPI's struct MonitorProperties. Since 11.1.
@@ -549,7 +550,7 @@ type ThreadContextProperties struct {
 type MonitorProperties struct {
 	Chardev string `json:"chardev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MonitorHMPProperties is QAPI's struct MonitorHMPProperties. Since 11.1.
@@ -559,7 +560,7 @@ type MonitorHMPProperties struct {
 	Chardev  string `json:"chardev"`
 	Readline *bool  `json:"readline,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MonitorQMPProperties is QAPI's struct MonitorQMPProperties. Since 11.1.
@@ -570,7 +571,7 @@ type MonitorQMPProperties struct {
 	Pretty      *bool                  `json:"pretty,omitzero"`
 	CloseAction *MonitorQMPCloseAction `json:"close-action,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ObjectOptions is QAPI's union ObjectOptions. Since 6.0.
@@ -634,5 +635,5 @@ type ObjectOptions struct {
 	XRemoteObject           *RemoteObjectProperties         `json:"-"` // x-remote-object
 	XVFIOUserServer         *VFIOUserServerProperties       `json:"-"` // x-vfio-user-server
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // RDMAGidStatusChangedEvent is the data of the event RDMA_GID_STATUS_CHANGED. Since 4.0. Removed in 9.1.
@@ -15,7 +15,7 @@ type RDMAGidStatusChangedEvent struct {
 	SubnetPrefix uint64 `json:"subnet-prefix"`
 	InterfaceID  uint64 `json:"interface-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "RDMA_GID_STATUS_CHANGED".

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -21,7 +20,7 @@ func QueryReplay(ctx context.Context, c async.Caller) (*ReplayInfo, error) {
 type ReplayBreakArguments struct {
 	Icount int64 `json:"icount"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ReplayBreak is the command replay-break. Since 5.2.
@@ -42,7 +41,7 @@ func ReplayDeleteBreak(ctx context.Context, c async.Caller) error {
 type ReplaySeekArguments struct {
 	Icount int64 `json:"icount"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ReplaySeek is the command replay-seek. Since 5.2.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // ReplayInfo is QAPI's struct ReplayInfo. Since 5.2.
@@ -14,5 +14,5 @@ type ReplayInfo struct {
 	Filename *string    `json:"filename,omitzero"`
 	Icount   int64      `json:"icount"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -14,7 +13,7 @@ import (
 type QueryRockerArguments struct {
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryRocker is the command query-rocker. Since 2.4.
@@ -28,7 +27,7 @@ func QueryRocker(ctx context.Context, c async.Caller, args *QueryRockerArguments
 type QueryRockerPortsArguments struct {
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryRockerPorts is the command query-rocker-ports. Since 2.4.
@@ -43,7 +42,7 @@ type QueryRockerOfDpaFlowsArguments struct {
 	Name  string  `json:"name"`
 	TblID *uint32 `json:"tbl-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryRockerOfDpaFlows is the command query-rocker-of-dpa-flows. Since 2.4.
@@ -58,7 +57,7 @@ type QueryRockerOfDpaGroupsArguments struct {
 	Name string `json:"name"`
 	Type *uint8 `json:"type,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryRockerOfDpaGroups is the command query-rocker-of-dpa-groups. Since 2.4.

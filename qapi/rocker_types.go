@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // RockerSwitch is QAPI's struct RockerSwitch. Since 2.4.
@@ -14,7 +14,7 @@ type RockerSwitch struct {
 	ID    uint64 `json:"id"`
 	Ports uint32 `json:"ports"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RockerPort is QAPI's struct RockerPort. Since 2.4.
@@ -28,7 +28,7 @@ type RockerPort struct {
 	Duplex  RockerPortDuplex  `json:"duplex"`
 	Autoneg RockerPortAutoneg `json:"autoneg"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RockerOfDpaFlowKey is QAPI's struct RockerOfDpaFlowKey. Since 2.4.
@@ -47,7 +47,7 @@ type RockerOfDpaFlowKey struct {
 	IPTos    *uint8  `json:"ip-tos,omitzero"`
 	IPDst    *string `json:"ip-dst,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RockerOfDpaFlowMask is QAPI's struct RockerOfDpaFlowMask. Since 2.4.
@@ -62,7 +62,7 @@ type RockerOfDpaFlowMask struct {
 	IPProto  *uint8  `json:"ip-proto,omitzero"`
 	IPTos    *uint8  `json:"ip-tos,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RockerOfDpaFlowAction is QAPI's struct RockerOfDpaFlowAction. Since 2.4.
@@ -76,7 +76,7 @@ type RockerOfDpaFlowAction struct {
 	NewVlanID   *uint16 `json:"new-vlan-id,omitzero"`
 	OutPport    *uint32 `json:"out-pport,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RockerOfDpaFlow is QAPI's struct RockerOfDpaFlow. Since 2.4.
@@ -89,7 +89,7 @@ type RockerOfDpaFlow struct {
 	Mask   RockerOfDpaFlowMask   `json:"mask"`
 	Action RockerOfDpaFlowAction `json:"action"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // RockerOfDpaGroup is QAPI's struct RockerOfDpaGroup. Since 2.4.
@@ -110,5 +110,5 @@ type RockerOfDpaGroup struct {
 	SetEthDst *string  `json:"set-eth-dst,omitzero"`
 	TTLCheck  *uint8   `json:"ttl-check,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

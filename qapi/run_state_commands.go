@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -23,7 +22,7 @@ func QueryStatus(ctx context.Context, c async.Caller) (*StatusInfo, error) {
 type WatchdogSetActionArguments struct {
 	Action WatchdogAction `json:"action"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // WatchdogSetAction is the command watchdog-set-action. Since 2.11.
@@ -40,7 +39,7 @@ type SetActionArguments struct {
 	Panic    *PanicAction    `json:"panic,omitzero"`
 	Watchdog *WatchdogAction `json:"watchdog,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SetAction is the command set-action. Since 6.0.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // ShutdownEvent is the data of the event SHUTDOWN. Since 0.12.
@@ -13,7 +13,7 @@ type ShutdownEvent struct {
 	Guest  bool          `json:"guest"`  // since 2.10
 	Reason ShutdownCause `json:"reason"` // since 4.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SHUTDOWN".
@@ -23,7 +23,7 @@ func (*ShutdownEvent) EventName() string { return "SHUTDOWN" }
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-run-state.POWERDOWN
 type PowerdownEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "POWERDOWN".
@@ -36,7 +36,7 @@ type ResetEvent struct {
 	Guest  bool          `json:"guest"`  // since 2.10
 	Reason ShutdownCause `json:"reason"` // since 4.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "RESET".
@@ -46,7 +46,7 @@ func (*ResetEvent) EventName() string { return "RESET" }
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-run-state.STOP
 type StopEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "STOP".
@@ -56,7 +56,7 @@ func (*StopEvent) EventName() string { return "STOP" }
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-run-state.RESUME
 type ResumeEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "RESUME".
@@ -66,7 +66,7 @@ func (*ResumeEvent) EventName() string { return "RESUME" }
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-run-state.SUSPEND
 type SuspendEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SUSPEND".
@@ -76,7 +76,7 @@ func (*SuspendEvent) EventName() string { return "SUSPEND" }
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-run-state.SUSPEND_DISK
 type SuspendDiskEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SUSPEND_DISK".
@@ -86,7 +86,7 @@ func (*SuspendDiskEvent) EventName() string { return "SUSPEND_DISK" }
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-run-state.WAKEUP
 type WakeupEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "WAKEUP".
@@ -98,7 +98,7 @@ func (*WakeupEvent) EventName() string { return "WAKEUP" }
 type WatchdogEvent struct {
 	Action WatchdogAction `json:"action"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "WATCHDOG".
@@ -111,7 +111,7 @@ type GuestPanickedEvent struct {
 	Action GuestPanicAction       `json:"action"`
 	Info   *GuestPanicInformation `json:"info,omitzero"` // since 2.9
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "GUEST_PANICKED".
@@ -124,7 +124,7 @@ type GuestCrashloadedEvent struct {
 	Action GuestPanicAction       `json:"action"`
 	Info   *GuestPanicInformation `json:"info,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "GUEST_CRASHLOADED".
@@ -134,7 +134,7 @@ func (*GuestCrashloadedEvent) EventName() string { return "GUEST_CRASHLOADED" }
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-run-state.GUEST_PVSHUTDOWN
 type GuestPvshutdownEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "GUEST_PVSHUTDOWN".
@@ -148,7 +148,7 @@ type MemoryFailureEvent struct {
 	Action    MemoryFailureAction    `json:"action"`
 	Flags     MemoryFailureFlags     `json:"flags"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "MEMORY_FAILURE".

@@ -8,177 +8,36 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *StatusInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain StatusInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v StatusInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ShutdownEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ShutdownEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ShutdownEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *PowerdownEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain PowerdownEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v PowerdownEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ResetEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ResetEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ResetEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *StopEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain StopEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v StopEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *ResumeEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain ResumeEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v ResumeEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SuspendEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SuspendEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SuspendEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SuspendDiskEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SuspendDiskEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SuspendDiskEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *WakeupEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain WakeupEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v WakeupEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *WatchdogEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain WatchdogEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v WatchdogEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *WatchdogSetActionArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain WatchdogSetActionArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v WatchdogSetActionArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *SetActionArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain SetActionArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v SetActionArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *GuestPanickedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain GuestPanickedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v GuestPanickedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *GuestCrashloadedEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain GuestCrashloadedEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v GuestCrashloadedEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *GuestPvshutdownEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain GuestPvshutdownEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v GuestPvshutdownEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *GuestPanicInformation) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain GuestPanicInformation
-	*u = GuestPanicInformation{}
+	*u = GuestPanicInformation{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case GuestPanicInformationTypeHyperV:
-		return support.DecodeBranch(dec, &u.Unknown, &u.HyperV)
+		return support.DecodeBranch(dec, &u.Extra, &u.HyperV)
 	case GuestPanicInformationTypeS390:
-		return support.DecodeBranch(dec, &u.Unknown, &u.S390)
+		return support.DecodeBranch(dec, &u.Extra, &u.S390)
 	case GuestPanicInformationTypeTDX:
-		return support.DecodeBranch(dec, &u.Unknown, &u.TDX)
+		return support.DecodeBranch(dec, &u.Extra, &u.TDX)
 	case GuestPanicInformationTypeSEV:
-		return support.DecodeBranch(dec, &u.Unknown, &u.SEV)
+		return support.DecodeBranch(dec, &u.Extra, &u.SEV)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *GuestPanicInformation) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain GuestPanicInformation
-	v := plain(*u)
 	b := support.Branches{Union: "GuestPanicInformation", Member: "type", Value: string(u.Type)}
 	b.Add("hyper-v", u.HyperV != nil, u.HyperV)
 	b.Add("s390", u.S390 != nil, u.S390)
 	b.Add("tdx", u.TDX != nil, u.TDX)
 	b.Add("sev", u.SEV != nil, u.SEV)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = GuestPanicInformationType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -186,57 +45,3 @@ func (u GuestPanicInformation) MarshalJSON() ([]byte, error) { return support.Ma
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *GuestPanicInformation) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *GuestPanicInformationHyperV) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain GuestPanicInformationHyperV
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v GuestPanicInformationHyperV) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *GuestPanicInformationS390) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain GuestPanicInformationS390
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v GuestPanicInformationS390) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *GuestPanicInformationTDX) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain GuestPanicInformationTDX
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v GuestPanicInformationTDX) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *GuestPanicInformationSEV) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain GuestPanicInformationSEV
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v GuestPanicInformationSEV) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MemoryFailureEvent) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MemoryFailureEvent
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MemoryFailureEvent) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *MemoryFailureFlags) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain MemoryFailureFlags
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v MemoryFailureFlags) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // StatusInfo is QAPI's struct StatusInfo. Since 0.14.
@@ -14,7 +14,7 @@ type StatusInfo struct {
 	Status     RunState `json:"status"`
 	Singlestep *bool    `json:"singlestep,omitzero"` // removed in 9.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestPanicInformation is QAPI's union GuestPanicInformation. Since 2.9.
@@ -31,7 +31,7 @@ type GuestPanicInformation struct {
 	TDX    *GuestPanicInformationTDX    `json:"-"` // tdx
 	SEV    *GuestPanicInformationSEV    `json:"-"` // sev
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestPanicInformationHyperV is QAPI's struct GuestPanicInformationHyperV. Since 2.9.
@@ -44,7 +44,7 @@ type GuestPanicInformationHyperV struct {
 	Arg4 uint64 `json:"arg4"`
 	Arg5 uint64 `json:"arg5"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestPanicInformationS390 is QAPI's struct GuestPanicInformationS390. Since 2.12.
@@ -56,7 +56,7 @@ type GuestPanicInformationS390 struct {
 	PswAddr uint64          `json:"psw-addr"`
 	Reason  S390CrashReason `json:"reason"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestPanicInformationTDX is QAPI's struct GuestPanicInformationTdx. Since 10.1.
@@ -67,7 +67,7 @@ type GuestPanicInformationTDX struct {
 	Message   string  `json:"message"`
 	GPA       *uint64 `json:"gpa,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestPanicInformationSEV is QAPI's struct GuestPanicInformationSev. Since 11.0.
@@ -77,7 +77,7 @@ type GuestPanicInformationSEV struct {
 	Set  int64 `json:"set"`
 	Code int64 `json:"code"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MemoryFailureFlags is QAPI's struct MemoryFailureFlags. Since 5.2.
@@ -87,5 +87,5 @@ type MemoryFailureFlags struct {
 	ActionRequired bool `json:"action-required"`
 	Recursive      bool `json:"recursive"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

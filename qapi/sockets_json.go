@@ -8,123 +8,36 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *InetSocketAddressBase) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain InetSocketAddressBase
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v InetSocketAddressBase) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *InetSocketAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain InetSocketAddress
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v InetSocketAddress) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *UnixSocketAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain UnixSocketAddress
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v UnixSocketAddress) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *VsockSocketAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain VsockSocketAddress
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v VsockSocketAddress) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *FDSocketAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain FDSocketAddress
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v FDSocketAddress) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *InetSocketAddressWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain InetSocketAddressWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v InetSocketAddressWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *UnixSocketAddressWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain UnixSocketAddressWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v UnixSocketAddressWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *VsockSocketAddressWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain VsockSocketAddressWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v VsockSocketAddressWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *FDSocketAddressWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain FDSocketAddressWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v FDSocketAddressWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *SocketAddressLegacy) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain SocketAddressLegacy
-	*u = SocketAddressLegacy{}
+	*u = SocketAddressLegacy{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case SocketAddressTypeInet:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Inet)
+		return support.DecodeBranch(dec, &u.Extra, &u.Inet)
 	case SocketAddressTypeUnix:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Unix)
+		return support.DecodeBranch(dec, &u.Extra, &u.Unix)
 	case SocketAddressTypeVsock:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Vsock)
+		return support.DecodeBranch(dec, &u.Extra, &u.Vsock)
 	case SocketAddressTypeFD:
-		return support.DecodeBranch(dec, &u.Unknown, &u.FD)
+		return support.DecodeBranch(dec, &u.Extra, &u.FD)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *SocketAddressLegacy) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SocketAddressLegacy
-	v := plain(*u)
 	b := support.Branches{Union: "SocketAddressLegacy", Member: "type", Value: string(u.Type)}
 	b.Add("inet", u.Inet != nil, u.Inet)
 	b.Add("unix", u.Unix != nil, u.Unix)
 	b.Add("vsock", u.Vsock != nil, u.Vsock)
 	b.Add("fd", u.FD != nil, u.FD)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = SocketAddressType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -136,39 +49,33 @@ func (u *SocketAddressLegacy) UnmarshalJSON(b []byte) error { return support.Unm
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *SocketAddress) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain SocketAddress
-	*u = SocketAddress{}
+	*u = SocketAddress{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case SocketAddressTypeInet:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Inet)
+		return support.DecodeBranch(dec, &u.Extra, &u.Inet)
 	case SocketAddressTypeUnix:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Unix)
+		return support.DecodeBranch(dec, &u.Extra, &u.Unix)
 	case SocketAddressTypeVsock:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Vsock)
+		return support.DecodeBranch(dec, &u.Extra, &u.Vsock)
 	case SocketAddressTypeFD:
-		return support.DecodeBranch(dec, &u.Unknown, &u.FD)
+		return support.DecodeBranch(dec, &u.Extra, &u.FD)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *SocketAddress) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain SocketAddress
-	v := plain(*u)
 	b := support.Branches{Union: "SocketAddress", Member: "type", Value: string(u.Type)}
 	b.Add("inet", u.Inet != nil, u.Inet)
 	b.Add("unix", u.Unix != nil, u.Unix)
 	b.Add("vsock", u.Vsock != nil, u.Vsock)
 	b.Add("fd", u.FD != nil, u.FD)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = SocketAddressType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // InetSocketAddressBase is QAPI's struct InetSocketAddressBase.
@@ -13,7 +13,7 @@ type InetSocketAddressBase struct {
 	Host string `json:"host"`
 	Port string `json:"port"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InetSocketAddress is QAPI's struct InetSocketAddress. Since 1.3.
@@ -32,7 +32,7 @@ type InetSocketAddress struct {
 	KeepAliveInterval *uint32 `json:"keep-alive-interval,omitzero"` // since 10.1. If HAVE_TCP_KEEPINTVL
 	Mptcp             *bool   `json:"mptcp,omitzero"`               // since 6.1. If HAVE_IPPROTO_MPTCP
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // UnixSocketAddress is QAPI's struct UnixSocketAddress. Since 1.3.
@@ -43,7 +43,7 @@ type UnixSocketAddress struct {
 	Abstract *bool  `json:"abstract,omitzero"` // since 5.1. If CONFIG_LINUX
 	Tight    *bool  `json:"tight,omitzero"`    // since 5.1. If CONFIG_LINUX
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VsockSocketAddress is QAPI's struct VsockSocketAddress. Since 2.8.
@@ -53,7 +53,7 @@ type VsockSocketAddress struct {
 	Cid  string `json:"cid"`
 	Port string `json:"port"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FDSocketAddress is QAPI's struct FdSocketAddress. Since 1.2.
@@ -62,7 +62,7 @@ type VsockSocketAddress struct {
 type FDSocketAddress struct {
 	Str string `json:"str"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InetSocketAddressWrapper is QAPI's struct InetSocketAddressWrapper. Since 1.3.
@@ -71,7 +71,7 @@ type FDSocketAddress struct {
 type InetSocketAddressWrapper struct {
 	Data InetSocketAddress `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // UnixSocketAddressWrapper is QAPI's struct UnixSocketAddressWrapper. Since 1.3.
@@ -80,7 +80,7 @@ type InetSocketAddressWrapper struct {
 type UnixSocketAddressWrapper struct {
 	Data UnixSocketAddress `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VsockSocketAddressWrapper is QAPI's struct VsockSocketAddressWrapper. Since 2.8.
@@ -89,7 +89,7 @@ type UnixSocketAddressWrapper struct {
 type VsockSocketAddressWrapper struct {
 	Data VsockSocketAddress `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // FDSocketAddressWrapper is QAPI's struct FdSocketAddressWrapper. Since 1.3.
@@ -98,7 +98,7 @@ type VsockSocketAddressWrapper struct {
 type FDSocketAddressWrapper struct {
 	Data FDSocketAddress `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SocketAddressLegacy is QAPI's union SocketAddressLegacy. Since 1.3.
@@ -115,7 +115,7 @@ type SocketAddressLegacy struct {
 	Vsock *VsockSocketAddressWrapper `json:"-"` // vsock
 	FD    *FDSocketAddressWrapper    `json:"-"` // fd
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SocketAddress is QAPI's union SocketAddress. Since 2.9.
@@ -132,5 +132,5 @@ type SocketAddress struct {
 	Vsock *VsockSocketAddress `json:"-"` // vsock
 	FD    *FDSocketAddress    `json:"-"` // fd
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }

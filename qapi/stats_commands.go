@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -21,7 +20,7 @@ func QueryStats(ctx context.Context, c async.Caller, args *StatsFilter) ([]Stats
 type QueryStatsSchemasArguments struct {
 	Provider *StatsProvider `json:"provider,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QueryStatsSchemas is the command query-stats-schemas. Since 7.1.

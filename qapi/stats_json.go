@@ -8,51 +8,27 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *StatsRequest) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain StatsRequest
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v StatsRequest) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *StatsVCPUFilter) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain StatsVCPUFilter
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v StatsVCPUFilter) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *StatsFilter) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain StatsFilter
-	*u = StatsFilter{}
+	*u = StatsFilter{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Target {
 	case StatsTargetVCPU:
-		return support.DecodeBranch(dec, &u.Unknown, &u.VCPU)
+		return support.DecodeBranch(dec, &u.Extra, &u.VCPU)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Target needs one, the error is a [*support.UnionError].
 func (u *StatsFilter) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain StatsFilter
-	v := plain(*u)
 	b := support.Branches{Union: "StatsFilter", Member: "target", Value: string(u.Target)}
 	b.Add("vcpu", u.VCPU != nil, u.VCPU)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Target = StatsTarget(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -90,7 +66,7 @@ func (a *StatsValue) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 // IsZero reports whether no field is set. Such an optional member is not encoded.
-func (a StatsValue) IsZero() bool {
+func (a *StatsValue) IsZero() bool {
 	return a.Scalar == nil && a.Boolean == nil && a.List == nil && a.Unknown == nil
 }
 
@@ -99,48 +75,3 @@ func (a StatsValue) MarshalJSON() ([]byte, error) { return support.Marshal(&a) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (a *StatsValue) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, a) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *Stats) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain Stats
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v Stats) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *StatsResult) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain StatsResult
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v StatsResult) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *StatsSchemaValue) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain StatsSchemaValue
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v StatsSchemaValue) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *StatsSchema) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain StatsSchema
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v StatsSchema) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *QueryStatsSchemasArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain QueryStatsSchemasArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v QueryStatsSchemasArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

@@ -4,6 +4,7 @@ package qapi
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // StatsRequest is QAPI's struct StatsRequest. Since 7.1.
@@ -13,7 +14,7 @@ type StatsRequest struct {
 	Provider StatsProvider `json:"provider"`
 	Names    []string      `json:"names,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // StatsVCPUFilter is QAPI's struct StatsVCPUFilter. Since 7.1.
@@ -22,7 +23,7 @@ type StatsRequest struct {
 type StatsVCPUFilter struct {
 	VCPUs []string `json:"vcpus,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // StatsFilter is QAPI's union StatsFilter. Since 7.1.
@@ -37,7 +38,7 @@ type StatsFilter struct {
 	// At most one branch is set.
 	VCPU *StatsVCPUFilter `json:"-"` // vcpu
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // StatsValue is QAPI's alternate StatsValue. Since 7.1.
@@ -60,7 +61,7 @@ type Stats struct {
 	Name  string     `json:"name"`
 	Value StatsValue `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // StatsResult is QAPI's struct StatsResult. Since 7.1.
@@ -71,7 +72,7 @@ type StatsResult struct {
 	QOMPath  *string       `json:"qom-path,omitzero"`
 	Stats    []Stats       `json:"stats"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // StatsSchemaValue is QAPI's struct StatsSchemaValue. Since 7.1.
@@ -85,7 +86,7 @@ type StatsSchemaValue struct {
 	Exponent   int16      `json:"exponent"`
 	BucketSize *uint32    `json:"bucket-size,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // StatsSchema is QAPI's struct StatsSchema. Since 7.1.
@@ -96,5 +97,5 @@ type StatsSchema struct {
 	Target   StatsTarget        `json:"target"`
 	Stats    []StatsSchemaValue `json:"stats"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -8,72 +8,30 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TPMPassthroughOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TPMPassthroughOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TPMPassthroughOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TPMEmulatorOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TPMEmulatorOptions
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TPMEmulatorOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TPMPassthroughOptionsWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TPMPassthroughOptionsWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TPMPassthroughOptionsWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TPMEmulatorOptionsWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TPMEmulatorOptionsWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TPMEmulatorOptionsWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *TPMTypeOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain TPMTypeOptions
-	*u = TPMTypeOptions{}
+	*u = TPMTypeOptions{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case TPMTypePassthrough:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Passthrough)
+		return support.DecodeBranch(dec, &u.Extra, &u.Passthrough)
 	case TPMTypeEmulator:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Emulator)
+		return support.DecodeBranch(dec, &u.Extra, &u.Emulator)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *TPMTypeOptions) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain TPMTypeOptions
-	v := plain(*u)
 	b := support.Branches{Union: "TpmTypeOptions", Member: "type", Value: string(u.Type)}
 	b.Add("passthrough", u.Passthrough != nil, u.Passthrough)
 	b.Add("emulator", u.Emulator != nil, u.Emulator)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = TPMType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -81,12 +39,3 @@ func (u TPMTypeOptions) MarshalJSON() ([]byte, error) { return support.Marshal(&
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *TPMTypeOptions) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TPMInfo) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TPMInfo
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TPMInfo) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // TPMPassthroughOptions is QAPI's struct TPMPassthroughOptions. Since 1.5. If CONFIG_TPM.
@@ -13,7 +13,7 @@ type TPMPassthroughOptions struct {
 	Path       *string `json:"path,omitzero"`
 	CancelPath *string `json:"cancel-path,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TPMEmulatorOptions is QAPI's struct TPMEmulatorOptions. Since 2.11. If CONFIG_TPM.
@@ -22,7 +22,7 @@ type TPMPassthroughOptions struct {
 type TPMEmulatorOptions struct {
 	Chardev string `json:"chardev"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TPMPassthroughOptionsWrapper is QAPI's struct TPMPassthroughOptionsWrapper. Since 1.5. If CONFIG_TPM.
@@ -31,7 +31,7 @@ type TPMEmulatorOptions struct {
 type TPMPassthroughOptionsWrapper struct {
 	Data TPMPassthroughOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TPMEmulatorOptionsWrapper is QAPI's struct TPMEmulatorOptionsWrapper. Since 2.11. If CONFIG_TPM.
@@ -40,7 +40,7 @@ type TPMPassthroughOptionsWrapper struct {
 type TPMEmulatorOptionsWrapper struct {
 	Data TPMEmulatorOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TPMTypeOptions is QAPI's union TpmTypeOptions. Since 1.5. If CONFIG_TPM.
@@ -55,7 +55,7 @@ type TPMTypeOptions struct {
 	Passthrough *TPMPassthroughOptionsWrapper `json:"-"` // passthrough
 	Emulator    *TPMEmulatorOptionsWrapper    `json:"-"` // emulator
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TPMInfo is QAPI's struct TPMInfo. Since 1.5. If CONFIG_TPM.
@@ -66,5 +66,5 @@ type TPMInfo struct {
 	Model   TPMModel       `json:"model"`
 	Options TPMTypeOptions `json:"options"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

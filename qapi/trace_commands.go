@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -15,7 +14,7 @@ type TraceEventGetStateArguments struct {
 	Name string `json:"name"`
 	VCPU *int64 `json:"vcpu,omitzero"` // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TraceEventGetState is the command trace-event-get-state. Since 2.2.
@@ -32,7 +31,7 @@ type TraceEventSetStateArguments struct {
 	IgnoreUnavailable *bool  `json:"ignore-unavailable,omitzero"`
 	VCPU              *int64 `json:"vcpu,omitzero"` // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TraceEventSetState is the command trace-event-set-state. Since 2.2.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // TraceEventInfo is QAPI's struct TraceEventInfo. Since 2.2.
@@ -14,5 +14,5 @@ type TraceEventInfo struct {
 	State TraceEventState `json:"state"`
 	VCPU  *bool           `json:"vcpu,omitzero"` // removed in 9.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

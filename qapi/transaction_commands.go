@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -15,7 +14,7 @@ type TransactionArguments struct {
 	Actions    []TransactionAction    `json:"actions"`
 	Properties *TransactionProperties `json:"properties,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Transaction is the command transaction. Since 1.1.

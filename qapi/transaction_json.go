@@ -8,137 +8,46 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *Abort) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain Abort
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v Abort) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *AbortWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain AbortWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v AbortWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyBitmapAddWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyBitmapAddWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyBitmapAddWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyBitmapWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyBitmapWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyBitmapWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockDirtyBitmapMergeWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockDirtyBitmapMergeWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockDirtyBitmapMergeWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevBackupWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevBackupWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevBackupWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevSnapshotWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevSnapshotWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevSnapshotWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevSnapshotInternalWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevSnapshotInternalWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevSnapshotInternalWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *BlockdevSnapshotSyncWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain BlockdevSnapshotSyncWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v BlockdevSnapshotSyncWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *DriveBackupWrapper) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain DriveBackupWrapper
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v DriveBackupWrapper) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *TransactionAction) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain TransactionAction
-	*u = TransactionAction{}
+	*u = TransactionAction{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case TransactionActionKindAbort:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Abort)
+		return support.DecodeBranch(dec, &u.Extra, &u.Abort)
 	case TransactionActionKindBlockDirtyBitmapAdd:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockDirtyBitmapAdd)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockDirtyBitmapAdd)
 	case TransactionActionKindBlockDirtyBitmapRemove:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockDirtyBitmapRemove)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockDirtyBitmapRemove)
 	case TransactionActionKindBlockDirtyBitmapClear:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockDirtyBitmapClear)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockDirtyBitmapClear)
 	case TransactionActionKindBlockDirtyBitmapEnable:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockDirtyBitmapEnable)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockDirtyBitmapEnable)
 	case TransactionActionKindBlockDirtyBitmapDisable:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockDirtyBitmapDisable)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockDirtyBitmapDisable)
 	case TransactionActionKindBlockDirtyBitmapMerge:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockDirtyBitmapMerge)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockDirtyBitmapMerge)
 	case TransactionActionKindBlockdevBackup:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockdevBackup)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockdevBackup)
 	case TransactionActionKindBlockdevSnapshot:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockdevSnapshot)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockdevSnapshot)
 	case TransactionActionKindBlockdevSnapshotInternalSync:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockdevSnapshotInternalSync)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockdevSnapshotInternalSync)
 	case TransactionActionKindBlockdevSnapshotSync:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockdevSnapshotSync)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockdevSnapshotSync)
 	case TransactionActionKindDriveBackup:
-		return support.DecodeBranch(dec, &u.Unknown, &u.DriveBackup)
+		return support.DecodeBranch(dec, &u.Extra, &u.DriveBackup)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *TransactionAction) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain TransactionAction
-	v := plain(*u)
 	b := support.Branches{Union: "TransactionAction", Member: "type", Value: string(u.Type)}
 	b.Add("abort", u.Abort != nil, u.Abort)
 	b.Add("block-dirty-bitmap-add", u.BlockDirtyBitmapAdd != nil, u.BlockDirtyBitmapAdd)
@@ -152,12 +61,7 @@ func (u *TransactionAction) MarshalJSONTo(enc *jsontext.Encoder) error {
 	b.Add("blockdev-snapshot-internal-sync", u.BlockdevSnapshotInternalSync != nil, u.BlockdevSnapshotInternalSync)
 	b.Add("blockdev-snapshot-sync", u.BlockdevSnapshotSync != nil, u.BlockdevSnapshotSync)
 	b.Add("drive-backup", u.DriveBackup != nil, u.DriveBackup)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = TransactionActionKind(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -165,21 +69,3 @@ func (u TransactionAction) MarshalJSON() ([]byte, error) { return support.Marsha
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *TransactionAction) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TransactionProperties) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TransactionProperties
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TransactionProperties) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *TransactionArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain TransactionArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v TransactionArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

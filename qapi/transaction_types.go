@@ -3,14 +3,14 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // Abort is QAPI's struct Abort. Since 1.6.
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#object-QMP-transaction.Abort
 type Abort struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // AbortWrapper is QAPI's struct AbortWrapper. Since 1.6.
@@ -19,7 +19,7 @@ type Abort struct {
 type AbortWrapper struct {
 	Data Abort `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyBitmapAddWrapper is QAPI's struct BlockDirtyBitmapAddWrapper. Since 2.5.
@@ -28,7 +28,7 @@ type AbortWrapper struct {
 type BlockDirtyBitmapAddWrapper struct {
 	Data BlockDirtyBitmapAddOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyBitmapWrapper is QAPI's struct BlockDirtyBitmapWrapper. Since 2.5.
@@ -37,7 +37,7 @@ type BlockDirtyBitmapAddWrapper struct {
 type BlockDirtyBitmapWrapper struct {
 	Data BlockDirtyBitmap `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockDirtyBitmapMergeWrapper is QAPI's struct BlockDirtyBitmapMergeWrapper. Since 4.0.
@@ -46,7 +46,7 @@ type BlockDirtyBitmapWrapper struct {
 type BlockDirtyBitmapMergeWrapper struct {
 	Data BlockDirtyBitmapMergeOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevBackupWrapper is QAPI's struct BlockdevBackupWrapper. Since 2.3.
@@ -55,7 +55,7 @@ type BlockDirtyBitmapMergeWrapper struct {
 type BlockdevBackupWrapper struct {
 	Data BlockdevBackupOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSnapshotWrapper is QAPI's struct BlockdevSnapshotWrapper. Since 2.5.
@@ -64,7 +64,7 @@ type BlockdevBackupWrapper struct {
 type BlockdevSnapshotWrapper struct {
 	Data BlockdevSnapshotOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSnapshotInternalWrapper is QAPI's struct BlockdevSnapshotInternalWrapper. Since 1.7.
@@ -73,7 +73,7 @@ type BlockdevSnapshotWrapper struct {
 type BlockdevSnapshotInternalWrapper struct {
 	Data BlockdevSnapshotInternal `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // BlockdevSnapshotSyncWrapper is QAPI's struct BlockdevSnapshotSyncWrapper. Since 1.1.
@@ -82,7 +82,7 @@ type BlockdevSnapshotInternalWrapper struct {
 type BlockdevSnapshotSyncWrapper struct {
 	Data BlockdevSnapshotSyncOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DriveBackupWrapper is QAPI's struct DriveBackupWrapper. Since 1.6.
@@ -91,7 +91,7 @@ type BlockdevSnapshotSyncWrapper struct {
 type DriveBackupWrapper struct {
 	Data DriveBackupOptions `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TransactionAction is QAPI's union TransactionAction. Since 1.1.
@@ -116,7 +116,7 @@ type TransactionAction struct {
 	BlockdevSnapshotSync         *BlockdevSnapshotSyncWrapper     `json:"-"` // blockdev-snapshot-sync
 	DriveBackup                  *DriveBackupWrapper              `json:"-"` // drive-backup
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // TransactionProperties is QAPI's struct TransactionProperties. Since 2.5.
@@ -125,5 +125,5 @@ type TransactionAction struct {
 type TransactionProperties struct {
 	CompletionMode *ActionCompletionMode `json:"completion-mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

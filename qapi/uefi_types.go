@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // UEFIVariable is QAPI's struct UefiVariable. Since 10.0.
@@ -17,7 +17,7 @@ type UEFIVariable struct {
 	Time   *string `json:"time,omitzero"`
 	Digest *string `json:"digest,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // UEFIVarStore is QAPI's struct UefiVarStore. Since 10.0.
@@ -27,5 +27,5 @@ type UEFIVarStore struct {
 	Version   int64          `json:"version"`
 	Variables []UEFIVariable `json:"variables"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

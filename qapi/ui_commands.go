@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -31,7 +30,7 @@ type ScreendumpArguments struct {
 	Head     *int64       `json:"head,omitzero"`   // since 2.12
 	Format   *ImageFormat `json:"format,omitzero"` // since 7.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // Screendump is the command screendump. Since 0.14. If CONFIG_PIXMAN.
@@ -66,7 +65,7 @@ func QueryVNCServers(ctx context.Context, c async.Caller) ([]VNCInfo2, error) {
 type ChangeVNCPasswordArguments struct {
 	Password string `json:"password"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ChangeVNCPassword is the command change-vnc-password. Since 1.1. If CONFIG_VNC.
@@ -88,7 +87,7 @@ type SendKeyArguments struct {
 	Keys     []KeyValue `json:"keys"`
 	HoldTime *int64     `json:"hold-time,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SendKey is the command send-key. Since 1.3.
@@ -104,7 +103,7 @@ type InputSendEventArguments struct {
 	Head   *int64       `json:"head,omitzero"`
 	Events []InputEvent `json:"events"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputSendEvent is the command input-send-event. Since 2.6.
@@ -143,7 +142,7 @@ type ClientMigrateInfoArguments struct {
 	TLSPort     *int64  `json:"tls-port,omitzero"`
 	CertSubject *string `json:"cert-subject,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ClientMigrateInfo is the command client_migrate_info. Since 0.14.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // SpiceConnectedEvent is the data of the event SPICE_CONNECTED. Since 0.14. If CONFIG_SPICE.
@@ -13,7 +13,7 @@ type SpiceConnectedEvent struct {
 	Server SpiceBasicInfo `json:"server"`
 	Client SpiceBasicInfo `json:"client"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SPICE_CONNECTED".
@@ -26,7 +26,7 @@ type SpiceInitializedEvent struct {
 	Server SpiceServerInfo `json:"server"`
 	Client SpiceChannel    `json:"client"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SPICE_INITIALIZED".
@@ -39,7 +39,7 @@ type SpiceDisconnectedEvent struct {
 	Server SpiceBasicInfo `json:"server"`
 	Client SpiceBasicInfo `json:"client"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SPICE_DISCONNECTED".
@@ -49,7 +49,7 @@ func (*SpiceDisconnectedEvent) EventName() string { return "SPICE_DISCONNECTED" 
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#event-QMP-ui.SPICE_MIGRATE_COMPLETED
 type SpiceMigrateCompletedEvent struct {
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "SPICE_MIGRATE_COMPLETED".
@@ -62,7 +62,7 @@ type VNCConnectedEvent struct {
 	Server VNCServerInfo `json:"server"`
 	Client VNCBasicInfo  `json:"client"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "VNC_CONNECTED".
@@ -75,7 +75,7 @@ type VNCInitializedEvent struct {
 	Server VNCServerInfo `json:"server"`
 	Client VNCClientInfo `json:"client"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "VNC_INITIALIZED".
@@ -88,7 +88,7 @@ type VNCDisconnectedEvent struct {
 	Server VNCServerInfo `json:"server"`
 	Client VNCClientInfo `json:"client"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "VNC_DISCONNECTED".

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // SetPasswordOptions is QAPI's union SetPasswordOptions. Since 7.0.
@@ -19,7 +19,7 @@ type SetPasswordOptions struct {
 	// At most one branch is set.
 	VNC *SetPasswordOptionsVNC `json:"-"` // vnc
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SetPasswordOptionsVNC is QAPI's struct SetPasswordOptionsVnc. Since 7.0.
@@ -28,7 +28,7 @@ type SetPasswordOptions struct {
 type SetPasswordOptionsVNC struct {
 	Display *string `json:"display,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ExpirePasswordOptions is QAPI's union ExpirePasswordOptions. Since 7.0.
@@ -43,7 +43,7 @@ type ExpirePasswordOptions struct {
 	// At most one branch is set.
 	VNC *ExpirePasswordOptionsVNC `json:"-"` // vnc
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // ExpirePasswordOptionsVNC is QAPI's struct ExpirePasswordOptionsVnc. Since 7.0.
@@ -52,7 +52,7 @@ type ExpirePasswordOptions struct {
 type ExpirePasswordOptionsVNC struct {
 	Display *string `json:"display,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SpiceBasicInfo is QAPI's struct SpiceBasicInfo. Since 2.1. If CONFIG_SPICE.
@@ -63,7 +63,7 @@ type SpiceBasicInfo struct {
 	Port   string               `json:"port"`
 	Family NetworkAddressFamily `json:"family"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SpiceServerInfo is QAPI's struct SpiceServerInfo. Since 2.1. If CONFIG_SPICE.
@@ -75,7 +75,7 @@ type SpiceServerInfo struct {
 	Family NetworkAddressFamily `json:"family"`
 	Auth   *string              `json:"auth,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SpiceChannel is QAPI's struct SpiceChannel. Since 0.14. If CONFIG_SPICE.
@@ -90,7 +90,7 @@ type SpiceChannel struct {
 	ChannelID    int64                `json:"channel-id"`
 	TLS          bool                 `json:"tls"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // SpiceInfo is QAPI's struct SpiceInfo. Since 0.14. If CONFIG_SPICE.
@@ -107,7 +107,7 @@ type SpiceInfo struct {
 	MouseMode       SpiceQueryMouseMode `json:"mouse-mode"` // since 1.1
 	Channels        []SpiceChannel      `json:"channels,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VNCBasicInfo is QAPI's struct VncBasicInfo. Since 2.1. If CONFIG_VNC.
@@ -119,7 +119,7 @@ type VNCBasicInfo struct {
 	Family    NetworkAddressFamily `json:"family"`
 	Websocket bool                 `json:"websocket"` // since 2.3
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VNCServerInfo is QAPI's struct VncServerInfo. Since 2.1. If CONFIG_VNC.
@@ -132,7 +132,7 @@ type VNCServerInfo struct {
 	Websocket bool                 `json:"websocket"` // since 2.3
 	Auth      *string              `json:"auth,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VNCClientInfo is QAPI's struct VncClientInfo. Since 0.14. If CONFIG_VNC.
@@ -146,7 +146,7 @@ type VNCClientInfo struct {
 	X509Dname    *string              `json:"x509_dname,omitzero"`
 	SASLUsername *string              `json:"sasl_username,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VNCInfo is QAPI's struct VncInfo. Since 0.14. If CONFIG_VNC.
@@ -160,7 +160,7 @@ type VNCInfo struct {
 	Auth    *string               `json:"auth,omitzero"`
 	Clients []VNCClientInfo       `json:"clients,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VNCServerInfo2 is QAPI's struct VncServerInfo2. Since 2.9. If CONFIG_VNC.
@@ -174,7 +174,7 @@ type VNCServerInfo2 struct {
 	Auth      VNCPrimaryAuth       `json:"auth"`
 	Vencrypt  *VNCVencryptSubAuth  `json:"vencrypt,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VNCInfo2 is QAPI's struct VncInfo2. Since 2.3. If CONFIG_VNC.
@@ -188,7 +188,7 @@ type VNCInfo2 struct {
 	Vencrypt *VNCVencryptSubAuth `json:"vencrypt,omitzero"`
 	Display  *string             `json:"display,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // MouseInfo is QAPI's struct MouseInfo. Since 0.14.
@@ -200,7 +200,7 @@ type MouseInfo struct {
 	Current  bool   `json:"current"`
 	Absolute bool   `json:"absolute"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // IntWrapper is QAPI's struct IntWrapper. Since 1.3.
@@ -209,7 +209,7 @@ type MouseInfo struct {
 type IntWrapper struct {
 	Data int64 `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // QKeyCodeWrapper is QAPI's struct QKeyCodeWrapper. Since 1.3.
@@ -218,7 +218,7 @@ type IntWrapper struct {
 type QKeyCodeWrapper struct {
 	Data QKeyCode `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // KeyValue is QAPI's union KeyValue. Since 1.3.
@@ -233,7 +233,7 @@ type KeyValue struct {
 	Number *IntWrapper      `json:"-"` // number
 	Qcode  *QKeyCodeWrapper `json:"-"` // qcode
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputKeyEvent is QAPI's struct InputKeyEvent. Since 2.0.
@@ -243,7 +243,7 @@ type InputKeyEvent struct {
 	Key  KeyValue `json:"key"`
 	Down bool     `json:"down"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputBtnEvent is QAPI's struct InputBtnEvent. Since 2.0.
@@ -253,7 +253,7 @@ type InputBtnEvent struct {
 	Button InputButton `json:"button"`
 	Down   bool        `json:"down"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputMoveEvent is QAPI's struct InputMoveEvent. Since 2.0.
@@ -263,7 +263,7 @@ type InputMoveEvent struct {
 	Axis  InputAxis `json:"axis"`
 	Value int64     `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputMultiTouchEvent is QAPI's struct InputMultiTouchEvent. Since 8.1.
@@ -276,7 +276,7 @@ type InputMultiTouchEvent struct {
 	Axis       InputAxis           `json:"axis"`
 	Value      int64               `json:"value"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputKeyEventWrapper is QAPI's struct InputKeyEventWrapper. Since 2.0.
@@ -285,7 +285,7 @@ type InputMultiTouchEvent struct {
 type InputKeyEventWrapper struct {
 	Data InputKeyEvent `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputBtnEventWrapper is QAPI's struct InputBtnEventWrapper. Since 2.0.
@@ -294,7 +294,7 @@ type InputKeyEventWrapper struct {
 type InputBtnEventWrapper struct {
 	Data InputBtnEvent `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputMoveEventWrapper is QAPI's struct InputMoveEventWrapper. Since 2.0.
@@ -303,7 +303,7 @@ type InputBtnEventWrapper struct {
 type InputMoveEventWrapper struct {
 	Data InputMoveEvent `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputMultiTouchEventWrapper is QAPI's struct InputMultiTouchEventWrapper. Since 8.1.
@@ -312,7 +312,7 @@ type InputMoveEventWrapper struct {
 type InputMultiTouchEventWrapper struct {
 	Data InputMultiTouchEvent `json:"data"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // InputEvent is QAPI's union InputEvent. Since 2.0.
@@ -330,7 +330,7 @@ type InputEvent struct {
 	Abs *InputMoveEventWrapper       `json:"-"` // abs
 	Mtt *InputMultiTouchEventWrapper `json:"-"` // mtt
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayGTK is QAPI's struct DisplayGTK. Since 2.12.
@@ -345,7 +345,7 @@ type DisplayGTK struct {
 	KeepAspectRatio *bool    `json:"keep-aspect-ratio,omitzero"` // since 10.1
 	Scale           *float64 `json:"scale,omitzero"`             // since 10.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayEGLHeadless is QAPI's struct DisplayEGLHeadless. Since 3.1.
@@ -354,7 +354,7 @@ type DisplayGTK struct {
 type DisplayEGLHeadless struct {
 	Rendernode *string `json:"rendernode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayDBus is QAPI's struct DisplayDBus. Since 7.0.
@@ -366,7 +366,7 @@ type DisplayDBus struct {
 	P2p        *bool   `json:"p2p,omitzero"`
 	Audiodev   *string `json:"audiodev,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayCurses is QAPI's struct DisplayCurses. Since 4.0.
@@ -375,7 +375,7 @@ type DisplayDBus struct {
 type DisplayCurses struct {
 	Charset *string `json:"charset,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayCocoa is QAPI's struct DisplayCocoa. Since 7.0.
@@ -388,7 +388,7 @@ type DisplayCocoa struct {
 	ZoomToFit         *bool `json:"zoom-to-fit,omitzero"`        // since 8.2
 	ZoomInterpolation *bool `json:"zoom-interpolation,omitzero"` // since 9.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplaySDL is QAPI's struct DisplaySDL. Since 7.1.
@@ -397,7 +397,7 @@ type DisplayCocoa struct {
 type DisplaySDL struct {
 	GrabMod *HotKeyMod `json:"grab-mod,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayOptions is QAPI's union DisplayOptions. Since 2.12.
@@ -420,7 +420,7 @@ type DisplayOptions struct {
 	DBus        *DisplayDBus        `json:"-"` // dbus; if CONFIG_DBUS_DISPLAY
 	SDL         *DisplaySDL         `json:"-"` // sdl; if CONFIG_SDL
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayReloadOptionsVNC is QAPI's struct DisplayReloadOptionsVNC. Since 6.0.
@@ -429,7 +429,7 @@ type DisplayOptions struct {
 type DisplayReloadOptionsVNC struct {
 	TLSCerts *bool `json:"tls-certs,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayReloadOptions is QAPI's union DisplayReloadOptions. Since 6.0.
@@ -443,7 +443,7 @@ type DisplayReloadOptions struct {
 	// At most one branch is set.
 	VNC *DisplayReloadOptionsVNC `json:"-"` // vnc
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayUpdateOptionsVNC is QAPI's struct DisplayUpdateOptionsVNC. Since 7.1.
@@ -452,7 +452,7 @@ type DisplayReloadOptions struct {
 type DisplayUpdateOptionsVNC struct {
 	Addresses []SocketAddress `json:"addresses,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DisplayUpdateOptions is QAPI's union DisplayUpdateOptions. Since 7.1.
@@ -466,5 +466,5 @@ type DisplayUpdateOptions struct {
 	// At most one branch is set.
 	VNC *DisplayUpdateOptionsVNC `json:"-"` // vnc
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }

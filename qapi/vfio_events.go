@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // VFIOMigrationEvent is the data of the event VFIO_MIGRATION. Since 9.1.
@@ -14,7 +14,7 @@ type VFIOMigrationEvent struct {
 	QOMPath     string                 `json:"qom-path"`
 	DeviceState QapiVFIOMigrationState `json:"device-state"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // EventName returns "VFIO_MIGRATION".

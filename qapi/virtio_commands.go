@@ -5,7 +5,6 @@ package qapi
 import (
 	"context"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -21,7 +20,7 @@ func XQueryVirtio(ctx context.Context, c async.Caller) ([]VirtioInfo, error) {
 type XQueryVirtioStatusArguments struct {
 	Path string `json:"path"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XQueryVirtioStatus is the command x-query-virtio-status. Since 7.2. Unstable.
@@ -36,7 +35,7 @@ type XQueryVirtioQueueStatusArguments struct {
 	Path  string `json:"path"`
 	Queue uint16 `json:"queue"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XQueryVirtioQueueStatus is the command x-query-virtio-queue-status. Since 7.2. Unstable.
@@ -51,7 +50,7 @@ type XQueryVirtioVhostQueueStatusArguments struct {
 	Path  string `json:"path"`
 	Queue uint16 `json:"queue"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XQueryVirtioVhostQueueStatus is the command x-query-virtio-vhost-queue-status. Since 7.2. Unstable.
@@ -67,7 +66,7 @@ type XQueryVirtioQueueElementArguments struct {
 	Queue uint16  `json:"queue"`
 	Index *uint16 `json:"index,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // XQueryVirtioQueueElement is the command x-query-virtio-queue-element. Since 7.2. Unstable.

@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // VirtioInfo is QAPI's struct VirtioInfo. Since 7.2.
@@ -13,7 +13,7 @@ type VirtioInfo struct {
 	Path string `json:"path"`
 	Name string `json:"name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VhostStatus is QAPI's struct VhostStatus. Since 7.2.
@@ -33,7 +33,7 @@ type VhostStatus struct {
 	LogSize          uint64                `json:"log-size"`
 	BackendFeatures  *VirtioDeviceFeatures `json:"backend-features,omitzero"` // removed in 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioStatus is QAPI's struct VirtioStatus. Since 7.2.
@@ -62,7 +62,7 @@ type VirtioStatus struct {
 	UseGuestNotifierMask bool                 `json:"use-guest-notifier-mask"`
 	VhostDev             *VhostStatus         `json:"vhost-dev,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioDeviceStatus is QAPI's struct VirtioDeviceStatus. Since 7.2.
@@ -72,7 +72,7 @@ type VirtioDeviceStatus struct {
 	Statuses        []string `json:"statuses"`
 	UnknownStatuses *uint8   `json:"unknown-statuses,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VhostDeviceProtocols is QAPI's struct VhostDeviceProtocols. Since 7.2.
@@ -82,7 +82,7 @@ type VhostDeviceProtocols struct {
 	Protocols        []string `json:"protocols"`
 	UnknownProtocols *uint64  `json:"unknown-protocols,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioDeviceFeatures is QAPI's struct VirtioDeviceFeatures. Since 7.2.
@@ -94,7 +94,7 @@ type VirtioDeviceFeatures struct {
 	UnknownDevFeatures  *uint64  `json:"unknown-dev-features,omitzero"`
 	UnknownDevFeatures2 *uint64  `json:"unknown-dev-features2,omitzero"` // since 10.2
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtQueueStatus is QAPI's struct VirtQueueStatus. Since 7.2.
@@ -116,7 +116,7 @@ type VirtQueueStatus struct {
 	SignalledUsed      uint16  `json:"signalled-used"`
 	SignalledUsedValid bool    `json:"signalled-used-valid"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtVhostQueueStatus is QAPI's struct VirtVhostQueueStatus. Since 7.2.
@@ -137,7 +137,7 @@ type VirtVhostQueueStatus struct {
 	Desc      *uint64 `json:"desc,omitzero"`  // removed in 11.1
 	Used      *uint64 `json:"used,omitzero"`  // removed in 11.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioRingDesc is QAPI's struct VirtioRingDesc. Since 7.2.
@@ -148,7 +148,7 @@ type VirtioRingDesc struct {
 	Len   uint32   `json:"len"`
 	Flags []string `json:"flags"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioRingAvail is QAPI's struct VirtioRingAvail. Since 7.2.
@@ -159,7 +159,7 @@ type VirtioRingAvail struct {
 	Idx   uint16 `json:"idx"`
 	Ring  uint16 `json:"ring"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioRingUsed is QAPI's struct VirtioRingUsed. Since 7.2.
@@ -169,7 +169,7 @@ type VirtioRingUsed struct {
 	Flags uint16 `json:"flags"`
 	Idx   uint16 `json:"idx"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtioQueueElement is QAPI's struct VirtioQueueElement. Since 7.2.
@@ -182,7 +182,7 @@ type VirtioQueueElement struct {
 	Avail VirtioRingAvail  `json:"avail"`
 	Used  VirtioRingUsed   `json:"used"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // IOThreadVirtQueueMapping is QAPI's struct IOThreadVirtQueueMapping. Since 9.0.
@@ -192,7 +192,7 @@ type IOThreadVirtQueueMapping struct {
 	IOThread string   `json:"iothread"`
 	Vqs      []uint16 `json:"vqs,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // VirtIOGPUOutput is QAPI's struct VirtIOGPUOutput. Since 10.1.
@@ -203,7 +203,7 @@ type VirtIOGPUOutput struct {
 	Xres *uint16 `json:"xres,omitzero"` // since 11.0
 	Yres *uint16 `json:"yres,omitzero"` // since 11.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // DummyVirtioForceArrays is QAPI's struct DummyVirtioForceArrays. Since 9.0.
@@ -213,5 +213,5 @@ type DummyVirtioForceArrays struct {
 	UnusedIOThreadVQMapping []IOThreadVirtQueueMapping `json:"unused-iothread-vq-mapping"`
 	UnusedVirtioGPUOutput   []VirtIOGPUOutput          `json:"unused-virtio-gpu-output,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

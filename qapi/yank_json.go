@@ -8,54 +8,30 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *YankInstanceBlockNode) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain YankInstanceBlockNode
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v YankInstanceBlockNode) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *YankInstanceChardev) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain YankInstanceChardev
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v YankInstanceChardev) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
-
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *YankInstance) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain YankInstance
-	*u = YankInstance{}
+	*u = YankInstance{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.Type {
 	case YankInstanceTypeBlockNode:
-		return support.DecodeBranch(dec, &u.Unknown, &u.BlockNode)
+		return support.DecodeBranch(dec, &u.Extra, &u.BlockNode)
 	case YankInstanceTypeChardev:
-		return support.DecodeBranch(dec, &u.Unknown, &u.Chardev)
+		return support.DecodeBranch(dec, &u.Extra, &u.Chardev)
 	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and Type needs one, the error is a [*support.UnionError].
 func (u *YankInstance) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain YankInstance
-	v := plain(*u)
 	b := support.Branches{Union: "YankInstance", Member: "type", Value: string(u.Type)}
 	b.Add("block-node", u.BlockNode != nil, u.BlockNode)
 	b.Add("chardev", u.Chardev != nil, u.Chardev)
-	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.Type = YankInstanceType(value)
-	return json.MarshalEncode(enc, &v)
+	return b.Encode(enc, (*plain)(u), u.Extra)
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -63,12 +39,3 @@ func (u YankInstance) MarshalJSON() ([]byte, error) { return support.Marshal(&u)
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (u *YankInstance) UnmarshalJSON(b []byte) error { return support.Unmarshal(b, u) }
-
-// MarshalJSONTo implements json.MarshalerTo.
-func (v *YankArguments) MarshalJSONTo(enc *jsontext.Encoder) error {
-	type plain YankArguments
-	return json.MarshalEncode(enc, (*plain)(v))
-}
-
-// MarshalJSON implements json.Marshaler.
-func (v YankArguments) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }

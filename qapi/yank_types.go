@@ -3,7 +3,7 @@
 package qapi
 
 import (
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // YankInstanceBlockNode is QAPI's struct YankInstanceBlockNode. Since 6.0.
@@ -12,7 +12,7 @@ import (
 type YankInstanceBlockNode struct {
 	NodeName string `json:"node-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // YankInstanceChardev is QAPI's struct YankInstanceChardev. Since 6.0.
@@ -21,7 +21,7 @@ type YankInstanceBlockNode struct {
 type YankInstanceChardev struct {
 	ID string `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // YankInstance is QAPI's union YankInstance. Since 6.0.
@@ -36,5 +36,5 @@ type YankInstance struct {
 	BlockNode *YankInstanceBlockNode `json:"-"` // block-node
 	Chardev   *YankInstanceChardev   `json:"-"` // chardev
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }

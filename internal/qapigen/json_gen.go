@@ -1,16 +1,13 @@
 package qapigen
 
-// methods writes the methods that encode and decode a type: those of json/v2, and those
-// of encoding/json, which call them.
+// methods writes the methods that encode and decode a union, an alternate, or arguments
+// that the schema does not list: those of json/v2, and those of encoding/json, which
+// call them. All other types need none.
 func (g *generator) methods(d *Definition) {
 	switch d.Kind {
-	case Struct:
-		g.structMethods(g.types[d.Name])
-	case Event:
-		g.structMethods(g.funcs[d])
 	case Command:
-		if d.Data == "" && (len(d.Members) > 0 || d.open()) {
-			g.structMethods(g.argumentsName(d))
+		if d.open() {
+			g.openMethods(g.argumentsName(d))
 		}
 	case Union:
 		g.unionMethods(d)
@@ -19,9 +16,9 @@ func (g *generator) methods(d *Definition) {
 	}
 }
 
-// structMethods writes the methods of a struct. Without them encoding/json would write a
-// member named Unknown.
-func (g *generator) structMethods(name string) {
+// openMethods writes the methods of arguments that the schema does not list. Without
+// them encoding/json would write a member named Further.
+func (g *generator) openMethods(name string) {
 	g.p(`// MarshalJSONTo implements json.MarshalerTo.
 func (v *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain %[1]s
@@ -41,38 +38,29 @@ func (g *generator) unionMethods(d *Definition) {
 	g.p(`// UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *%[1]s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain %[1]s
-	*u = %[1]s{}
+	*u = %[1]s{Extra: support.Scratch()}
 	if err := json.UnmarshalDecode(dec, (*plain)(u)); err != nil {
 		return err
 	}
 	switch u.%[2]s {
 `, name, disc)
 	for i, b := range d.Branches {
-		g.p("\tcase %s:\n\t\treturn support.DecodeBranch(dec, &u.Unknown, &u.%s)\n", g.valueName(enum, b.Name), fields[i])
+		g.p("\tcase %s:\n\t\treturn support.DecodeBranch(dec, &u.Extra, &u.%s)\n", g.valueName(enum, b.Name), fields[i])
 	}
 	g.p(`	}
-	return nil
+	return support.KeepUnknown(&u.Extra)
 }
 
 // MarshalJSONTo implements json.MarshalerTo. If several branches are set, or if none is
 // set and %[2]s needs one, the error is a [*support.UnionError].
 func (u *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 	type plain %[1]s
-	v := plain(*u)
 	b := support.Branches{Union: %[3]q, Member: %[4]q, Value: string(u.%[2]s)}
 `, name, disc, d.Name, d.Discriminator)
 	for i, b := range d.Branches {
 		g.p("\tb.Add(%q, u.%s != nil, u.%s)\n", b.Name, fields[i], fields[i])
 	}
-	g.p(`	value, err := b.Encode(enc, &v.Unknown)
-	if err != nil {
-		return err
-	}
-	v.%[1]s = %[2]s(value)
-	return json.MarshalEncode(enc, &v)
-}
-
-`, disc, g.types[enum.Name])
+	g.p("\treturn b.Encode(enc, (*plain)(u), u.Extra)\n}\n\n")
 	g.standardMethods("u", name)
 }
 
@@ -130,7 +118,7 @@ func (a *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 // IsZero reports whether no field is set. Such an optional member is not encoded.
-func (a %[1]s) IsZero() bool {
+func (a *%[1]s) IsZero() bool {
 	return `, name)
 	for _, b := range d.Branches {
 		field := alternateField(b)

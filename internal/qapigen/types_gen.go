@@ -8,7 +8,7 @@ import (
 
 // unknownField keeps the members that the schema does not have, so that they encode
 // again unchanged.
-const unknownField = "\tUnknown jsontext.Value `json:\",embed\"` // members that this package does not know\n"
+const unknownField = "\t*support.Extra // members that this package does not know\n"
 
 // object writes the type of a struct, union or alternate.
 func (g *generator) object(d *Definition) {
@@ -30,7 +30,7 @@ func (g *generator) object(d *Definition) {
 			b := d.Branches[i]
 			g.p("\t%s *%s `json:\"-\"`%s\n", field, g.typeName(b.Type), g.branchNote(b))
 		}
-		g.p("\n\tUnknown jsontext.Value `json:\",embed\"` // the members of a branch that this package does not know\n}\n\n")
+		g.p("\n%s}\n\n", unknownField)
 	case Alternate:
 		g.doc(name, "QAPI's alternate "+d.Name, d, "Exactly one field is set.")
 		g.p("type %s struct {\n", name)
@@ -57,7 +57,7 @@ func (g *generator) fields(members []Member, born string, discriminators ...stri
 	names := make(map[string]bool)
 	for _, m := range members {
 		name := GoName(m.Name)
-		for names[name] || name == "Unknown" {
+		for names[name] || name == "Extra" || name == "Unknown" {
 			name += "_"
 		}
 		names[name] = true
@@ -98,7 +98,7 @@ func (g *generator) discriminatorEnum(d *Definition) *Definition {
 // branchFields returns the Go names of a union's branches. If a member of the base has
 // the name already, the branch has the suffix Branch.
 func (g *generator) branchFields(d *Definition) []string {
-	taken := map[string]bool{"Unknown": true}
+	taken := map[string]bool{"Extra": true, "Unknown": true}
 	for _, m := range g.Unfold(d) {
 		taken[GoName(m.Name)] = true
 	}

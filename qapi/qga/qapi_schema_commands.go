@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi/support"
 )
@@ -15,7 +14,7 @@ import (
 type GuestSyncDelimitedArguments struct {
 	ID int64 `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSyncDelimited is the command guest-sync-delimited. Since 1.1.
@@ -29,7 +28,7 @@ func GuestSyncDelimited(ctx context.Context, c async.Caller, args *GuestSyncDeli
 type GuestSyncArguments struct {
 	ID int64 `json:"id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSync is the command guest-sync. Since 0.15.0.
@@ -57,7 +56,7 @@ func GuestGetTime(ctx context.Context, c async.Caller) (int64, error) {
 type GuestSetTimeArguments struct {
 	Time *int64 `json:"time,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSetTime is the command guest-set-time. Since 1.5.
@@ -80,7 +79,7 @@ func GuestInfo(ctx context.Context, c async.Caller) (*GuestAgentInfo, error) {
 type GuestShutdownArguments struct {
 	Mode *string `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestShutdown is the command guest-shutdown. Since 0.15.0.
@@ -101,7 +100,7 @@ type GuestFileOpenArguments struct {
 	Path string  `json:"path"`
 	Mode *string `json:"mode,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileOpen is the command guest-file-open. Since 0.15.0.
@@ -115,7 +114,7 @@ func GuestFileOpen(ctx context.Context, c async.Caller, args *GuestFileOpenArgum
 type GuestFileCloseArguments struct {
 	Handle int64 `json:"handle"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileClose is the command guest-file-close. Since 0.15.0.
@@ -130,7 +129,7 @@ type GuestFileReadArguments struct {
 	Handle int64  `json:"handle"`
 	Count  *int64 `json:"count,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileRead is the command guest-file-read. Since 0.15.0.
@@ -146,7 +145,7 @@ type GuestFileWriteArguments struct {
 	BufB64 string `json:"buf-b64"`
 	Count  *int64 `json:"count,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileWrite is the command guest-file-write. Since 0.15.0.
@@ -162,7 +161,7 @@ type GuestFileSeekArguments struct {
 	Offset int64           `json:"offset"`
 	Whence GuestFileWhence `json:"whence"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileSeek is the command guest-file-seek. Since 0.15.0.
@@ -176,7 +175,7 @@ func GuestFileSeek(ctx context.Context, c async.Caller, args *GuestFileSeekArgum
 type GuestFileFlushArguments struct {
 	Handle int64 `json:"handle"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileFlush is the command guest-file-flush. Since 0.15.0.
@@ -204,7 +203,7 @@ func GuestFsfreezeFreeze(ctx context.Context, c async.Caller) (int64, error) {
 type GuestFsfreezeFreezeListArguments struct {
 	Mountpoints []string `json:"mountpoints,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFsfreezeFreezeList is the command guest-fsfreeze-freeze-list. Since 2.2. If CONFIG_WIN32 or CONFIG_FSFREEZE.
@@ -227,7 +226,7 @@ func GuestFsfreezeThaw(ctx context.Context, c async.Caller) (int64, error) {
 type GuestFstrimArguments struct {
 	Minimum *int64 `json:"minimum,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFstrim is the command guest-fstrim. Since 1.2. If CONFIG_WIN32 or CONFIG_FSTRIM.
@@ -290,7 +289,7 @@ func GuestGetVCPUs(ctx context.Context, c async.Caller) ([]GuestLogicalProcessor
 type GuestSetVCPUsArguments struct {
 	VCPUs []GuestLogicalProcessor `json:"vcpus"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSetVCPUs is the command guest-set-vcpus. Since 1.5. If CONFIG_LINUX.
@@ -320,7 +319,7 @@ type GuestSetUserPasswordArguments struct {
 	Password string `json:"password"`
 	Crypted  bool   `json:"crypted"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSetUserPassword is the command guest-set-user-password. Since 2.3. If CONFIG_WIN32 or CONFIG_LINUX or CONFIG_FREEBSD.
@@ -341,7 +340,7 @@ func GuestGetMemoryBlocks(ctx context.Context, c async.Caller) ([]GuestMemoryBlo
 type GuestSetMemoryBlocksArguments struct {
 	MemBlks []GuestMemoryBlock `json:"mem-blks"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSetMemoryBlocks is the command guest-set-memory-blocks. Since 2.3. If CONFIG_LINUX.
@@ -362,7 +361,7 @@ func GuestGetMemoryBlockInfo(ctx context.Context, c async.Caller) (*GuestMemoryB
 type GuestExecStatusArguments struct {
 	PID int64 `json:"pid"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestExecStatus is the command guest-exec-status. Since 2.5.
@@ -380,7 +379,7 @@ type GuestExecArguments struct {
 	InputData     *string                 `json:"input-data,omitzero"`
 	CaptureOutput *GuestExecCaptureOutput `json:"capture-output,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestExec is the command guest-exec. Since 2.5.
@@ -429,7 +428,7 @@ func GuestGetDevices(ctx context.Context, c async.Caller) ([]GuestDeviceInfo, er
 type GuestSSHGetAuthorizedKeysArguments struct {
 	Username string `json:"username"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSSHGetAuthorizedKeys is the command guest-ssh-get-authorized-keys. Since 5.2.
@@ -445,7 +444,7 @@ type GuestSSHAddAuthorizedKeysArguments struct {
 	Keys     []string `json:"keys"`
 	Reset    *bool    `json:"reset,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSSHAddAuthorizedKeys is the command guest-ssh-add-authorized-keys. Since 5.2.
@@ -460,7 +459,7 @@ type GuestSSHRemoveAuthorizedKeysArguments struct {
 	Username string   `json:"username"`
 	Keys     []string `json:"keys"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestSSHRemoveAuthorizedKeys is the command guest-ssh-remove-authorized-keys. Since 5.2.

@@ -4,6 +4,7 @@ package qga
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/qapi/support"
 )
 
 // GuestAgentCommandInfo is QAPI's struct GuestAgentCommandInfo. Since 1.1.0.
@@ -14,7 +15,7 @@ type GuestAgentCommandInfo struct {
 	Enabled         bool   `json:"enabled"`
 	SuccessResponse bool   `json:"success-response"` // since 1.7
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestAgentInfo is QAPI's struct GuestAgentInfo. Since 0.15.0.
@@ -24,7 +25,7 @@ type GuestAgentInfo struct {
 	Version           string                  `json:"version"`
 	SupportedCommands []GuestAgentCommandInfo `json:"supported_commands"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileReadOptions is QAPI's struct GuestFileRead. Since 0.15.0.
@@ -35,7 +36,7 @@ type GuestFileReadOptions struct {
 	BufB64 string `json:"buf-b64"`
 	EOF    bool   `json:"eof"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileWriteOptions is QAPI's struct GuestFileWrite. Since 0.15.0.
@@ -45,7 +46,7 @@ type GuestFileWriteOptions struct {
 	Count int64 `json:"count"`
 	EOF   bool  `json:"eof"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileSeekOptions is QAPI's struct GuestFileSeek. Since 0.15.0.
@@ -55,7 +56,7 @@ type GuestFileSeekOptions struct {
 	Position int64 `json:"position"`
 	EOF      bool  `json:"eof"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFileWhence is QAPI's alternate GuestFileWhence. Since 2.6.
@@ -79,7 +80,7 @@ type GuestFilesystemTrimResult struct {
 	Minimum *int64  `json:"minimum,omitzero"`
 	Error   *string `json:"error,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFilesystemTrimResponse is QAPI's struct GuestFilesystemTrimResponse. Since 2.4. If CONFIG_WIN32 or CONFIG_FSTRIM.
@@ -88,7 +89,7 @@ type GuestFilesystemTrimResult struct {
 type GuestFilesystemTrimResponse struct {
 	Paths []GuestFilesystemTrimResult `json:"paths"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestIPAddress is QAPI's struct GuestIpAddress. Since 1.1. If CONFIG_WIN32 or HAVE_GETIFADDRS.
@@ -99,7 +100,7 @@ type GuestIPAddress struct {
 	IPAddressType GuestIPAddressType `json:"ip-address-type"`
 	Prefix        int64              `json:"prefix"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestNetworkInterfaceStat is QAPI's struct GuestNetworkInterfaceStat. Since 2.11. If CONFIG_WIN32 or HAVE_GETIFADDRS.
@@ -115,7 +116,7 @@ type GuestNetworkInterfaceStat struct {
 	TXErrs    uint64 `json:"tx-errs"`
 	TXDropped uint64 `json:"tx-dropped"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestNetworkInterface is QAPI's struct GuestNetworkInterface. Since 1.1. If CONFIG_WIN32 or HAVE_GETIFADDRS.
@@ -127,7 +128,7 @@ type GuestNetworkInterface struct {
 	IPAddresses     []GuestIPAddress           `json:"ip-addresses,omitzero"`
 	Statistics      *GuestNetworkInterfaceStat `json:"statistics,omitzero"` // since 2.11
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestLogicalProcessor is QAPI's struct GuestLogicalProcessor. Since 1.5. If CONFIG_LINUX or CONFIG_WIN32.
@@ -138,7 +139,7 @@ type GuestLogicalProcessor struct {
 	Online     bool  `json:"online"`
 	CanOffline *bool `json:"can-offline,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestPCIAddress is QAPI's struct GuestPCIAddress. Since 2.2. If CONFIG_WIN32 or CONFIG_LINUX.
@@ -150,7 +151,7 @@ type GuestPCIAddress struct {
 	Slot     int64 `json:"slot"`
 	Function int64 `json:"function"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestCCWAddress is QAPI's struct GuestCCWAddress. Since 6.0. If CONFIG_WIN32 or CONFIG_LINUX.
@@ -162,7 +163,7 @@ type GuestCCWAddress struct {
 	Subchno int64 `json:"subchno"`
 	Devno   int64 `json:"devno"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDiskAddress is QAPI's struct GuestDiskAddress. Since 2.2. If CONFIG_WIN32 or CONFIG_LINUX.
@@ -178,7 +179,7 @@ type GuestDiskAddress struct {
 	Dev           *string          `json:"dev,omitzero"`         // since 3.1
 	CcwAddress    *GuestCCWAddress `json:"ccw-address,omitzero"` // since 6.0
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestNVMeSmart is QAPI's struct GuestNVMeSmart. Since 7.1. If CONFIG_WIN32 or CONFIG_LIBUDEV.
@@ -211,7 +212,7 @@ type GuestNVMeSmart struct {
 	NumberOfErrorLogEntriesLo uint64 `json:"number-of-error-log-entries-lo"`
 	NumberOfErrorLogEntriesHi uint64 `json:"number-of-error-log-entries-hi"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDiskSmart is QAPI's union GuestDiskSmart. Since 7.1. If CONFIG_WIN32 or CONFIG_LIBUDEV.
@@ -225,7 +226,7 @@ type GuestDiskSmart struct {
 	// At most one branch is set.
 	NVME *GuestNVMeSmart `json:"-"` // nvme
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDiskInfo is QAPI's struct GuestDiskInfo. Since 5.2. If CONFIG_WIN32 or CONFIG_LIBUDEV.
@@ -239,7 +240,7 @@ type GuestDiskInfo struct {
 	Alias        *string           `json:"alias,omitzero"`
 	Smart        *GuestDiskSmart   `json:"smart,omitzero"` // since 7.1
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestFilesystemInfo is QAPI's struct GuestFilesystemInfo. Since 2.2. If CONFIG_WIN32 or CONFIG_LINUX.
@@ -254,7 +255,7 @@ type GuestFilesystemInfo struct {
 	TotalBytesPrivileged *uint64            `json:"total-bytes-privileged,omitzero"` // since 9.1
 	Disk                 []GuestDiskAddress `json:"disk"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestMemoryBlock is QAPI's struct GuestMemoryBlock. Since 2.3. If CONFIG_LINUX.
@@ -265,7 +266,7 @@ type GuestMemoryBlock struct {
 	Online     bool   `json:"online"`
 	CanOffline *bool  `json:"can-offline,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestMemoryBlockResponse is QAPI's struct GuestMemoryBlockResponse. Since 2.3. If CONFIG_LINUX.
@@ -276,7 +277,7 @@ type GuestMemoryBlockResponse struct {
 	Response  GuestMemoryBlockResponseType `json:"response"`
 	ErrorCode *int64                       `json:"error-code,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestMemoryBlockInfo is QAPI's struct GuestMemoryBlockInfo. Since 2.3. If CONFIG_LINUX.
@@ -285,7 +286,7 @@ type GuestMemoryBlockResponse struct {
 type GuestMemoryBlockInfo struct {
 	Size uint64 `json:"size"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestExecStatusOptions is QAPI's struct GuestExecStatus. Since 2.5.
@@ -300,7 +301,7 @@ type GuestExecStatusOptions struct {
 	OutTruncated *bool   `json:"out-truncated,omitzero"`
 	ErrTruncated *bool   `json:"err-truncated,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestExecOptions is QAPI's struct GuestExec. Since 2.5.
@@ -309,7 +310,7 @@ type GuestExecStatusOptions struct {
 type GuestExecOptions struct {
 	PID int64 `json:"pid"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestExecCaptureOutput is QAPI's alternate GuestExecCaptureOutput. Since 8.0.
@@ -330,7 +331,7 @@ type GuestExecCaptureOutput struct {
 type GuestHostName struct {
 	HostName string `json:"host-name"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestUser is QAPI's struct GuestUser. Since 2.10. If CONFIG_WIN32 or HAVE_UTMPX.
@@ -341,7 +342,7 @@ type GuestUser struct {
 	LoginTime float64 `json:"login-time"`
 	Domain    *string `json:"domain,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestTimezone is QAPI's struct GuestTimezone. Since 2.10.
@@ -351,7 +352,7 @@ type GuestTimezone struct {
 	Zone   *string `json:"zone,omitzero"`
 	Offset int64   `json:"offset"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestOSInfo is QAPI's struct GuestOSInfo. Since 2.10.
@@ -369,7 +370,7 @@ type GuestOSInfo struct {
 	Variant       *string `json:"variant,omitzero"`
 	VariantID     *string `json:"variant-id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDeviceIDPCI is QAPI's struct GuestDeviceIdPCI. Since 5.2. If CONFIG_WIN32.
@@ -379,7 +380,7 @@ type GuestDeviceIDPCI struct {
 	VendorID uint16 `json:"vendor-id"`
 	DeviceID uint16 `json:"device-id"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDeviceID is QAPI's union GuestDeviceId. Since 5.2. If CONFIG_WIN32.
@@ -393,7 +394,7 @@ type GuestDeviceID struct {
 	// At most one branch is set.
 	PCI *GuestDeviceIDPCI `json:"-"` // pci
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDeviceInfo is QAPI's struct GuestDeviceInfo. Since 5.2. If CONFIG_WIN32.
@@ -405,7 +406,7 @@ type GuestDeviceInfo struct {
 	DriverVersion *string        `json:"driver-version,omitzero"`
 	ID            *GuestDeviceID `json:"id,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestAuthorizedKeys is QAPI's struct GuestAuthorizedKeys. Since 5.2.
@@ -414,7 +415,7 @@ type GuestDeviceInfo struct {
 type GuestAuthorizedKeys struct {
 	Keys []string `json:"keys"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDiskStats is QAPI's struct GuestDiskStats. Since 7.1. If CONFIG_LINUX.
@@ -439,7 +440,7 @@ type GuestDiskStats struct {
 	TotalTicks     *uint64 `json:"total-ticks,omitzero"`
 	WeightTicks    *uint64 `json:"weight-ticks,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestDiskStatsInfo is QAPI's struct GuestDiskStatsInfo. If CONFIG_LINUX.
@@ -451,7 +452,7 @@ type GuestDiskStatsInfo struct {
 	Minor uint64         `json:"minor"`
 	Stats GuestDiskStats `json:"stats"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestLinuxCPUStats is QAPI's struct GuestLinuxCpuStats. Since 7.1. If CONFIG_LINUX.
@@ -470,7 +471,7 @@ type GuestLinuxCPUStats struct {
 	Guest     *uint64 `json:"guest,omitzero"`
 	Guestnice *uint64 `json:"guestnice,omitzero"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestCPUStats is QAPI's union GuestCpuStats. Since 7.1. If CONFIG_LINUX.
@@ -484,7 +485,7 @@ type GuestCPUStats struct {
 	// At most one branch is set.
 	Linux *GuestLinuxCPUStats `json:"-"` // linux
 
-	Unknown jsontext.Value `json:",embed"` // the members of a branch that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestLoadAverage is QAPI's struct GuestLoadAverage. Since 10.0. If CONFIG_WIN32 or CONFIG_GETLOADAVG.
@@ -495,7 +496,7 @@ type GuestLoadAverage struct {
 	Load5m  float64 `json:"load5m"`
 	Load15m float64 `json:"load15m"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }
 
 // GuestNetworkRoute is QAPI's struct GuestNetworkRoute. Since 9.1. If CONFIG_LINUX or CONFIG_WIN32.
@@ -519,5 +520,5 @@ type GuestNetworkRoute struct {
 	Nexthop      *string `json:"nexthop,omitzero"`
 	Version      int64   `json:"version"`
 
-	Unknown jsontext.Value `json:",embed"` // members that this package does not know
+	*support.Extra // members that this package does not know
 }

@@ -1,6 +1,7 @@
 package support
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -62,32 +63,68 @@ func (b *Branches) Add(name string, set bool, value any) {
 	}
 }
 
-// Encode encodes the branch that is set and adds its members to unknown, which the
-// caller encodes together with the members of the base. It returns the value of the
-// discriminator. The error is a [*UnionError], or that of encoding the branch.
-func (b *Branches) Encode(enc *jsontext.Encoder, unknown *jsontext.Value) (string, error) {
+// Encode writes one object: the discriminator, the members of base, and those of the
+// branch that is set. base points to the union without its methods; extra is its Extra.
+// The error is a [*UnionError], or that of encoding.
+func (b *Branches) Encode(enc *jsontext.Encoder, base any, extra *Extra) error {
 	if b.value == nil {
-		// Without a branch the members are in unknown. That is right in two cases:
+		// Without a branch the members are in extra. That is right in two cases:
 		// Value names a branch that the schema does not know, or the value comes from
 		// an older release, in which the type was not a union and had no
 		// discriminator.
-		if b.known || b.Value == "" && len(*unknown) == 0 {
-			return "", b.fault()
+		if b.known || b.Value == "" && len(extra.Unknown()) == 0 {
+			return b.fault()
 		}
-		return b.Value, nil
+		return json.MarshalEncode(enc, base)
 	}
 	if b.more != nil || b.Value != "" && b.Value != b.name {
-		return "", b.fault()
+		return b.fault()
 	}
-	members, err := json.Marshal(b.value, enc.Options())
-	if err != nil {
-		return "", err
+	buf := getBuffer()
+	defer putBuffer(buf)
+	options := enc.Options()
+	if b.Value == "" { // QAPI's names need no escapes
+		buf.WriteString(`{"`)
+		buf.WriteString(b.Member)
+		buf.WriteString(`":"`)
+		buf.WriteString(b.name)
+		buf.WriteString(`"}`)
 	}
-	if len(*unknown) > 0 {
-		members = join(members, *unknown)
+	if err := appendObject(buf, base, options); err != nil {
+		return err
 	}
-	*unknown = members
-	return b.name, nil
+	if err := appendObject(buf, b.value, options); err != nil {
+		return err
+	}
+	return enc.WriteValue(buf.Bytes())
+}
+
+// appendObject adds the members of v to the object in buf, which may be empty.
+func appendObject(buf *bytes.Buffer, v any, options json.Options) error {
+	begin := buf.Len()
+	if err := json.MarshalWrite(buf, v, options); err != nil {
+		return err
+	}
+	text := buf.Bytes()
+	first, second := text[:begin], text[begin:]
+	switch {
+	case begin == 0:
+	case isEmpty(second):
+		buf.Truncate(begin)
+	case isEmpty(first):
+		for i := range first {
+			first[i] = ' '
+		}
+	default:
+		first[begin-1], second[0] = ' ', ','
+	}
+	return nil
+}
+
+// isEmpty reports whether the text of an object has no members.
+func isEmpty(object []byte) bool {
+	object = bytes.TrimSpace(object)
+	return len(object) < 2 || len(bytes.TrimSpace(object[1:len(object)-1])) == 0
 }
 
 // fault returns the error about the branches that are set.
@@ -99,34 +136,18 @@ func (b *Branches) fault() error {
 	return e
 }
 
-// join returns one object that has the members of both a and b.
-func join(a, b jsontext.Value) jsontext.Value {
-	a, b = trim(a), trim(b)
-	switch {
-	case len(a) <= len("{}"):
-		return b
-	case len(b) <= len("{}"):
-		return a
-	}
-	out := append(a[:len(a)-1:len(a)-1], ',')
-	return append(out, b[1:]...)
-}
-
-// trim returns v without the white space around it.
-func trim(v jsontext.Value) jsontext.Value {
-	return jsontext.Value(strings.TrimSpace(string(v)))
-}
-
-// DecodeBranch decodes unknown, the members that the base does not have, into a new
-// branch. After it unknown is empty.
-func DecodeBranch[T any](dec *jsontext.Decoder, unknown *jsontext.Value, branch **T) error {
-	members := *unknown
-	*unknown = nil
-	if len(members) == 0 {
-		members = jsontext.Value("{}")
-	}
+// DecodeBranch decodes the members in *extra, which the base of a union does not have,
+// into a new branch. *extra comes from [Scratch], and is nil after the call.
+func DecodeBranch[T any](dec *jsontext.Decoder, extra **Extra, branch **T) error {
+	scratch := *extra
+	*extra = nil
 	*branch = new(T)
-	return json.Unmarshal(members, *branch, dec.Options())
+	if len(scratch.Members) == 0 {
+		return nil
+	}
+	err := json.Unmarshal(scratch.Members, *branch, dec.Options())
+	putScratch(scratch)
+	return err
 }
 
 // Alternate collects the fields of an alternate while a generated method encodes it.
@@ -134,28 +155,40 @@ func DecodeBranch[T any](dec *jsontext.Decoder, unknown *jsontext.Value, branch 
 type Alternate struct {
 	Name string // QAPI's name of the alternate
 
-	set   []string // the fields that are set
-	value any      // the value of the last of these
+	name  string   // the first field that is set
+	value any      // its value
+	more  []string // the other fields that are set
 }
 
 // Add adds one field: its name in QAPI, whether it is set, and its value.
 func (a *Alternate) Add(name string, set bool, value any) {
-	if set {
-		a.set, a.value = append(a.set, name), value
+	switch {
+	case !set:
+	case a.name == "":
+		a.name, a.value = name, value
+	default:
+		a.more = append(a.more, name)
 	}
 }
 
 // AddNull adds the alternative null. null says whether the alternate is null.
-func (a *Alternate) AddNull(null bool) { a.Add("null", null, jsontext.Value("null")) }
+func (a *Alternate) AddNull(null bool) { a.Add("null", null, nil) }
 
 // AddUnknown adds v, a value of a kind that the schema does not have, or nil.
-func (a *Alternate) AddUnknown(v jsontext.Value) { a.Add("Unknown", v != nil, v) }
+func (a *Alternate) AddUnknown(v jsontext.Value) {
+	if v != nil {
+		a.Add("Unknown", true, v)
+	}
+}
 
 // Encode writes the one field that is set. If not exactly one is set, the error is a
 // [*UnionError].
 func (a *Alternate) Encode(enc *jsontext.Encoder) error {
-	if len(a.set) != 1 {
-		return &UnionError{Union: a.Name, Set: a.set}
+	switch {
+	case a.name == "":
+		return &UnionError{Union: a.Name}
+	case a.more != nil:
+		return &UnionError{Union: a.Name, Set: append([]string{a.name}, a.more...)}
 	}
 	return json.MarshalEncode(enc, a.value)
 }
