@@ -164,6 +164,7 @@ func TestConcurrency(t *testing.T) {
 }
 
 // A machine that does not answer costs its own time limit, and nobody else's result.
+// Holds E4.
 func TestTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, vms := joined(t, "vm1", "vm2", "vm3")
@@ -188,7 +189,7 @@ func TestTimeout(t *testing.T) {
 }
 
 // If the context ends midway, the caller has the results so far. The other errors say
-// whether the turn had begun.
+// whether the turn had begun. Holds E4.
 func TestCanceledMidway(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, vms := joined(t, "vm1", "vm2", "vm3", "vm4")
@@ -212,7 +213,7 @@ func TestCanceledMidway(t *testing.T) {
 	})
 }
 
-// A member that leaves ends its own turn, and no other.
+// A member that leaves ends its own turn, and no other. Holds E4.
 func TestLeaveWithACommandInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, vms := joined(t, "vm1", "vm2", "vm3")

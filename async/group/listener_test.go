@@ -47,6 +47,7 @@ func TestEvents(t *testing.T) {
 }
 
 // An event that a machine sent before a reply is in the queue when the call returns.
+// Holds E3.
 func TestEventsComeBeforeTheReply(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, _ := joined(t, "vm1", "vm2", "vm3")
@@ -63,7 +64,7 @@ func TestEventsComeBeforeTheReply(t *testing.T) {
 	})
 }
 
-// Members join and leave while a listener reads.
+// Members join and leave while a listener reads. Holds E5.
 func TestEventsJoinAndLeave(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var g clients
@@ -92,6 +93,7 @@ func TestEventsJoinAndLeave(t *testing.T) {
 }
 
 // The loss of a machine is a notice with its name, in its place, and the stream goes on.
+// Holds E5.
 func TestLossIsANotice(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, vms := joined(t, "vm1", "vm2")
@@ -139,7 +141,7 @@ func TestLossBeforeTheListener(t *testing.T) {
 }
 
 // A member that sends more than is read loses its own oldest events, and no other
-// member's. The notice has its name.
+// member's. The notice has its name. Holds E5.
 func TestOverflowIsTheMembersOwn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, vms := joined(t, "vm1", "vm2")
@@ -176,7 +178,7 @@ func TestDefaultLimit(t *testing.T) {
 }
 
 // A listener that nobody reads holds nothing up: not the machines, not the commands, and
-// not another listener.
+// not another listener. Holds E5.
 func TestSlowReaderHoldsNothingUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g, vms := joined(t, "vm1", "vm2")
@@ -345,7 +347,7 @@ func TestAllGoesOnAfterANotice(t *testing.T) {
 	})
 }
 
-// A group and its listeners have no goroutines, however many members there are.
+// A group and its listeners have no goroutines, however many members there are. Holds E2.
 func TestNoGoroutines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -379,7 +381,7 @@ func stacksOf(pkg string) int {
 
 // Many machines send events, machines join, leave and are lost, and several goroutines
 // read several listeners: each event is read once or counted as lost, and the events of a
-// member are in their order.
+// member are in their order. Holds E3, E5.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	const machines, rounds = 20, 300
