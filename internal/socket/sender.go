@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -21,6 +22,17 @@ type Sender interface {
 	// sent anything yet, so that the connection can still be used. If not, the
 	// caller has to treat a message as sent when Send has begun.
 	Interruptible() bool
+}
+
+// NewSender returns a Sender for conn.
+func NewSender(conn net.Conn) Sender {
+	switch c := conn.(type) {
+	case *TLSConn:
+		return tlsSender{c}
+	case *tls.Conn:
+		return foreignTLSSender{plainSender{conn}}
+	}
+	return newSocketSender(conn)
 }
 
 // A FileError says that a descriptor cannot be sent. Nothing was sent.

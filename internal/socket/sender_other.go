@@ -4,5 +4,4 @@ package socket
 
 import "net"
 
-// NewSender returns a Sender for conn.
-func NewSender(conn net.Conn) Sender { return plainSender{conn} }
+func newSocketSender(conn net.Conn) Sender { return plainSender{conn} }

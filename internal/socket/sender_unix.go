@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewSender returns a Sender for conn. It writes to the socket itself only if conn
+// newSocketSender returns a Sender for conn. It writes to the socket itself only if conn
 // is exactly a *net.UnixConn or *net.TCPConn, or comes from this package. A type
 // that embeds one of those may have its own Write, which must be called.
-func NewSender(conn net.Conn) Sender {
+func newSocketSender(conn net.Conn) Sender {
 	var raw syscall.RawConn
 	var err error
 	isUnix := false
@@ -30,6 +30,8 @@ func NewSender(conn net.Conn) Sender {
 		name = c.named
 	case *net.TCPConn:
 		raw, err = c.SyscallConn()
+	case ownSocket:
+		raw, err = c.SyscallConn()
 	default:
 		return plainSender{conn}
 	}
@@ -37,6 +39,14 @@ func NewSender(conn net.Conn) Sender {
 		return plainSender{conn}
 	}
 	return &socketSender{raw: raw, unix: isUnix, named: name}
+}
+
+// An ownSocket is a connection of this package over a socket for which package net has
+// no type.
+type ownSocket interface {
+	net.Conn
+	syscall.Conn
+	isOwnSocket()
 }
 
 // socketSender writes to a socket of the system.

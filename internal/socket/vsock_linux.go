@@ -72,6 +72,7 @@ type vsockConn struct {
 }
 
 func (c *vsockConn) LocalAddr() net.Addr  { return vsockAddr{cid: unix.VMADDR_CID_ANY} }
+func (c *vsockConn) isOwnSocket()         {}
 func (c *vsockConn) RemoteAddr() net.Addr { return c.addr }
 
 type vsockAddr struct{ cid, port uint32 }

@@ -84,6 +84,9 @@ var rooms = []room{
 	// Starts real programs for integration tests.
 	{dir: "internal/testing/qemutest", floor: 1, modules: []string{sys}, forTests: true},
 
+	// Makes certificates.
+	{dir: "internal/testing/tlstest", floor: 0, forTests: true},
+
 	// Boots a Linux guest in QEMU.
 	{dir: "internal/testing/guest", floor: 2, forTests: true},
 
