@@ -96,6 +96,8 @@
 //	                             connect again, and ask it which ones were executed
 //	MessageError                 the server sent something that is not QMP, or is over a
 //	                             limit: if it was MaxMessage, raise that; connect again
+//	TLSError                     one side did not accept the other's certificate, or does not
+//	                             speak TLS: the error says what to set
 //	any other                    an error of the operating system, or of Options.Dialer
 //
 // [ProtocolError] matches [GreetingError], [NegotiationError], [ServerParseError],

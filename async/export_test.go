@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goqmp/qmp/internal/socket"
@@ -81,6 +82,27 @@ func RigSender(c *Client, r RiggedSender) {
 	<-s.turn
 	s.out = rigged{r}
 	s.turn <- struct{}{}
+}
+
+// CountGoroutines returns a function that says how often a goroutine had to finish a
+// write over c's present connection since the call of CountGoroutines.
+func CountGoroutines(c *Client) func() int {
+	s := sessionOf(c)
+	<-s.turn
+	count := &countingSender{Sender: s.out}
+	s.out = count
+	s.turn <- struct{}{}
+	return func() int { return int(count.sends.Load()) }
+}
+
+type countingSender struct {
+	socket.Sender
+	sends atomic.Int32
+}
+
+func (g *countingSender) Send(b []byte, files []*os.File) (int, error) {
+	g.sends.Add(1)
+	return g.Sender.Send(b, files)
 }
 
 // FileError returns an error as a sender returns it when err is the fault of

@@ -40,7 +40,7 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 
 // Accept waits for one server to connect to the socket of [Client.Listen], stops
 // listening, waits for the greeting and negotiates capabilities. ctx bounds all of
-// that, and nothing after it.
+// that, and nothing after it. With AcceptTLS in [Options] it begins with TLS.
 //
 // When Accept stops listening, it removes the file of a unix socket, unless another
 // file has taken its place. If Accept is not called, Disconnect and Close do so.
@@ -70,6 +70,11 @@ func (c *Client) Accept(ctx context.Context) error {
 			conn.Close()
 		}
 		return a.fail(err)
+	}
+	if config := c.opts.AcceptTLS; config != nil {
+		if conn, err = acceptTLS(a.ctx, conn, config); err != nil {
+			return a.fail(err)
+		}
 	}
 	return a.establish(conn, false)
 }

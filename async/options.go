@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -24,10 +25,17 @@ type Options struct {
 
 	// Dialer makes the connection, in place of a dial to the address given to
 	// Connect. That address then only names the connection in errors. Use a Dialer
-	// for TLS, proxies, or a guest agent that must be resynchronized first. It must
-	// return when its context ends. Closing the connection that it returns must end
+	// for TLS ([DialTLS]), for a monitor behind a proxy or SSH, or for a guest agent that
+	// must be resynchronized first. It must return when its context ends. Closing the connection that it returns must end
 	// reads and writes that are being made.
 	Dialer func(ctx context.Context) (net.Conn, error)
+
+	// AcceptTLS makes Accept speak TLS, as the TLS server, with the server that connects: a
+	// QEMU whose chardev has server=off and tls-creds with endpoint=client. It needs
+	// Certificates. To accept only a QEMU that shows a certificate, set ClientAuth to
+	// tls.RequireAndVerifyClientCert, and ClientCAs. Nil means no TLS. For Connect see
+	// [DialTLS]; Attach takes a connection as it is.
+	AcceptTLS *tls.Config
 
 	// Backoff makes Connect dial again, within its context, while the server is not
 	// there yet: the socket does not exist, no program listens there, or the queue is

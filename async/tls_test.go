@@ -132,20 +132,29 @@ func TestTLSCancelledInTheMiddleOfAWrite(t *testing.T) {
 	})
 }
 
-// slowReader reads the handshake at once, and the rest when it is allowed to.
+// slowReader reads one message at once, and the rest when it is allowed to.
 type slowReader struct {
 	net.Conn
 	from <-chan struct{}
-	read int
+	over bool // the message was read
 }
 
 func (s *slowReader) Read(p []byte) (int, error) {
-	if s.read > 0 {
+	if s.over {
 		<-s.from
 	}
 	n, err := s.Conn.Read(p)
-	s.read += n
+	s.over = s.over || n > 0 && p[n-1] == '}'
 	return n, err
+}
+
+// readCommand reads one message without arguments. Its last byte is a record of its own.
+func readCommand(conn net.Conn) {
+	for buf := make([]byte, 1000); ; {
+		if n, err := conn.Read(buf); err != nil || buf[n-1] == '}' {
+			return
+		}
+	}
 }
 
 // A TLS connection ends like any stream, with close_notify or without. A stream
@@ -169,9 +178,9 @@ func TestTLSEnds(t *testing.T) {
 				dial, conn := tlsPipe(t, qmptest.DefaultPipeSize)
 				go func() {
 					io.WriteString(conn, `{"QMP":{"version":{},"capabilities":[]}}`)
-					conn.Read(make([]byte, 1000)) // qmp_capabilities
+					readCommand(conn) // qmp_capabilities
 					io.WriteString(conn, `{"return":{},"id":1}`)
-					conn.Read(make([]byte, 1000)) // x
+					readCommand(conn) // x
 					tt.end(conn)
 				}()
 				c := newClient(t, &async.Options{Dialer: dial})
@@ -193,7 +202,7 @@ func TestTLSCloseInTheMiddleOfAWrite(t *testing.T) {
 		dial, conn := tlsPipe(t, 16<<10)
 		go func() {
 			io.WriteString(conn, `{"QMP":{"version":{},"capabilities":[]}}`)
-			conn.Read(make([]byte, 1000))
+			readCommand(conn)
 			io.WriteString(conn, `{"return":{},"id":1}`)
 		}()
 		c := newClient(t, &async.Options{Dialer: dial})
