@@ -206,8 +206,8 @@ func (j *Job) heard(ev async.Event, notice error) {
 
 // changes notes that the Tracker has news. mu is held.
 func (j *Job) changes() {
-	if j.tracker.gone {
-		j.news.Close()
+	if j.tracker.gone && j.tracker.bound {
+		j.news.Close() // no event can come any more
 	}
 	j.change()
 }
@@ -240,9 +240,7 @@ func (j *Job) learn(ctx context.Context) (job qapi.JobInfo, found bool, err erro
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.tracker.gone {
-		j.tracker.take(&list[i], false)
-	}
+	j.tracker.take(&list[i], false)
 	return list[i], true, nil
 }
 

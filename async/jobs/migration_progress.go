@@ -23,9 +23,10 @@ type MigrationProgress struct {
 	Passes    int64   // how often QEMU has looked for pages that were changed
 
 	// Downtime is how long the guest was stopped, or will be, as QEMU expects while the
-	// migration is active. It is 0 if that is not known.
-	Downtime time.Duration
-	Elapsed  time.Duration // since the migration began
+	// migration is active. Elapsed is the time since the migration began. Both are 0 if
+	// they are not known. QEMU sets them a moment after the migration has completed, so
+	// the last pair of Watch may not have them; a later call of Progress has.
+	Downtime, Elapsed time.Duration
 }
 
 // Fraction returns how much is done, from 0 to 1. It is 0 if the total is not known. It

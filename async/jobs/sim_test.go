@@ -236,6 +236,13 @@ func (s *sim) ready(id string) {
 	})
 }
 
+// forget removes a job without any event.
+func (s *sim) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = slices.DeleteFunc(s.list, func(o *simJob) bool { return o.info.ID == id })
+}
+
 // sync waits until the client has received everything that was emitted.
 func (s *sim) sync(c *async.Client) {
 	s.t.Helper()

@@ -38,7 +38,7 @@ type Tracker struct {
 	concluded bool // the job is over: QEMU knows its result, and may have removed it
 	gone      bool // the job does not exist any more
 	aborted   bool // the job was aborting
-	completed bool // an event or a query has told the result
+	told      bool // the result is known: an event or a query has told it, or the job was not aborting before it was concluded
 }
 
 // NewTracker returns a Tracker for the job with that id.
@@ -76,14 +76,14 @@ func (t *Tracker) Event(ev async.Event) bool {
 	if !ok || !data.of(t.info.ID) {
 		return false
 	}
-	if data.Status == qapi.JobStatusCreated && t.past.count > 0 {
-		if !t.bound {
-			*t = Tracker{info: Info{ID: t.info.ID}}
+	if t.another(data.Type, data.Status) {
+		if t.bound {
+			t.end()
 		} else {
-			t.end() // it is another job, so the one before it does not exist any more
+			t.reset()
 		}
 	}
-	if t.gone {
+	if t.gone || data.Status == "" && ev.Name == "JOB_STATUS_CHANGE" {
 		return false
 	}
 	if data.Type != "" {
@@ -96,10 +96,10 @@ func (t *Tracker) Event(ev async.Event) bool {
 	case "JOB_STATUS_CHANGE":
 		t.enter(data.Status, ev.Timestamp)
 	case "BLOCK_JOB_COMPLETED":
-		t.completed = true
+		t.told = true
 		t.fail(data.Error)
 	case "BLOCK_JOB_CANCELLED":
-		t.completed, t.info.Canceled = true, true
+		t.told, t.info.Canceled = true, true
 	case "BLOCK_JOB_ERROR":
 		t.info.IOError = &IOError{Operation: data.Operation, Action: data.Action, Time: ev.Timestamp}
 	}
@@ -130,11 +130,22 @@ func (t *Tracker) enter(status qapi.JobStatus, at time.Time) {
 		t.info.IOError = nil
 	case qapi.JobStatusAborting:
 		t.aborted = true
-	case qapi.JobStatusConcluded:
-		t.concluded = true
-	case qapi.JobStatusNull:
-		t.concluded, t.gone = true, true
+	case qapi.JobStatusConcluded, qapi.JobStatusNull:
+		t.concluded, t.gone = true, status == qapi.JobStatusNull
+		t.told = t.told || t.sound && !t.aborted
 	}
+}
+
+// another reports whether a type or a status cannot be that of the job that the Tracker
+// knows. Then a newer job has its id. Both may be "".
+func (t *Tracker) another(typ qapi.JobType, status qapi.JobStatus) bool {
+	switch {
+	case t.info.Type != "" && typ != "" && typ != t.info.Type:
+		return true
+	case status == qapi.JobStatusCreated && t.past.count > 0 && t.info.Status != qapi.JobStatusCreated:
+		return true
+	}
+	return (t.aborted || t.concluded) && undecided(status)
 }
 
 // undecided reports whether a job in that state goes through "aborting" if it fails.
@@ -157,21 +168,23 @@ func (t *Tracker) Count() int { return t.past.count }
 // outdated. It reports whether the job was in the reply, or has ended.
 func (t *Tracker) Query(jobs []qapi.JobInfo, count int) bool {
 	i := slices.IndexFunc(jobs, func(job qapi.JobInfo) bool { return job.ID == t.info.ID })
+	current := t.past.count == count
 	switch {
 	case t.gone:
 		t.bound = true
-	case i < 0 && t.past.count != count:
-		return false // the events know more
-	case i < 0 && t.past.count == 0:
-		return false
+	case i < 0 && (!current || count == 0):
+		return false // the events know more; or there is no such job
 	case i < 0:
 		t.bound = true
 		t.end()
-	case t.bound && t.info.Type != "" && t.info.Type != jobs[i].Type:
-		t.end() // it is another job
+	case current && t.another(jobs[i].Type, jobs[i].Status) && t.bound:
+		t.end()
 	default:
+		if current && t.another(jobs[i].Type, jobs[i].Status) {
+			t.reset()
+		}
 		t.bound = true
-		t.take(&jobs[i], t.past.count == count)
+		t.take(&jobs[i], current)
 	}
 	t.gap = false
 	return true
@@ -179,6 +192,9 @@ func (t *Tracker) Query(jobs []qapi.JobInfo, count int) bool {
 
 // take takes what QEMU says about the job. If current, that is the present state.
 func (t *Tracker) take(job *qapi.JobInfo, current bool) {
+	if t.gone || !current && t.another(job.Type, job.Status) {
+		return
+	}
 	t.info.Type = job.Type
 	t.info.Current, t.info.Total = job.CurrentProgress, job.TotalProgress
 	t.fail(job.Error)
@@ -190,7 +206,7 @@ func (t *Tracker) take(job *qapi.JobInfo, current bool) {
 		t.sound = t.sound || undecided(job.Status)
 	}
 	if job.Status == qapi.JobStatusConcluded {
-		t.completed = true
+		t.told = true
 	}
 }
 
@@ -198,11 +214,12 @@ func (t *Tracker) take(job *qapi.JobInfo, current bool) {
 // connection was lost. The next call should be one of [Tracker.Query].
 func (t *Tracker) Gap() { t.gap, t.sound = true, false }
 
+// reset makes t forget an earlier job.
+func (t *Tracker) reset() { *t = *NewTracker(t.info.ID) }
+
 // end notes that the job does not exist any more, though no event said so.
 func (t *Tracker) end() {
-	t.Gap()
-	t.gap = false
-	t.concluded, t.gone = true, true
+	t.gap, t.concluded, t.gone = false, true, true
 }
 
 // Info returns what is known of the job.
@@ -230,7 +247,7 @@ func (t *Tracker) Err() error {
 		return nil
 	case t.info.Canceled || t.info.Error != "" || t.aborted:
 		return &Error{Job: t.info}
-	case t.completed || t.sound || !t.gone:
+	case t.told || !t.gone:
 		return nil
 	}
 	return &Error{Job: t.info, Gone: true}
