@@ -1,6 +1,6 @@
 // Package qmptest provides QMP servers for tests, as net/http/httptest does for
 // HTTP: a simulated machine, scripts that play a server step by step, faults
-// included, and a Pipe to run both in memory.
+// included, recordings, and a Pipe to run them in memory.
 //
 // A test of a program that stops a machine, with a client of package async:
 //
@@ -64,6 +64,21 @@
 // A reply takes the id of the last message. A step that fails makes the test
 // fail. The failure says which step it was, what it wanted, and what came
 // instead.
+//
+// # Recordings
+//
+// [Replay] and [ReplayFile] play a recording, which package record has written while a real
+// QEMU ran. A failure that was recorded once happens again in each run of a test, without
+// QEMU:
+//
+//	func TestFailureOfTuesday(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			vm := qmptest.ReplayFile(t, nil, "testdata/tuesday.qmp.jsonl")
+//			c := async.New(&async.Options{Dialer: vm.Dial})
+//			defer c.Close()
+//			// ... what the program did
+//		})
+//	}
 //
 // # Who may call what concurrently
 //

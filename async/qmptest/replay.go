@@ -27,7 +27,8 @@ type ReplayOptions struct {
 	// that the recording took; in a bubble an hour and that time.
 	Limit time.Duration
 
-	// MayStop says that the client need not come to the end of the recording.
+	// MayStop says that the client need not come to the end of the recording. It may
+	// hang up earlier in each session.
 	MayStop bool
 
 	// Client, NoDelays, Unordered and Ignore are those of [record.PlayOptions].
@@ -71,7 +72,7 @@ func Replay(t testing.TB, opts *ReplayOptions, rec *record.Recording) *Player {
 	}
 	var steps []Step
 	for i := range player.Sessions() {
-		steps = append(steps, Accept(), session(player, i))
+		steps = append(steps, Accept(), session(player, i, opts.MayStop))
 	}
 	p = prepare(t, &script, steps)
 	p.begin()
@@ -93,8 +94,9 @@ func ReplayFile(t testing.TB, opts *ReplayOptions, path string) *Player {
 	return Replay(t, opts, rec)
 }
 
-// session returns the step that plays session i of the recording.
-func session(player *record.Player, i int) Step {
+// session returns the step that plays session i of the recording. mayStop says that the
+// client may hang up before its end.
+func session(player *record.Player, i int, mayStop bool) Step {
 	name := fmt.Sprintf("session %d of %d of the recording", i+1, player.Sessions())
 	return Step{name: name, waits: "the client", play: func(s *Peer) error {
 		conn, err := s.Conn()
@@ -102,7 +104,11 @@ func session(player *record.Player, i int) Step {
 			return err
 		}
 		s.closed = true
-		return player.Serve(s.Context(), conn)
+		err = player.Serve(s.Context(), conn)
+		if mismatch, ok := errors.AsType[*record.MismatchError](err); ok && mismatch.Sent == nil && mayStop {
+			return nil // the client hung up
+		}
+		return err
 	}}
 }
 

@@ -35,6 +35,10 @@
 // reaches go test's -timeout, its machines, servers and directories are removed
 // nevertheless.
 //
+// A test that fails leaves a folder: for each VM a recording of its monitor, and the output
+// of its process. The failure names the files. The function qmptest.ReplayFile plays the
+// recording in a test without QEMU. [Options].OutputDir says where the folder is.
+//
 // # The guest
 //
 // No guest runs. By default a machine has no processor and no bus (-machine none).
@@ -107,7 +111,7 @@
 //	ordered_qmp                          OrderedQMP
 //
 // As in iotests, environment variables choose what the tests run with: IMGFMT,
-// IMGPROTO, CACHEMODE, AIOMODE, TEST_DIR and SOCK_DIR. QEMU_PROG, QEMU_IMG_PROG,
+// IMGPROTO, CACHEMODE, AIOMODE, TEST_DIR, SOCK_DIR and OUTPUT_DIR. QEMU_PROG, QEMU_IMG_PROG,
 // QEMU_IO_PROG, QEMU_NBD_PROG and QSD_PROG name the programs. If a program is missing,
 // the test is skipped; if the variable CI is set, it fails.
 //

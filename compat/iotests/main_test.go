@@ -3,6 +3,7 @@ package iotests_test
 import (
 	"flag"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -26,8 +27,16 @@ func TestMain(m *testing.M) {
 		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	}
 	finish := qemutest.OwnTempDir()
+	// Many tests here are about tests that fail.
+	output := filepath.Join(os.TempDir(), "output")
+	if err := os.Setenv("OUTPUT_DIR", output); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		var left []string
+		if err := os.RemoveAll(output); err != nil {
+			left = append(left, err.Error())
+		}
 		for _, process := range children() {
 			left = append(left, "process "+process)
 		}

@@ -42,6 +42,9 @@ func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) er
 		defer func() {
 			if r := recover(); r != nil {
 				panicked = r
+				p.mu.Lock()
+				p.failed = true // for the cleanups, which keep what explains a failure
+				p.mu.Unlock()
 			} else if !finished && !p.ended() {
 				p.Errorf("the test has ended its goroutine, but did not fail or skip")
 			}

@@ -2,12 +2,15 @@ package iotests_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +33,13 @@ func playSuddenEnd(mode string) {
 		it.ImgCreate(it.Path("b"), "1M")
 		vm := it.VM(nil).AddDrive(it.Path("a")).Launch()
 		it.NBDServe(it.Path("b"))
+		for written := false; !written; time.Sleep(2 * time.Millisecond) { // so that the parent finds it
+			found, _ := filepath.Glob(filepath.Join(os.Getenv("OUTPUT_DIR"), "*", "vm1.qmp.jsonl"))
+			for _, path := range found {
+				b, _ := os.ReadFile(path)
+				written = bytes.Contains(b, []byte(`"QMP"`))
+			}
+		}
 		fmt.Println(vm.Machine.Pid(), it.Dir)
 		if mode == "panic" {
 			go panic("on purpose") // a panic in another goroutine runs no cleanup
@@ -40,8 +50,8 @@ func playSuddenEnd(mode string) {
 	os.Exit(3)
 }
 
-// If a test program panics or is killed, nothing of its tests is left. go test's -timeout
-// ends it by a panic, too.
+// If a test program panics or is killed, nothing of its tests is left, except the
+// recordings if they have a directory. go test's -timeout ends it by a panic, too.
 func TestSuddenEnd(t *testing.T) {
 	t.Parallel()
 	iotests.New(t, nil)
@@ -56,7 +66,8 @@ func TestSuddenEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command(exe)
-			cmd.Env = append(os.Environ(), suddenEnd+"="+mode)
+			output := t.TempDir()
+			cmd.Env = append(os.Environ(), suddenEnd+"="+mode, "OUTPUT_DIR="+output)
 			out, err := cmd.StdoutPipe()
 			if err == nil {
 				err = cmd.Start()
@@ -82,6 +93,10 @@ func TestSuddenEnd(t *testing.T) {
 				if time.Now().After(end) {
 					t.Fatalf("after a minute: stat of the directory: %v; the process runs: %v", err, running(pid))
 				}
+			}
+			// The recording is left, as far as it was written.
+			if rec := kept(t, output)["vm1.qmp.jsonl"]; !strings.Contains(rec, `"QMP"`) {
+				t.Errorf("the recording is %q", rec)
 			}
 		})
 	}

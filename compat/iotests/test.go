@@ -48,6 +48,17 @@ type Options struct {
 	// $CACHEMODE, or writeback, and $AIOMODE, or threads.
 	CacheMode, AIOMode string
 
+	// OutputDir is where a test that fails leaves a folder with its name: for each VM a
+	// recording of its monitor, which package record reads and qmptest.ReplayFile plays,
+	// and the command line and output of its process. The failure names the files. They
+	// are removed if the test passes. If the test program is killed, or reaches go
+	// test's -timeout, the recordings are left there as far as they were written.
+	//
+	// The default is $OUTPUT_DIR, or with the flag -artifacts of go test the test's
+	// artifact directory. Without these, the folder of a failed test is in os.TempDir(),
+	// and nothing is left if the test program is killed.
+	OutputDir string
+
 	// Timeout limits each single wait: for a launch, a reply, an event, a tool.
 	// Zero means [DefaultTimeout].
 	Timeout time.Duration
@@ -80,6 +91,7 @@ type Test struct {
 	timeout time.Duration // for each single wait
 	sockDir string        // the directory of unix sockets; Dir unless that is too long
 	vms     int           // how many machines and servers the test has made
+	keep    keeper        // what is kept if the test fails
 
 	mu       sync.Mutex // guards the fields below: other goroutines may log
 	log      []string   // the lines of the log
@@ -115,6 +127,7 @@ func New(tb TB, opts *Options) *Test {
 	if parent := os.Getenv("SOCK_DIR"); parent != "" || len(it.Dir) > maxSocketDir {
 		it.sockDir = it.makeDir(first(parent, shortTempDir()))
 	}
+	it.keep.output = outputDir(tb, opts)
 	it.Filters = []Filter{
 		FilterQMPEvent,
 		OverStrings(it.FilterTestFiles), OverStrings(it.FilterTestDir),
@@ -128,6 +141,7 @@ func New(tb TB, opts *Options) *Test {
 		if tail := it.logTail(); it.Failed() && tail != "" && !shown {
 			it.Logf("the log ends:\n%s", tail)
 		}
+		it.keep.end(it)
 	})
 	return it
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"
 )
 
@@ -110,6 +112,14 @@ func (it *Test) newVM(p program, kind string, opts *VMOptions, args []string) *V
 		process.LogLimit = -1
 	}
 	vm.binary = it.find(p)
+	if tracer := it.record(vm); tracer != nil {
+		var qmp async.Options
+		if process.QMP != nil {
+			qmp = *process.QMP
+		}
+		qmp.Tracers = append(slices.Clip(qmp.Tracers), tracer)
+		process.QMP = &qmp
+	}
 	vm.Machine = machine.New(vm.binary, &process)
 	it.Cleanup(func() {
 		it.Helper()
