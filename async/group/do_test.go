@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"runtime"
 	"slices"
@@ -393,5 +394,29 @@ func TestManyErrors(t *testing.T) {
 	}
 	if _, ok := errors.AsType[*async.StateError](err); !ok {
 		t.Error("errors.As finds no StateError in it")
+	}
+}
+
+// Errors finds the errors of members wherever they are, but not those of another group
+// that one of them wraps.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	inner := &group.Error{Member: "inner", Err: errors.New("no")}
+	a := &group.Error{Member: "a", Err: multierror.Append(nil, inner, errors.New("more"))}
+	b := &group.Error{Member: "b", Err: inner}
+	for what, tt := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"nil":        {nil, nil},
+		"another":    {io.EOF, nil},
+		"one":        {a, []string{"a"}},
+		"multierror": {multierror.Append(nil, a, b), []string{"a", "b"}},
+		"wrapped":    {fmt.Errorf("stop all: %w", multierror.Append(nil, a, b)), []string{"a", "b"}},
+		"joined":     {errors.Join(a, fmt.Errorf("and %w", b)), []string{"a", "b"}},
+	} {
+		if got := slices.Sorted(maps.Keys(group.Errors(tt.err))); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", what, got, tt.want)
+		}
 	}
 }

@@ -47,16 +47,27 @@ func (e *Error) Unwrap() error { return e.Err }
 // [Call] or [Group.Each], or wraps one. If err has no [*Error] in it, the map is empty.
 func Errors(err error) map[string]error {
 	byName := make(map[string]error)
-	if all, ok := errors.AsType[*multierror.Error](err); ok {
-		for _, err := range all.Errors {
-			if e, ok := errors.AsType[*Error](err); ok {
-				byName[e.Member] = e
-			}
-		}
-	} else if e, ok := errors.AsType[*Error](err); ok {
-		byName[e.Member] = e
-	}
+	addErrors(byName, err)
 	return byName
+}
+
+// addErrors adds each Error in err to byName, but not what it wraps: that may be the
+// error of a call for another group.
+func addErrors(byName map[string]error, err error) {
+	switch e := err.(type) {
+	case *Error:
+		byName[e.Member] = e
+	case *multierror.Error:
+		for _, err := range e.Errors {
+			addErrors(byName, err)
+		}
+	case interface{ Unwrap() error }:
+		addErrors(byName, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			addErrors(byName, err)
+		}
+	}
 }
 
 // joined returns one error of the errors of members, or nil if there are none. of is how

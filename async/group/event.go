@@ -38,13 +38,16 @@ func heard(machine any) source {
 	switch m := machine.(type) {
 	case source:
 		return m
-	case interface{ Client() *async.Client }: // as *machine.Machine has
+	case hasClient:
 		if c := m.Client(); c != nil {
 			return c
 		}
 	}
 	return nil
 }
+
+// hasClient is a machine with a client, such as *machine.Machine.
+type hasClient interface{ Client() *async.Client }
 
 // A source makes listeners, as *async.Client does.
 type source interface {

@@ -20,7 +20,7 @@ import (
 type Group[C async.Caller] struct {
 	mu        sync.Mutex // guards the fields below; may be locked before locks of clients and listeners, and never after them
 	members   map[string]*member[C]
-	names     map[any]string // the name of each member, by the member
+	names     map[any]string // the name of each member, by its identity
 	listeners map[*EventListener]struct{}
 }
 
@@ -51,8 +51,8 @@ func (g *Group[C]) Add(name string, machine C) error {
 		g.names = make(map[any]string)
 	}
 	g.members[name] = m
-	if isKey(machine) {
-		g.names[machine] = name
+	if id := identity(machine); id != nil {
+		g.names[id] = name
 	}
 	for l := range g.listeners {
 		l.join(name, machine)
@@ -71,16 +71,28 @@ func (g *Group[C]) refuse(name string, machine C) error {
 	case g.members[name] != nil:
 		return fmt.Errorf("this name is %w; Remove that machine first", ErrMember)
 	}
-	if isKey(machine) {
-		if other, ok := g.names[machine]; ok {
+	if id := identity(machine); id != nil {
+		if other, ok := g.names[id]; ok {
 			return fmt.Errorf("this machine is %w, under the name %s", ErrMember, other)
 		}
 	}
 	return nil
 }
 
-// isKey reports whether a machine can be a key of a map. A pointer always can.
-func isKey(machine any) bool { return reflect.ValueOf(machine).Comparable() }
+// identity returns what two values have in common if they are the same machine: its
+// client, if that is known, or else the value itself. It returns nil if values of that
+// type cannot be compared.
+func identity(machine any) any {
+	if m, ok := machine.(hasClient); ok {
+		if c := m.Client(); c != nil {
+			return c
+		}
+	}
+	if !reflect.ValueOf(machine).Comparable() {
+		return nil
+	}
+	return machine
+}
 
 // Remove removes the member with that name, and returns it. ok is false if there is none.
 // It does not wait, and does not disconnect: close the member if you do not need it any
@@ -98,9 +110,7 @@ func (g *Group[C]) Remove(name string) (machine C, ok bool) {
 		return machine, false
 	}
 	delete(g.members, name)
-	if isKey(m.caller) {
-		delete(g.names, m.caller)
-	}
+	delete(g.names, identity(m.caller))
 	for l := range g.listeners {
 		l.leave(name)
 	}

@@ -74,6 +74,13 @@ func TestAddOtherTypes(t *testing.T) {
 	if _, ok := g.Remove("vm1"); !ok || g.Len() != 1 {
 		t.Error("Remove of a machine that cannot be compared")
 	}
+	c := async.New(nil)
+	add(t, &g, "a machine", async.Caller(hasClient{c}))
+	if err := g.Add("its client", c); !errors.Is(err, group.ErrMember) {
+		t.Errorf("the client of a member: %v, want ErrMember", err)
+	}
+	g.Remove("a machine")
+	add(t, &g, "its client", async.Caller(c))
 	add(t, &g, "vm1", async.Caller(one{1}))
 	if err := g.Add("vm3", one{1}); !errors.Is(err, group.ErrMember) {
 		t.Errorf("the same again: %v, want ErrMember", err)

@@ -348,8 +348,7 @@ func TestAllGoesOnAfterANotice(t *testing.T) {
 }
 
 // A group and its listeners have no goroutines, however many members there are. Holds E2.
-func TestNoGoroutines(t *testing.T) {
-	t.Parallel()
+func TestNoGoroutines(t *testing.T) { // not parallel: it counts
 	synctest.Test(t, func(t *testing.T) {
 		var names []string
 		for i := range 10 {
