@@ -2,6 +2,7 @@ package async
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,15 +67,34 @@ func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	s, err := c.running("execute " + out.label())
-	if err != nil {
-		return Reply{}, err
+	for {
+		s, err := c.ready(ctx, "execute "+out.label(), out.label())
+		if err != nil {
+			return Reply{}, err
+		}
+		m, err := s.do(ctx, out)
+		if err == nil {
+			return newReply(out, m), nil
+		}
+		if !c.waitsAgain(ctx, s, err) {
+			return Reply{}, err
+		}
 	}
-	m, err := s.do(ctx, out)
-	if err != nil {
-		return Reply{}, err
+}
+
+// waitsAgain reports whether a call that failed on s with err is to wait for the next
+// connection: Reconnect.Wait is set, and nothing of the call was sent, because the
+// connection ended unexpectedly.
+func (c *Client) waitsAgain(ctx context.Context, s *session, err error) bool {
+	interrupted, ok := errors.AsType[*ExecInterruptedError](err)
+	if !ok || interrupted.Sent || ctx.Err() != nil || c.opts.Reconnect == nil || !c.opts.Reconnect.Wait {
+		return false
 	}
-	return newReply(out, m), nil
+	if !s.hasEnded() || errors.Is(err, ErrClosed) {
+		return false
+	}
+	state := c.now().state()
+	return state == Connecting || state == Running
 }
 
 // do executes a command: it waits at the gates, writes the message, and waits for the
@@ -245,6 +265,6 @@ func (s *session) await(ctx context.Context, c *call) (proto.Message, error) {
 func (s *session) interrupted(c *call, why error, note string) error {
 	return &ExecInterruptedError{
 		Command: c.cmd.label(), Sent: s.calls.wasSent(c),
-		Client: s.client.name(), Note: note, Err: why,
+		Client: s.client.name(), Note: note, Session: s.number, Err: why,
 	}
 }

@@ -3,9 +3,12 @@ package async
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // A Client executes commands of one QMP server and receives its events. It may
@@ -30,8 +33,10 @@ type Client struct {
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
 	stage    *stage     // what the client is doing; only move writes it
 	watchers map[*RunstateWatcher]struct{}
-	greeting *Greeting // of the newest session that was running
-	life     *life     // the present one, or the last one; nil before the first
+	greeting *Greeting     // of the newest session that has done its handshake
+	current  uint64        // the number of that session; 0 before
+	life     *life         // the present one, or the last one; nil before the first
+	settled  chan struct{} // closed when the client stops connecting; nil if no call waits for that
 }
 
 // New returns a client that is idle. Options of nil suit a QEMU monitor. They are
@@ -40,6 +45,10 @@ func New(opts *Options) *Client {
 	c := &Client{}
 	if opts != nil {
 		c.opts = *opts
+		if opts.Reconnect != nil {
+			r := *opts.Reconnect
+			c.opts.Reconnect = &r
+		}
 	}
 	return c
 }
@@ -61,6 +70,16 @@ func (c *Client) Runstate() Runstate {
 	return c.now().state()
 }
 
+// Session returns the number of the present connection, or else of the last one. It
+// counts the connections of this client, from 1, those whose handshake failed too. It
+// is 0 before the first handshake has succeeded. [Event], [ExecInterruptedError] and
+// the functions of a [Tracer] have the same number.
+func (c *Client) Session() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current
+}
+
 // Greeting returns the server's greeting of the present connection, or else of the
 // last one. It is nil before the first connection, and if that connection had no
 // greeting, because of SkipGreeting in [Options] or of ConnectUnnegotiated.
@@ -72,7 +91,8 @@ func (c *Client) Greeting() *Greeting {
 
 // ListenAddr returns the address at which the client listens. Where Listen was given
 // port 0, it has the port that the system chose. It is nil before [Client.Listen],
-// and again when [Client.Accept] has a connection or has failed.
+// and again when [Client.Accept] has a connection or has failed. With
+// Options.Reconnect the client listens until it is idle.
 func (c *Client) ListenAddr() net.Addr {
 	if at := c.now(); at != nil && at.socket != nil {
 		return at.socket.Addr()
@@ -97,6 +117,39 @@ func (c *Client) running(op string) (*session, error) {
 		return nil, c.stateError(op, at, Running)
 	}
 	return at.session, nil
+}
+
+// ready returns the session of a running client for a call that op describes. If
+// Reconnect.Wait is set and the client is connecting, it waits. The error is a
+// [*StateError], or an [*ExecInterruptedError] if ctx has ended.
+func (c *Client) ready(ctx context.Context, op, command string) (*session, error) {
+	waits := c.opts.Reconnect != nil && c.opts.Reconnect.Wait && ctx.Value(insideOnConnect{}) != c
+	for {
+		c.mu.Lock()
+		at := c.stage
+		if at.activity() == running || !waits || at.state() != Connecting {
+			c.mu.Unlock()
+			if at.activity() == running {
+				return at.session, nil
+			}
+			return nil, c.stateError(op, at, Running)
+		}
+		if c.settled == nil {
+			c.settled = make(chan struct{})
+		}
+		settled := c.settled
+		c.mu.Unlock()
+
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			note := "waiting for a connection"
+			if cause := at.cause(); cause != nil {
+				note = fmt.Sprintf("waiting for a new connection: the last one has ended: %v", cause)
+			}
+			return nil, &ExecInterruptedError{Command: command, Client: c.name(), Note: note, Err: contexts.Err(ctx)}
+		}
+	}
 }
 
 // stateError returns the error of a call that found the client at the stage at, and

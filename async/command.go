@@ -87,6 +87,8 @@ type outgoing struct {
 	json  []byte   // the arguments, nil for none; or the whole message
 	whole bool     // json is the whole message
 	id    proto.ID // the caller's, or NoID for one of the engine's
+
+	preparing bool // OnConnect of Options.Reconnect executes it
 }
 
 // prepare encodes cmd, and checks everything that can be checked before it has an id.

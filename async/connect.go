@@ -6,8 +6,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/socket"
 )
@@ -44,104 +42,201 @@ func (c *Client) connectTo(ctx context.Context, addr string, bare bool) error {
 			return err
 		}
 		dial = a.dial
+		if a.Network == "fd" && c.opts.Reconnect != nil {
+			dial = func(context.Context) (net.Conn, error) { return nil, errOnce }
+		}
 	}
-	return c.connect(ctx, addr, dial, bare)
+	return c.connect(ctx, &line{op: "connect", addr: addr, dial: dial, bare: bare})
 }
+
+// errOnce says that Reconnect is set, and the connection cannot be made again.
+var errOnce = errors.New("async.Options.Reconnect needs a way to connect again, and a connection that is already open has none: " +
+	"set async.Options.Dialer, or do not set Reconnect")
 
 // Attach is [Client.Connect] over a connection that is already open. The client owns
 // conn from then on, and closes it if Attach fails. Only if the error is a
-// [*StateError], conn still belongs to the caller.
+// [*StateError], conn still belongs to the caller. With Options.Reconnect, the client
+// connects again with Options.Dialer; without a Dialer, Attach fails.
 func (c *Client) Attach(ctx context.Context, conn net.Conn) error {
 	taken := false
-	err := c.connect(ctx, "", func(context.Context) (net.Conn, error) {
+	err := c.connect(ctx, &line{op: "connect", dial: func(ctx context.Context) (net.Conn, error) {
+		switch {
+		case c.opts.Reconnect != nil && c.opts.Dialer == nil:
+			return nil, errOnce
+		case taken:
+			return c.opts.Dialer(ctx)
+		}
 		taken = true
 		return conn, nil
-	}, false)
+	}})
 	if _, wrongState := errors.AsType[*StateError](err); err != nil && !taken && !wrongState {
 		conn.Close()
 	}
 	return err
 }
 
-// connect makes a connection with dial, and a session over it. addr is for errors. bare
-// leaves out the handshake.
-func (c *Client) connect(ctx context.Context, addr string, dial func(context.Context) (net.Conn, error), bare bool) error {
-	a := &attempt{client: c, op: "connect", addr: addr}
+// connect makes the first connection of l, and a session over it.
+func (c *Client) connect(ctx context.Context, l *line) error {
+	a := &attempt{client: c, line: l}
 	if err := a.begin(ctx, idle, dialing); err != nil {
 		return err
 	}
-	conn, err := a.dial(dial)
-	if err != nil {
-		return a.fail(err)
-	}
-	if err := a.advance(&stage{doing: handshaking}); err != nil {
-		conn.Close()
-		return a.fail(err)
-	}
-	return a.establish(conn, bare)
+	a.series = newSeries(&c.opts)
+	return a.connect()
 }
 
-// establish makes a session over conn and does the handshake, unless bare is true.
-// Then the attempt is over: the client is running, or idle again if establish returns
-// an error. The client is handshaking before.
-func (a *attempt) establish(conn net.Conn, bare bool) error {
-	a.reached = StageSession
-	h := newHandshake(a.client, bare)
-	s := newSession(a.client, conn, a.addr, h)
-	err := s.greetAndNegotiate(a.ctx, h)
+// connect makes the first connection of the line, and a session over it. It dials
+// again, as often as the policy and the context allow, while the server is not there
+// yet. The client is dialing or accepting before; then it is running, or idle again if
+// connect returns an error.
+func (a *attempt) connect() error {
+	a.first = true
+	var last error // of the last attempt that was not cut short
+	for {
+		opened, err := a.try()
+		switch {
+		case err == nil:
+			return nil
+		case opened:
+			return a.fail(err)
+		case a.ctx.Err() == nil:
+			last = err
+		case last == nil:
+			return a.fail(endedWith(a.ctx, err))
+		default:
+			return a.fail(endedWith(a.ctx, last)) // it says more than err
+		}
+		if a.series == nil || !socket.NotReady(err) || permanent(err) != "" {
+			return a.fail(err)
+		}
+		wait, why := a.series.failed(err)
+		if why != "" {
+			return a.fail(err)
+		}
+		if a.pause(wait) != nil {
+			return a.fail(endedWith(a.ctx, err))
+		}
+	}
+}
+
+// try makes one attempt to connect: the client is running if err is nil. opened says
+// that the connection was made.
+func (a *attempt) try() (opened bool, err error) {
+	a.reached = StageConnection
+	if a.series != nil {
+		a.series.attempts++
+	}
+	accepts := a.socket != nil
+	ctx, stop := a.limited(!accepts) // a server may connect at any time
+	defer stop()
+	open := a.open
+	if accepts {
+		open = a.accept
+	}
+	conn, err := open(ctx)
+	if err != nil {
+		return false, err
+	}
+	if accepts {
+		ctx, stop = a.limited(true)
+		defer stop()
+	}
+	err = a.advance(&stage{doing: handshaking})
+	if err == nil && !a.keepsListening() {
+		err = a.closeSocket()
+	}
+	if accepts && a.ctx.Err() != nil {
+		err = contexts.Err(a.ctx)
+	}
+	if err != nil {
+		conn.Close()
+		return true, err
+	}
+	if config := a.client.opts.AcceptTLS; accepts && config != nil {
+		if conn, err = acceptTLS(ctx, conn, config); err != nil {
+			return true, err
+		}
+	}
+	return true, a.establish(ctx, conn)
+}
+
+// open dials once. ctx is that of one attempt.
+func (a *attempt) open(ctx context.Context) (net.Conn, error) {
+	a.dials++
+	conn, err := a.dial(ctx)
+	if conn == nil && err == nil {
+		err = errors.New("async.Options.Dialer returned no connection")
+	}
 	if err == nil {
-		err = a.advance(&stage{doing: running, session: s})
+		return conn, nil
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done() // package net looks at the clock, and may do so before ctx's timer fires
+	}
+	if ctx.Err() != nil && a.ctx.Err() == nil {
+		err = endedWith(ctx, err) // the limit of one attempt
+	}
+	return nil, err
+}
+
+// accept waits until a server connects.
+func (a *attempt) accept(ctx context.Context) (net.Conn, error) {
+	conn, err := a.socket.Accept(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = contexts.Err(ctx)
+	}
+	return conn, err
+}
+
+// endedWith returns an error that matches err and why ctx ended.
+func endedWith(ctx context.Context, err error) error {
+	if errors.Is(err, ctx.Err()) {
+		return contexts.Err(ctx)
+	}
+	return joinErrors(contexts.Err(ctx), err)
+}
+
+// establish makes a session over conn, does the handshake, unless bare is true, and
+// calls OnConnect. Then the client is running, or establish returns an error and
+// nothing is left of the session. The client is handshaking before. ctx is that of the
+// attempt.
+func (a *attempt) establish(ctx context.Context, conn net.Conn) error {
+	a.reached = StageSession
+	c := a.client
+	h := newHandshake(c, a.bare)
+	s := newSession(c, conn, a.addr, h)
+	err := s.greetAndNegotiate(ctx, h)
+	if err == nil {
+		err = a.prepare(ctx, s)
+	}
+	if err == nil {
+		err = a.run(s)
 	}
 	if err != nil {
 		s.end(err, nil)
 		s.wg.Wait()
-		return a.fail(err)
 	}
-	s.log.Debug("qmp: connected")
-	return nil
+	return err
 }
 
-// dial makes a connection. It calls dial once, or as often as the policy and the
-// context allow if Options.Backoff is set.
-func (a *attempt) dial(dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
-	c, ctx := a.client, a.ctx
-	var conn net.Conn
-	var last error
-	once := func() error {
-		a.dials++
-		var err error
-		conn, err = dial(ctx)
-		if conn == nil && err == nil {
-			err = errors.New("async.Options.Dialer returned no connection")
-		}
-		if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
-			<-ctx.Done() // package net looks at the clock, and may do so before ctx's timer fires
-		}
-		if err != nil && ctx.Err() != nil && last != nil {
-			return backoff.Permanent(last) // the last full attempt says more than this interrupted one
-		}
-		last = err
-		if last != nil && (ctx.Err() != nil || !socket.NotReady(last)) {
-			return backoff.Permanent(last)
-		}
-		return last
+// run moves the client to running with s. After that the line belongs to the goroutine
+// that connects again.
+func (a *attempt) run(s *session) error {
+	c := a.client
+	next := &stage{doing: running, session: s}
+	attempts := 0
+	if c.opts.Reconnect != nil {
+		next.line, a.since, attempts = a.line, time.Now(), a.series.attempts
 	}
-	var policy Backoff
-	if c.opts.Backoff != nil {
-		policy = c.opts.Backoff()
+	release := s.hold()
+	defer release()
+	if err := a.advance(next); err != nil {
+		return err
 	}
-	if policy == nil {
-		_ = once()
+	if a.lost != nil {
+		s.log.Info("qmp: connected again", "attempts", attempts)
 	} else {
-		_ = backoff.Retry(once, backoff.WithContext(policy, ctx))
+		s.log.Debug("qmp: connected")
 	}
-	switch {
-	case last == nil:
-		return conn, nil
-	case ctx.Err() != nil && !errors.Is(last, ctx.Err()):
-		return nil, joinErrors(contexts.Err(ctx), last)
-	case ctx.Err() != nil:
-		return nil, contexts.Err(ctx)
-	}
-	return nil, last
+	return nil
 }

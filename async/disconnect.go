@@ -23,7 +23,8 @@ import (
 //
 // While the client is connecting or listening, Disconnect cancels that, and waits
 // until Connect, Attach, Listen or Accept has given up. The error is nil then, or
-// the [*ConnectError] of an attempt that was failing already.
+// the [*ConnectError] of an attempt that was failing already. If the client was
+// connecting again (see [Reconnect]), the error says why the last connection ended.
 //
 // Any goroutine may call it, but no hook, filter or tracer.
 func (c *Client) Disconnect(ctx context.Context) error {
@@ -63,14 +64,19 @@ func (c *Client) finish(ctx context.Context, at, end *stage, hard bool) error {
 	case listening:
 		end.err = at.socket.Close()
 	case running, lost:
-		end.err = at.session.close(ctx, hard)
+		if at.session != nil {
+			end.err = at.session.close(ctx, hard)
+		}
+		if at.socket != nil {
+			end.err = joinErrors(end.err, at.socket.Close())
+		}
 		if at.doing == running {
 			c.logEnd(end.err, at.session)
 		}
 	default: // an attempt to connect, whose goroutine moves the client to idle
 		at.cancel(ErrClosed)
 		<-end.left
-		return nil
+		return at.cause()
 	}
 	c.move(end, nil)
 	return end.err
@@ -141,21 +147,6 @@ func (s *session) endOrderly(ctx context.Context, hard bool) {
 			<-s.done
 			return
 		}
-	}
-}
-
-// sessionEnded moves the client to lost, if s ended while the client was running. s
-// calls it when it has ended.
-func (c *Client) sessionEnded(s *session) {
-	at := c.now()
-	if at.activity() != running || at.session != s {
-		return // a failed handshake, or a Disconnect
-	}
-	s.mu.Lock()
-	cause := s.report
-	s.mu.Unlock()
-	if c.move(at, &stage{doing: lost, session: s, lost: &ExecInterruptedError{Client: c.name(), Err: cause}}) {
-		c.logEnd(cause, s)
 	}
 }
 

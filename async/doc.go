@@ -53,6 +53,9 @@
 // went wrong with it. [Client.WatchRunstate] follows the client's state. The
 // channel of [Client.Done] is closed when there is no connection any more.
 //
+// With [Reconnect] in [Options], a client connects again by itself when its server
+// has died, and listeners go on with the next connection.
+//
 // # Errors
 //
 // These are the error types that calls return. The table says for each whether the
@@ -78,6 +81,7 @@
 //	OverflowError          no command  events were lost: read on, and ask the server for its
 //	                                   present state
 //	ExecInterruptedError   no command  from a listener: the connection has ended
+//	GaveUpError            no command  the client has given up connecting again: see its Why
 //
 // If a reply does not fit the Go type that [Call] or [Reply.Decode] is to store it in,
 // the error has no type of this package. The command was sent and executed.
@@ -121,8 +125,9 @@
 //
 // # Traps
 //
-//   - When the server ends the connection, the client stays in [Disconnecting]
-//     until [Client.Disconnect] or [Client.Close] has returned the cause. After an
+//   - When the server ends the connection, the client stays in [Disconnecting] until
+//     [Client.Disconnect] or [Client.Close] has returned the cause, unless it connects
+//     again ([Reconnect]). After an
 //     answered quit the cause is io.EOF. [Client.Quit] tells a server to quit,
 //     waits for that end, and disconnects.
 //   - When QEMU dies, the cause is io.EOF, or syscall.ECONNRESET if QEMU had not
@@ -130,7 +135,8 @@
 //     A pending call ends with an [ExecInterruptedError]. A later call gets a
 //     [StateError], whose Cause is the same. Handle both; [HungUp] does.
 //   - [EventListener.Next] and [EventListener.All] do not wait for the next
-//     connection. Range over All again after the next Connect.
+//     connection, unless the client connects again by itself. Range over All again
+//     after the next Connect.
 //   - If a listener was not read to its end, it still has the notice that the last
 //     connection ended. Make one listener for each connection, before Connect, as
 //     the example of Connect does. An [OverflowError] is not the end.

@@ -43,7 +43,7 @@ func asEnd(err error) error {
 }
 
 // Quit executes quit, waits until the server has ended the connection, and disconnects.
-// The client is idle then. The error is nil if quit was sent and the server ended the
+// The client is idle then; it does not connect again, even with Options.Reconnect. The error is nil if quit was sent and the server ended the
 // connection after that: with an end of file or a reset, before or after the reply.
 // Quit does not say whether the server's process has exited, or with which status. Only
 // the parent of that process can know.
@@ -57,16 +57,18 @@ func (c *Client) Quit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.running("execute " + name)
+	s, err := c.ready(ctx, "execute "+name, name)
 	if err != nil {
 		return err
 	}
+	s.quitting(+1)
 	m, err := s.do(ctx, out)
 	if err == nil {
 		if err := newReply(out, m).Err(); err != nil {
+			s.quitting(-1)
 			return err
 		}
-		quit := &ExecInterruptedError{Command: name, Sent: true, Client: c.name()}
+		quit := &ExecInterruptedError{Command: name, Sent: true, Client: c.name(), Session: s.number}
 		select {
 		case <-s.done:
 			quit.Err = s.whyEnded()
@@ -76,11 +78,23 @@ func (c *Client) Quit(ctx context.Context) error {
 		err = quit
 	}
 	interrupted, ok := errors.AsType[*ExecInterruptedError](err)
-	if !ok || !interrupted.Sent || errors.Is(err, ErrClosed) || !HungUp(err) {
+	if !ok || !interrupted.Sent {
+		s.quitting(-1)
+		return err
+	}
+	if errors.Is(err, ErrClosed) || !HungUp(err) {
 		return err
 	}
 	c.collect(s)
 	return nil
+}
+
+// quitting counts the calls of Quit that are under way or have sent quit: n is 1, or -1
+// for a call that has failed without effect.
+func (s *session) quitting(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quits += n
 }
 
 // collect disconnects from s, which has ended, unless another goroutine does. It

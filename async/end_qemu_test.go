@@ -263,7 +263,7 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	if e := wantInterrupted(t, "wait for an event", n.err, false); !isGone(e) {
 		t.Errorf("wait for an event: got %v, want the end of the connection", e)
 	}
-	if tr := await(t, "state watch", changed); tr != (async.Transition{From: async.Running, To: async.Disconnecting}) {
+	if tr := await(t, "state watch", changed); tr.From != async.Running || tr.To != async.Disconnecting || tr.Cause == nil {
 		t.Errorf("state watch: got %v>%v", tr.From, tr.To)
 	}
 	if took := time.Since(began); took > qemutest.Patience/2 {

@@ -29,9 +29,10 @@ type StateError struct {
 	Required Runstate // the state that the call needs
 	Client   string   // the client's nickname, or ""
 
-	// Cause is why the connection ended, if it ended without a call of Disconnect
-	// or Close and none has returned the cause yet. [Client.Disconnect] is going to
-	// return it. Otherwise Cause is nil. errors.Is and errors.As do not look into it.
+	// Cause is why the connection ended, if it ended without a call of Disconnect or
+	// Close, none has returned the cause yet, and there is no new connection. Until
+	// there is one, [Client.Disconnect] is going to return it. Otherwise Cause is nil.
+	// errors.Is and errors.As do not look into it.
 	Cause error
 }
 
@@ -48,6 +49,8 @@ func (e *StateError) Error() string {
 		advice = "; connect first"
 	case e.State == Connecting && e.Required == Idle:
 		advice = "; wait for the connection, or call Close to cancel it"
+	case e.State == Connecting && e.Cause != nil:
+		advice = fmt.Sprintf("; the connection has ended (%v), and the client is connecting again: wait for that", e.Cause)
 	case e.State == Connecting:
 		advice = "; wait for the connection"
 	case e.State == Running:
@@ -134,6 +137,7 @@ type ExecInterruptedError struct {
 	Sent    bool   // at least one byte of the command may have reached the server
 	Client  string // the client's nickname, or ""
 	Note    string // what the command was waiting for, or ""
+	Session uint64 // the number of the connection: see [Client.Session]; 0 if the call waited for one
 	Err     error
 }
 

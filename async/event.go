@@ -17,6 +17,7 @@ type Event struct {
 	Name      string          // such as "STOP"; "" if the member event is not a string
 	Data      json.RawMessage // nil if there is none
 	Timestamp time.Time       // by the server's clock; the zero time if the event has none that is valid
+	Session   uint64          // the number of the connection that it came from: see [Client.Session]; 0 for one of ParseEvent
 
 	raw json.RawMessage
 }

@@ -2,7 +2,9 @@
 package async
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -187,6 +189,29 @@ func RigSocket(c *Client, beforeClose func()) {
 	rigged := *c.stage
 	rigged.socket = riggedSocket{rigged.socket, beforeClose}
 	c.stage = &rigged
+}
+
+// RigAccept makes each Accept of the socket at which c listens fail with err, but for
+// the first n.
+func RigAccept(c *Client, n int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rigged := *c.stage
+	rigged.socket = &failingSocket{rigged.socket, n, err}
+	c.stage = &rigged
+}
+
+type failingSocket struct {
+	listeningSocket
+	n   int // how many Accepts work
+	err error
+}
+
+func (s *failingSocket) Accept(ctx context.Context) (net.Conn, error) {
+	if s.n--; s.n < 0 {
+		return nil, s.err
+	}
+	return s.listeningSocket.Accept(ctx)
 }
 
 type riggedSocket struct {

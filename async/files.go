@@ -16,7 +16,7 @@ import (
 // takes the byte. Errors are those of [Client.Execute].
 func (c *Client) SendFiles(ctx context.Context, files ...*os.File) error {
 	const what = "send file descriptors"
-	s, err := c.running(what)
+	s, err := c.ready(ctx, what, what)
 	if err != nil {
 		return err
 	}

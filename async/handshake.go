@@ -101,11 +101,13 @@ func (s *session) greetAndNegotiate(ctx context.Context, h *handshake) error {
 	if h != nil {
 		defer h.hasAsked()
 		if h.greets {
+			limit, stop := s.client.greetingLimit(ctx)
+			defer stop()
 			select {
 			case <-h.greeted.reply:
 				s.greeting = h.greeting
-			case <-ctx.Done():
-				return &GreetingError{Err: fmt.Errorf("%w (%s)", contexts.Err(ctx), mayBe)}
+			case <-limit.Done():
+				return &GreetingError{Err: fmt.Errorf("%w (%s)", contexts.Err(limit), mayBe)}
 			case <-s.done:
 				return s.whyHandshakeEnded()
 			}
@@ -123,6 +125,17 @@ func (s *session) greetAndNegotiate(ctx context.Context, h *handshake) error {
 	default:
 		return nil
 	}
+}
+
+// greetingLimit returns ctx with the limit of Reconnect.GreetingTimeout.
+func (c *Client) greetingLimit(ctx context.Context) (context.Context, context.CancelFunc) {
+	r := c.opts.Reconnect
+	if r == nil || r.GreetingTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, r.GreetingTimeout, &TimeoutError{
+		Op: "greeting", Limit: r.GreetingTimeout, Option: "async.Options.Reconnect.GreetingTimeout",
+	})
 }
 
 // mayBe is advice for an error: it names what accepts a connection and does not greet.

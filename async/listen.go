@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 
-	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -24,7 +23,7 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	a := &attempt{client: c, op: "listen", addr: addr}
+	a := &attempt{client: c, line: &line{op: "listen", addr: addr}}
 	if err := a.begin(ctx, idle, binding); err != nil {
 		return err
 	}
@@ -40,7 +39,10 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 
 // Accept waits for one server to connect to the socket of [Client.Listen], stops
 // listening, waits for the greeting and negotiates capabilities. ctx bounds all of
-// that, and nothing after it. With AcceptTLS in [Options] it begins with TLS.
+// that, and nothing after it. With AcceptTLS in [Options] it begins with TLS. With
+// Options.Reconnect the client goes on listening until it is idle, and accepts the next
+// server when the connection has ended unexpectedly. (A QEMU with the option reconnect
+// connects by itself.)
 //
 // When Accept stops listening, it removes the file of a unix socket, unless another
 // file has taken its place. If Accept is not called, Disconnect and Close do so.
@@ -50,33 +52,15 @@ func (c *Client) Listen(ctx context.Context, addr string) error {
 // listen any more. If ctx has already ended, Accept does nothing else, and the client
 // goes on listening.
 func (c *Client) Accept(ctx context.Context) error {
-	a := &attempt{client: c, op: "accept"}
+	a := &attempt{client: c, line: &line{op: "accept"}}
 	if err := a.begin(ctx, listening, accepting); err != nil {
 		return err
 	}
-	ln := a.at.socket
-	conn, err := ln.Accept(a.ctx)
-	if err == nil {
-		err = a.advance(&stage{doing: handshaking})
+	a.socket = a.at.socket
+	if c.opts.Reconnect != nil {
+		a.series = newSeries(&c.opts)
 	}
-	if closeErr := ln.Close(); err == nil {
-		err = closeErr
-	}
-	if a.ctx.Err() != nil {
-		err = contexts.Err(a.ctx)
-	}
-	if err != nil {
-		if conn != nil {
-			conn.Close()
-		}
-		return a.fail(err)
-	}
-	if config := c.opts.AcceptTLS; config != nil {
-		if conn, err = acceptTLS(a.ctx, conn, config); err != nil {
-			return a.fail(err)
-		}
-	}
-	return a.establish(conn, false)
+	return a.connect()
 }
 
 // A listeningSocket is a [socket.Listener]. Tests replace it.

@@ -59,7 +59,7 @@ type EventListener struct {
 	lost   int           // how many events were dropped since the last read
 	past   []Event       // the history, oldest first
 	state  Runstate      // the client's
-	cause  error         // why the connection ended, while the client is at lost; otherwise nil
+	cause  error         // why the connection ended, while there is no other; otherwise nil
 	epoch  uint64        // grows when Disconnect ends a connection or an attempt: a wait that sees it ends with ErrClosed
 	closed bool
 	wake   chan struct{} // closed at the next change; nil if no reader waits
@@ -158,7 +158,6 @@ func (l *EventListener) drop() {
 func (l *EventListener) connectionEnded(err *ExecInterruptedError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cause = err.Err
 	if l.limit > 0 && len(l.ends) == l.limit {
 		l.ends = l.ends[1:] // so memory stays bounded, however often a connection fails
 	}
@@ -167,14 +166,12 @@ func (l *EventListener) connectionEnded(err *ExecInterruptedError) {
 }
 
 // stateChanged notes that the client has changed its run state. orderly says that
-// Disconnect did it. Called with Client.mu held.
-func (l *EventListener) stateChanged(state Runstate, orderly bool) {
+// Disconnect did it. cause is why the connection ended, while there is no other. Called
+// with Client.mu held.
+func (l *EventListener) stateChanged(state Runstate, orderly bool, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.state = state
-	if state == Idle {
-		l.cause = nil
-	}
+	l.state, l.cause = state, cause
 	if orderly {
 		l.epoch++
 	}

@@ -41,8 +41,13 @@ type Options struct {
 	// there yet: the socket does not exist, no program listens there, or the queue is
 	// full. It returns the policy, such as Every(50*time.Millisecond) or
 	// Exponential(). Each Connect calls it once, so clients may share Options. Connect
-	// returns any other failure at once. Nil, like a nil policy, dials once.
+	// returns any other failure at once. Nil, like a nil policy, dials once, or means
+	// Exponential() if Reconnect is set.
 	Backoff func() Backoff
+
+	// Reconnect makes the client connect again by itself when the connection has ended
+	// unexpectedly, by the same policy. Nil does not. See [Reconnect].
+	Reconnect *Reconnect
 
 	// MaxMessage limits one message in either direction, in bytes. Zero means 80 MiB,
 	// enough for a guest-file-read of 48 MiB, the largest reply that a program of

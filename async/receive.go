@@ -54,6 +54,7 @@ func (s *session) event(m proto.Message) {
 		}
 		if ev.raw == nil {
 			ev = newEvent(m) // one copy for all listeners
+			ev.Session = s.number
 		}
 		l.put(ev)
 	}
@@ -124,6 +125,9 @@ func (s *session) deliver(c *call, m proto.Message, wanted bool) {
 		s.mu.Lock()
 		s.quitAnswered = true
 		s.mu.Unlock()
+	}
+	if !c.cmd.preparing {
+		s.served = true
 	}
 	if wanted {
 		s.ready = append(s.ready, delivery{call: c, reply: m.Clone()})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,17 +23,19 @@ import (
 // move that is not in the table panics.
 func TestE1TheTableOfMoves(t *testing.T) {
 	t.Parallel()
+	inside := make(chan struct{})
 	scenarios := []struct {
 		name   string
 		moves  string         // the activities, one after another
 		script []qmptest.Step // of the server; with nil, the Dialer waits until its context ends
+		again  *reconnecting  // for a client with Options.Reconnect
 		run    func(t *testing.T, c *async.Client)
 	}{
-		{"connect and disconnect", "idle dialing handshaking running closing idle", connected(""), func(t *testing.T, c *async.Client) {
+		{"connect and disconnect", "idle dialing handshaking running closing idle", connected(""), nil, func(t *testing.T, c *async.Client) {
 			connect(t, c)
 			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		}},
-		{"no connection", "idle dialing closing idle", nil, func(t *testing.T, c *async.Client) {
+		{"no connection", "idle dialing closing idle", nil, nil, func(t *testing.T, c *async.Client) {
 			ctx, cancel := context.WithCancel(t.Context())
 			w := c.WatchRunstate()
 			dialing := do(func() error { return c.Connect(ctx, "nowhere") })
@@ -40,12 +43,12 @@ func TestE1TheTableOfMoves(t *testing.T) {
 			cancel()
 			wantIs(t, "Connect", <-dialing, context.Canceled)
 		}},
-		{"no handshake", "idle dialing handshaking closing idle", nil, func(t *testing.T, c *async.Client) {
+		{"no handshake", "idle dialing handshaking closing idle", nil, nil, func(t *testing.T, c *async.Client) {
 			client, server := qmptest.Pipe()
 			server.Close()
 			wantIs(t, "Attach", c.Attach(t.Context(), client), io.EOF)
 		}},
-		{"lost", "idle dialing handshaking running lost closing idle", connected("", qmptest.Expect("hang-up"), qmptest.HangUp()), func(t *testing.T, c *async.Client) {
+		{"lost", "idle dialing handshaking running lost closing idle", connected("", qmptest.Expect("hang-up"), qmptest.HangUp()), nil, func(t *testing.T, c *async.Client) {
 			w := c.WatchRunstate()
 			connect(t, c)
 			_, err := c.Execute(t.Context(), "hang-up", nil)
@@ -53,14 +56,14 @@ func TestE1TheTableOfMoves(t *testing.T) {
 			awaitState(t, w, async.Disconnecting)
 			wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF)
 		}},
-		{"no listening socket", "idle binding closing idle", nil, func(t *testing.T, c *async.Client) {
+		{"no listening socket", "idle binding closing idle", nil, nil, func(t *testing.T, c *async.Client) {
 			wantAs[*async.ConnectError](t, "Listen", c.Listen(t.Context(), filepath.Join(t.TempDir(), "no", "s")))
 		}},
-		{"listen and close", "idle binding listening closing idle", nil, func(t *testing.T, c *async.Client) {
+		{"listen and close", "idle binding listening closing idle", nil, nil, func(t *testing.T, c *async.Client) {
 			wantNil(t, "Listen", c.Listen(t.Context(), socketPath(t)))
 			wantNil(t, "Close", c.Close())
 		}},
-		{"no peer comes", "idle binding listening accepting closing idle", nil, func(t *testing.T, c *async.Client) {
+		{"no peer comes", "idle binding listening accepting closing idle", nil, nil, func(t *testing.T, c *async.Client) {
 			wantNil(t, "Listen", c.Listen(t.Context(), socketPath(t)))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
@@ -70,13 +73,63 @@ func TestE1TheTableOfMoves(t *testing.T) {
 				defer cancel()
 			}
 		}},
-		{"a peer comes", "idle binding listening accepting handshaking running closing idle", nil, func(t *testing.T, c *async.Client) {
+		{"a peer comes", "idle binding listening accepting handshaking running closing idle", nil, nil, func(t *testing.T, c *async.Client) {
 			path := socketPath(t)
 			wantNil(t, "Listen", c.Listen(t.Context(), path))
 			play(t, qmptest.ScriptOptions{DialTo: path}, connected("")...)
 			wantNil(t, "Accept", c.Accept(t.Context()))
 			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
 		}},
+		{
+			"connect again", "idle dialing handshaking preparing running waiting dialing waiting dialing handshaking waiting dialing handshaking preparing running closing idle",
+			slices.Concat(again(hangsUp), []qmptest.Step{qmptest.Accept(), qmptest.HangUp(), qmptest.Accept()}, again(nil)),
+			&reconnecting{dials: []error{nil, errNoServer, nil}, prepares: []error{nil}},
+			func(t *testing.T, c *async.Client) {
+				w := c.WatchRunstate()
+				connect(t, c)
+				end(t, c)
+				awaitState(t, w, async.Running)
+				awaitState(t, w, async.Running)
+				wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+			},
+		},
+		{"disconnect while waiting", "idle dialing handshaking running waiting closing idle", again(hangsUp), &reconnecting{waits: []time.Duration{time.Hour}}, func(t *testing.T, c *async.Client) {
+			connect(t, c)
+			end(t, c)
+			wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF)
+		}},
+		{"give up while waiting", "idle dialing handshaking running waiting lost closing idle", again(hangsUp), &reconnecting{waits: []time.Duration{-1}}, giveUpAgain},
+		{
+			"give up after a dial", "idle dialing handshaking running waiting dialing lost closing idle",
+			again(hangsUp), &reconnecting{dials: []error{nil, errNoServer}, waits: []time.Duration{0, -1}}, giveUpAgain,
+		},
+		{
+			"give up after a handshake", "idle dialing handshaking running waiting dialing handshaking lost closing idle",
+			append(again(hangsUp), qmptest.Accept(), qmptest.HangUp()), &reconnecting{waits: []time.Duration{0, -1}}, giveUpAgain,
+		},
+		{
+			"OnConnect fails", "idle dialing handshaking preparing running waiting dialing handshaking preparing waiting dialing handshaking preparing lost closing idle",
+			again(hangsUp, nil, nil), &reconnecting{prepares: []error{nil, io.ErrNoProgress}, waits: []time.Duration{0, 0, -1}}, giveUpAgain,
+		},
+		{"disconnect during OnConnect", "idle dialing handshaking preparing closing idle", again(nil), &reconnecting{prepares: []error{errBlocks}, inside: inside}, func(t *testing.T, c *async.Client) {
+			connecting := do(func() error { return c.Connect(t.Context(), "") })
+			<-inside
+			wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+			wantIs(t, "Connect", <-connecting, async.ErrClosed)
+		}},
+		{
+			"accept again", "idle binding listening accepting handshaking running waiting accepting waiting accepting lost closing idle",
+			nil, &reconnecting{waits: []time.Duration{0, 0, -1}}, func(t *testing.T, c *async.Client) {
+				path := socketPath(t)
+				wantNil(t, "Listen", c.Listen(t.Context(), path))
+				async.RigAccept(c, 1, errNoRights)
+				play(t, qmptest.ScriptOptions{DialTo: path}, again(hangsUp)...)
+				wantNil(t, "Accept", c.Accept(t.Context()))
+				end(t, c)
+				<-c.Done()
+				wantIs(t, "Disconnect", c.Disconnect(t.Context()), io.EOF, os.ErrPermission)
+			},
+		},
 	}
 	legal, _ := async.LegalMoves()
 	made := make(map[string]bool)
@@ -87,13 +140,17 @@ func TestE1TheTableOfMoves(t *testing.T) {
 		}
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, &async.Options{Dialer: func(ctx context.Context) (net.Conn, error) {
+			opts := &async.Options{Dialer: func(ctx context.Context) (net.Conn, error) {
 				if tt.script == nil {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				}
 				return memory(t, tt.script...).Dial(ctx)
-			}})
+			}}
+			if tt.again != nil {
+				opts = tt.again.options(t, tt.script)
+			}
+			c := newClient(t, opts)
 			moves := async.RecordMoves(c)
 			tt.run(t, c)
 			var want []string
@@ -112,6 +169,54 @@ func TestE1TheTableOfMoves(t *testing.T) {
 	}
 }
 
+// reconnecting describes a client with Options.Reconnect.
+type reconnecting struct {
+	dials    []error         // of the dials; the last one is repeated; none if all succeed
+	prepares []error         // of OnConnect; the last one is repeated; there is no OnConnect if it is empty
+	waits    []time.Duration // of the policy; the last one is repeated; none for no wait
+	inside   chan struct{}   // closed when OnConnect is to return errBlocks, and waits until its context ends
+}
+
+func (r *reconnecting) options(t *testing.T, script []qmptest.Step) *async.Options {
+	opts := &async.Options{Backoff: func() async.Backoff { return &waits{r.waits} }, Reconnect: &async.Reconnect{}}
+	if script != nil {
+		opts.Dialer = dialling(memory(t, script...), append(r.dials, nil)[:max(len(r.dials), 1)]...)
+	}
+	if prepares := r.prepares; prepares != nil {
+		opts.Reconnect.OnConnect = func(ctx context.Context, _ async.Caller) error {
+			err := prepares[0]
+			prepares = prepares[min(1, len(prepares)-1):]
+			if err == errBlocks {
+				close(r.inside)
+				<-ctx.Done()
+			}
+			return err
+		}
+	}
+	return opts
+}
+
+// waits is a policy that returns these waits, one after another, and the last one for
+// ever.
+type waits struct{ list []time.Duration }
+
+func (w *waits) Reset() {}
+
+func (w *waits) NextBackOff() (d time.Duration) {
+	if len(w.list) > 0 {
+		d, w.list = w.list[0], w.list[min(1, len(w.list)-1):]
+	}
+	return d
+}
+
+// giveUpAgain connects, loses the connection, and waits until the client has given up.
+func giveUpAgain(t *testing.T, c *async.Client) {
+	connect(t, c)
+	end(t, c)
+	<-c.Done()
+	wantAs[*async.GaveUpError](t, "Disconnect", c.Disconnect(t.Context()))
+}
+
 // The table has the transitions that the documentation of Runstate draws.
 func TestE1TheTableIsWhatRunstateSays(t *testing.T) {
 	t.Parallel()
@@ -121,6 +226,7 @@ func TestE1TheTableIsWhatRunstateSays(t *testing.T) {
 		{From: async.Connecting, To: async.Running},
 		{From: async.Connecting, To: async.Disconnecting},
 		{From: async.Running, To: async.Disconnecting},
+		{From: async.Running, To: async.Connecting},
 		{From: async.Disconnecting, To: async.Idle},
 	}
 	if len(got) != len(want) {

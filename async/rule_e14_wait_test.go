@@ -46,10 +46,16 @@ func dialling(p *qmptest.Player, errs ...error) func(context.Context) (net.Conn,
 		if len(errs) > 1 {
 			errs = errs[1:]
 		}
-		if err != nil {
-			return nil, err
+		switch err {
+		case nil:
+			return p.Dial(ctx)
+		case errBlocks:
+			<-ctx.Done()
+			return nil, ctx.Err()
+		case errNothing:
+			return nil, nil
 		}
-		return p.Dial(ctx)
+		return nil, err
 	}
 }
 

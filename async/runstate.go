@@ -14,6 +14,9 @@ import (
 //	Idle -> Connecting -> Running -> Disconnecting -> Idle
 //	             |________________________^
 //
+// With Options.Reconnect it goes from Running back to Connecting when the connection
+// ends unexpectedly.
+//
 // It is the state of the connection, not of the guest. Whether the guest runs, is
 // paused or has shut down is the answer to query-status, of type RunState in QEMU's
 // schema.
@@ -24,13 +27,14 @@ const (
 	// Idle: there is no connection. Connect, Attach and Listen are possible.
 	Idle Runstate = iota
 	// Connecting: the client dials, listens, accepts, or waits for the greeting and
-	// the negotiation of capabilities.
+	// the negotiation of capabilities, for OnConnect of Options.Reconnect, or for the
+	// time of the next attempt.
 	Connecting
 	// Running: commands can be executed.
 	Running
 	// Disconnecting: Disconnect is ending the connection, or an attempt to connect
-	// has failed and is ending. Or the connection has ended without a Disconnect,
-	// and the next Disconnect or Close returns the cause.
+	// has failed and is ending. Or the connection has ended without a Disconnect, and
+	// the client does not connect again: the next Disconnect or Close returns the cause.
 	Disconnecting
 )
 
@@ -52,6 +56,11 @@ func (s Runstate) String() string {
 // A Transition is one change of a client's run state.
 type Transition struct {
 	From, To Runstate
+
+	// Cause is why the connection ended, why an attempt failed, or why the client gave
+	// up connecting again (a [*GaveUpError]). It is nil if this side wanted the change.
+	// At the transition to [Idle] it is what Disconnect, or the failed call, returns.
+	Cause error
 }
 
 // A RunstateWatcher receives every transition of a client's run state, in order,

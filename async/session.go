@@ -38,7 +38,7 @@ type session struct {
 	turn    chan struct{}  // has one token: the right to write
 	closing chan struct{}  // closed when a Disconnect begins: no other message is sent after that
 	done    chan struct{}  // closed by end, after cause is set
-	wg      sync.WaitGroup // counts readLoop, a goroutine that finishes a write, and the timer readOn
+	wg      sync.WaitGroup // counts readLoop, a goroutine that finishes a write, the timer readOn, and who called hold
 
 	// Used by the holder of turn only.
 	wbuf []byte // the message that is being written
@@ -47,10 +47,12 @@ type session struct {
 	framer    *proto.Framer
 	handshake *handshake // nil once it is over
 	ready     []delivery // answers that flush delivers before the next read blocks
+	served    bool       // a command of any caller but OnConnect was answered; read by others after wg
 
 	mu            sync.Mutex  // guards the fields below; held briefly, never across I/O
 	closingClosed bool        // closing is closed
 	quitAnswered  bool        // the server has answered quit: a reset after that counts as an end of file
+	quits         int         // how many calls of Client.Quit are under way, or have sent quit: the client does not connect again
 	ended         bool        // end has been called
 	cause         error       // why the session ended, for calls that wait; set once, by end
 	report        error       // what Disconnect returns about the end; nil for an orderly end
@@ -194,6 +196,17 @@ func (s *session) end(cause error, beforeDone func()) {
 		beforeDone()
 	}
 	close(s.done)
+}
+
+// hold makes Disconnect wait until the result is called, unless the session has ended.
+func (s *session) hold() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return func() {}
+	}
+	s.wg.Add(1)
+	return s.wg.Done
 }
 
 // hasEnded reports whether end has been called.

@@ -7,34 +7,35 @@ type activity int
 
 const (
 	idle        activity = iota // there is no connection
-	dialing                     // Connect or Attach makes a connection
+	waiting                     // the time before a further attempt: see Options.Backoff and Options.Reconnect
+	dialing                     // a connection is made, for Connect, for Attach, or to connect again
 	binding                     // Listen makes a listening socket
 	listening                   // between Listen and Accept
-	accepting                   // Accept waits for the server to connect
+	accepting                   // the server is to connect
 	handshaking                 // the connection is made; the greeting and the negotiation are not over
+	preparing                   // Options.Reconnect.OnConnect has been called and has not returned
 	running                     // commands can be executed
 	lost                        // the session has ended, and not by Disconnect; the next Disconnect returns the cause
 	closing                     // Disconnect is ending a connection or an attempt, or an attempt has failed
 )
 
 // activities has the run state of each activity, and every legal move. The tests of
-// rule E1 read it.
-//
-// A client that connects again without a call of Connect would need one more
-// activity, whose run state is Connecting: the wait before it dials again. The client
-// would come to it from lost and from a failed handshake, and go on to dialing.
+// rule E1 read it. The moves from running to waiting, and between waiting and lost, are
+// those of a client with Options.Reconnect: see reconnect.go.
 var activities = [...]struct {
 	name  string
 	state Runstate
 	next  []activity
 }{
 	idle:        {"idle", Idle, []activity{dialing, binding}},
-	dialing:     {"dialing", Connecting, []activity{handshaking, closing}},
+	waiting:     {"waiting", Connecting, []activity{dialing, accepting, lost, closing}},
+	dialing:     {"dialing", Connecting, []activity{handshaking, waiting, lost, closing}},
 	binding:     {"binding", Connecting, []activity{listening, closing}},
 	listening:   {"listening", Connecting, []activity{accepting, closing}},
-	accepting:   {"accepting", Connecting, []activity{handshaking, closing}},
-	handshaking: {"handshaking", Connecting, []activity{running, closing}},
-	running:     {"running", Running, []activity{lost, closing}},
+	accepting:   {"accepting", Connecting, []activity{handshaking, waiting, lost, closing}},
+	handshaking: {"handshaking", Connecting, []activity{preparing, running, waiting, lost, closing}},
+	preparing:   {"preparing", Connecting, []activity{running, waiting, lost, closing}},
+	running:     {"running", Running, []activity{waiting, lost, closing}},
 	lost:        {"lost", Disconnecting, []activity{closing}},
 	closing:     {"closing", Disconnecting, []activity{idle}},
 }
@@ -50,12 +51,13 @@ func (a activity) String() string { return activities[a].name }
 type stage struct {
 	doing activity
 
-	addr   string                  // dialing to handshaking: the address as the caller gave it
-	cancel context.CancelCauseFunc // dialing, binding, accepting, handshaking: cancels that call
-	socket listeningSocket         // listening, accepting
+	addr   string                  // waiting to preparing: the address as the caller gave it
+	cancel context.CancelCauseFunc // waiting to preparing, except listening: cancels the attempt
+	socket listeningSocket         // listening, accepting; with Options.Reconnect, from listening to closing
 
-	session *session              // running, lost, and closing after these
-	lost    *ExecInterruptedError // lost, and closing after it: how the session ended
+	session *session              // preparing, running, lost, and closing after the last two; nil if lost means that the client gave up
+	line    *line                 // running: how to connect again; nil if the client does not
+	lost    *ExecInterruptedError // lost, closing after it, and from waiting to preparing if a session was lost: how it ended
 
 	orderly bool          // closing: Disconnect ended a connection or an attempt
 	left    chan struct{} // closing: closed when the client is idle
@@ -72,8 +74,8 @@ func (s *stage) activity() activity {
 
 func (s *stage) state() Runstate { return activities[s.activity()].state }
 
-// cause returns why the connection ended, if it was lost and no Disconnect has
-// returned the cause yet; otherwise nil.
+// cause returns why the connection ended, if it was lost, no Disconnect has returned the
+// cause, and there is no new connection; otherwise nil.
 func (s *stage) cause() error {
 	if s == nil {
 		return nil
@@ -83,7 +85,12 @@ func (s *stage) cause() error {
 
 // newClosing returns the stage of closing that comes after s.
 func (s *stage) newClosing(orderly bool) *stage {
-	return &stage{doing: closing, session: s.session, lost: s.lost, orderly: orderly, left: make(chan struct{})}
+	to := &stage{doing: closing, lost: s.lost, socket: s.socket, orderly: orderly, left: make(chan struct{})}
+	if s.doing == running || s.doing == lost {
+		to.session = s.session
+	}
+	to.err = s.cause()
+	return to
 }
 
 // now returns the client's present stage.
@@ -100,7 +107,7 @@ func (c *Client) now() *stage {
 //
 // Usually the goroutine that made the present stage makes the next move. Two others
 // may do so before it: Disconnect, which moves from any stage to closing, and the
-// goroutine that ends a session, which moves from running to lost.
+// goroutine that ends a session, which moves from running to lost or to waiting.
 func (c *Client) move(from *stage, path ...*stage) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,26 +134,47 @@ func (c *Client) moveOnce(from, to *stage) {
 		c.life = &life{over: make(chan struct{})}
 	}
 	switch to.activity() {
-	case running:
-		c.greeting = to.session.greeting
+	case preparing, running:
+		c.greeting, c.current = to.session.greeting, to.session.number
 	case lost:
-		for _, l := range c.loadListeners() {
-			l.connectionEnded(to.lost)
-		}
 		c.life.end(to.lost.Err)
 	case idle:
 		c.life.end(from.err)
 		close(from.left)
 	}
-	t := Transition{From: from.state(), To: to.state()}
+	if from.activity() == running && to.lost != nil {
+		for _, l := range c.loadListeners() {
+			l.connectionEnded(to.lost)
+		}
+	}
+	t := Transition{From: from.state(), To: to.state(), Cause: why(from, to)}
 	if t.From == t.To {
 		return
+	}
+	if t.From == Connecting && c.settled != nil {
+		close(c.settled)
+		c.settled = nil
 	}
 	orderly := from != nil && from.orderly || to != nil && to.orderly
 	for w := range c.watchers {
 		w.put(t)
 	}
 	for _, l := range c.loadListeners() {
-		l.stateChanged(t.To, orderly)
+		l.stateChanged(t.To, orderly, to.cause())
 	}
+}
+
+// why returns the Cause of the transition from one stage to the next.
+func why(from, to *stage) error {
+	switch to.activity() {
+	case idle:
+		return from.err
+	case closing:
+		if !to.orderly {
+			return to.err
+		}
+	case waiting, lost:
+		return to.lost.cause()
+	}
+	return nil
 }

@@ -114,6 +114,11 @@ func (p *Player) finish() {
 	grace := time.NewTimer(time.Until(p.deadline) + 5*time.Second)
 	defer grace.Stop()
 	select {
+	case <-p.done: // also if the grace is over, too
+		grace.Stop()
+	default:
+	}
+	select {
 	case <-p.done:
 	case <-grace.C:
 		p.stop()
