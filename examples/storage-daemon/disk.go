@@ -10,14 +10,14 @@ import (
 
 // create creates an image in the format qcow2, and opens it as the block node name.
 func (d *daemon) create(ctx context.Context, name string, size uint64) error {
-	if err := d.createImage(ctx, name, size); err != nil {
+	if err := d.createImage(ctx, name, &qapi.BlockdevCreateOptionsQcow2{Size: size}); err != nil {
 		return err
 	}
 	return d.open(ctx, name, qapi.BlockdevRefOrNull{})
 }
 
 // createImage creates the image, with two jobs: one makes the file, one formats it.
-func (d *daemon) createImage(ctx context.Context, name string, size uint64) error {
+func (d *daemon) createImage(ctx context.Context, name string, format *qapi.BlockdevCreateOptionsQcow2) error {
 	path, file := d.path(name+".qcow2"), name+"-file"
 	err := d.job(ctx, "create", func(ctx context.Context) error {
 		return qapi.BlockdevCreate(ctx, d.client, &qapi.BlockdevCreateArguments{
@@ -35,12 +35,11 @@ func (d *daemon) createImage(ctx context.Context, name string, size uint64) erro
 	if err != nil {
 		return err
 	}
+	format.File = qapi.BlockdevRef{Reference: &file}
 	return d.job(ctx, "format", func(ctx context.Context) error {
 		return qapi.BlockdevCreate(ctx, d.client, &qapi.BlockdevCreateArguments{
-			JobID: "format",
-			Options: qapi.BlockdevCreateOptions{Qcow2: &qapi.BlockdevCreateOptionsQcow2{
-				File: qapi.BlockdevRef{Reference: &file}, Size: size,
-			}},
+			JobID:   "format",
+			Options: qapi.BlockdevCreateOptions{Qcow2: format},
 		})
 	})
 }
@@ -79,8 +78,8 @@ func (d *daemon) job(ctx context.Context, id string, start func(context.Context)
 		if err != nil {
 			return err
 		}
-		if p.Total >= 1<<20 {
-			d.say("%s: %d of %d MiB", id, p.Current>>20, p.Total>>20)
+		if p.Total >= 1<<10 { // the creation of an image counts in other units
+			d.say("%s: %d of %d KiB", id, p.Current>>10, p.Total>>10)
 		}
 	}
 	return job.Wait(ctx)
@@ -89,7 +88,7 @@ func (d *daemon) job(ctx context.Context, id string, start func(context.Context)
 // snapshot makes overlay a new image on top of node. From then on, whoever uses node
 // writes to overlay, exports included, and node does not change any more.
 func (d *daemon) snapshot(ctx context.Context, node, overlay string, size uint64) error {
-	if err := d.createImage(ctx, overlay, size); err != nil {
+	if err := d.createImage(ctx, overlay, &qapi.BlockdevCreateOptionsQcow2{Size: size}); err != nil {
 		return err
 	}
 	if err := d.open(ctx, overlay, qapi.BlockdevRefOrNull{Null: true}); err != nil {
@@ -98,14 +97,46 @@ func (d *daemon) snapshot(ctx context.Context, node, overlay string, size uint64
 	return qapi.BlockdevSnapshot(ctx, d.client, &qapi.BlockdevSnapshotOptions{Node: node, Overlay: overlay})
 }
 
-// backup copies what node has at this moment to a new image.
+// backup copies what node has at this moment to a new image. From the same moment on, a
+// bitmap in node notes what is written to it.
 func (d *daemon) backup(ctx context.Context, node, target string, size uint64) error {
 	if err := d.create(ctx, target, size); err != nil {
 		return err
 	}
 	err := d.job(ctx, "backup", func(ctx context.Context) error {
+		return qapi.Transaction(ctx, d.client, &qapi.TransactionArguments{Actions: []qapi.TransactionAction{
+			{BlockDirtyBitmapAdd: &qapi.BlockDirtyBitmapAddWrapper{
+				Data: qapi.BlockDirtyBitmapAddOptions{Node: node, Name: "changes"},
+			}},
+			{BlockdevBackup: &qapi.BlockdevBackupWrapper{
+				Data: qapi.BlockdevBackupOptions{
+					JobID: new("backup"), Device: node, Target: target, Sync: qapi.MirrorSyncModeFull,
+				},
+			}},
+		}})
+	})
+	if err != nil {
+		return err
+	}
+	return d.close(ctx, target)
+}
+
+// backupChanges copies what has changed since backup to a new image on top of that one.
+// If the job succeeds, QEMU clears the bitmap, for the next time.
+func (d *daemon) backupChanges(ctx context.Context, node, before, target string, size uint64) error {
+	err := d.createImage(ctx, target, &qapi.BlockdevCreateOptionsQcow2{
+		Size: size, BackingFile: new(d.path(before + ".qcow2")), BackingFmt: new(qapi.BlockdevDriverQcow2),
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.open(ctx, target, qapi.BlockdevRefOrNull{}); err != nil {
+		return err
+	}
+	err = d.job(ctx, "backup", func(ctx context.Context) error {
 		return qapi.BlockdevBackup(ctx, d.client, &qapi.BlockdevBackupOptions{
-			JobID: new("backup"), Device: node, Target: target, Sync: qapi.MirrorSyncModeFull,
+			JobID: new("backup"), Device: node, Target: target,
+			Sync: qapi.MirrorSyncModeIncremental, Bitmap: new("changes"),
 		})
 	})
 	if err != nil {

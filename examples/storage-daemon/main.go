@@ -1,6 +1,6 @@
 // Storage-daemon keeps a disk with qemu-storage-daemon. It creates the disk, and exports
 // it over NBD, vhost-user and FUSE to qemu-img, to two machines and to this program. It
-// takes a snapshot, makes a backup, and moves the disk to another file while it is
+// takes a snapshot, makes backups, and moves the disk to another file, while it is
 // exported.
 //
 //	go run ./examples/storage-daemon
@@ -58,9 +58,10 @@ func story(ctx context.Context, d *daemon) error {
 		{"Export it over NBD", func() error { return d.exportNBD(ctx, "disk") }},
 		{"qemu-img writes a boot sector to the export", func() error { return d.install(ctx) }},
 		{"Take a snapshot: from now on, writes go to another image", func() error { return d.snapshot(ctx, "disk", "newer", size) }},
-		{"A machine boots from the disk over NBD, and writes to it", func() error { return d.bootFromNBD(ctx) }},
 		{"Back it up, while it is exported", func() error { return d.backup(ctx, "newer", "backup", size) }},
-		{"qemu-img compares the backup with the disk, over NBD", func() error { return d.compare(ctx, "backup") }},
+		{"A machine boots from the disk over NBD, and writes to it", func() error { return d.bootFromNBD(ctx) }},
+		{"Back up what has changed since", func() error { return d.backupChanges(ctx, "newer", "backup", "changes", size) }},
+		{"qemu-img compares the backup with the disk, over NBD", func() error { return d.compare(ctx, "changes") }},
 		{"Bring the snapshot's data into the newer image", func() error { return d.stream(ctx, "newer") }},
 		{"Move the disk to another file, while it is exported", func() error { return d.move(ctx, "newer", "moved", size) }},
 		{"A machine boots from the disk over vhost-user", func() error { return d.bootFromVhostUser(ctx, "moved") }},

@@ -72,8 +72,10 @@ func TestReal_QEMU(t *testing.T) {
 		}
 	}
 	wantLines(t, out,
+		"  backup: 65536 of 65536 KiB",
+		"  backup: 64 of 64 KiB", // only what has changed
 		"  Images are identical.",
-		"  stream: 64 of 64 MiB",
+		"  stream: 65536 of 65536 KiB",
 		"  the file has 64 MiB; what the machine wrote is there: true",
 		"  over-nbd exports node moved by nbd")
 	if n := strings.Count(out, "  the guest has copied its boot sector to the next one\n"); n != 2 {

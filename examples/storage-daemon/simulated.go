@@ -31,8 +31,26 @@ func newSimulated() (*simulated, error) {
 		"blockdev-create": qapi.JobTypeCreate, "blockdev-backup": qapi.JobTypeBackup,
 		"block-stream": qapi.JobTypeStream, "blockdev-mirror": qapi.JobTypeMirror,
 	} {
-		s.Handle(name, func(_ context.Context, cmd *qmptest.Command) (any, error) { return nil, s.startJob(cmd, kind) })
+		s.Handle(name, func(_ context.Context, cmd *qmptest.Command) (any, error) {
+			var args struct{ JobID string }
+			if err := cmd.Decode(&args); err != nil {
+				return nil, err
+			}
+			return nil, s.startJob(args.JobID, kind)
+		})
 	}
+	s.Handle("transaction", func(_ context.Context, cmd *qmptest.Command) (any, error) {
+		var args qapi.TransactionArguments
+		if err := cmd.Decode(&args); err != nil {
+			return nil, err
+		}
+		for _, action := range args.Actions {
+			if backup := action.BlockdevBackup; backup != nil {
+				return nil, s.startJob(*backup.Data.JobID, qapi.JobTypeBackup)
+			}
+		}
+		return nil, nil
+	})
 	s.Handle("query-jobs", func(context.Context, *qmptest.Command) (any, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -49,15 +67,11 @@ func newSimulated() (*simulated, error) {
 }
 
 // startJob makes a job that has ended when the command is answered.
-func (s *simulated) startJob(cmd *qmptest.Command, kind qapi.JobType) error {
-	var args struct{ JobID string }
-	if err := cmd.Decode(&args); err != nil {
-		return err
-	}
+func (s *simulated) startJob(id string, kind qapi.JobType) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.jobs = append(s.jobs, qapi.JobInfo{ID: args.JobID, Type: kind, Status: qapi.JobStatusConcluded})
-	return s.tell(args.JobID, qapi.JobStatusCreated, qapi.JobStatusRunning, qapi.JobStatusConcluded)
+	s.jobs = append(s.jobs, qapi.JobInfo{ID: id, Type: kind, Status: qapi.JobStatusConcluded})
+	return s.tell(id, qapi.JobStatusCreated, qapi.JobStatusRunning, qapi.JobStatusConcluded)
 }
 
 // tell sends the events of a job that goes through these states.
