@@ -17,7 +17,7 @@ import (
 // the same events in the same order, and accept the same commands. The test says what
 // happens to them.
 type sim struct {
-	t *testing.T
+	t testing.TB // nil in an Example
 	*qmptest.Server
 
 	mu      sync.Mutex // guards the fields below
@@ -37,7 +37,18 @@ type simJob struct {
 // newSim starts a sim and connects to it.
 func newSim(t *testing.T) (*sim, *async.Client) {
 	t.Helper()
-	s := &sim{t: t, Server: qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})}
+	s := simulate(t, qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory}))
+	c := async.New(&async.Options{Dialer: s.Dial})
+	if err := c.Connect(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return s, c
+}
+
+// simulate gives jobs to a server.
+func simulate(t testing.TB, server *qmptest.Server) *sim {
+	s := &sim{t: t, Server: server}
 	s.Handle("query-jobs", func(context.Context, *qmptest.Command) (any, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -78,12 +89,7 @@ func newSim(t *testing.T) (*sim, *async.Client) {
 			return nil, nil
 		})
 	}
-	c := async.New(&async.Options{Dialer: s.Dial})
-	if err := c.Connect(t.Context(), ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return s, c
+	return s
 }
 
 func oneOf(states ...qapi.JobStatus) func(qapi.JobStatus) bool {
@@ -273,6 +279,58 @@ func (s *sim) started(c *async.Client, j simJob, opts *jobs.Options) *jobs.Job {
 	}
 	s.t.Cleanup(job.Close)
 	return job
+}
+
+// exampleMachine starts a sim for an Example, with the job "running". Its backups end
+// immediately, its mirrors when they are completed.
+func exampleMachine() (context.Context, *async.Client, *sim) {
+	server, err := qmptest.NewServer(&qmptest.Options{Network: qmptest.Memory})
+	if err != nil {
+		panic(err)
+	}
+	s := simulate(nil, server)
+	running := backupJob("running")
+	running.info.CurrentProgress = 25
+	s.create(running)
+	type args struct {
+		JobID                     string
+		AutoFinalize, AutoDismiss *bool
+	}
+	for name, run := range map[string]func(args){
+		"blockdev-backup": func(a args) {
+			j := backupJob(a.JobID)
+			j.finalize, j.dismiss = a.AutoFinalize == nil || *a.AutoFinalize, a.AutoDismiss == nil || *a.AutoDismiss
+			s.create(j)
+			s.finish(a.JobID, "")
+		},
+		"blockdev-mirror": func(a args) {
+			s.create(backupJob(a.JobID))
+			s.ready(a.JobID)
+		},
+	} {
+		s.Handle(name, func(_ context.Context, cmd *qmptest.Command) (any, error) {
+			var a args
+			if err := cmd.Decode(&a); err != nil {
+				return nil, err
+			}
+			run(a)
+			return nil, nil
+		})
+	}
+	s.Handle("job-complete", func(_ context.Context, cmd *qmptest.Command) (any, error) {
+		var a struct{ ID string }
+		if err := cmd.Decode(&a); err != nil {
+			return nil, err
+		}
+		s.finish(a.ID, "")
+		return nil, nil
+	})
+	ctx := context.Background()
+	c := async.New(&async.Options{Dialer: s.Dial})
+	if err := c.Connect(ctx, ""); err != nil {
+		panic(err)
+	}
+	return ctx, c, s
 }
 
 // statuses returns the states without their times.
