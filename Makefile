@@ -62,8 +62,8 @@ lint: ## check format, vet, staticcheck, layers, exported API, module files and 
 	@scripts/lint.sh
 
 .PHONY: generate
-generate: ## write the generated packages (qapi, qapi/qga)
-	$(GO) generate ./qapi/...
+generate: ## write the generated packages (qapi, qapi/qga, cmd/qmp-gen/acme)
+	$(GO) generate ./cmd/qmp-gen
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target, or those that match FUZZ, for FUZZTIME (60s) each
@@ -76,6 +76,10 @@ chaos: qemu ## stop, kill and quit a real QEMU at random, ROUNDS (200) times; SE
 .PHONY: bench
 bench: ## run the benchmarks, or those that match BENCH
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem ./...
+
+.PHONY: size
+size: ## print how long package qapi takes to compile, and by how much a program grows that uses it
+	@scripts/size.sh
 
 .PHONY: qemu
 qemu: ## install the QEMU programs that the tests drive, if they are missing

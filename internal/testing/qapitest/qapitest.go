@@ -19,7 +19,7 @@ import (
 )
 
 // rounds is how many documents are tried for each command and event.
-const rounds = 30
+const rounds = 8
 
 // writer returns a writer of documents for a program's schema, and logs its seed.
 func writer(t *testing.T, program string, foreign int) *qapigen.Writer {
