@@ -44,7 +44,7 @@ check gofumpt gofumpt
 check 'go vet' $GO vet ./...
 check staticcheck staticcheck
 check layers $GO test ./internal/testing/layers
-check 'generated code' $GO test -run TestGeneratedFilesAreFresh ./internal/qapigen
+check 'generated code' $GO test -run TestGeneratedFilesAreFresh ./internal/qapigen ./cmd/qmp-gen
 check 'exported API' $GO test ./internal/testing/api
 check 'go mod tidy' $GO mod tidy -diff
 check 'go mod verify' $GO mod verify

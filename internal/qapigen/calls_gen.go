@@ -21,7 +21,7 @@ func (g *generator) command(d *Definition) {
 	}
 	if arguments != "" && d.Data == "" {
 		g.p("// %s are the arguments of [%s].\ntype %s struct {\n", arguments, name, arguments)
-		g.fields(members, d.Since)
+		g.fields(d)
 		if d.open() {
 			g.p("\n\tFurther map[string]any `json:\",embed\"` // arguments that the schema does not list\n}\n\n")
 		} else {
@@ -96,8 +96,8 @@ func (g *generator) event(d *Definition) {
 	name := g.funcs[d]
 	g.doc(name, "the data of the event "+d.Name, d)
 	g.p("type %s struct {\n", name)
-	if members := g.Unfold(d); len(members) > 0 {
-		g.fields(members, d.Since)
+	if len(g.Unfold(d)) > 0 {
+		g.fields(d)
 		g.p("\n")
 	}
 	g.p("%s}\n\n", unknownField)

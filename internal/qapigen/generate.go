@@ -4,13 +4,19 @@ import (
 	"bytes"
 	"fmt"
 	"go/format"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // Options say what [Generate] writes.
 type Options struct {
-	Package   string   // the package's name
+	Package string // the package's name
+
+	// Introduction is what follows the words "Package NAME" at the beginning of the
+	// package's documentation; "" if another file has that.
+	Introduction string
+
 	Reference string   // the address of QEMU's reference manual; "" for no links
 	Anchors   string   // the name space of the manual's anchors, such as "QMP"; "" for links without anchors
 	History   *History // the source of Deprecated in the tables; may be nil
@@ -21,9 +27,7 @@ type Options struct {
 // the same bytes.
 func Generate(s *Schema, o Options) (map[string][]byte, error) {
 	g := &generator{Schema: s, Options: o}
-	if err := g.nameAll(); err != nil {
-		return nil, err
-	}
+	g.nameAll()
 	files := make(map[string][]byte)
 	for _, module := range g.modules() {
 		defs := slices.DeleteFunc(slices.Clone(s.Defs), func(d *Definition) bool { return d.Module != module })
@@ -41,6 +45,11 @@ func Generate(s *Schema, o Options) (map[string][]byte, error) {
 		return nil, err
 	}
 	files["tables.go"] = src
+	if src := g.packageDoc(); src != nil {
+		if files[docFile], err = format.Source(src); err != nil {
+			return nil, err
+		}
+	}
 	if o.Tests {
 		body.Reset()
 		g.callsTest()
@@ -107,6 +116,12 @@ type generator struct {
 	w     *bytes.Buffer
 	types map[string]string      // the Go names of types, by their QAPI names
 	funcs map[*Definition]string // the Go names of commands and events
+
+	fieldNames  map[*Definition][]string // the Go names of what Unfold returns
+	branchNames map[*Definition][]string // the Go names of branches
+	values      map[*Definition][]string // the Go names of an enum's values
+
+	renamed []Renaming // in the schema's order
 }
 
 // p prints to the current file.
@@ -123,87 +138,6 @@ func (g *generator) modules() []string {
 	return modules
 }
 
-// reserved are the names in a generated package that do not come from QAPI's
-// definitions.
-var reserved = []string{"Commands", "Events", "Decode", "Wait", "Introspect", "Schema", "NewSchema", "Parameter"}
-
-// nameAll gives each definition its Go name. If two have the same name, it returns an
-// error.
-//
-// A type has its QAPI name in Go's spelling. An event has the suffix Event. If a type
-// would have the name of a command's function, the type has the suffix Options.
-func (g *generator) nameAll() error {
-	g.types, g.funcs = make(map[string]string), make(map[*Definition]string)
-	owner := make(map[string]*Definition)
-	claim := func(name string, d *Definition) error {
-		if other := owner[name]; other != nil {
-			return fmt.Errorf("%s %s and %s %s would both be %s in Go", other.Kind, other.Name, d.Kind, d.Name, name)
-		}
-		owner[name] = d
-		return nil
-	}
-	for _, name := range reserved {
-		owner[name] = &Definition{Kind: "function or type", Name: name + " of the package itself"}
-	}
-	for _, d := range g.Defs {
-		switch d.Kind {
-		case Command:
-			name := GoName(d.Name)
-			g.funcs[d] = name
-			if err := claim(name, d); err != nil {
-				return err
-			}
-			if d.AllowOOB {
-				if err := claim(name+"OOB", d); err != nil {
-					return err
-				}
-			}
-		case Event:
-			g.funcs[d] = GoName(lowerCased(d.Name)) + "Event"
-			if err := claim(g.funcs[d], d); err != nil {
-				return err
-			}
-		}
-	}
-	for _, d := range g.Defs {
-		switch d.Kind {
-		case Command:
-			if d.Data == "" && (len(d.Members) > 0 || d.open()) {
-				if err := claim(g.argumentsName(d), d); err != nil {
-					return err
-				}
-			}
-		case Event:
-		default:
-			name := GoName(d.Name)
-			if owner[name] != nil {
-				name += "Options"
-			}
-			g.types[d.Name] = name
-			if err := claim(name, d); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Renamed returns the types whose Go name is not [GoName] of their QAPI name, because
-// a command has that name already. The keys are QAPI names, the values Go names.
-func Renamed(s *Schema) (map[string]string, error) {
-	g := &generator{Schema: s}
-	if err := g.nameAll(); err != nil {
-		return nil, err
-	}
-	m := make(map[string]string)
-	for name, goName := range g.types {
-		if goName != GoName(name) {
-			m[name] = goName
-		}
-	}
-	return m, nil
-}
-
 // open reports whether a command takes arguments that its definition does not
 // list (gen: false).
 func (d *Definition) open() bool { return d.Gen != nil && !*d.Gen }
@@ -216,35 +150,45 @@ func (g *generator) argumentsName(d *Definition) string {
 	return g.funcs[d] + "Arguments"
 }
 
-// file returns a formatted Go file: header, package and imports, and then body.
-func (g *generator) file(body []byte) ([]byte, error) {
-	var b bytes.Buffer
+// title returns the first line of a generated file.
+func (g *generator) title() string {
 	source := "QAPI definitions"
 	if g.Release != "" {
 		source += " of QEMU " + g.Release
 	}
+	return fmt.Sprintf("%s from %s. DO NOT EDIT.", header, source)
+}
+
+// notCode matches comments, strings and tags.
+var notCode = regexp.MustCompile("//.*|'(?:[^'\\\\]|\\\\.)*'|\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
+
+// file returns a formatted Go file: header, package and imports, and then body.
+func (g *generator) file(body []byte) ([]byte, error) {
+	var b bytes.Buffer
+	code := notCode.ReplaceAll(body, nil)
+	uses := func(pkg string) bool { return regexp.MustCompile(`\b` + pkg + `\.`).Match(code) }
 	pkg := g.Package
-	if bytes.Contains(body, []byte(" "+pkg+".")) {
+	if uses(pkg) {
 		pkg += "_test" // the file imports the package
 	}
-	fmt.Fprintf(&b, "%s from %s. DO NOT EDIT.\n\npackage %s\n\n", header, source, pkg)
+	fmt.Fprintf(&b, "%s\n\npackage %s\n\n", g.title(), pkg)
 	imports := [][2]string{
-		{"context.", "context"},
-		{"time.", "time"},
-		{"json.", "github.com/go-json-experiment/json"},
-		{"jsontext.", "github.com/go-json-experiment/json/jsontext"},
-		{"async.", "github.com/goqmp/qmp/async"},
-		{"qapitest.", "github.com/goqmp/qmp/internal/testing/qapitest"},
-		{"support.", "github.com/goqmp/qmp/qapi/support"},
+		{"context", "context"},
+		{"time", "time"},
+		{"json", "github.com/go-json-experiment/json"},
+		{"jsontext", "github.com/go-json-experiment/json/jsontext"},
+		{"async", "github.com/goqmp/qmp/async"},
+		{"qapitest", "github.com/goqmp/qmp/internal/testing/qapitest"},
+		{"support", "github.com/goqmp/qmp/qapi/support"},
 	}
 	if pkg != g.Package {
-		imports = append(imports, [2]string{g.Package + ".", map[string]string{
+		imports = append(imports, [2]string{g.Package, map[string]string{
 			"qapi": "github.com/goqmp/qmp/qapi", "qga": "github.com/goqmp/qmp/qapi/qga",
 		}[g.Package]})
 	}
 	var std, others []string
 	for _, i := range imports {
-		if !bytes.Contains(body, []byte(i[0])) {
+		if !uses(i[0]) {
 			continue
 		}
 		if strings.Contains(i[1], "/") {

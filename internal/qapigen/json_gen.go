@@ -34,7 +34,7 @@ func (v %[1]s) MarshalJSON() ([]byte, error) { return support.Marshal(&v) }
 // unionMethods writes the methods of a union.
 func (g *generator) unionMethods(d *Definition) {
 	name, disc, enum := g.types[d.Name], g.discriminator(d), g.discriminatorEnum(d)
-	fields := g.branchFields(d)
+	fields := g.branchNames[d]
 	g.p(`// UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (u *%[1]s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	type plain %[1]s
@@ -84,8 +84,8 @@ func (a *%[1]s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*a = %[1]s{}
 	switch dec.PeekKind() {
 `, name)
-	for _, b := range d.Branches {
-		field := alternateField(b)
+	for i, b := range d.Branches {
+		field := g.branchNames[d][i]
 		g.p("\tcase %s:\n", g.kindsOf(b.Type))
 		switch {
 		case b.Type.Name == "null":
@@ -105,8 +105,8 @@ func (a *%[1]s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 func (a *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 	alt := support.Alternate{Name: %[2]q}
 `, name, d.Name)
-	for _, b := range d.Branches {
-		field := alternateField(b)
+	for i, b := range d.Branches {
+		field := g.branchNames[d][i]
 		if b.Type.Name == "null" {
 			g.p("\talt.AddNull(a.Null)\n")
 		} else {
@@ -120,8 +120,8 @@ func (a *%[1]s) MarshalJSONTo(enc *jsontext.Encoder) error {
 // IsZero reports whether no field is set. Such an optional member is not encoded.
 func (a *%[1]s) IsZero() bool {
 	return `, name)
-	for _, b := range d.Branches {
-		field := alternateField(b)
+	for i, b := range d.Branches {
+		field := g.branchNames[d][i]
 		if b.Type.Name == "null" {
 			g.p("!a.Null && ")
 		} else {

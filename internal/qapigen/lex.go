@@ -8,12 +8,18 @@ import (
 
 // A ParseError is a fault in a schema file.
 type ParseError struct {
-	File string
-	Line int // the first line is 1
-	Err  string
+	File   string
+	Line   int // the first line is 1
+	Column int // in bytes; the first one is 1
+	Err    string
 }
 
-func (e *ParseError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Err) }
+func (e *ParseError) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Err)
+}
+
+// A place is where something begins in a schema file. The zero place is unknown.
+type place struct{ line, column int }
 
 // The limits of a schema file. QEMU's own files are far below them.
 const (
@@ -23,7 +29,7 @@ const (
 
 // A tree is one expression of a schema file: a string, a boolean, a list or an object.
 type tree struct {
-	line    int // where it begins
+	place
 	kind    treeKind
 	text    string   // the value of a string
 	flag    bool     // the value of a boolean
@@ -63,6 +69,7 @@ type lexer struct {
 	src     string
 	pos     int
 	line    int
+	start   int    // the position of the line's first byte
 	comment string // the newest documentation block
 }
 
@@ -90,7 +97,7 @@ func parseFile(file, src string) (_ []tree, err error) {
 		l.comment = ""
 		t := l.value(0)
 		if t.kind != treeObject {
-			l.fail("want an object at the top level, and not %v", t.kind)
+			l.failAt(t.place, "want an object at the top level, and not %v", t.kind)
 		}
 		t.comment = comment
 		trees = append(trees, t)
@@ -98,9 +105,23 @@ func parseFile(file, src string) (_ []tree, err error) {
 	return trees, nil
 }
 
-// fail ends parseFile with a [*ParseError] at the current line.
-func (l *lexer) fail(format string, args ...any) {
-	panic(&ParseError{File: l.file, Line: l.line, Err: fmt.Sprintf(format, args...)})
+// here returns the current place.
+func (l *lexer) here() place {
+	return place{l.line, l.pos - l.start + 1}
+}
+
+// newLine moves after a line end.
+func (l *lexer) newLine() {
+	l.pos++
+	l.line++
+	l.start = l.pos
+}
+
+// fail ends parseFile with a [*ParseError] at the current place.
+func (l *lexer) fail(format string, args ...any) { l.failAt(l.here(), format, args...) }
+
+func (l *lexer) failAt(at place, format string, args ...any) {
+	panic(&ParseError{File: l.file, Line: at.line, Column: at.column, Err: fmt.Sprintf(format, args...)})
 }
 
 // space skips white space and comments. It stores a documentation block in l.comment.
@@ -110,8 +131,7 @@ func (l *lexer) space() {
 		case ' ', '\t', '\r':
 			l.pos++
 		case '\n':
-			l.pos++
-			l.line++
+			l.newLine()
 		case '#':
 			line := l.restOfLine()
 			if line != "##" {
@@ -139,8 +159,7 @@ func (l *lexer) restOfLine() string {
 func (l *lexer) block() {
 	var b strings.Builder
 	for l.pos < len(l.src) && l.src[l.pos] == '\n' {
-		l.pos++
-		l.line++
+		l.newLine()
 		if l.pos == len(l.src) || l.src[l.pos] != '#' {
 			break // a block without ## at its end ends with its last comment line
 		}
@@ -163,7 +182,7 @@ func (l *lexer) value(depth int) tree {
 	if l.pos >= len(l.src) {
 		l.fail("the file ends where a value is expected")
 	}
-	t := tree{line: l.line}
+	t := tree{place: l.here()}
 	switch c := l.src[l.pos]; c {
 	case '\'':
 		t.text = l.text()
@@ -216,9 +235,10 @@ func (l *lexer) members(t *tree, depth int) {
 		if l.pos >= len(l.src) || l.src[l.pos] != '\'' {
 			l.fail("want the name of a member, in single quotes")
 		}
+		at := l.here()
 		name := l.text()
 		if _, twice := t.get(name); twice {
-			l.fail("the object has the member %q twice", name)
+			l.failAt(at, "the object has the member %q twice", name)
 		}
 		l.space()
 		if l.pos >= len(l.src) || l.src[l.pos] != ':' {

@@ -1,7 +1,6 @@
 package qapigen
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -226,41 +225,6 @@ func (s *Schema) Unfold(d *Definition) []Member {
 		}
 	}
 	return members
-}
-
-// check returns an error if a type is used and not defined, or if a union does not fit
-// its discriminator.
-func (s *Schema) check() error {
-	for _, d := range s.Defs {
-		for _, name := range []string{d.Base, d.Data} {
-			if name != "" && s.Type(name) == nil {
-				return fmt.Errorf("%s %s: type %s is not defined", d.Kind, d.Name, name)
-			}
-		}
-		for _, m := range slices.Concat(d.Members, d.Branches, []Member{{Name: "its result", Type: d.Returns}}) {
-			name := m.Type.Name
-			if name != "" && builtins[name] == "" && s.Type(name) == nil {
-				return fmt.Errorf("%s %s, %s: type %s is not defined", d.Kind, d.Name, m.Name, name)
-			}
-		}
-		if d.Kind != Union {
-			continue
-		}
-		i := slices.IndexFunc(s.Unfold(d), func(m Member) bool { return m.Name == d.Discriminator })
-		if i < 0 {
-			return fmt.Errorf("union %s: its discriminator %q is not a member of its base", d.Name, d.Discriminator)
-		}
-		enum := s.find(s.Unfold(d)[i].Type.Name, Enum)
-		if enum == nil {
-			return fmt.Errorf("union %s: its discriminator %q is not an enum", d.Name, d.Discriminator)
-		}
-		for _, b := range d.Branches {
-			if !slices.ContainsFunc(enum.Values, func(v Value) bool { return v.Name == b.Name }) {
-				return fmt.Errorf("union %s: branch %q is not a value of %s", d.Name, b.Name, enum.Name)
-			}
-		}
-	}
-	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -52,6 +52,9 @@ type Definition struct {
 
 	// Removed is the first release that no longer has it, "" if the newest one does.
 	Removed string `json:"removed"`
+
+	file string // the schema file that has it, "" if it does not come from one
+	place
 }
 
 // A Member is a member of a struct, an argument of a command, or a branch.

@@ -1,6 +1,7 @@
 package qapigen
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -10,7 +11,8 @@ import (
 )
 
 // Parse reads a schema from the QAPI schema file name in files, and from the files that
-// it includes. It reads each file once. A fault in a file is a [*ParseError].
+// it includes. It reads each file once. A fault in a file is a [*ParseError]. The name of
+// an included file may lead out of the folder with "..", which files has to understand.
 func Parse(files fs.FS, name string) (*Schema, error) {
 	p := &parser{files: files, schema: new(Schema), seen: make(map[string]bool)}
 	if err := p.file(path.Clean(name)); err != nil {
@@ -52,7 +54,7 @@ func (p *parser) file(name string) error {
 
 // fault returns an error about the expression t of the current file.
 func (p *parser) fault(t *tree, format string, args ...any) error {
-	return &ParseError{File: p.name, Line: t.line, Err: fmt.Sprintf(format, args...)}
+	return &ParseError{File: p.name, Line: t.line, Column: t.column, Err: fmt.Sprintf(format, args...)}
 }
 
 // expression reads one top-level expression.
@@ -61,7 +63,12 @@ func (p *parser) expression(t *tree) error {
 		if include.kind != treeString {
 			return p.fault(include, "include: want the name of a file")
 		}
-		return p.file(path.Join(path.Dir(p.name), include.text))
+		from := p.name
+		err := p.file(path.Join(path.Dir(from), include.text))
+		if missing, ok := errors.AsType[*fs.PathError](err); ok && p.name == from {
+			return p.fault(include, "include: %v", missing)
+		}
+		return err
 	}
 	if _, ok := t.get("pragma"); ok {
 		return nil // pragmas are for the checks of QEMU's own generator
@@ -74,21 +81,26 @@ func (p *parser) expression(t *tree) error {
 		if name.kind != treeString || !nameRule.MatchString(name.text) {
 			return p.fault(name, "%s: want a name", kind)
 		}
-		d := &Definition{Kind: kind, Name: name.text, Module: p.module(), Since: sinceOf(t.comment)}
+		d := &Definition{Kind: kind, Name: name.text, Module: p.module(), Since: sinceOf(t.comment), file: p.name, place: name.place}
 		if p.schema.find(d.Name, sameNamespace(kind)...) != nil {
 			return p.fault(t, "%s %s is defined already", kind, d.Name)
 		}
 		if err := p.definition(t, d); err != nil {
 			return err
 		}
+		d.sinceOfParts(t.comment)
 		p.schema.Defs = append(p.schema.Defs, d)
 		return nil
 	}
 	return p.fault(t, "want include, pragma, struct, union, alternate, enum, command or event")
 }
 
-// nameRule is QAPI's rule for names, with the prefix that a vendor may use.
-var nameRule = regexp.MustCompile(`^(__[A-Za-z0-9.-]+_)?[A-Za-z0-9][A-Za-z0-9_-]*$`)
+// nameRule is QAPI's rule for names, with the prefix that a vendor may use. A value of
+// an enum, and so a branch, may also begin with a digit.
+var (
+	nameRule  = regexp.MustCompile(`^(__[A-Za-z0-9.-]+_)?[A-Za-z][A-Za-z0-9_-]*$`)
+	valueRule = regexp.MustCompile(`^(__[A-Za-z0-9.-]+_)?[A-Za-z0-9][A-Za-z0-9_-]*$`)
+)
 
 // module returns the name of the file without its extension.
 func (p *parser) module() string {
@@ -104,6 +116,35 @@ func sinceOf(comment string) string {
 		return m[1]
 	}
 	return ""
+}
+
+var (
+	partLine  = regexp.MustCompile(`^@([A-Za-z0-9_.-]+):`)
+	partSince = regexp.MustCompile(`\((?:[Ss]ince):? +(\d+(?:\.\d+)*)\)`)
+)
+
+// sinceOfParts stores the releases that a documentation block gives for members, values
+// and branches: "@name: ... (since 8.1)".
+func (d *Definition) sinceOfParts(comment string) {
+	since, part := make(map[string]string), ""
+	for line := range strings.Lines(comment) {
+		if m := partLine.FindStringSubmatch(line); m != nil {
+			part = m[1]
+		} else if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, " ") {
+			part = "" // another section
+		}
+		if m := partSince.FindStringSubmatch(line); m != nil && part != "" {
+			since[part] = m[1]
+		}
+	}
+	for _, ms := range [][]Member{d.Members, d.Branches} {
+		for i := range ms {
+			ms[i].Since = since[ms[i].Name]
+		}
+	}
+	for i := range d.Values {
+		d.Values[i].Since = since[d.Values[i].Name]
+	}
 }
 
 // definition reads the members of an expression into d.
@@ -134,7 +175,7 @@ func (p *parser) attribute(name string, v *tree, d *Definition) error {
 		if v.kind == treeString {
 			d.Base = v.text
 		} else {
-			d.Members, err = p.members(v)
+			d.Members, err = p.members(v, nameRule)
 		}
 	case "discriminator":
 		d.Discriminator, err = p.text(name, v)
@@ -172,7 +213,7 @@ func (p *parser) data(v *tree, d *Definition) error {
 		}
 		d.Values, err = p.values(v)
 	case Union, Alternate:
-		d.Branches, err = p.members(v)
+		d.Branches, err = p.members(v, valueRule)
 	default:
 		if v.kind == treeString {
 			if d.Kind == Struct {
@@ -181,13 +222,13 @@ func (p *parser) data(v *tree, d *Definition) error {
 			d.Data = v.text
 			return nil
 		}
-		d.Members, err = p.members(v)
+		d.Members, err = p.members(v, nameRule)
 	}
 	return err
 }
 
 // members reads {'name': type, '*name': {'type': type, 'if': ...}}.
-func (p *parser) members(v *tree) ([]Member, error) {
+func (p *parser) members(v *tree, rule *regexp.Regexp) ([]Member, error) {
 	if v.kind != treeObject {
 		return nil, p.fault(v, "want an object with members, and not %v", v.kind)
 	}
@@ -195,7 +236,7 @@ func (p *parser) members(v *tree) ([]Member, error) {
 	for i, name := range v.names {
 		value := &v.list[i]
 		m := Member{Name: strings.TrimPrefix(name, "*"), Optional: strings.HasPrefix(name, "*")}
-		if !nameRule.MatchString(m.Name) {
+		if !rule.MatchString(m.Name) {
 			return nil, p.fault(value, "%q is not a name", name)
 		}
 		if slices.ContainsFunc(members, func(o Member) bool { return o.Name == m.Name }) {
@@ -218,7 +259,7 @@ func (p *parser) values(v *tree) ([]Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !nameRule.MatchString(x.Name) {
+		if !valueRule.MatchString(x.Name) {
 			return nil, p.fault(&v.list[i], "%q is not a name", x.Name)
 		}
 		values = append(values, x)

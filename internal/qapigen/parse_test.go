@@ -8,6 +8,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const sample = `# -*- Mode: Python -*-
@@ -74,7 +75,7 @@ func TestParse(t *testing.T) {
 	if err := json.Unmarshal([]byte(facts), &want); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want.Defs, s.Defs); diff != "" {
+	if diff := cmp.Diff(want.Defs, s.Defs, cmpopts.IgnoreUnexported(Definition{})); diff != "" {
 		t.Errorf("the facts (-) and the schema files (+) differ:\n%s", diff)
 	}
 	if got := s.find("query-thing", Command).Members[2].If; got != "A and (not (B or C))" {
@@ -89,29 +90,29 @@ func TestParse(t *testing.T) {
 func TestParseFaults(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		src, want string
-		line      int
+		src, want    string
+		line, column int
 	}{
-		"no value":            {"{ 'enum': ", "the file ends where a value is expected", 1},
-		"a number":            {"\n{ 'enum': 1 }", `not '1'`, 2},
-		"double quotes":       {`{ "enum": 'x' }`, "in single quotes", 1},
-		"an open string":      {"{ 'enum\n': 'x' }", "not closed on its line", 1},
-		"an open object":      {"{ 'enum': 'x'", "the file ends before '}'", 1},
-		"a list":              {"[ 'enum' ]", "want an object at the top level", 1},
-		"a name twice":        {"{ 'enum': 'x', 'enum': 'y' }", `has the member "enum" twice`, 1},
-		"an unknown kind":     {"{ 'thing': 'x' }", "want include, pragma", 1},
-		"an unknown member":   {"{ 'enum': 'E', 'data': [], 'color': 'red' }", `unknown member "color"`, 1},
-		"defined twice":       {"{ 'enum': 'E', 'data': [] }\n{ 'struct': 'E', 'data': {} }", "defined already", 2},
-		"a union of nothing":  {"{ 'union': 'U', 'data': {} }", "want a base and a discriminator", 1},
-		"a bad name":          {"{ 'enum': 'a b', 'data': [] }", "want a name", 1},
-		"a bad member":        {"{ 'struct': 'S', 'data': { '*': 'int' } }", "is not a name", 1},
-		"a member, twice":     {"{ 'struct': 'S', 'data': { 'a': 'int', '*a': 'int' } }", "is defined twice", 1},
-		"a bad flag":          {"{ 'command': 'c', 'boxed': 'yes' }", "want true or false", 1},
-		"a bad type":          {"{ 'command': 'c', 'returns': ['a', 'b'] }", "want a type's name", 1},
-		"a bad condition":     {"{ 'command': 'c', 'if': { 'some': [] } }", "want a condition", 1},
-		"too deep":            {"{ 'command': 'c', 'if': " + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "}", "levels deep", 1},
-		"bytes":               {"\xff", "not valid UTF-8", 1},
-		"an unclosed comment": {"##\n# text", "", 0},
+		"no value":            {"{ 'enum': ", "the file ends where a value is expected", 1, 11},
+		"a number":            {"\n{ 'enum': 1 }", `not '1'`, 2, 11},
+		"double quotes":       {`{ "enum": 'x' }`, "in single quotes", 1, 3},
+		"an open string":      {"{ 'enum\n': 'x' }", "not closed on its line", 1, 3},
+		"an open object":      {"{ 'enum': 'x'", "the file ends before '}'", 1, 14},
+		"a list":              {"[ 'enum' ]", "want an object at the top level", 1, 1},
+		"a name twice":        {"{ 'enum': 'x', 'enum': 'y' }", `has the member "enum" twice`, 1, 16},
+		"an unknown kind":     {"{ 'thing': 'x' }", "want include, pragma", 1, 1},
+		"an unknown member":   {"{ 'enum': 'E', 'data': [], 'color': 'red' }", `unknown member "color"`, 1, 37},
+		"defined twice":       {"{ 'enum': 'E', 'data': [] }\n{ 'struct': 'E', 'data': {} }", "defined already", 2, 1},
+		"a union of nothing":  {"{ 'union': 'U', 'data': {} }", "want a base and a discriminator", 1, 1},
+		"a bad name":          {"{ 'enum': 'a b', 'data': [] }", "want a name", 1, 11},
+		"a bad member":        {"{ 'struct': 'S', 'data': { '*': 'int' } }", "is not a name", 1, 33},
+		"a member, twice":     {"{ 'struct': 'S', 'data': { 'a': 'int', '*a': 'int' } }", "is defined twice", 1, 46},
+		"a bad flag":          {"{ 'command': 'c', 'boxed': 'yes' }", "want true or false", 1, 28},
+		"a bad type":          {"{ 'command': 'c', 'returns': ['a', 'b'] }", "want a type's name", 1, 30},
+		"a bad condition":     {"{ 'command': 'c', 'if': { 'some': [] } }", "want a condition", 1, 25},
+		"too deep":            {"{ 'command': 'c', 'if': " + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "}", "levels deep", 1, 125},
+		"bytes":               {"\xff", "not valid UTF-8", 1, 1},
+		"an unclosed comment": {"##\n# text", "", 0, 0},
 	} {
 		_, err := Parse(fstest.MapFS{"s.json": {Data: []byte(tt.src)}}, "s.json")
 		if tt.want == "" {
@@ -121,15 +122,15 @@ func TestParseFaults(t *testing.T) {
 			continue
 		}
 		var fault *ParseError
-		if !errors.As(err, &fault) || !strings.Contains(fault.Err, tt.want) || fault.Line != tt.line || fault.File != "s.json" {
-			t.Errorf("%s: %v, want %q in line %d", name, err, tt.want, tt.line)
+		if !errors.As(err, &fault) || !strings.Contains(fault.Err, tt.want) || fault.Line != tt.line || fault.Column != tt.column || fault.File != "s.json" {
+			t.Errorf("%s: %v, want %q at %d:%d", name, err, tt.want, tt.line, tt.column)
 		}
 	}
 	if _, err := Parse(fstest.MapFS{"s.json": {Data: []byte("{ 'include': 'other.json' }")}}, "s.json"); err == nil {
 		t.Error("a missing file is not an error")
 	}
 	if _, err := Parse(fstest.MapFS{"s.json": {Data: []byte("{ 'command': 'c', 'returns': 'Thing' }")}}, "s.json"); err == nil ||
-		!strings.Contains(err.Error(), "Thing is not defined") {
+		!strings.Contains(err.Error(), "Thing, is not defined") {
 		t.Errorf("an undefined type: %v", err)
 	}
 }

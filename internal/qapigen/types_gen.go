@@ -17,16 +17,15 @@ func (g *generator) object(d *Definition) {
 	case Struct:
 		g.doc(name, "QAPI's struct "+d.Name, d)
 		g.p("type %s struct {\n", name)
-		g.fields(g.Unfold(d), d.Since)
+		g.fields(d)
 		g.p("\n%s}\n\n", unknownField)
 	case Union:
 		g.doc(name, "QAPI's union "+d.Name, d,
 			fmt.Sprintf("%s selects the branch. It may be empty if a branch is set.", g.discriminator(d)))
 		g.p("type %s struct {\n", name)
-		members := g.Unfold(d)
-		g.fields(members, d.Since, d.Discriminator)
+		g.fields(d, d.Discriminator)
 		g.p("\n\t// At most one branch is set.\n")
-		for i, field := range g.branchFields(d) {
+		for i, field := range g.branchNames[d] {
 			b := d.Branches[i]
 			g.p("\t%s *%s `json:\"-\"`%s\n", field, g.typeName(b.Type), g.branchNote(b))
 		}
@@ -34,8 +33,8 @@ func (g *generator) object(d *Definition) {
 	case Alternate:
 		g.doc(name, "QAPI's alternate "+d.Name, d, "Exactly one field is set.")
 		g.p("type %s struct {\n", name)
-		for _, b := range d.Branches {
-			g.p("\t%s %s `json:\"-\"`%s\n", alternateField(b), g.alternateType(b), g.note(b.Since, d.Since, b.Removed, b.Features, b.If))
+		for i, b := range d.Branches {
+			g.p("\t%s %s `json:\"-\"`%s\n", g.branchNames[d][i], g.alternateType(b), g.note(b.Since, d.Since, b.Removed, b.Features, b.If))
 		}
 		g.p("\n\tUnknown jsontext.Value `json:\"-\"` // a value of a kind that this package does not know\n}\n\n")
 	}
@@ -50,22 +49,16 @@ func (g *generator) branchNote(b Member) string {
 	return " // " + b.Name + "; " + strings.TrimPrefix(note, " // ")
 }
 
-// fields writes the fields of members. A field whose member is one of discriminators is
-// not encoded if it is empty: then it follows from the branch, or the value comes from a
-// release in which the type was not a union.
-func (g *generator) fields(members []Member, born string, discriminators ...string) {
-	names := make(map[string]bool)
-	for _, m := range members {
-		name := GoName(m.Name)
-		for names[name] || name == "Extra" || name == "Unknown" {
-			name += "_"
-		}
-		names[name] = true
+// fields writes the fields of d's members. A field whose member is one of discriminators
+// is not encoded if it is empty: then it follows from the branch, or the value comes from
+// a release in which the type was not a union.
+func (g *generator) fields(d *Definition, discriminators ...string) {
+	for i, m := range g.Unfold(d) {
 		field := g.fieldType(m)
 		if slices.Contains(discriminators, m.Name) {
 			field = fmt.Sprintf("%s `json:\"%s,omitzero\"`", g.typeName(m.Type), m.Name)
 		}
-		g.p("\t%s %s%s\n", name, field, g.note(m.Since, born, m.Removed, m.Features, m.If))
+		g.p("\t%s %s%s\n", g.fieldNames[d][i], field, g.note(m.Since, d.Since, m.Removed, m.Features, m.If))
 	}
 }
 
@@ -86,43 +79,16 @@ func (g *generator) fieldType(m Member) string {
 }
 
 // discriminator returns the Go name of the field that selects a union's branch.
-func (g *generator) discriminator(d *Definition) string { return GoName(d.Discriminator) }
+func (g *generator) discriminator(d *Definition) string {
+	i := slices.IndexFunc(g.Unfold(d), func(m Member) bool { return m.Name == d.Discriminator })
+	return g.fieldNames[d][i]
+}
 
 // discriminatorEnum returns the definition of that field's type.
 func (g *generator) discriminatorEnum(d *Definition) *Definition {
 	members := g.Unfold(d)
 	i := slices.IndexFunc(members, func(m Member) bool { return m.Name == d.Discriminator })
 	return g.Type(members[i].Type.Name)
-}
-
-// branchFields returns the Go names of a union's branches. If a member of the base has
-// the name already, the branch has the suffix Branch.
-func (g *generator) branchFields(d *Definition) []string {
-	taken := map[string]bool{"Extra": true, "Unknown": true}
-	for _, m := range g.Unfold(d) {
-		taken[GoName(m.Name)] = true
-	}
-	var fields []string
-	for _, b := range d.Branches {
-		name := GoName(b.Name)
-		if name[0] >= '0' && name[0] <= '9' {
-			name = "Branch" + name
-		}
-		if taken[name] {
-			name += "Branch"
-		}
-		taken[name] = true
-		fields = append(fields, name)
-	}
-	return fields
-}
-
-// alternateField returns the Go name of an alternative's field.
-func alternateField(b Member) string {
-	if b.Type.Name == "null" {
-		return "Null"
-	}
-	return GoName(b.Name)
 }
 
 // alternateType returns the type of an alternative: a pointer, a slice, or a bool
@@ -150,31 +116,16 @@ func (g *generator) enum(d *Definition) {
 	}
 	g.p("// The values of %s.\nconst (\n", name)
 	for i, v := range d.Values {
-		g.p("\t%s %s = %q%s\n", g.valueNames(d)[i], name, v.Name, g.note(v.Since, d.Since, v.Removed, v.Features, v.If))
+		g.p("\t%s %s = %q%s\n", g.values[d][i], name, v.Name, g.note(v.Since, d.Since, v.Removed, v.Features, v.If))
 	}
 	g.p(")\n\n")
-}
-
-// valueNames returns the names of an enum's constants.
-func (g *generator) valueNames(d *Definition) []string {
-	taken := make(map[string]bool)
-	var names []string
-	for _, v := range d.Values {
-		name := g.types[d.Name] + GoName(v.Name)
-		for taken[name] {
-			name += "_"
-		}
-		taken[name] = true
-		names = append(names, name)
-	}
-	return names
 }
 
 // valueName returns the name of the constant of one value.
 func (g *generator) valueName(d *Definition, value string) string {
 	for i, v := range d.Values {
 		if v.Name == value {
-			return g.valueNames(d)[i]
+			return g.values[d][i]
 		}
 	}
 	return fmt.Sprintf("%q", value)

@@ -7,5 +7,3 @@
 // async.Options.SkipGreeting and async.Options.SkipNegotiation. All else is as in package
 // [github.com/goqmp/qmp/qapi].
 package qga
-
-//go:generate go run github.com/goqmp/qmp/cmd/qmp-gen -facts qga -package qga -o .

@@ -121,6 +121,7 @@ var rooms = []room{
 	{dir: "compat/iotests", floor: 7, modules: []string{udiff}, forTests: true},
 
 	{dir: "examples/*", floor: 8, program: true},
+	{dir: "cmd/qmp-gen/acme", floor: 8, modules: []string{json}, program: true}, // written by it, to show and to test
 	{dir: "cmd/*", floor: 8, program: true},
 	{dir: "docs", floor: 8, program: true}, // the code on the pages
 	// What a caller sees when something goes wrong.
