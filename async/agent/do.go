@@ -11,7 +11,7 @@ import (
 var _ async.Caller = (*Client)(nil)
 
 // Do executes a command, waits for the reply, and returns the whole reply, as
-// [async.Client.Do] does. It differs in four things:
+// [async.Client.Do] does. It differs in five things:
 //
 //   - If the agent does not offer the command, the error is a [*DisabledError], and nothing
 //     is sent.
@@ -21,6 +21,8 @@ var _ async.Caller = (*Client)(nil)
 //   - After a caller has given up waiting, the next command waits until the agent answers
 //     again. If it does not, the command is not sent, and
 //     [async.ExecInterruptedError.SafeToRetry] is true.
+//   - If the agent answers a later command, but not this one, the error is a
+//     [*LostReplyError].
 //   - If the agent does not send ids back, commands are executed one at a time.
 func (c *Client) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
 	name := cmd.Name
@@ -51,7 +53,7 @@ func (c *Client) exchange(ctx context.Context, name string, cmd async.Command) (
 	if c.offer.repliesOnlyErrors(name) {
 		return c.awaitError(ctx, name, cmd)
 	}
-	reply, err := c.engine.Do(ctx, cmd)
+	reply, err := c.watched(ctx, name, cmd)
 	if gaveUp(ctx, err) {
 		c.trust.lose()
 	}

@@ -21,6 +21,11 @@ type Options struct {
 	// NoReplyWait is how long a command that has no reply if it succeeds, such as
 	// guest-shutdown, waits for an error. After that it has succeeded. Zero means 5 s.
 	NoReplyWait time.Duration
+
+	// LostAfter is how long a command waits for its reply before the client asks the
+	// agent, with guest-sync, whether it answers at all: see [LostReplyError]. Zero means
+	// 10 s; a negative number means that the client does not ask.
+	LostAfter time.Duration
 }
 
 // defaultNoReplyWait is long enough for guest-shutdown: the agent waits for the exit of
@@ -32,6 +37,13 @@ func (o *Options) noReplyWait() time.Duration {
 		return defaultNoReplyWait
 	}
 	return o.NoReplyWait
+}
+
+func (o *Options) lostAfter() time.Duration {
+	if o.LostAfter == 0 {
+		return 10 * time.Second
+	}
+	return o.LostAfter
 }
 
 // engineOptions returns the options of the engine. dial makes the connection, before the
