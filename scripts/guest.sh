@@ -4,7 +4,7 @@
 # this machine with its libraries.
 #
 # Nothing is installed: the packages are only unpacked. If the cache has a guest, the
-# script does nothing; remove the cache's folder "guest" to fetch newer packages. On
+# script does nothing; remove its folder in the cache to fetch newer packages. On
 # a machine without Debian's apt the tests that need the guest are skipped.
 #
 # The cache is $QMP_TEST_CACHE, or goqmp in the user's cache folder.
@@ -15,8 +15,10 @@ export LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 modules='virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console
-	pvpanic pvpanic-mmio evdev button'
+	pvpanic pvpanic-mmio evdev button brd'
 
+# The folder's name changes when what is in it does.
+folder=guest-2
 cache=${QMP_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/goqmp}
 
 say() { printf 'guest: %s\n' "$*"; }
@@ -80,14 +82,14 @@ lay_out() {
 	mv new/files/agent/lib/ld-linux-*.so.* new/files/agent/ld.so
 }
 
-[ ! -e "$cache/guest" ] || exit 0
+[ ! -e "$cache/$folder" ] || exit 0
 [ "$(uname -sm)" = 'Linux x86_64' ] || give_up 'the guest is made of programs for Linux on x86_64'
 for tool in apt-get apt-cache dpkg-deb ldd qemu-ga xz; do
 	command -v "$tool" >/dev/null 2>&1 || give_up "fetching the guest needs Debian's tools: this machine has no $tool"
 done
 
 mkdir -p "$cache"
-work=$(mktemp -d "$cache/guest.XXXXXX")
+work=$(mktemp -d "$cache/$folder.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 download >log 2>&1 || { update && download; } >log 2>&1 || {
@@ -96,5 +98,5 @@ download >log 2>&1 || { update && download; } >log 2>&1 || {
 }
 lay_out
 # Another run of this script may have been faster. Its folder stays then.
-mv -T new "$cache/guest" 2>/dev/null || [ -e "$cache/guest/vmlinuz" ]
-say "the guest is in $cache/guest"
+mv -T new "$cache/$folder" 2>/dev/null || [ -e "$cache/$folder/vmlinuz" ]
+say "the guest is in $cache/$folder"

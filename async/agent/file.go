@@ -49,8 +49,8 @@ var _ interface {
 	io.WriterTo
 } = (*File)(nil)
 
-// Open opens a file of the guest for reading. The agent cannot do anything else while it
-// opens a named pipe to which nobody writes.
+// Open opens a file of the guest for reading. The agent never waits for data: the Read of an
+// empty pipe is an error, or the end of the file.
 func (c *Client) Open(ctx context.Context, name string) (*File, error) {
 	return c.OpenFile(ctx, name, "r")
 }

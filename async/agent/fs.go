@@ -21,8 +21,8 @@ import (
 // The agent can only open files, so a shell and the program stat in the guest do the rest.
 // If the agent does not execute programs, or the guest does not have these two, only
 // [fs.ReadFile] works. The error of everything else matches errors.ErrUnsupported then.
-// What is neither a regular file nor a folder is not opened: the agent could not do
-// anything else while it waits for a named pipe, for example.
+// What is neither a regular file nor a folder is not opened: the agent never waits for data,
+// so it cannot read a named pipe or a terminal as one expects.
 func (c *Client) FS(ctx context.Context, root string) fs.FS { return &guestFS{c, ctx, root} }
 
 type guestFS struct {

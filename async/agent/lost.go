@@ -57,13 +57,7 @@ func (c *Client) watched(ctx context.Context, name string, cmd async.Command) (a
 // probe asks the agent until it answers, and then cancels the wait for the reply to an
 // earlier command. It ends when ctx does, or with the connection.
 func (c *Client) probe(ctx context.Context, cancel context.CancelCauseFunc, wait time.Duration) {
-	for ; ; wait = min(2*wait, time.Minute) {
-		answered, err := c.sync(ctx, wait)
-		if answered {
-			cancel(errLost)
-		}
-		if answered || err != nil {
-			return
-		}
+	if c.answers(ctx, wait) == nil {
+		cancel(errLost)
 	}
 }

@@ -2,7 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -44,8 +44,7 @@ func (t *trust) lost() bool {
 }
 
 // awaitTrust returns when the agent has answered a guest-sync since a caller gave up last.
-// command is the one that waits, for the error. It asks again from time to time, since a
-// question may be lost, for example when the guest restarts.
+// command is the one that waits, for the error.
 func (c *Client) awaitTrust(ctx context.Context, command string) error {
 	if !c.trust.lost() || c.offer.refuses("guest-sync") {
 		return nil
@@ -56,33 +55,58 @@ func (c *Client) awaitTrust(ctx context.Context, command string) error {
 	case <-ctx.Done():
 		return c.notSent(ctx, command)
 	}
-	for wait := firstWait; c.trust.lost(); wait = min(2*wait, longestWait) {
-		answered, err := c.sync(ctx, wait)
-		switch {
-		case answered:
-			c.trust.set(false)
-		case ctx.Err() != nil:
-			return c.notSent(ctx, command)
-		case err != nil:
-			return err
-		}
+	if !c.trust.lost() {
+		return nil // another caller has asked meanwhile
 	}
-	return nil
+	switch err := c.answers(ctx, firstWait); {
+	case err == nil:
+		c.trust.set(false)
+		return nil
+	case ctx.Err() != nil:
+		return c.notSent(ctx, command)
+	default:
+		return err
+	}
 }
 
-// errSilent ends the wait for one guest-sync.
-var errSilent = errors.New("the guest agent does not answer guest-sync")
-
-// sync executes guest-sync. If the agent does not answer within wait, err is nil.
-func (c *Client) sync(ctx context.Context, wait time.Duration) (answered bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, errSilent)
+// answers returns when the agent answers a guest-sync. It asks again after wait, and then
+// each time after twice as long, since a question may be lost, for example when the guest
+// restarts. The error says that ctx has ended, or the connection.
+func (c *Client) answers(ctx context.Context, wait time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
 	defer cancel()
+	result := make(chan error, 1)
+	for ; ; wait = min(2*wait, longestProbe) {
+		asking.Go(func() {
+			err := c.sync(ctx)
+			select {
+			case result <- err:
+			default: // another one was faster
+			}
+		})
+		timer := time.NewTimer(wait)
+		select {
+		case err := <-result:
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+	}
+}
+
+// longestProbe is the longest wait of answers before it asks again.
+const longestProbe = time.Minute
+
+// sync executes guest-sync.
+func (c *Client) sync(ctx context.Context) error {
 	number := rand.Int64()
 	got, err := async.Call[int64](ctx, c.engine, "guest-sync", map[string]int64{"id": number})
-	if errors.Is(err, errSilent) {
-		return false, nil
+	if err == nil && got != number {
+		err = fmt.Errorf("the guest agent answers guest-sync with %d, want %d", got, number)
 	}
-	return err == nil && got == number, err
+	return err
 }
 
 // notSent returns the error of a command that was not sent, because ctx ended while it

@@ -55,8 +55,9 @@ type Options struct {
 	// button. It writes "booting" then, and continues after [Console.Go].
 	Hold bool
 
-	// Agent makes the guest start the guest agent on the first virtio-serial port.
-	// That port needs [AgentArgs].
+	// Agent makes the guest start the guest agent on the first virtio-serial port, and
+	// start it again when it ends. That port needs [AgentArgs]. guest-shutdown works. The
+	// file system at /mnt, which is in the guest's memory, can be frozen.
 	Agent bool
 }
 
@@ -114,11 +115,12 @@ func find(t testing.TB) string {
 
 // cache returns the folder that scripts/guest.sh fills.
 func cache() (string, error) {
+	const name = "guest-2" // as in that script
 	if dir := os.Getenv("QMP_TEST_CACHE"); dir != "" {
-		return filepath.Join(dir, "guest"), nil
+		return filepath.Join(dir, name), nil
 	}
 	dir, err := os.UserCacheDir()
-	return filepath.Join(dir, "goqmp", "guest"), err
+	return filepath.Join(dir, "goqmp", name), err
 }
 
 //go:embed init.sh

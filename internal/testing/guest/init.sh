@@ -42,7 +42,25 @@ load virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci v
 load pvpanic pvpanic-mmio
 if [ "$agent" = yes ]; then
 	await_file /dev/vport0p1
-	/agent/ld.so --library-path /agent/lib /agent/qemu-ga --method=virtio-serial --path=/dev/vport0p1 --statedir=/run </dev/null >/dev/ttyS0 2>&1 &
+	load brd
+	await_file /dev/ram0
+	mkdir -p /mnt
+	mke2fs /dev/ram0 >/dev/null 2>&1
+	mount -t ext4 /dev/ram0 /mnt || say 'cannot mount /mnt'
+	# guest-shutdown executes this program.
+	mkdir -p /sbin
+	cat >/sbin/shutdown <<'END'
+#!/bin/busybox sh
+case $1 in
+-r) exec reboot -f ;;
+*) exec poweroff -f ;;
+esac
+END
+	chmod 755 /sbin/shutdown
+	while :; do
+		/agent/ld.so --library-path /agent/lib /agent/qemu-ga --method=virtio-serial --path=/dev/vport0p1 --statedir=/run </dev/null >/dev/ttyS0 2>&1
+		sleep 0.1
+	done &
 fi
 
 load evdev button
