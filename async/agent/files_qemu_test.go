@@ -90,8 +90,6 @@ func TestFile_QEMU(t *testing.T) {
 	}
 }
 
-func second[T any](_ T, err error) error { return err }
-
 func TestFS_QEMU(t *testing.T) {
 	t.Parallel()
 	ctx, a := dialReal(t)
