@@ -202,7 +202,7 @@ func TestManyWaitForASilentAgent(t *testing.T) {
 				syncs++
 			}
 		}
-		if pings != 5 || syncs < 1 || syncs > 2 {
+		if pings != 5 || syncs < 1 || syncs > 6 { // each of those that give up may have asked
 			t.Errorf("%d times guest-ping, %d times guest-sync", pings, syncs)
 		}
 	})

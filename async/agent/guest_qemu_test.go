@@ -54,8 +54,14 @@ func TestGuest_QEMU(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"exec", g.exec}, {"stream", g.stream}, {"files", g.files}, {"typed", g.typed},
-		{"freeze", g.freeze}, {"restart of the agent", g.restartAgent}, {"reboot", g.reboot}, {"reconnect", g.reconnect},
+		{"exec", g.exec},
+		{"stream", g.stream},
+		{"files", g.files},
+		{"typed", g.typed},
+		{"freeze", g.freeze},
+		{"restart of the agent", g.restartAgent},
+		{"reboot", g.reboot},
+		{"reconnect", g.reconnect},
 		{"shutdown", g.shutdown},
 	} {
 		if !t.Run(part.name, part.run) {
@@ -206,7 +212,6 @@ done`)
 		return nil
 	})
 	leaseError(t, err, agent.ErrFreezeLimit)
-
 }
 
 func (g *realGuest) restartAgent(t *testing.T) {
