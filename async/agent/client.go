@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -21,7 +23,7 @@ type Client struct {
 	offer  offer
 	ends   ends
 
-	again func(context.Context) (*Client, error) // makes another client of this agent; nil after Attach
+	another func(context.Context) (*Client, error) // makes another client of this agent; nil after Attach
 }
 
 // Dial connects to the guest agent at addr, and waits until it answers. See
@@ -32,6 +34,10 @@ type Client struct {
 // silence. Dial asks it from time to time until ctx ends, so a caller that waits for the
 // guest gives Dial a context with a longer deadline. If the socket does not exist yet,
 // Dial fails immediately, unless Options.Engine has a Backoff.
+//
+// With Options.Engine.Reconnect the client connects again by itself, and resynchronizes
+// each time. A Cmd that runs in the guest goes on then. Programs and files of the guest are
+// not affected by a connection's end.
 //
 // The errors are those of [async.Client.Connect], and those of the command guest-info,
 // which is the first that Dial executes.
@@ -45,7 +51,7 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 		}
 		dial = func(ctx context.Context) (net.Conn, error) { return socket.Dial(ctx, address.Network, address.Name) }
 	}
-	c.again = func(ctx context.Context) (*Client, error) { return Dial(ctx, addr, &c.opts) }
+	c.another = func(ctx context.Context) (*Client, error) { return Dial(ctx, addr, &c.opts) }
 	return c.connect(ctx, addr, dial)
 }
 
@@ -84,19 +90,25 @@ func (c *Client) connect(ctx context.Context, addr string, dial func(context.Con
 	if err := c.engine.Connect(ctx, addr); err != nil {
 		return nil, err
 	}
-	if err := c.greet(ctx); err != nil {
+	if c.reconnects() {
+		return c, nil // OnConnect has done the rest
+	}
+	if err := c.greet(ctx, c.engine); err != nil {
 		_ = c.engine.Close() // err says more
 		return nil, err
 	}
 	return c, nil
 }
 
-// greet executes guest-info, the first command on a connection. The reply also shows
-// whether the agent sends ids back.
-func (c *Client) greet(ctx context.Context) error {
-	err := c.ask(ctx, c.engine)
+// reconnects reports whether the client connects again by itself.
+func (c *Client) reconnects() bool { return c.opts.Engine.Reconnect != nil }
+
+// greet executes guest-info by caller, the first command on a connection. The reply also
+// shows whether the agent sends ids back.
+func (c *Client) greet(ctx context.Context, caller async.Caller) error {
+	err := c.ask(ctx, caller)
 	if err != nil && c.wire.one() { // the agent has refused the id
-		err = c.ask(ctx, c.engine)
+		err = c.ask(ctx, caller)
 	}
 	return err
 }
@@ -115,6 +127,32 @@ func (c *Client) Done() <-chan struct{} { return c.engine.Done() }
 
 // Err returns why the connection ended, as [async.Client.Err] does.
 func (c *Client) Err() error { return c.engine.Err() }
+
+// isInterruption reports whether err says that the connection has ended, or that there is
+// none at the moment, although the client is going to connect again.
+func (c *Client) isInterruption(ctx context.Context, err error) bool {
+	_, interrupted := errors.AsType[*async.ExecInterruptedError](err)
+	_, state := errors.AsType[*async.StateError](err)
+	return (interrupted || state) && ctx.Err() == nil && c.reconnects() && !c.isOver()
+}
+
+// again calls f, and calls it again if the connection ends meanwhile and the client connects
+// again. f may be executed several times in the guest.
+func (c *Client) again(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if !c.isInterruption(ctx, err) {
+			return err
+		}
+		timer := time.NewTimer(longestLook)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return contexts.Err(ctx)
+		}
+	}
+}
 
 // isOver reports whether the client has no connection, and is not going to have one.
 func (c *Client) isOver() bool {

@@ -346,7 +346,7 @@ func (c *Cmd) await(ctx context.Context) (*qga.GuestExecStatusOptions, error) {
 		if refused, ok := errors.AsType[*async.ExecuteError](err); ok {
 			return nil, &LostProcessError{Path: c.Path, PID: c.pid, Err: refused}
 		}
-		if _, lost := errors.AsType[*LostReplyError](err); lost {
+		if _, lost := errors.AsType[*LostReplyError](err); lost || c.client.isInterruption(ctx, err) {
 			status, err = &qga.GuestExecStatusOptions{}, nil // ask again
 		}
 		if err != nil || status.Exited {

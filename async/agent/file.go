@@ -225,7 +225,9 @@ func (f *File) close() error {
 		close(f.closed)
 		ctx, cancel := release(f.ctx)
 		defer cancel()
-		err = f.error("close", qga.GuestFileClose(ctx, f.client, &qga.GuestFileCloseArguments{Handle: f.handle}))
+		err = f.error("close", f.client.again(ctx, func() error {
+			return qga.GuestFileClose(ctx, f.client, &qga.GuestFileCloseArguments{Handle: f.handle})
+		}))
 	})
 	return err
 }

@@ -169,7 +169,7 @@ func (l *lease) thaw(ctx context.Context) (count int64, attempts int, err error)
 		if err == nil {
 			return count, attempts, nil
 		}
-		if _, refused := errors.AsType[*async.ExecuteError](err); refused || l.client.isOver() && l.client.again == nil {
+		if _, refused := errors.AsType[*async.ExecuteError](err); refused || l.client.isOver() && l.client.another == nil {
 			return 0, attempts, &ThawError{err} // another attempt would not help
 		}
 		timer := time.NewTimer(wait)
@@ -189,8 +189,8 @@ func (l *lease) thawOnce(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, thawAttempt)
 	defer cancel()
 	c := l.client
-	if c.isOver() && c.again != nil {
-		another, err := c.again(ctx)
+	if c.isOver() && c.another != nil {
+		another, err := c.another(ctx)
 		if err != nil {
 			return 0, err
 		}

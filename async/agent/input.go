@@ -62,12 +62,16 @@ func (s *stream) pass(n int, b []byte) error {
 // awaitRead waits until the guest has removed segment n.
 func (s *stream) awaitRead(n int) error {
 	for wait := shortestLook; ; wait = min(wait*3/2, longestLook) {
-		f, err := s.cmd.client.Open(s.ctx, fmt.Sprintf("%s/in.%d", s.dir, n))
+		var f *File
+		err := s.cmd.client.again(s.ctx, func() (err error) {
+			f, err = s.cmd.client.Open(s.ctx, fmt.Sprintf("%s/in.%d", s.dir, n))
+			return err
+		})
 		if _, refused := errors.AsType[*async.ExecuteError](err); refused {
 			return nil
 		}
 		if err == nil {
-			err = f.Close()
+			_ = f.Close() // it was only looked for
 		}
 		if err == nil {
 			err = s.pause(wait, nil)
@@ -80,6 +84,10 @@ func (s *stream) awaitRead(n int) error {
 
 // put writes a file in the temporary folder.
 func (s *stream) put(name string, b []byte) error {
+	return s.cmd.client.again(s.ctx, func() error { return s.putOnce(name, b) })
+}
+
+func (s *stream) putOnce(name string, b []byte) error {
 	f, err := s.cmd.client.Create(s.ctx, s.dir+"/"+name)
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 
 // Options configures a [Client]. A nil *Options, like the zero value, suits most agents.
 type Options struct {
-	// Engine configures the connection: nickname, logger, dialer, backoff, tracers and
-	// the limit of a message. SkipGreeting, SkipNegotiation and NoOOB are always set. A
+	// Engine configures the connection: nickname, logger, dialer, backoff, reconnecting,
+	// tracers and the limit of a message. SkipGreeting, SkipNegotiation and NoOOB are always set. A
 	// Dialer only connects; the client does the resynchronization over what it returns.
 	// OnSend and OnReceive are called as usual.
 	Engine async.Options
@@ -64,6 +64,11 @@ func (c *Client) engineOptions(dial func(context.Context) (net.Conn, error)) *as
 		c.wire.reset()
 		return withKept(conn, kept), nil
 	}
+	if o.Reconnect != nil {
+		reconnect := *o.Reconnect
+		reconnect.OnConnect = c.onConnect(o.Reconnect.OnConnect)
+		o.Reconnect = &reconnect
+	}
 	o.Tracers = append(slices.Clip(o.Tracers), &async.Tracer{Ended: c.ends.note})
 	onSend, onReceive := o.OnSend, o.OnReceive
 	o.OnSend = func(message json.RawMessage) json.RawMessage {
@@ -73,6 +78,21 @@ func (c *Client) engineOptions(dial func(context.Context) (net.Conn, error)) *as
 		return both(message, c.wire.received, onReceive)
 	}
 	return &o
+}
+
+// onConnect returns the function that the engine calls after it has connected. next is the
+// caller's own, or nil.
+func (c *Client) onConnect(next func(context.Context, async.Caller) error) func(context.Context, async.Caller) error {
+	return func(ctx context.Context, caller async.Caller) error {
+		if err := c.greet(ctx, caller); err != nil {
+			return err
+		}
+		c.trust.set(false)
+		if next == nil {
+			return nil
+		}
+		return next(ctx, caller)
+	}
 }
 
 // both calls two hooks, one after the other. Each returns a message that replaces the one

@@ -260,9 +260,16 @@ func (s *stream) copyOut(o output) (err error) {
 			pipe.CloseWithError(err) // a reader gets io.EOF for nil
 		}
 	}()
+	total := int64(0)
 	for wait := shortestLook; ; wait = min(wait*3/2, longestLook) {
 		over := s.hasExited() // looked at before the read: what comes after it is not the program's
 		n, err := o.file.WriteTo(o.to)
+		total += n
+		if s.cmd.client.isInterruption(s.ctx, err) { // the agent may have read more than came here
+			if err = s.cmd.client.again(s.ctx, func() error { return second(o.file.Seek(total, io.SeekStart)) }); err == nil {
+				continue
+			}
+		}
 		switch {
 		case err != nil:
 			return err
@@ -276,6 +283,9 @@ func (s *stream) copyOut(o output) (err error) {
 		}
 	}
 }
+
+// second returns the error of a call with two results.
+func second[T any](_ T, err error) error { return err }
 
 func (s *stream) hasExited() bool {
 	select {
@@ -305,7 +315,9 @@ func (s *stream) pause(d time.Duration, early <-chan struct{}) error {
 func (s *stream) remove() {
 	ctx, cancel := release(s.cmd.ctx)
 	defer cancel()
-	_ = s.cmd.client.Command(ctx, "/bin/sh", "-c", `rm -rf -- "$0"`, s.dir).Run()
+	_ = s.cmd.client.again(ctx, func() error {
+		return s.cmd.client.Command(ctx, "/bin/sh", "-c", `rm -rf -- "$0"`, s.dir).Run()
+	})
 }
 
 // wait returns the result of the program.

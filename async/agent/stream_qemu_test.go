@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/agent"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
@@ -258,4 +260,56 @@ func TestDir_QEMU(t *testing.T) {
 	if err := cmd.Start(); err == nil {
 		t.Error("a second Start")
 	}
+}
+
+// The connection ends again and again while a program runs. Nothing of its input and output
+// is lost.
+func TestStreamReconnects_QEMU(t *testing.T) {
+	t.Parallel()
+	p := startAgent(t)
+	ctx := qemutest.Context(t)
+	conns := make(chan net.Conn, 100)
+	opts := waitForSocket()
+	opts.Engine.Reconnect = &async.Reconnect{}
+	opts.Engine.Dialer = func(ctx context.Context) (net.Conn, error) {
+		conn, err := net.Dial("unix", p.Path("qga"))
+		if err == nil {
+			conns <- conn
+		}
+		return conn, err
+	}
+	a, err := agent.Dial(ctx, "", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	cmd := a.Command(ctx, "/bin/sh", "-c", `while read -r line; do echo "guest: $line"; done`)
+	cmd.TempDir = qemutest.Dir(t)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	for i := range 4 {
+		(<-conns).Close()
+		fmt.Fprintln(in, i)
+		if line, err := lines.ReadString('\n'); line != fmt.Sprintf("guest: %d\n", i) || err != nil {
+			t.Fatalf("got %q, %v", line, err)
+		}
+	}
+	in.Close()
+	if _, err := lines.ReadByte(); err != io.EOF {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil && !errors.As(err, new(*agent.LostProcessError)) {
+		t.Error(err) // the reply with the exit status may be lost with the connection
+	}
+	empty(t, cmd.TempDir)
 }
