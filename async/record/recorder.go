@@ -55,20 +55,34 @@ const itemSize = 256
 // does not close w. One goroutine of the Recorder calls w.Write, with whole lines.
 func New(w io.Writer, opts *Options) *Recorder { return newRecorder(w, nil, opts) }
 
-// Create returns a Recorder that writes to a file, which only its owner may read. A file
-// that exists is replaced. [Recorder.Close] closes it.
+// Create returns a Recorder that writes to a new file, which only its owner may read. A
+// file or symbolic link at path is removed first. A device, such as /dev/stderr, or a
+// named pipe is written to as it is. [Recorder.Close] closes the file.
 func Create(path string, opts *Options) (*Recorder, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := create(path)
 	if err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
 	}
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		if err := f.Chmod(0o600); err != nil { // it may have existed with another mode
-			f.Close()
-			return nil, fmt.Errorf("recording: %w", err)
+	return newRecorder(f, f, opts), nil
+}
+
+func create(path string) (*os.File, error) {
+	// A link in a folder of others may lead to another file of the user. So nothing that
+	// is there is written to.
+	if info, err := os.Lstat(path); err == nil {
+		switch info.Mode().Type() {
+		case 0, os.ModeSymlink:
+			if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+				return os.OpenFile(path, os.O_WRONLY, 0) // a link to a device, as /dev/stderr is
+			}
+			if err := os.Remove(path); err != nil {
+				return nil, err
+			}
+		default:
+			return os.OpenFile(path, os.O_WRONLY, 0)
 		}
 	}
-	return newRecorder(f, f, opts), nil
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 }
 
 func newRecorder(w io.Writer, file *os.File, opts *Options) *Recorder {

@@ -65,6 +65,7 @@ func (g *gate) Write(b []byte) (int, error) {
 
 // A writer that does not return holds no connection up. What does not fit in the queue is
 // missing, and the recording says so in its place.
+// Holds E16.
 func TestSlowWriterHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	w := &gate{open: make(chan struct{})}
@@ -158,6 +159,7 @@ func (f *full) Write(b []byte) (int, error) {
 
 // A writer that fails holds no connection up. The error is told, and the recording is
 // recognized as cut off.
+// Holds E16.
 func TestFailingWriter(t *testing.T) {
 	t.Parallel()
 	vm := qmptest.Start(t, nil)
@@ -212,6 +214,7 @@ func TestFullDevice(t *testing.T) {
 }
 
 // Create makes a file that only its owner can read, also if there was another one.
+// Holds secure.
 func TestCreate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "r")
@@ -235,6 +238,29 @@ func TestCreate(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	// What a link leads to is not touched.
+	if err := os.Symlink(path, filepath.Join(dir, "link")); err == nil {
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := record.Create(filepath.Join(dir, "link"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := rec.Close(); err != nil {
+			t.Error(err)
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("the file behind the link has changed (%v)", err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := record.Create(filepath.Join(dir, "folder"), nil); err == nil {
+		t.Error("a folder: no error")
 	}
 	if _, err := record.Create(filepath.Join(dir, "no", "r"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("in a folder that does not exist: %v", err)
