@@ -124,6 +124,8 @@ var rooms = []room{
 	{dir: "cmd/qmp-gen/acme", floor: 8, modules: []string{json}, program: true}, // written by it, to show and to test
 	{dir: "cmd/*", floor: 8, program: true},
 	{dir: "docs", floor: 8, program: true}, // the code on the pages
+	// Records clients of all packages, and plays the recordings.
+	{dir: "internal/testing/replays", floor: 8, forTests: true},
 	// What a caller sees when something goes wrong.
 	{dir: "internal/testing/faults", floor: 8, forTests: true},
 }
