@@ -78,7 +78,7 @@ func at(line int) string {
 type Player struct {
 	opts     PlayOptions
 	cmp      comparison
-	sessions [][]Entry
+	sessions [][]Entry // each begins with Connected
 
 	mu   sync.Mutex      // guards the fields below
 	next int             // how many sessions were begun
@@ -181,27 +181,23 @@ func place(line int) string {
 	return fmt.Sprintf("line %d", line)
 }
 
-// add adds an entry to the last session, or begins one. A Sent is dropped if an Unsent
-// follows it.
+// add adds an entry to its session. A Sent is dropped if an Unsent follows it.
 func (p *Player) add(e Entry) {
-	last := len(p.sessions) - 1
+	i := slices.IndexFunc(p.sessions, func(s []Entry) bool { return s[0].Session == e.Session })
 	switch {
 	case e.Kind == Connected:
 		p.sessions = append(p.sessions, []Entry{e})
-		return
-	case last < 0: // order has refused this
-		return
 	case e.Kind == Unsent:
-		s := p.sessions[last]
-		for i := len(s) - 1; i >= 0; i-- {
-			if s[i].Kind == Sent {
-				p.sessions[last] = slices.Delete(s, i, i+1)
+		s := p.sessions[i]
+		for j := len(s) - 1; j >= 0; j-- {
+			if s[j].Kind == Sent {
+				p.sessions[i] = slices.Delete(s, j, j+1)
 				return
 			}
 		}
-		return
+	default:
+		p.sessions[i] = append(p.sessions[i], e)
 	}
-	p.sessions[last] = append(p.sessions[last], e)
 }
 
 // Sessions returns how many sessions the recording has.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -560,4 +561,45 @@ func TestDescriptors(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
+}
+
+// Whatever the recording is, and whatever a client sends, Serve returns when the client has
+// hung up, and does not panic.
+func FuzzServe(f *testing.F) {
+	f.Add([]byte(recording(`{"session":1,"sent":{"execute":"c","id":2}}`, `{"t":9,"session":1,"received":{"return":1,"id":2}}`, `{"t":9,"session":1,"ended":{"cause":"not JSON","bytes":"{]"}}`)),
+		[]byte(`{"execute":"qmp_capabilities","arguments":{},"id":7}{"execute":"c"}`), false)
+	f.Add([]byte(recording(`{"session":1,"sent":{"execute":"a","id":2}}`, `{"session":1,"sent":{"execute":"b","id":3}}`, `{"session":1,"received":{"event":"E"}}`, `{"session":1,"received":{"return":1,"id":3}}`,
+		`{"session":1,"ended":{"cause":"too large","limit":70000}}`)),
+		[]byte("\xff{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":1}}"+`{"execute":"qmp_capabilities","arguments":{}} {"execute":"b"} {"execute":"a"}`), true)
+	f.Fuzz(func(t *testing.T, file, client []byte, unordered bool) {
+		rec, err := record.Load(strings.NewReader(string(file)))
+		if rec == nil {
+			t.Skip(err)
+		}
+		for _, e := range rec.Entries {
+			if e.End != nil && e.End.Limit > 1<<20 {
+				t.Skip("it takes too long")
+			}
+		}
+		synctest.Test(t, func(t *testing.T) {
+			p, err := record.NewPlayer(rec, &record.PlayOptions{Unordered: unordered})
+			if err != nil {
+				return
+			}
+			for range p.Sessions() {
+				near, far := qmptest.PipeSize(1000)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					io.Copy(io.Discard, near)
+					near.Close()
+				})
+				wg.Go(func() { near.Write(client) })
+				hangUp := time.AfterFunc(time.Hour, func() { near.Close() })
+				_ = p.Serve(t.Context(), far)
+				hangUp.Stop()
+				near.Close()
+				wg.Wait()
+			}
+		})
+	})
 }

@@ -230,33 +230,59 @@ func (rd *reader) at(err error) error {
 // An order checks that the entries of each session come in an order that a Recorder
 // writes. The zero order is ready to use.
 type order struct {
-	clients map[string]*progress
+	clients map[string]*sessions
 	gap     bool // entries are missing: connects and ends may be among them
 }
 
-// progress is how far one client is.
+// sessions are those of one client. A client that connects again may begin a session a
+// moment before the end of the one before is recorded.
+type sessions struct {
+	latest uint64
+	open   map[uint64]*progress
+}
+
+// progress is how far a session is.
 type progress struct {
-	session uint64 // the latest
-	open    bool   // it has not ended
-	sent    bool   // the entry before was a Sent
+	sent bool // a Sent may be followed by an Unsent
 }
 
 func (o *order) add(e *Entry) error {
 	if e.Kind == Missing {
 		o.gap = true
-		for _, p := range o.clients {
-			p.sent = true // as far as is known
-		}
 		return nil
 	}
 	if o.clients == nil {
-		o.clients = make(map[string]*progress)
+		o.clients = make(map[string]*sessions)
 	}
-	p := o.clients[e.Client]
+	c := o.clients[e.Client]
+	if c == nil {
+		c = &sessions{open: make(map[uint64]*progress)}
+		o.clients[e.Client] = c
+	}
+	p := c.open[e.Session]
+	if !o.gap {
+		if err := c.refuses(e, p); err != nil {
+			return err
+		}
+	}
 	if p == nil {
 		p = &progress{}
-		o.clients[e.Client] = p
+		c.open[e.Session] = p
 	}
+	c.latest = max(c.latest, e.Session)
+	switch e.Kind {
+	case Sent:
+		p.sent = true
+	case Unsent:
+		p.sent = false
+	case Ended:
+		delete(c.open, e.Session)
+	}
+	return nil
+}
+
+// refuses returns why e cannot come here. p is nil if its session is not open.
+func (c *sessions) refuses(e *Entry, p *progress) error {
 	who := fmt.Sprintf("session %d", e.Session)
 	if e.Client != "" {
 		who += fmt.Sprintf(" of client %q", e.Client)
@@ -264,27 +290,18 @@ func (o *order) add(e *Entry) error {
 	switch {
 	case e.Session == 0:
 		return errors.New("sessions are counted from 1")
-	case e.Session < p.session:
-		return fmt.Errorf("%s comes after session %d", who, p.session)
-	case e.Kind == Connected && e.Session == p.session && !o.gap:
+	case e.Kind == Connected && e.Session < c.latest:
+		return fmt.Errorf("%s begins after session %d has begun", who, c.latest)
+	case e.Kind == Connected && e.Session == c.latest:
 		return fmt.Errorf("%s has already begun", who)
-	case e.Kind == Connected && p.open && !o.gap:
-		return fmt.Errorf("%s begins before session %d has ended", who, p.session)
-	case e.Kind != Connected && e.Session > p.session && !o.gap:
+	case e.Kind == Connected:
+		return nil
+	case p == nil && e.Session > c.latest:
 		return fmt.Errorf("%s has not begun: there is no line with %q for it", who, Connected)
-	case e.Kind != Connected && !p.open && e.Session == p.session && !o.gap:
-		return fmt.Errorf("%s has already ended", who)
-	case e.Kind == Unsent && !p.sentBefore(o):
+	case p == nil:
+		return fmt.Errorf("%s has already ended, or has never begun", who)
+	case e.Kind == Unsent && !p.sent:
 		return fmt.Errorf("%s: %q comes without a %q before it", who, Unsent, Sent)
-	}
-	p.session, p.open = e.Session, e.Kind != Ended
-	switch e.Kind {
-	case Sent:
-		p.sent = true
-	case Unsent, Connected:
-		p.sent = false
 	}
 	return nil
 }
-
-func (p *progress) sentBefore(o *order) bool { return p.sent || o.gap }
