@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -147,4 +150,55 @@ func TestCutOffIsTold(t *testing.T) {
 			t.Fatalf("cut after %d bytes: the recording is complete", n)
 		}
 	}
+}
+
+// A client that connects again by itself does the same with the recording: also an attempt
+// that failed in the handshake, and the commands of OnConnect.
+func TestReconnectIsReplayed(t *testing.T) {
+	run := func(t *testing.T, dial func(context.Context) (net.Conn, error), tracers ...*async.Tracer) (saw []string) {
+		began := time.Now()
+		note := func(what string, err error) {
+			saw = append(saw, fmt.Sprintf("%s after %v: %v", what, time.Since(began), err))
+		}
+		c := async.New(&async.Options{
+			Dialer: dial, Tracers: tracers, Backoff: async.Every(time.Second),
+			Reconnect: &async.Reconnect{Wait: true, OnConnect: func(ctx context.Context, vm async.Caller) error {
+				_, err := vm.Do(ctx, async.Command{Name: "query-status"})
+				note("OnConnect", err)
+				return err
+			}},
+		})
+		l := c.NewListener(nil)
+		note("connect", c.Connect(t.Context(), "x"))
+		for _, name := range []string{"a", "b"} {
+			_, err := c.Execute(t.Context(), name, nil)
+			note(name, err)
+		}
+		for range 2 {
+			ev, err := l.Next(t.Context())
+			note("event "+ev.Name, err)
+		}
+		note("disconnect", c.Disconnect(t.Context()))
+		return saw
+	}
+	onConnect := connected(qmptest.Expect("query-status"), qmptest.Return(`{}`))
+	var file bytes.Buffer
+	var saw []string
+	synctest.Test(t, func(t *testing.T) {
+		rec := record.New(&file, nil)
+		p := qmptest.Play(t, &qmptest.ScriptOptions{Network: qmptest.Memory}, slices.Concat(onConnect,
+			[]qmptest.Step{qmptest.Expect("a"), qmptest.Pause(time.Minute), qmptest.HangUp()},
+			[]qmptest.Step{qmptest.Accept(), qmptest.Greet(), qmptest.Pause(time.Second), qmptest.Reset(), qmptest.Accept()}, onConnect,
+			[]qmptest.Step{qmptest.Expect("b"), qmptest.Event("E", ""), qmptest.Return(`{}`)})...)
+		saw = run(t, p.Dial, rec.Tracer(""))
+		if err := rec.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		again := run(t, qmptest.Replay(t, nil, load(t, file.String())).Dial)
+		if a, b := strings.Join(saw, "\n"), strings.Join(again, "\n"); a != b || len(saw) != 8 {
+			t.Errorf("recorded:\n%s\nreplayed:\n%s\nthe recording:\n%s", a, b, file.String())
+		}
+	})
 }
