@@ -90,11 +90,12 @@ type SGXEpcSection struct {
 //
 // See https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html#object-QMP-misc-i386.SgxInfo
 type SGXInfo struct {
-	SGX      bool            `json:"sgx"`
-	Sgx1     bool            `json:"sgx1"`
-	Sgx2     bool            `json:"sgx2"`
-	Flc      bool            `json:"flc"`
-	Sections []SGXEpcSection `json:"sections"` // since 7.0
+	SGX         bool            `json:"sgx"`
+	Sgx1        bool            `json:"sgx1"`
+	Sgx2        bool            `json:"sgx2"`
+	Flc         bool            `json:"flc"`
+	Sections    []SGXEpcSection `json:"sections"`              // since 7.0
+	SectionSize *uint64         `json:"section-size,omitzero"` // removed in 8.0
 
 	*support.Extra // members that this package does not know
 }

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -29,6 +30,8 @@ type History struct {
 	Branches  map[string]Lifetime `json:"branches"`
 
 	Changes []Change `json:"-"`
+
+	renamed map[string]string // the new names of types by their old ones
 }
 
 // A Lifetime has the first and the last release that has a part.
@@ -67,6 +70,7 @@ func ReadFacts(program string) (*Schema, *History, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	history.rename(newest.Renamed)
 	older := []string{program + "-10.0.json"}
 	if program == "qemu" {
 		older = append(older, "qemu-7.2-lost.json")
@@ -116,6 +120,34 @@ func readHistory(program string) (*History, error) {
 	return h, nil
 }
 
+// rename stores the new names of types, by their old ones. What the history says about an
+// old name then holds for the new one.
+func (h *History) rename(to map[string]string) {
+	h.renamed = maps.Clone(to)
+	for _, part := range []map[string]Lifetime{h.Types, h.Members, h.Values, h.Branches} {
+		for key, old := range maps.Clone(part) {
+			name := key
+			if i := strings.IndexAny(key, ".["); i >= 0 {
+				name = key[:i]
+			}
+			if to[name] == "" {
+				continue
+			}
+			key = to[name] + key[len(name):]
+			now, ok := part[key]
+			if !ok {
+				part[key] = old // a part that was removed before the type was renamed
+				continue
+			}
+			now.Since = old.Since
+			if now.Doc == "" {
+				now.Doc = old.Doc
+			}
+			part[key] = now
+		}
+	}
+}
+
 func readJSON(name string, v any) error {
 	b, err := facts.ReadFile("facts/" + name)
 	if err != nil {
@@ -140,14 +172,14 @@ func (h *History) next(release string) string {
 // lost returns the first release that no longer has the part with lifetime l. It
 // returns "" if the newest release has the part, or if Oldest did not have it any more.
 func (h *History) lost(l Lifetime) string {
-	if l.Until == "" || compareReleases(l.Until, Oldest) < 0 {
+	if l.Until == "" || CompareReleases(l.Until, Oldest) < 0 {
 		return ""
 	}
 	return h.next(l.Until)
 }
 
-// compareReleases compares "8.2" and "10.0" by their numbers.
-func compareReleases(a, b string) int {
+// CompareReleases compares "8.2" and "10.0" by their numbers.
+func CompareReleases(a, b string) int {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range max(len(as), len(bs)) {
 		x, y := number(as, i), number(bs, i)

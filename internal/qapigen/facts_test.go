@@ -51,7 +51,7 @@ func TestReadFacts(t *testing.T) {
 			}
 		}
 		for name, release := range removed {
-			if release != "" && compareReleases(release, Oldest) <= 0 {
+			if release != "" && CompareReleases(release, Oldest) <= 0 {
 				t.Errorf("%s: %s was removed in %s, and %s did not have it", program, name, release, Oldest)
 			}
 		}

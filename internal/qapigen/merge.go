@@ -45,8 +45,9 @@ func sameNamespace(k Kind) []Kind {
 // old names.
 func (h *History) renames() map[string]string {
 	m := make(map[string]string)
+	maps.Copy(m, h.renamed)
 	for _, c := range h.Changes {
-		if c.Change == "renamed" && compareReleases(c.Release, Oldest) > 0 {
+		if c.Change == "renamed" && CompareReleases(c.Release, Oldest) > 0 {
 			m[c.Of] = c.To
 		}
 	}
@@ -95,7 +96,7 @@ func hasMember(ms []Member, name string) bool {
 func (s *Schema) restoreMembers(h *History) {
 	renamed := h.renames()
 	for _, c := range h.Changes {
-		if c.Change != "removed-member" || compareReleases(c.Release, Oldest) <= 0 {
+		if c.Change != "removed-member" || CompareReleases(c.Release, Oldest) <= 0 {
 			continue
 		}
 		owner, name, ok := strings.Cut(c.Of, ".")
@@ -162,7 +163,7 @@ func (s *Schema) restoreValues(h *History) {
 func (s *Schema) relax(h *History) {
 	toMandatory := make(map[string]bool)
 	for _, c := range h.Changes {
-		if c.Change == "to-mandatory" && compareReleases(c.Release, Oldest) > 0 {
+		if c.Change == "to-mandatory" && CompareReleases(c.Release, Oldest) > 0 {
 			toMandatory[c.Of] = true
 		}
 	}
@@ -171,14 +172,14 @@ func (s *Schema) relax(h *History) {
 		if d.Kind == Command || d.Kind == Event {
 			members, born = h.Arguments, h.lifetime(d).Since
 		}
-		if born == "" || compareReleases(born, Oldest) < 0 {
+		if born == "" || CompareReleases(born, Oldest) < 0 {
 			born = Oldest
 		}
 		for i := range d.Members {
 			m := &d.Members[i]
 			key := d.Name + "." + m.Name
 			since := members[key].Since
-			if toMandatory[key] || since != "" && compareReleases(since, born) > 0 {
+			if toMandatory[key] || since != "" && CompareReleases(since, born) > 0 {
 				m.Optional = m.Optional || m.Name != d.Discriminator
 			}
 		}

@@ -24,6 +24,10 @@ type Schema struct {
 	Release string        `json:"release"` // of QEMU, such as "11.1"; "" if unknown
 	Program string        `json:"program"` // "qemu-system" or "qemu-ga"
 	Defs    []*Definition `json:"definitions"`
+
+	// Renamed has the new names of types by their old ones, of renamings that the
+	// history does not have.
+	Renamed map[string]string `json:"renamed"`
 }
 
 // A Definition is one type, command or event.

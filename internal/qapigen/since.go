@@ -37,9 +37,9 @@ func (h *History) first(l Lifetime) string {
 	before := h.Releases[len(h.Releases)-2]
 	switch {
 	case l.Doc == "":
-	case l.Since == oldest && compareReleases(l.Doc, oldest) < 0:
+	case l.Since == oldest && CompareReleases(l.Doc, oldest) < 0:
 		return l.Doc
-	case l.Since == newest && compareReleases(l.Doc, before) > 0 && compareReleases(l.Doc, newest) < 0:
+	case l.Since == newest && CompareReleases(l.Doc, before) > 0 && CompareReleases(l.Doc, newest) < 0:
 		return l.Doc
 	}
 	return l.Since
