@@ -14,6 +14,7 @@ package guest
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,14 +66,36 @@ type Options struct {
 // The guest's console is the first serial port, for which the caller adds the option.
 func Args(t testing.TB, opts Options) []string {
 	t.Helper()
-	dir := find(t)
-	initrd := filepath.Join(qemutest.Dir(t), "initrd")
-	packed, err := build(filepath.Join(dir, "files"), opts.Agent)
+	if testing.Short() {
+		t.Skip("skipped by -short: boots a guest")
+	}
+	args, err := Build(qemutest.Dir(t), opts)
+	if errors.Is(err, fs.ErrNotExist) {
+		qemutest.Lacks(t, "no guest: %v ('make guest' fetches it)", err)
+	}
+	if err != nil {
+		t.Fatalf("the guest's files: %v", err)
+	}
+	return args
+}
+
+// Build is [Args] for a program that is not a test. It makes the guest's file system in
+// the folder dir. If the cache has no guest, the error matches fs.ErrNotExist.
+func Build(dir string, opts Options) ([]string, error) {
+	from, err := cache()
+	if err != nil {
+		return nil, err
+	}
+	kernel, initrd := filepath.Join(from, "vmlinuz"), filepath.Join(dir, "initrd")
+	if _, err := os.Stat(kernel); err != nil {
+		return nil, err
+	}
+	packed, err := build(filepath.Join(from, "files"), opts.Agent)
 	if err == nil {
 		err = os.WriteFile(initrd, packed, 0o600)
 	}
 	if err != nil {
-		t.Fatalf("the guest's files: %v", err)
+		return nil, err
 	}
 	words := []string{"console=ttyS0", "quiet", "panic=-1"}
 	if opts.Button != "" {
@@ -86,31 +109,14 @@ func Args(t testing.TB, opts Options) []string {
 	}
 	return []string{
 		"-nodefaults", "-machine", "q35", "-accel", "tcg", "-m", "256",
-		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", initrd, "-append", strings.Join(words, " "),
-	}
+		"-kernel", kernel, "-initrd", initrd, "-append", strings.Join(words, " "),
+	}, nil
 }
 
 // AgentArgs returns the options for the virtio-serial port of the guest agent.
 // chardev is the id of the character device at the port's other end.
 func AgentArgs(chardev string) []string {
 	return []string{"-device", "virtio-serial-pci", "-device", "virtserialport,name=org.qemu.guest_agent.0,chardev=" + chardev}
-}
-
-// find returns the folder with the kernel and the guest's files. If there is none, it
-// skips or fails the test, as the package comment says.
-func find(t testing.TB) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("skipped by -short: boots a guest")
-	}
-	dir, err := cache()
-	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, "vmlinuz"))
-	}
-	if err != nil {
-		qemutest.Lacks(t, "no guest: %v ('make guest' fetches it)", err)
-	}
-	return dir
 }
 
 // cache returns the folder that scripts/guest.sh fills.
