@@ -91,10 +91,16 @@ func (q *QEMUMonitorProtocol) next(wait Wait) (ev async.Event, ok bool, err erro
 		return ev, ok, nil
 	}
 	ev, err = q.await(wait)
+	q.meetQueue()
+	return ev, err == nil, err
+}
+
+// meetQueue records that the caller has read the queue after the end of the
+// connection, if the connection has ended.
+func (q *QEMUMonitorProtocol) meetQueue() {
 	if q.sync.Runstate() == async.Disconnecting {
 		q.met.Store(true)
 	}
-	return ev, err == nil, err
 }
 
 // poll returns the oldest event, if there is one.
@@ -104,8 +110,8 @@ func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 		if err != nil {
 			continue // a notice
 		}
-		if ok && q.sync.Runstate() == async.Disconnecting {
-			q.met.Store(true) // it comes from a connection that has ended
+		if ok {
+			q.meetQueue()
 		}
 		return ev, ok
 	}

@@ -1,0 +1,219 @@
+"""What the classes of both generations have in common."""
+
+import math
+import os
+import socket
+import sys
+import warnings
+from typing import Any, Dict, List, Optional, Tuple, TypeVar, Union
+
+from . import engine
+from .message import Message
+from .protocol import Runstate, SocketAddrT
+from .qmp_client import BadReplyError, ExecuteError
+
+QMPMessage = Dict[str, Any]
+QMPReturnValue = object
+QMPObject = Dict[str, object]
+
+Address = Union[SocketAddrT, socket.socket]
+
+
+class Monitor:
+    """One QMP server, driven by calls that wait.
+
+    Any thread may call any method at any time.
+
+    :param address:  the path of a unix socket, a tuple of host and port, or an open
+                     socket. The object owns an open socket from connect() on.
+    :param server:   listen at the address, for accept().
+    :param nickname: the name of the object in messages of the library.
+    """
+
+    _T = TypeVar('_T', bound='Monitor')
+
+    def __init__(self, address: Address, server: bool = False,
+                 nickname: Optional[str] = None) -> None:
+        self._number = 0  # the library's number of the object, or 0
+        self._timeout: Optional[float] = None
+        self._kept: List[QMPMessage] = []  # events that an interrupted wait took
+        self._socket: Optional[socket.socket] = None
+        self._nickname = nickname
+        if isinstance(address, socket.socket):
+            if server:
+                raise ValueError('an open socket cannot be the address of a server')
+            self._socket = address
+        else:
+            self._make(**_where(address), server=bool(server))
+
+    def _make(self, **request: object) -> None:
+        self._number = engine.call('new', nickname=str(self._nickname or ''), **request)
+
+    def _call(self, op: str, **request: Any) -> Any:
+        if not self._number:
+            assert self._socket is not None
+            self._make(fd=self._socket.fileno())
+        return engine.call(op, object=self._number, **request)
+
+    def __enter__(self: _T) -> _T:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        number = getattr(self, '_number', 0)
+        if not number or sys.is_finalizing() or not engine.usable():
+            return
+        if self._runstate() != Runstate.IDLE:
+            warnings.warn(f'{type(self).__name__} was never closed', ResourceWarning,
+                          source=self)
+        try:
+            engine.call('release', object=number)
+        except Exception:  # pylint: disable=broad-except
+            pass  # why the connection ended; nobody has asked
+
+    def _runstate(self) -> Runstate:
+        return Runstate[self._call('runstate')]
+
+    @classmethod
+    def parse_address(cls, address: str) -> SocketAddrT:
+        """Return the path, or the host and port, that a text means.
+
+        A text with exactly one colon is a host and a port.
+
+        :raise QMPBadPortError: the text after the only colon is not a port number.
+        """
+        found = engine.call('parse_address', text=address)
+        if isinstance(found, list):
+            return (found[0], found[1])
+        return address
+
+    def connect(self, negotiate: bool = True) -> Optional[QMPMessage]:
+        """Connect to the server and return its greeting.
+
+        :param negotiate: if it is false, send and wait for nothing, and return None.
+        :raise ConnectError: the connection could not be made.
+        """
+        try:
+            return self._call('connect', negotiate=bool(negotiate))
+        finally:
+            if self._socket is not None:
+                self._socket.close()  # the library has a descriptor of its own
+
+    def accept(self, timeout: Optional[float] = 15.0) -> QMPMessage:
+        """Wait for a client of the address, and return its greeting.
+
+        :param timeout: in seconds; None means no limit.
+        """
+        return self._call('accept', timeout=_seconds(timeout))
+
+    def close(self) -> None:
+        """End the connection.
+
+        :raise: why the connection ended, if it had ended and a call has seen that.
+        """
+        if self._number:
+            self._call('close')
+
+    def cmd_obj(self, qmp_cmd: QMPMessage) -> QMPMessage:
+        """Send a whole command and return the whole reply, also if it is an error."""
+        command_id = qmp_cmd.get('id')
+        if 'id' in qmp_cmd:
+            if not isinstance(command_id, str):
+                raise TypeError(f"ID ({command_id!r}) must be a string")
+            if command_id.startswith('__qmp#'):
+                raise ValueError(f"ID ({command_id!r}) must not begin with __qmp#")
+        return self._execute(qmp_cmd, True)
+
+    def _execute(self, message: QMPMessage, takes_error_without_id: bool) -> QMPMessage:
+        reply = self._call('execute', message=message, timeout=_seconds(self._timeout),
+                           takesErrorWithoutID=takes_error_without_id)
+        if 'id' not in message:
+            reply.pop('id', None)  # the library's own
+        return reply
+
+    def _whole(self, name: str, args: Optional[QMPObject], command_id: Any) -> QMPMessage:
+        message: QMPMessage = {'execute': name}
+        if args:
+            message['arguments'] = args
+        if command_id:
+            message['id'] = command_id
+        return self.cmd_obj(message)
+
+    def _value(self, name: str, args: QMPObject) -> QMPReturnValue:
+        message: QMPMessage = {'execute': name, 'arguments': args}
+        reply = self._execute(message, False)
+        if 'error' not in reply and 'return' in reply:
+            return reply['return']
+        error = reply.get('error')
+        if (isinstance(error, dict) and isinstance(error.get('class'), str)
+                and isinstance(error.get('desc'), str) and 'return' not in reply):
+            raise ExecuteError(error, Message(message), Message(reply))
+        raise BadReplyError('Malformed reply', Message(reply), Message(message))
+
+    def pull_event(self, wait: Union[bool, float] = False) -> Optional[QMPMessage]:
+        """Remove the oldest event from the queue and return it.
+
+        :param wait: False or 0: return None if there is no event. True: wait for one.
+                     A number: wait that many seconds for one.
+        :raise asyncio.TimeoutError: no event came in time.
+        """
+        if self._kept:
+            return self._kept.pop(0)
+        if not wait:
+            return _event(self._call('try_event'))
+        return _event(self._call('event', timeout=None if wait is True else _seconds(wait),
+                                 kept=self._keep))
+
+    def _keep(self, event: QMPMessage) -> None:
+        self._kept.append(_event(event))
+
+    def get_events(self, wait: Union[bool, float] = False) -> List[QMPMessage]:
+        """Remove all events from the queue and return them.
+
+        If there are none, wait for one, as in pull_event().
+        """
+        events, self._kept = self._kept, []
+        events += map(_event, self._call('events'))
+        if events or not wait:
+            return events
+        first = self.pull_event(wait)
+        assert first is not None
+        return [first, *map(_event, self._call('events'))]
+
+    def clear_events(self) -> None:
+        """Remove all events from the queue."""
+        self._kept = []
+        self._call('clear')
+
+    def settimeout(self, timeout: Optional[float]) -> None:
+        """Limit each command to a number of seconds; None means no limit."""
+        self._timeout = timeout
+
+    def send_fd_scm(self, fd: int) -> None:
+        """Send a descriptor, for the next command."""
+        self._call('send_fd', sendFD=fd)
+
+
+def _where(address: Any) -> Dict[str, object]:
+    """Return the members of a request that say where the server is."""
+    if isinstance(address, (str, bytes, os.PathLike)):
+        # JSON has no bytes: each character of the text stands for one.
+        return {'path': os.fsencode(address).decode('latin-1')}
+    host, port = address[:2]
+    return {'host': host, 'port': port}
+
+
+def _seconds(timeout: Optional[float]) -> Optional[float]:
+    if timeout is None or math.isinf(timeout):
+        return None
+    return float(timeout)
+
+
+def _event(message: Any) -> Any:
+    """Return an event without an id that the library gave to a command."""
+    if message is not None and ('return' in message or 'error' in message):
+        if isinstance(message.get('id'), int):
+            del message['id']
+    return message
