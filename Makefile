@@ -8,7 +8,7 @@ GO ?= go
 # COVER_MIN is in percent. FUZZ and BENCH are regular expressions for names.
 # FUZZTIME is the time for each fuzz target. ROUNDS is the number of rounds for each
 # scenario of the chaos test; its SEED 0 means a new seed. VERSIONS are versions that
-# scripts/qemu-fetch.sh knows. CROSS are the systems that lint builds for.
+# scripts/qemu-fetch.sh knows. PYTHON runs QEMU's tests. CROSS are the systems that lint builds for.
 COVER_MIN ?= 92
 FUZZ ?= .
 FUZZTIME ?= 60s
@@ -17,10 +17,11 @@ ROUNDS ?= 200
 SEED ?= 0
 VERSIONS ?= 5.2 7.2 10.0 newest
 CROSS ?= darwin/arm64 windows/amd64
+PYTHON ?= python3
 
 # Debian keeps qemu-ga in a folder that a user's PATH often lacks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
-export GO COVER_MIN FUZZ FUZZTIME CROSS
+export GO PYTHON COVER_MIN FUZZ FUZZTIME CROSS
 
 .DEFAULT_GOAL := help
 
@@ -44,6 +45,16 @@ unit: ## run the tests that need no QEMU
 .PHONY: matrix
 matrix: guest ## run the tests that drive QEMU against VERSIONS of it (5.2 7.2 10.0 newest), fetched into a cache
 	$(GO) run ./internal/testing/matrix $(VERSIONS)
+
+# QEMU, TESTS and FORMATS are lists; without TESTS it runs all. IOTESTS has further
+# flags: -short, -rounds=10, -results=FOLDER, -write=docs/iotests.md.
+.PHONY: iotests
+iotests: qemu pybridge ## run QEMU's own iotests with QEMU's Python library and with this one; QEMU=7.2 TESTS="030 040" FORMATS="qcow2 raw"
+	$(GO) run ./internal/testing/qemuiotests -python="$(PYTHON)" -qemu="$(or $(QEMU),7.2 10.0)" -tests="$(TESTS)" -formats="$(or $(FORMATS),qcow2)" $(IOTESTS)
+
+.PHONY: pybridge
+pybridge: ## build the C library behind the stand-in for Python's qmp module, and test the module
+	@scripts/pybridge.sh test
 
 .PHONY: conformance
 conformance: ## replay the recordings of Python's qmp module, and count the results by area

@@ -42,6 +42,8 @@ cross() {
 
 check gofumpt gofumpt
 check 'go vet' $GO vet ./...
+# Only this package uses cgo, and nothing else builds it.
+check 'go vet of pybridge' $GO vet -tags pybridge ./compat/pybridge
 check staticcheck staticcheck
 check layers $GO test ./internal/testing/layers
 check 'generated code' $GO test -run TestGeneratedFilesAreFresh ./internal/qapigen ./cmd/qmp-gen

@@ -4,6 +4,11 @@
 # QMP_TEST_QEMU to its qemu-system-x86_64.
 #
 #	qemu-fetch.sh [VERSION...]
+#	qemu-fetch.sh --tests VERSION...
+#
+# With --tests it fetches QEMU's Python packages and its iotests from Debian's source
+# packages instead, and prints the folder of each version's source tree. For a version
+# whose source package Debian does not have, it takes the tests of the version before.
 #
 # VERSION is one of the table below, or "newest": the version from sid that the cache
 # has, or the version that sid has now if the cache has none. Without arguments the
@@ -26,6 +31,9 @@ table='5.2 bullseye
 
 packages='qemu-system-x86 qemu-utils qemu-guest-agent'
 programs='qemu-system-x86_64 qemu-storage-daemon qemu-img qemu-io qemu-nbd qemu-ga'
+
+# What --tests unpacks. Some versions lack some of it.
+sources='*/python/qemu */python/scripts */scripts/qmp */scripts/*.py */tests/qemu-iotests */tests/functional'
 
 cache=${QMP_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/goqmp}/qemu
 
@@ -54,7 +62,8 @@ mirror() {
 		awk '$1 == "main" && $2 ~ /^(bullseye|bookworm|trixie|forky|duke|sid|stable|testing|unstable|oldstable|oldoldstable)$/ { print $3; exit }'
 }
 
-# settings writes apt's configuration for the suite into $work. The machine's own
+# settings KIND writes apt's configuration for the suite into $work. KIND is deb for
+# programs, and deb-src for source packages. The machine's own
 # configuration (a proxy, for example) is used too, but not its sources, pins and
 # hooks.
 settings() {
@@ -62,7 +71,7 @@ settings() {
 	[ -r "$keys" ] || keys=
 	mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/none"
 	: >"$work/status"
-	printf 'deb%s %s %s main\n' "${keys:+ [signed-by=$keys]}" "$archive" "$suite" >"$work/sources.list"
+	printf '%s%s %s %s main\n' "$1" "${keys:+ [signed-by=$keys]}" "$archive" "$suite" >"$work/sources.list"
 	cat >"$work/apt.conf" <<-TEXT
 		#clear APT::Update::Pre-Invoke;
 		#clear APT::Update::Post-Invoke;
@@ -205,7 +214,7 @@ fetch() {
 		[ -n "$archive" ] || die "this machine's apt uses no Debian archive; set QMP_TEST_MIRROR to the address of one"
 		work=$cache/.work
 		rm -rf "$work"
-		settings
+		settings deb
 		unpack
 		folder=$cache/$version
 		if [ -d "$work/new" ]; then
@@ -219,7 +228,65 @@ fetch() {
 	printf '%s\n' "$folder/bin"
 }
 
+# fetch_tests prints the folder of one version's tests.
+fetch_tests() {
+	version=$1
+	# Debian has no source package of 11.1 that can be fetched, and the Python packages
+	# left QEMU's tree before it.
+	case $version in 11.1 | newest) version=10.0 ;; esac
+	suite=$(printf '%s\n' "$table" | awk -v version="$version" '$1 == version { print $2 }')
+	[ -n "$suite" ] || die "unknown version $version"
+	folder=${cache%/*}/qemu-tests/$version
+	if [ ! -d "$folder" ]; then
+		for tool in apt-get flock tar xz; do
+			command -v "$tool" >/dev/null || die "fetching QEMU's tests needs Debian's apt, flock, tar and xz: this machine has no $tool"
+		done
+		mkdir -p "${folder%/*}" || die "cannot make the cache"
+		exec 9>"${folder%/*}/.lock"
+		flock 9
+	fi
+	if [ ! -d "$folder" ]; then
+		archive=$(mirror)
+		[ -n "$archive" ] || die "this machine's apt uses no Debian archive; set QMP_TEST_MIRROR to the address of one"
+		work=${folder%/*}/.work
+		rm -rf "$work"
+		settings deb-src
+		logged apt-get -q -c "$work/apt.conf" update ||
+			die "apt could not read the list of source packages of Debian's $suite from $archive"
+		mkdir -p "$work/source" "$work/new"
+		say "fetching the source package of QEMU $version from Debian's $suite into ${folder%/*}"
+		(cd "$work/source" && logged apt-get -q -c "$work/apt.conf" source --download-only qemu) ||
+			die "apt could not fetch the source package of QEMU $version from Debian's $suite at $archive"
+		package=$(sed -n 's/^Version: //p' "$work"/source/*.dsc | head -n 1)
+		case $package in
+		*:"$version"[.+]*) ;;
+		*) die "Debian's $suite now has the source of QEMU $package instead of $version" ;;
+		esac
+		# tar fails because some versions lack some of the sources. What must be there is
+		# looked for below. The patterns are split into words on purpose.
+		# shellcheck disable=SC2086
+		tar -xJf "$work"/source/*.orig.tar.xz -C "$work/new" --strip-components=1 --wildcards $sources 2>"$work/log" || true
+		for needed in python/qemu/machine python/qemu/qmp tests/qemu-iotests/check; do
+			[ -e "$work/new/$needed" ] || {
+				tail -n 5 "$work/log" >&2
+				die "the source package of QEMU $version lacks $needed"
+			}
+		done
+		printf '%s\n' "$package" >"$work/new/package"
+		mv "$work/new" "$folder"
+		rm -rf "$work"
+	fi
+	exec 9>&-
+	printf '%s\n' "$folder"
+}
+
+what=fetch
+if [ "${1:-}" = --tests ]; then
+	what=fetch_tests
+	shift
+	[ $# -gt 0 ] || die '--tests needs a version'
+fi
 [ $# -gt 0 ] || set -- $(printf '%s\n' "$table" | cut -d' ' -f1)
 for wanted; do
-	fetch "$wanted"
+	"$what" "$wanted"
 done

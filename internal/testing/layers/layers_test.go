@@ -44,6 +44,10 @@ type room struct {
 	// without has packages of the standard library that the package's code must
 	// not import.
 	without []string
+
+	// cgo is the build tag of files that may use cgo. Nobody sets it by default, so the
+	// project builds without a C compiler.
+	cgo string
 }
 
 const (
@@ -119,6 +123,13 @@ var rooms = []room{
 	{dir: "compat/qtest", floor: 6},
 	// A harness for tests, public like async/qmptest.
 	{dir: "compat/iotests", floor: 7, modules: []string{udiff}, forTests: true},
+
+	// Lets programs in other languages call package legacy. compat/pybridge exports it
+	// as a C library.
+	{dir: "internal/pybridge", floor: 5, modules: []string{sys}}, // descriptors
+	{dir: "compat/pybridge", floor: 6, program: true, modules: []string{sys}, cgo: "pybridge"},
+	// Runs QEMU's iotests with QEMU's library and with compat/pybridge.
+	{dir: "internal/testing/qemuiotests", floor: 0, program: true},
 
 	{dir: "examples/*", floor: 8, program: true},
 	{dir: "cmd/qmp-gen/acme", floor: 8, modules: []string{json}, program: true}, // written by it, to show and to test
@@ -229,6 +240,7 @@ func (c *checker) file(name, source string) {
 			if spec.Name != nil && spec.Name.Name == "." && !isTest {
 				c.faultf(spec.Pos(), "%s imports %s by a dot: name the package, so that readers see where a name comes from", dir, rel)
 			}
+		case target == "C" && in.cgo != "" && strings.HasPrefix(source, "//go:build "+in.cgo+"\n"):
 		case target == "C":
 			c.faultf(spec.Pos(), "%s uses cgo: the project builds without a C compiler", dir)
 		case strings.Contains(strings.Split(target, "/")[0], "."):
