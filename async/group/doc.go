@@ -73,6 +73,6 @@
 //   - Without Options.Timeout, a machine that does not answer holds its place until ctx
 //     ends. When as many machines as Options.Concurrency do not answer, the others wait.
 //   - Remove does not disconnect. Close the client that it returns.
-//   - A client that is added connected, and whose connection then ends, stays a member.
-//     Its commands fail at once. Remove it, or connect it again.
+//   - A member whose connection has ended stays a member. Its commands fail at once,
+//     unless it connects again by itself: see Reconnect in [async.Options].
 package group

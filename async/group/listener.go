@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"sync"
@@ -24,8 +25,10 @@ import (
 //
 //   - an [*async.ExecInterruptedError]: the member's connection has ended, without a call
 //     of its Disconnect or Close. The member stays in the group;
-//   - an [*async.StateError] with a Cause: it had ended already when the member joined, or
-//     when the listener was made;
+//   - an [*async.GaveUpError]: the member has given up connecting again (see Reconnect in
+//     [async.Options]);
+//   - an [*async.StateError] with a Cause: its connection had ended already when the member
+//     joined, or when the listener was made;
 //   - an [*async.OverflowError]: the member sent more events than Limit in
 //     [ListenerOptions] allows, and the oldest were dropped. No other member loses
 //     events by that;
@@ -50,6 +53,7 @@ type feed struct {
 	member string
 	events *async.EventListener // nil while the member joins, and if it has no events
 	queued int                  // how many entries without an item there are, or are to be added when the member has joined
+	gaveUp *async.GaveUpError   // the last one that a reader got, or nil
 }
 
 // NewListener returns a listener for the events with the given names of all members, or
@@ -126,36 +130,63 @@ func (l *EventListener) join(name string, machine any) {
 			opts.Filter = func(ev async.Event) bool { return filter(Event{name, ev}) }
 		}
 		events = from.NewListener(opts, l.names...)
-		first = firstOf(events)
+		first = l.firstOf(f, events)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if first != nil {
 		l.queue.push(entry{f, first})
-		l.wakeAll()
 	}
 	f.events = events
 	for range f.queued {
 		l.queue.push(entry{f, nil})
 	}
+	l.wakeAll()
 }
 
-// firstOf reads from a new listener without waiting. It returns nil if there is nothing
-// to read. Only a read says that the connection had ended before the listener was made,
-// since that is no notice in its queue.
-func firstOf(events *async.EventListener) *item {
+// firstOf reads from a new listener without waiting, and returns nil if there is nothing
+// to read. That the connection had ended before is not in the new listener's queue, but
+// the read says it.
+func (l *EventListener) firstOf(f *feed, events *async.EventListener) *item {
 	ev, err := events.Next(ended)
-	switch e := err.(type) {
-	case nil:
+	if err == nil {
 		return &item{event: ev}
-	case *async.StateError:
-		if e.Cause == nil {
-			return nil // the member is not connected yet, or not any more, as its owner wants
-		}
-	case *async.EventWaitError:
-		return nil
 	}
-	return &item{err: err}
+	if notice := l.notice(f, err); notice != nil {
+		return &item{err: notice}
+	}
+	if state, ok := errors.AsType[*async.StateError](err); ok && state.Cause != nil {
+		return &item{err: state}
+	}
+	return nil
+}
+
+// read reads from f's listener without waiting. It returns an event if ok is true, a
+// notice if err is not nil, or else nothing. mu is not held.
+func (l *EventListener) read(f *feed, events *async.EventListener) (ev async.Event, ok bool, err error) {
+	ev, err = events.Next(ended)
+	if err != nil {
+		return async.Event{}, false, l.notice(f, err)
+	}
+	return ev, true, nil
+}
+
+// notice returns the notice in err, which a read from f's listener has returned, or nil if
+// err says only that there is nothing to read. mu is not held.
+func (l *EventListener) notice(f *feed, err error) error {
+	switch e := err.(type) {
+	case *async.OverflowError, *async.ExecInterruptedError:
+		return err
+	case *async.StateError:
+		// That the client has given up connecting again is in no queue. Each read says it.
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if gaveUp, ok := errors.AsType[*async.GaveUpError](e.Cause); ok && gaveUp != f.gaveUp {
+			f.gaveUp = gaveUp
+			return gaveUp
+		}
+	}
+	return nil
 }
 
 // leave makes the listener stop to hear a member. Group.mu is held.
@@ -181,8 +212,8 @@ func (l *EventListener) leave(name string) {
 func (l *EventListener) changed(f *feed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.opts.Limit > 0 && f.queued >= l.opts.Limit {
-		return // f.events has at most Limit events, so there is an entry for each
+	if l.opts.Limit > 0 && f.queued > l.opts.Limit {
+		return // f.events has at most Limit events: there is an entry for each, and one for notices
 	}
 	f.queued++
 	if f.events == nil {
@@ -223,10 +254,8 @@ func (l *EventListener) take() (ev Event, ok bool, err error) {
 			return Event{f.member, e.item.event}, true, nil
 		}
 		var next async.Event
-		if events != nil {
-			next, ok, err = events.TryNext() // must not be called with mu held
-		} else {
-			ok = false
+		if ok = false; events != nil {
+			next, ok, err = l.read(f, events)
 		}
 		if err != nil || ok && e.item == left {
 			// A notice has no entry of its own, and what is unread comes before left.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/group"
+	"github.com/goqmp/qmp/async/qmptest"
 )
 
 // The events of all members come in one stream, in the order in which they were
@@ -174,6 +176,91 @@ func TestDefaultLimit(t *testing.T) {
 		if got := read(unlimited); len(got) != group.DefaultLimit+6 {
 			t.Errorf("read %d without a limit", len(got))
 		}
+	})
+}
+
+// The loss of a member is told also if its queue is full at that moment.
+func TestLossOfAMemberWithAFullQueue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for events := range 6 {
+			g, vms := joined(t, "vm1")
+			l := g.NewListener(&group.ListenerOptions{Limit: 3})
+			defer l.Close()
+			var want []string
+			if events > 3 {
+				want = append(want, fmt.Sprint("vm1: lost ", events-3))
+			}
+			for i := range events {
+				vms["vm1"].emit(t, fmt.Sprint("E", i), nil)
+				if i >= events-3 {
+					want = append(want, fmt.Sprint("vm1 E", i))
+				}
+			}
+			vms["vm1"].Close()
+			synctest.Wait()
+			wantRead(t, l, append(want, "vm1: ended EOF")...)
+		}
+	})
+}
+
+// A member that connects again stays in the stream. One that gives up is a notice, once.
+func TestReconnect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var g clients
+		l := g.NewListener(&group.ListenerOptions{Limit: 1})
+		defer l.Close()
+		server := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})
+		newVM := func(name string) vm {
+			c := async.New(&async.Options{
+				Nickname: name, Dialer: func(ctx context.Context) (net.Conn, error) { return server.Dial(ctx) },
+				Reconnect: &async.Reconnect{MaxAttempts: 3},
+			})
+			t.Cleanup(func() { c.Close() })
+			if err := c.Connect(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			return vm{server, c}
+		}
+		vm1 := newVM("vm1")
+		add(t, &g, "vm1", vm1.client)
+		vm1.emit(t, "A", nil)
+
+		first := server
+		server = qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})
+		vm1.Server = server
+		first.Close()
+		time.Sleep(time.Minute)
+		wantRead(t, l, "vm1 A", "vm1: ended EOF")
+		vm1.emit(t, "B", nil)
+		if ev, err := l.Next(t.Context()); ev.Name != "B" || ev.Session != 2 || err != nil {
+			t.Errorf("after the reconnect: %s of session %d, %v, want B of session 2", ev.Name, ev.Session, err)
+		}
+
+		server.Close() // for ever
+		time.Sleep(time.Hour)
+		got := read(l)
+		if want := []string{"vm1: ended EOF", "vm1: *async.GaveUpError"}; !slices.Equal(got, want) {
+			t.Errorf("read %q, want %q", got, want)
+		}
+		// A listener that is made later, and one that hears the member later.
+		later := g.NewListener(nil)
+		defer later.Close()
+		wantRead(t, later, "vm1: *async.GaveUpError")
+		g.Remove("vm1")
+		wantRead(t, l, "vm1: "+group.ErrLeft.Error())
+		add(t, &g, "again", vm1.client)
+		wantRead(t, l, "again: *async.GaveUpError")
+
+		// After that it is connected by hand, lost, and gives up once more.
+		server = qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})
+		vm1.client.Close()
+		if err := vm1.client.Connect(t.Context(), "again"); err != nil {
+			t.Fatal(err)
+		}
+		wantRead(t, l)
+		server.Close()
+		time.Sleep(time.Hour)
+		wantRead(t, l, "again: ended EOF", "again: *async.GaveUpError")
 	})
 }
 

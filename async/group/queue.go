@@ -8,8 +8,8 @@ import (
 
 // An entry of a listener's queue stands for something to be read of a member: for item,
 // or for the next of feed.events if item is nil. Of the latter there are at least as many
-// as feed.events has events, and at least one if it has anything. There may be more,
-// which stand for nothing.
+// as feed.events has events, and one more if it has notices. There may be more, which
+// stand for nothing.
 type entry struct {
 	feed *feed
 	item *item
