@@ -85,6 +85,22 @@ func TestReplayOverSockets(t *testing.T) {
 	}
 }
 
+// A client that listens is played by a server that connects to it.
+func TestReplayToAListener(t *testing.T) {
+	t.Parallel()
+	ln, addr, cleanup, err := listen(Unix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cleanup()
+	defer ln.Close()
+	p := Replay(t, &ReplayOptions{DialTo: addr, NoDelays: true}, loadRecording(t, twoSessions))
+	playBoth(t, p, func() *peer {
+		conn, err := ln.Accept()
+		return newPeer(t, conn, err)
+	})
+}
+
 // How a test fails whose client differs from the recording.
 func TestReplayFails(t *testing.T) {
 	for _, tt := range []struct {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/proto"
@@ -27,20 +28,19 @@ func newEnd(err error) *End {
 		}
 		return end
 	}
-	var protocol async.ProtocolError
-	switch {
+	switch network := (*net.OpError)(nil); {
 	case socket.IsReset(err):
 		end.Cause = Reset
+	case errors.Is(err, io.ErrUnexpectedEOF): // of a TLS record, for example
+		end.Cause = CutOff
 	case async.HungUp(err):
 		end.Cause = EOF
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			end.Cause = CutOff // of a TLS record, for example
-		}
-	case errors.Is(err, async.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.As(err, &protocol):
+	case errors.Is(err, async.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		end.Cause = ByClient
-	default:
+	case errors.As(err, &network):
 		end.Cause = Failed
+	default: // the contents of a message, or OnConnect of async.Reconnect
+		end.Cause = ByClient
 	}
 	return end
 }

@@ -41,8 +41,9 @@ type Options struct {
 	// Filter changes an entry before it is written, or leaves it out by returning
 	// false: to shorten paths that differ from run to run, say, or to mask more. It
 	// comes after masking and Stable. It may change the Entry but not the bytes of its
-	// Message; a new Message must be a JSON object. It is called by one goroutine, in
-	// the order of the recording, and may block: the connections do not wait for it.
+	// Message, and must copy the bytes that it keeps. A new Message must be a JSON
+	// object. It is called by one goroutine, in the order of the recording, and may
+	// block: the connections do not wait for it.
 	Filter func(Entry) (Entry, bool)
 }
 

@@ -313,7 +313,7 @@ func TestUnordered(t *testing.T) {
 			t.Errorf("order %s: %v", order, err)
 		}
 	}
-	if err := serve(t, file, nil, func(t *testing.T, c *async.Client) { c.Execute(t.Context(), "b", nil) }); err == nil || !strings.Contains(err.Error(), `execute is "b", not "a"`) {
+	if err := serve(t, file, nil, func(t *testing.T, c *async.Client) { c.Execute(t.Context(), "b", nil) }); err == nil || !strings.Contains(err.Error(), `execute is "b", not "a" (it is the command of line 7; Unordered lets`) {
 		t.Errorf("strict: %v", err)
 	}
 	if err := serve(t, file, &record.PlayOptions{Unordered: true}, func(t *testing.T, c *async.Client) { c.Execute(t.Context(), "d", nil) }); err == nil || !strings.Contains(err.Error(), `execute is "d", not "a"`) {

@@ -104,14 +104,17 @@ func (s *playing) take(i int, msg []byte, files int) error {
 		s.accept(i, msg)
 		return nil
 	}
-	if s.p.opts.Unordered {
-		for j := i + 1; j < len(s.entries); j++ {
-			e := &s.entries[j]
-			if e.Kind == Sent && !s.done[j] && e.Message != nil && s.differs(e, msg, files) == "" {
-				s.accept(j, msg)
-				return s.answerEarly(i, j)
-			}
+	for j := i + 1; j < len(s.entries); j++ {
+		e := &s.entries[j]
+		switch {
+		case e.Kind != Sent || s.done[j] || e.Message == nil || s.differs(e, msg, files) != "":
+			continue
+		case s.p.opts.Unordered:
+			s.accept(j, msg)
+			return s.answerEarly(i, j)
 		}
+		first += fmt.Sprintf(" (it is the command of %s; Unordered lets commands come in another order)", place(e.Line))
+		break
 	}
 	e := &s.entries[i]
 	return &MismatchError{Line: e.Line, Recorded: e.Message, Sent: hide(e.Message, msg), Reason: first}

@@ -104,6 +104,7 @@ func twoSessions(ctx context.Context, c *async.Client) (saw []string) {
 	_, err := c.Execute(short, "cont", nil)
 	note("cont", nil, err)
 	event()
+	<-c.Done() // the server ends the connection after the event
 	note("disconnect", nil, c.Disconnect(ctx))
 	return saw
 }
@@ -163,7 +164,8 @@ func TestReconnectIsReplayed(t *testing.T) {
 		c := async.New(&async.Options{
 			Dialer: dial, Tracers: tracers, Backoff: async.Every(time.Second),
 			Reconnect: &async.Reconnect{Wait: true, OnConnect: func(ctx context.Context, vm async.Caller) error {
-				_, err := vm.Do(ctx, async.Command{Name: "query-status"})
+				reply, err := vm.Do(ctx, async.Command{Name: "query-status"})
+				err = errors.Join(err, reply.Err())
 				note("OnConnect", err)
 				return err
 			}},
@@ -188,7 +190,8 @@ func TestReconnectIsReplayed(t *testing.T) {
 		rec := record.New(&file, nil)
 		p := qmptest.Play(t, &qmptest.ScriptOptions{Network: qmptest.Memory}, slices.Concat(onConnect,
 			[]qmptest.Step{qmptest.Expect("a"), qmptest.Pause(time.Minute), qmptest.HangUp()},
-			[]qmptest.Step{qmptest.Accept(), qmptest.Greet(), qmptest.Pause(time.Second), qmptest.Reset(), qmptest.Accept()}, onConnect,
+			[]qmptest.Step{qmptest.Accept(), qmptest.Greet(), qmptest.Pause(time.Second), qmptest.Reset(), qmptest.Accept()},
+			connected(qmptest.Expect("query-status"), qmptest.ReturnError("GenericError", "not yet"), qmptest.ExpectEOF(), qmptest.Accept()), onConnect,
 			[]qmptest.Step{qmptest.Expect("b"), qmptest.Event("E", ""), qmptest.Return(`{}`)})...)
 		saw = run(t, p.Dial, rec.Tracer(""))
 		if err := rec.Close(); err != nil {
@@ -197,7 +200,7 @@ func TestReconnectIsReplayed(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		again := run(t, qmptest.Replay(t, nil, load(t, file.String())).Dial)
-		if a, b := strings.Join(saw, "\n"), strings.Join(again, "\n"); a != b || len(saw) != 8 {
+		if a, b := strings.Join(saw, "\n"), strings.Join(again, "\n"); a != b || len(saw) != 9 {
 			t.Errorf("recorded:\n%s\nreplayed:\n%s\nthe recording:\n%s", a, b, file.String())
 		}
 	})

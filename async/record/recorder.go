@@ -16,8 +16,8 @@ import (
 //
 // One goroutine writes. No connection ever waits for it: what it has not written yet is
 // in a queue of limited size. So a slow writer costs entries, never time. After the first
-// error of the writer the Recorder writes nothing more, and the connections go on; Err
-// and Close return the error.
+// error, which is usually that of the writer, the Recorder writes nothing more, and the
+// connections go on. Err and Close return the error.
 type Recorder struct {
 	opts  Options
 	start time.Time
@@ -106,7 +106,8 @@ func newRecorder(w io.Writer, file *os.File, opts *Options) *Recorder {
 // usually the client's Nickname. If another tracer has the name, "-2" is added, or "-3"
 // and so on.
 //
-// A tracer must not serve two clients, since both count their connections from 1.
+// Two clients cannot have one tracer, since both count their connections from 1. That is
+// an error of the Recorder.
 func (r *Recorder) Tracer(name string) *async.Tracer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,7 +155,7 @@ func (r *Recorder) Flush(ctx context.Context) error {
 // happens on connections after that is not recorded. Close waits for the writer without a
 // limit; call Flush first if the writer may hang.
 //
-// The error is the first one of the writer. A second call returns the same error.
+// The error is the first one of the Recorder. A second call returns the same error.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	r.closed = true
@@ -196,6 +197,16 @@ func (r *Recorder) add(e Entry, at time.Time, message []byte) {
 	if first {
 		r.ring()
 	}
+}
+
+// fail keeps err if it is the first error, and drops what waits to be written.
+func (r *Recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+	r.queue.items, r.queue.data = nil, nil
 }
 
 // noteLost queues an entry that says how many did not fit before it. The caller holds mu.

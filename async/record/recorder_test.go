@@ -345,7 +345,7 @@ func TestStable(t *testing.T) {
 	steps := connected(
 		qmptest.Expect("x"), qmptest.Event("E", `{"timestamp":{"seconds":7,"microseconds":8}}`), qmptest.Return(`{"id":5}`),
 		qmptest.Expect("x"), qmptest.Reply(`{"return":{},"id":null}`), qmptest.Return(`1`),
-		qmptest.Expect("x"), qmptest.Reply(`{"return":{},"id":"of another"}`), qmptest.Return(`1`), qmptest.HangUp())
+		qmptest.Expect("x"), qmptest.Reply(`{"return":{},"id":"of another"}`), qmptest.Return(`1`))
 	opts := &record.Options{Stable: true}
 	a, _ := recorded(t, opts, run("one", "/tmp/1", 0), steps...)
 	b, _ := recorded(t, opts, run("another", "/tmp/2", time.Hour/2), steps...)
@@ -362,7 +362,7 @@ func TestStable(t *testing.T) {
 		`{"session":1,"sent":{"execute":"x","id":4}}`,
 		`{"session":1,"received":{"return":"***","id":5}}`,
 		`{"session":1,"received":{"return":1,"id":4}}`,
-		`{"session":1,"ended":{"cause":"eof"}}`)
+		`{"session":1,"ended":{"cause":"client"}}`)
 	if rec := load(t, a); !rec.Header.Stable || !rec.Header.Time.IsZero() {
 		t.Errorf("header: %+v", rec.Header)
 	}
@@ -507,6 +507,24 @@ func TestManyClients(t *testing.T) {
 		if _, err := record.NewPlayer(file, &record.PlayOptions{Client: client}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("client %q: %v, want %q", client, err, want)
 		}
+	}
+}
+
+// A tracer that two clients have is an error that says so.
+func TestTracerOfTwoClients(t *testing.T) {
+	t.Parallel()
+	vm := qmptest.Start(t, &qmptest.Options{ManyClients: true})
+	rec := record.New(io.Discard, nil)
+	opts := &async.Options{Tracers: []*async.Tracer{rec.Tracer("vm1")}}
+	for range 2 {
+		c, err := async.Dial(t.Context(), vm.Addr(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if err := rec.Close(); err == nil || !strings.Contains(err.Error(), `two clients have the tracer "vm1"`) {
+		t.Errorf("Close: %v", err)
 	}
 }
 

@@ -1,9 +1,15 @@
 package record
 
-import "github.com/goqmp/qmp/async"
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/goqmp/qmp/async"
+)
 
 // tracer returns the tracer of the client with this name.
 func (r *Recorder) tracer(client string) *async.Tracer {
+	var latest atomic.Uint64 // the number of the latest session
 	entry := func(kind Kind, session uint64) Entry {
 		return Entry{Client: client, Session: session, Kind: kind}
 	}
@@ -12,6 +18,9 @@ func (r *Recorder) tracer(client string) *async.Tracer {
 	}
 	return &async.Tracer{
 		Connected: func(c async.TraceConnected) {
+			if latest.Swap(c.Session) >= c.Session {
+				r.fail(fmt.Errorf("recording: two clients have the tracer %q: call record.Recorder.Tracer once for each client", client))
+			}
 			e := entry(Connected, c.Session)
 			e.Address = c.Address
 			r.add(e, c.Time, nil)

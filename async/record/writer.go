@@ -86,7 +86,7 @@ func (w *writer) item(b *batch, it *item) {
 			return
 		}
 		if err := check(&e); err != nil {
-			w.fail(fmt.Errorf("recording: what record.Options.Filter returned: %w", err))
+			w.r.fail(fmt.Errorf("recording: what record.Options.Filter returned: %w", err))
 			return
 		}
 	}
@@ -126,22 +126,12 @@ func (w *writer) flush() {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
-		w.fail(fmt.Errorf("recording: %w", err))
+		w.r.fail(fmt.Errorf("recording: %w", err))
 	}
 	w.buf = w.buf[:0]
 	if cap(w.buf) > 4*writeSize {
 		w.buf = nil
 	}
-}
-
-// fail keeps err, and drops what waits to be written.
-func (w *writer) fail(err error) {
-	w.r.mu.Lock()
-	defer w.r.mu.Unlock()
-	if w.r.err == nil {
-		w.r.err = err
-	}
-	w.r.queue.items, w.r.queue.data = nil, nil
 }
 
 // end writes the last line and closes the file.
@@ -155,7 +145,7 @@ func (w *writer) end() {
 		return
 	}
 	if err := w.r.file.Close(); err != nil {
-		w.fail(fmt.Errorf("recording: %w", err))
+		w.r.fail(fmt.Errorf("recording: %w", err))
 	}
 }
 
