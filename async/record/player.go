@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // PlayOptions configures a [Player]. A nil *PlayOptions, like the zero value, is strict:
@@ -203,8 +204,8 @@ func (p *Player) add(e Entry) {
 // Sessions returns how many sessions the recording has.
 func (p *Player) Sessions() int { return len(p.sessions) }
 
-// Serve plays the next session to conn, closes conn, and returns when it is over. The
-// Player may be used for one session at a time.
+// Serve plays the next session to conn, closes conn, and returns when it is over. It sets
+// the deadlines of conn. The Player may be used for one session at a time.
 //
 // The error is a [*MismatchError] if the client did something else, or that of the
 // connection. If ctx ends first, the error matches its cause, and says what the Player was
@@ -221,6 +222,7 @@ func (p *Player) Serve(ctx context.Context, conn net.Conn) error {
 	p.mu.Unlock()
 	s := newPlaying(p, conn, entries)
 	defer s.rcv.Discard()
+	conn.SetDeadline(time.Time{}) // only ctx limits the session; an error here comes again
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(past) })
 	defer stop()
 	s.ctx = ctx
