@@ -53,7 +53,7 @@ func (c *Client) exchange(ctx context.Context, name string, cmd async.Command) (
 	if c.offer.repliesOnlyErrors(name) {
 		return c.awaitError(ctx, name, cmd)
 	}
-	reply, err := c.watched(ctx, name, cmd)
+	reply, err := c.watched(ctx, c.engine, name, cmd)
 	if gaveUp(ctx, err) {
 		c.trust.lose()
 	}

@@ -27,22 +27,24 @@ func (e *LostReplyError) Unwrap() error { return e.Err }
 // errLost ends the wait for a reply that is not going to come.
 var errLost = errors.New("the guest agent has answered a later command")
 
-// watched executes a command. If the reply does not come for a while, it asks the agent
+// watched executes a command by caller, which is the engine. If the reply does not come for a while, it asks the agent
 // with guest-sync whether it answers at all. When the agent answers that, the reply to the
 // command is lost.
-func (c *Client) watched(ctx context.Context, name string, cmd async.Command) (async.Reply, error) {
+func (c *Client) watched(ctx context.Context, caller async.Caller, name string, cmd async.Command) (async.Reply, error) {
 	after := c.opts.lostAfter()
 	if after < 0 || c.wire.one() || c.offer.refuses("guest-sync") {
-		return c.engine.Do(ctx, cmd)
+		return caller.Do(ctx, cmd)
 	}
 	waiting, cancel := context.WithCancelCause(ctx)
 	var probe sync.WaitGroup
 	probe.Add(1)
 	timer := time.AfterFunc(after, func() {
 		defer probe.Done()
-		c.probe(waiting, cancel, after)
+		if c.answers(waiting, caller, after) == nil {
+			cancel(errLost)
+		}
 	})
-	reply, err := c.engine.Do(waiting, cmd)
+	reply, err := caller.Do(waiting, cmd)
 	cancel(nil)
 	if timer.Stop() {
 		probe.Done()
@@ -52,12 +54,4 @@ func (c *Client) watched(ctx context.Context, name string, cmd async.Command) (a
 		err = &LostReplyError{Command: name, Err: err}
 	}
 	return reply, err
-}
-
-// probe asks the agent until it answers, and then cancels the wait for the reply to an
-// earlier command. It ends when ctx does, or with the connection.
-func (c *Client) probe(ctx context.Context, cancel context.CancelCauseFunc, wait time.Duration) {
-	if c.answers(ctx, wait) == nil {
-		cancel(errLost)
-	}
 }

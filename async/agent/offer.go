@@ -21,10 +21,15 @@ type offer struct {
 // ask executes guest-info by caller, and stores the answer. An agent that refuses
 // guest-info is taken to offer everything.
 func (c *Client) ask(ctx context.Context, caller async.Caller) error {
-	reply, err := caller.Do(ctx, async.Command{Name: "guest-info", TakesErrorWithoutID: true})
+	reply, err := c.watched(ctx, caller, "guest-info", async.Command{Name: "guest-info", TakesErrorWithoutID: true})
 	if err != nil {
 		return err
 	}
+	return c.take(reply)
+}
+
+// take stores what the reply to guest-info says.
+func (c *Client) take(reply async.Reply) error {
 	var info qga.GuestAgentInfo
 	if err := reply.Decode(&info); err != nil {
 		if refused, ok := errors.AsType[*async.ExecuteError](err); ok && refused.Class == "CommandNotFound" {
@@ -40,6 +45,15 @@ func (c *Client) ask(ctx context.Context, caller async.Caller) error {
 	defer c.offer.mu.Unlock()
 	c.offer.version, c.offer.commands = info.Version, commands
 	return nil
+}
+
+// askAgain is ask on a connection that is in use.
+func (c *Client) askAgain(ctx context.Context) error {
+	reply, err := exchanger{c}.Do(ctx, async.Command{Name: "guest-info"})
+	if err != nil {
+		return err
+	}
+	return c.take(reply)
 }
 
 // find returns what is known of a command.
@@ -106,7 +120,7 @@ func (c *Client) checkOffered(ctx context.Context, command string) error {
 	if !c.offer.refuses(command) {
 		return nil
 	}
-	if err := c.ask(ctx, exchanger{c}); err != nil {
+	if err := c.askAgain(ctx); err != nil {
 		return err
 	}
 	info, listed, known := c.offer.find(command)

@@ -58,7 +58,7 @@ func (c *Client) awaitTrust(ctx context.Context, command string) error {
 	if !c.trust.lost() {
 		return nil // another caller has asked meanwhile
 	}
-	switch err := c.answers(ctx, firstWait); {
+	switch err := c.answers(ctx, c.engine, firstWait); {
 	case err == nil:
 		c.trust.set(false)
 		return nil
@@ -69,10 +69,10 @@ func (c *Client) awaitTrust(ctx context.Context, command string) error {
 	}
 }
 
-// answers returns when the agent answers a guest-sync. It asks again after wait, and then
+// answers returns when the agent answers a guest-sync, which caller executes. It asks again after wait, and then
 // each time after twice as long, since a question may be lost, for example when the guest
 // restarts. The error says that ctx has ended, or the connection.
-func (c *Client) answers(ctx context.Context, wait time.Duration) error {
+func (c *Client) answers(ctx context.Context, caller async.Caller, wait time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -80,7 +80,7 @@ func (c *Client) answers(ctx context.Context, wait time.Duration) error {
 	result := make(chan error, 1)
 	for ; ; wait = min(2*wait, longestProbe) {
 		asking.Go(func() {
-			err := c.sync(ctx)
+			err := guestSync(ctx, caller)
 			select {
 			case result <- err:
 			default: // another one was faster
@@ -99,10 +99,10 @@ func (c *Client) answers(ctx context.Context, wait time.Duration) error {
 // longestProbe is the longest wait of answers before it asks again.
 const longestProbe = time.Minute
 
-// sync executes guest-sync.
-func (c *Client) sync(ctx context.Context) error {
+// guestSync executes guest-sync.
+func guestSync(ctx context.Context, caller async.Caller) error {
 	number := rand.Int64()
-	got, err := async.Call[int64](ctx, c.engine, "guest-sync", map[string]int64{"id": number})
+	got, err := async.Call[int64](ctx, caller, "guest-sync", map[string]int64{"id": number})
 	if err == nil && got != number {
 		err = fmt.Errorf("the guest agent answers guest-sync with %d, want %d", got, number)
 	}
