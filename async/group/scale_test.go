@@ -72,40 +72,58 @@ func TestScale(t *testing.T) {
 	t.Logf("a command to all: %v", took(began))
 
 	for round := range *rounds {
-		start := func(mark int) time.Time {
-			for _, p := range players {
-				p.Mark(fmt.Sprint(mark))
+		start := func(mark int) func() {
+			return func() {
+				for _, p := range players {
+					p.Mark(fmt.Sprint(mark))
+				}
 			}
-			return time.Now()
 		}
-		total := float64(*events * *machines)
-		one := readMerged(t, g, func() time.Time { return start(2 * round) })
-		hand := readByHand(t, g, func() time.Time { return start(2*round + 1) })
-		t.Logf("round %d: %.0f events in one stream: %.0f a second; by hand, with %d goroutines: %.0f a second",
-			round+1, total, total/one.Seconds(), *machines, total/hand.Seconds())
+		one := readMerged(t, g, start(2*round))
+		hand := readByHand(t, g, start(2*round+1))
+		t.Logf("round %d: %d events: in one stream %v; by hand, with %d goroutines, %v",
+			round+1, *events**machines, one, *machines, hand)
 	}
 }
 
+// A pace says how fast events were read, by the clock and in processor time. The latter
+// includes the scripts that send them.
+type pace struct{ clock, cpu time.Duration }
+
+func (p pace) String() string {
+	n := time.Duration(*events * *machines)
+	return fmt.Sprintf("%.0f a second (%v of processor time for each)", float64(n)/p.clock.Seconds(), p.cpu/n)
+}
+
+// measure returns how fast read reads the events of a round.
+func measure(read func()) pace {
+	clock, used := time.Now(), cpu()
+	read()
+	return pace{time.Since(clock), cpu() - used}
+}
+
 // readMerged reads all events of a round from one listener.
-func readMerged(t *testing.T, g *clients, start func() time.Time) time.Duration {
+func readMerged(t *testing.T, g *clients, start func()) pace {
 	l := g.NewListener(&group.ListenerOptions{Limit: -1}, "E")
 	defer l.Close()
-	began := start()
-	for range *events * *machines {
-		if _, err := l.Next(t.Context()); err != nil {
-			t.Fatal(err)
+	return measure(func() {
+		start()
+		for range *events * *machines {
+			if _, err := l.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	return time.Since(began)
+	})
 }
 
 // readByHand reads all events of a round as a program does that has no group: with a
 // listener and a goroutine for each machine, and one channel.
-func readByHand(t *testing.T, g *clients, start func() time.Time) time.Duration {
+func readByHand(t *testing.T, g *clients, start func()) pace {
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	all := make(chan group.Event, 64)
 	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer cancel()
 	for name, c := range g.All() {
 		own := c.NewListener(nil, "E")
 		readers.Go(func() {
@@ -121,14 +139,12 @@ func readByHand(t *testing.T, g *clients, start func() time.Time) time.Duration 
 			}
 		})
 	}
-	began := start()
-	for range *events * *machines {
-		<-all
-	}
-	d := time.Since(began)
-	cancel()
-	readers.Wait()
-	return d
+	return measure(func() {
+		start()
+		for range *events * *machines {
+			<-all
+		}
+	})
 }
 
 // Several QEMUs: a command to all, their events, and the death of one of them.
