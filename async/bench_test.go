@@ -202,3 +202,22 @@ func BenchmarkExecuteConcurrent(b *testing.B) {
 			}
 		})
 }
+
+// What the engine notes at each read, for Health, as a part of the time of a command.
+func BenchmarkHealthNotes(b *testing.B) {
+	path := answerAll(b, `{}`)
+	c, note := dialEngine(b, path), async.Pulse()
+	compare(b,
+		func(k int) {
+			for range k {
+				if _, err := c.Execute(context.Background(), "query-status", nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		},
+		func(k int) {
+			for range k {
+				note()
+			}
+		})
+}

@@ -36,6 +36,7 @@ const (
 	command     kind = iota // the reply with its id
 	negotiation             // the next reply of the handshake: of qmp_capabilities
 	filesAlone              // nothing: the call is over when the message is sent
+	probe                   // the reply with its id, which keepalive learns of and nobody waits for
 )
 
 // newCall returns a call that is not submitted yet.

@@ -43,10 +43,11 @@ type calls struct {
 	pending     map[proto.ID]*call // commands that are being written or were sent, and are unanswered; nil once ended
 	peak        int                // the largest length of pending since it was made
 	canceled    canceled
-	oob         bool // out-of-band execution is enabled
-	window      gate // for in-band commands; used only if oob is true
-	descriptors gate // for commands with descriptors; used only if oob is true
-	ended       bool // the session has ended: no command becomes pending any more
+	oob         bool  // out-of-band execution is enabled
+	window      gate  // for in-band commands; used only if oob is true
+	descriptors gate  // for commands with descriptors; used only if oob is true
+	probe       *call // the unanswered probe of keepalive, or nil
+	ended       bool  // the session has ended: no command becomes pending any more
 }
 
 // canceled summarizes commands that were sent and whose callers gave up. The server
@@ -57,6 +58,10 @@ type canceled struct {
 	newest uint64 // the id of the newest of them; 0 if all are answered
 	count  int    // how many there have been since all were answered
 	takes  bool   // TakesErrorWithoutID of the newest
+
+	// The oldest that may be unanswered, and the newest, for Health. After a reply to
+	// one of them only the newest is certain to be unanswered.
+	oldest, latest openCall
 }
 
 // errEnded says that the session has ended before the call became pending.
@@ -140,9 +145,12 @@ func (k *calls) start(c *call) error {
 		c.id, c.progress = proto.ID{}, unsent
 		return &InvalidIDError{ID: fmt.Sprintf("%q", text), Reason: "belongs to a command that is still unanswered"}
 	}
-	if c.kind == command {
+	switch c.kind {
+	case command:
 		k.pending[c.id] = c
 		k.peak = max(k.peak, len(k.pending))
+	case probe:
+		k.probe = c
 	}
 	return nil
 }
@@ -211,6 +219,10 @@ func (k *calls) giveUp(c *call) (a answer, answered bool) {
 func (f *canceled) add(c *call) {
 	if c.id.Number > f.newest {
 		f.newest, f.takes = c.id.Number, c.cmd.TakesErrorWithoutID
+		f.latest = openCall{c.cmd.label(), c.since}
+	}
+	if f.count == 0 {
+		f.oldest = f.latest
 	}
 	f.count++
 }
@@ -230,6 +242,9 @@ func (k *calls) settle(c *call) {
 			k.pending, k.peak = make(map[proto.ID]*call), 0 // a map does not shrink
 		}
 	}
+	if k.probe == c {
+		k.probe = nil
+	}
 	k.window.leave(c)
 	k.descriptors.leave(c)
 }
@@ -242,8 +257,11 @@ func (k *calls) answered(id proto.ID) (c *call, wanted bool) {
 	if id.Kind == proto.NumberID && id.Number >= k.canceled.newest && id.Number <= k.lastID.Load() {
 		k.canceled = canceled{}
 	}
-	c = k.pending[id]
+	if c = k.pending[id]; c == nil && k.probe != nil && k.probe.id == id {
+		c = k.probe
+	}
 	if c == nil {
+		k.canceled.oldest = k.canceled.latest // id may be that of an older one
 		return nil, false
 	}
 	k.settle(c)

@@ -49,6 +49,10 @@ func New(opts *Options) *Client {
 			r := *opts.Reconnect
 			c.opts.Reconnect = &r
 		}
+		if opts.Keepalive != nil {
+			k := *opts.Keepalive
+			c.opts.Keepalive = &k
+		}
 	}
 	return c
 }

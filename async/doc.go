@@ -56,6 +56,12 @@
 // With [Reconnect] in [Options], a client connects again by itself when its server
 // has died, and listeners go on with the next connection.
 //
+// # Health
+//
+// [Client.Health] says how the server is: healthy, busy, silent or gone, with the evidence.
+// It sends nothing. With Keepalive in [Options] the client asks the server if it says
+// nothing, and tells when the verdict changes.
+//
 // # Errors
 //
 // These are the error types that calls return. The table says for each whether the
@@ -102,6 +108,7 @@
 //	                             limit: if it was MaxMessage, raise that; connect again
 //	TLSError                     one side did not accept the other's certificate, or does not
 //	                             speak TLS: the error says what to set
+//	SilentError                  the server was silent, and Keepalive.CloseWhenSilent is set
 //	any other                    an error of the operating system, or of Options.Dialer
 //
 // [ProtocolError] matches [GreetingError], [NegotiationError], [ServerParseError],

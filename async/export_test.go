@@ -107,6 +107,12 @@ func (g *countingSender) Send(b []byte, files []*os.File) (int, error) {
 	return g.Sender.Send(b, files)
 }
 
+// Pulse returns a function that does what the engine does at each read, for Health.
+func Pulse() func() {
+	p := &pulse{began: time.Now()}
+	return func() { p.note(&p.received) }
+}
+
 // FileError returns an error as a sender returns it when err is the fault of
 // the files alone. Unless before is nil, it is called when the engine examines
 // the error.

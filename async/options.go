@@ -49,6 +49,10 @@ type Options struct {
 	// unexpectedly, by the same policy. Nil does not. See [Reconnect].
 	Reconnect *Reconnect
 
+	// Keepalive makes the client watch the server, with probes if it sends nothing, and
+	// tell when its [Health] changes. Nil sends no probes.
+	Keepalive *Keepalive
+
 	// MaxMessage limits one message in either direction, in bytes. Zero means 80 MiB,
 	// enough for a guest-file-read of 48 MiB, the largest reply that a program of
 	// QEMU's limits by itself. Other replies have no limit, such as ringbuf-read of a

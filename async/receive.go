@@ -121,6 +121,10 @@ func (s *session) route(m proto.Message) error {
 // deliver queues the reply m for flush, which delivers it to c. If the caller of c has
 // given up, wanted is false, and m is dropped.
 func (s *session) deliver(c *call, m proto.Message, wanted bool) {
+	if c.kind == probe {
+		s.keepalive.answered()
+		return
+	}
 	if c.cmd.Name == "quit" && m.Return != nil {
 		s.mu.Lock()
 		s.quitAnswered = true

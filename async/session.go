@@ -32,6 +32,9 @@ type session struct {
 	out    socket.Sender // writes to conn; only the holder of turn writes with it
 	log    *slog.Logger
 
+	pulse     pulse
+	keepalive keepalive // does nothing unless Options.Keepalive is set
+
 	greeting *Greeting // nil if it was skipped; written by the goroutine that connects, before the client is running
 	calls    *calls
 
@@ -89,7 +92,8 @@ func newSession(c *Client, conn net.Conn, addr string, h *handshake) *session {
 		done:      make(chan struct{}),
 	}
 	s.turn <- struct{}{}
-	s.framer = proto.NewFramer(conn, c.opts.maxMessage(), s.flush)
+	s.pulse.began, s.keepalive.s = time.Now(), s
+	s.framer = proto.NewFramer(pulseReader{conn, &s.pulse}, c.opts.maxMessage(), s.flush)
 	s.traceConnected(addr)
 	s.wg.Go(s.readLoop)
 	return s
@@ -123,6 +127,9 @@ func (s *session) flush() {
 	s.ready = s.ready[:0]
 	if cap(s.ready) > keepReady {
 		s.ready = nil // so that an idle connection needs little memory
+	}
+	if s.pulse.alert.Load() {
+		s.keepalive.wake()
 	}
 }
 
@@ -196,6 +203,7 @@ func (s *session) end(cause error, beforeDone func()) {
 		beforeDone()
 	}
 	close(s.done)
+	s.keepalive.wake()
 }
 
 // hold makes Disconnect wait until the result is called, unless the session has ended.

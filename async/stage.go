@@ -136,6 +136,9 @@ func (c *Client) moveOnce(from, to *stage) {
 	switch to.activity() {
 	case preparing, running:
 		c.greeting, c.current = to.session.greeting, to.session.number
+		if to.doing == running {
+			to.session.keepalive.begin()
+		}
 	case lost:
 		c.life.end(to.lost.Err)
 	case idle:

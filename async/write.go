@@ -56,13 +56,16 @@ func (s *session) handOver(c *call, n int) {
 // finish writes the rest of wbuf, from byte n on, and waits until the server takes it.
 // It holds the turn, and gives it back. decided is true if s.decide was called for c.
 func (s *session) finish(c *call, n int, decided bool) {
-	for n < len(s.wbuf) {
+	for full := n > 0; n < len(s.wbuf); full = true {
 		var files []*os.File
 		if n == 0 {
 			files = c.cmd.Files
 		}
 		sent, err := s.out.Send(s.wbuf[n:], files)
 		n += sent
+		if full && sent > 0 { // the first bytes may have gone into an empty buffer
+			s.pulse.note(&s.pulse.taken)
+		}
 		if !decided {
 			decided = true
 			if s.decide(c, n > 0) && errors.Is(err, os.ErrDeadlineExceeded) {

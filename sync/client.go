@@ -60,6 +60,10 @@ func (c *Client) Async() *async.Client { return c.async }
 // Runstate returns the client's state at this moment.
 func (c *Client) Runstate() async.Runstate { return c.async.Runstate() }
 
+// Health says how the server is, without asking it: see [async.Client.Health]. Keepalive in
+// Options.Async makes the client ask it now and then, and tell when that changes.
+func (c *Client) Health() async.Health { return c.async.Health() }
+
 // Greeting returns the greeting that the server sent in the current connection, or
 // in the last one. It is nil before the first connection, and after a connection
 // whose greeting was skipped.

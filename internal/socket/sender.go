@@ -51,7 +51,12 @@ func (plainSender) CheckFiles() error                   { return errNoFiles }
 func (plainSender) Try([]byte, []*os.File) (int, error) { return 0, nil }
 func (plainSender) Interruptible() bool                 { return false }
 
+// maxPlain is how many bytes plainSender writes in one call, so that its caller sees
+// that a slow peer takes some of a large message.
+const maxPlain = 64 << 10
+
 func (p plainSender) Send(b []byte, _ []*os.File) (int, error) {
+	b = b[:min(len(b), maxPlain)]
 	n, err := p.conn.Write(b)
 	if n < len(b) && err == nil {
 		err = io.ErrShortWrite // otherwise a Conn that breaks the rule of io.Writer would be written to for ever

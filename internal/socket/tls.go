@@ -89,7 +89,14 @@ func (c *TLSConn) Read(b []byte) (int, error) {
 func (c *TLSConn) Write(b []byte) (int, error) {
 	<-c.one
 	defer func() { c.one <- struct{}{} }()
-	return c.write(b, true)
+	n := 0
+	for n < len(b) {
+		m, err := c.write(b[n:], true)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // Close ends the connection. It does not wait for the peer, except that a connection
@@ -111,7 +118,7 @@ func (c *TLSConn) Close() error {
 // write encrypts b and sends it. It returns how many bytes the system has taken. If
 // that is less than all of b and there is no error, the next call has to be for the
 // rest: some of it may be encrypted. If wait is true, write waits until the system has
-// taken everything.
+// taken at least one byte.
 func (c *TLSConn) write(b []byte, wait bool) (n int, err error) {
 	if c.err != nil {
 		return 0, c.err
@@ -136,6 +143,9 @@ func (c *TLSConn) write(b []byte, wait bool) (n int, err error) {
 		}
 		if n = encrypted; n == len(b) {
 			c.use.CompareAndSwap(writing, unused)
+			return n, nil
+		}
+		if wait && n > 0 {
 			return n, nil
 		}
 		size, err := c.encrypt(b[encrypted:])
@@ -185,7 +195,7 @@ func (s foreignTLSSender) Send(b []byte, _ []*os.File) (int, error) {
 	}
 	last := len(b) - 1
 	n, err := s.plainSender.Send(b[:last], nil)
-	if err != nil {
+	if err != nil || n < last {
 		return n, err
 	}
 	m, err := s.plainSender.Send(b[last:], nil)

@@ -144,13 +144,16 @@ func TestTLSToASlowPeer(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() {
 		for _, b := range [][]byte{message[n:], []byte("next")} {
-			k, err := p.send.Send(b, nil)
-			if err == nil && k < len(b) {
-				err = io.ErrShortWrite
-			}
-			if err != nil {
-				sent <- err
-				return
+			for len(b) > 0 {
+				k, err := p.send.Send(b, nil)
+				if err == nil && k == 0 {
+					err = io.ErrShortWrite
+				}
+				if err != nil {
+					sent <- err
+					return
+				}
+				b = b[k:]
 			}
 		}
 		sent <- nil
