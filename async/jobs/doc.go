@@ -32,7 +32,20 @@
 //	return j.Wait(ctx)
 //
 // [Job.States] and [Job.Watch] are loops over the states and over the progress of a job,
-// with its rate and the time that is left.
+// with its rate and the time that is left. [Migration] is the same for migrations.
+//
+// # Lost connections
+//
+// If the client connects again by itself ([async.Reconnect]), a call that follows a job
+// waits for the new connection, asks QEMU for the job, and goes on. So it does if the
+// program itself has connected the client again. A command whose reply was lost is
+// repeated only if the job still waits for it. If the job ended meanwhile, its result is
+// known only if QEMU still has the job: start it with auto-dismiss false to be sure.
+// If QEMU was restarted, or has removed the job, the error matches [ErrGone].
+//
+// Without [async.Reconnect], the end of the connection is the end of the call. The
+// commands that the program executes itself, such as [Job.Cancel], do not wait for a
+// connection, unless Wait in [async.Reconnect] is set.
 //
 // # Errors
 //
@@ -45,12 +58,15 @@
 // # Traps
 //
 //   - Close a Job when it is no longer needed. Until then its listener keeps events, at
-//     most 1,000.
+//     most 200.
 //   - A Job has no goroutine. The commands of its Policy are executed only while a call
 //     of Wait, WaitFor, States or Watch runs.
 //   - QEMU removes a job that dismisses itself at the moment in which it ends. Attach
 //     does not find it after that, and nobody can tell how it ended. Start does not
 //     have this problem.
+//   - Use an id only once, at least while connections may be lost. If a job ends while
+//     nobody receives its events, and another job with its id is started, they cannot
+//     always be told apart.
 //   - If a job is known only from a query, a job that was canceled cannot always be told
 //     from one that failed: both are then told apart by QEMU's text "Operation
 //     canceled".

@@ -305,7 +305,7 @@ func TestDismissAsksFirst(t *testing.T) {
 // else.
 func TestLostEvents(t *testing.T) {
 	flood := func(s *sim) {
-		for range 1100 {
+		for range 210 {
 			s.emit("BLOCK_JOB_READY", map[string]any{"device": "j", "type": "backup", "len": 100, "offset": 7, "speed": 0})
 		}
 	}

@@ -167,6 +167,9 @@ func (j *Job) Info() Info {
 
 // step makes one step in following the job. It has the turn.
 func (j *Job) step(ctx, idle context.Context) error {
+	if j.renewed() {
+		j.take(async.Event{}, errRenewed)
+	}
 	if j.hear() {
 		return nil
 	}
@@ -178,7 +181,7 @@ func (j *Job) step(ctx, idle context.Context) error {
 	case !j.here.asked && (info.atRest() || j.tracker.gap):
 		// If the job goes on by itself, it may have left that state already.
 		err := j.ask(ctx)
-		j.here.asked = err == nil
+		j.here.asked = err == nil && !j.tracker.gap
 		return err
 	case info.atRest() && !j.decided():
 		return j.decide(ctx, info)
@@ -201,11 +204,11 @@ func (j *Job) heard(ev async.Event, notice error) {
 	} else {
 		j.tracker.Event(ev)
 	}
-	j.changes()
+	j.told()
 }
 
-// changes notes that the Tracker has news. mu is held.
-func (j *Job) changes() {
+// told notes that the Tracker has news. mu is held.
+func (j *Job) told() {
 	if j.tracker.gone && j.tracker.bound {
 		j.news.Close() // no event can come any more
 	}
@@ -214,7 +217,9 @@ func (j *Job) changes() {
 
 // ask asks QEMU for the job. The caller has the turn.
 func (j *Job) ask(ctx context.Context) error {
-	_, count := j.now()
+	j.mu.Lock()
+	count := j.tracker.Count()
+	j.mu.Unlock()
 	list, err := qapi.QueryJobs(ctx, j.monitor)
 	j.hear() // an event that QEMU sent before the reply has come by now
 	if err != nil {
@@ -223,7 +228,7 @@ func (j *Job) ask(ctx context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.tracker.Query(list, count)
-	j.changes()
+	j.told()
 	return nil
 }
 

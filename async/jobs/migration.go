@@ -18,8 +18,9 @@ type MigrationOptions struct {
 	// the guest has stopped, and the migration waits (its capability
 	// pause-before-switchover is on). After it the migration is continued. If it
 	// returns an error, the migration stays in that state, and the call that follows
-	// the migration returns the error in a [*WaitError]. It runs in the goroutine of
-	// that call. Nil leaves the migration in that state: see [Migration.Continue].
+	// the migration returns the error in a [*WaitError]. It is called again if the
+	// connection is lost before QEMU has answered. It runs in the goroutine of that
+	// call. Nil leaves the migration in that state: see [Migration.Continue].
 	BeforeSwitchover func(ctx context.Context, info MigrationInfo) error
 }
 
@@ -72,9 +73,12 @@ type Migration struct {
 	opts   MigrationOptions
 	events bool // QEMU sends an event for each state (the capability events); otherwise it is asked again and again
 
+	session uint64 // that of the last event; 0 before; follower.mu guards it
+
 	info  MigrationInfo // follower.mu guards the fields from here; only the holder of the turn changes them
 	past  history[MigrationState]
 	gap   bool // events may have been missed since QEMU was asked
+	gaps  int  // how often gap was set
 	asked int  // the count of states at which QEMU was asked and the reply was the present state; 0 for none
 	left  int  // the count of states at which BeforeSwitchover was called, and the migration was continued; 0 for none
 	gone  bool // QEMU knows nothing of the migration any more
@@ -186,25 +190,35 @@ func (g *Migration) heard(ev async.Event, notice error) {
 	var data qapi.MigrationEvent
 	switch {
 	case notice != nil:
-		g.gap = true
+		g.missed()
 	case ev.Decode(&data) != nil || data.Status == "":
 	default:
+		if ev.Session != g.session && g.session != 0 {
+			g.missed()
+		}
+		g.session = ev.Session
 		g.enter(data.Status, ev.Timestamp)
 	}
 	g.change()
 }
 
+// missed notes that events may have been missed. mu is held.
+func (g *Migration) missed() {
+	g.gap = true
+	g.gaps++
+}
+
 // enter notes that the migration is in a state. mu is held.
 func (g *Migration) enter(status qapi.MigrationStatus, at time.Time) {
-	if g.gone || ended(g.info.Status) {
+	if g.gone || isOver(g.info.Status) {
 		return // it is another migration
 	}
 	g.info.Status = status
 	g.past.add(MigrationState{status, at})
 }
 
-// ended reports whether a migration does not leave that state any more.
-func ended(status qapi.MigrationStatus) bool {
+// isOver reports whether a migration does not leave that state any more.
+func isOver(status qapi.MigrationStatus) bool {
 	switch status {
 	case qapi.MigrationStatusCompleted, qapi.MigrationStatusFailed, qapi.MigrationStatusCancelled:
 		return true
@@ -214,12 +228,12 @@ func ended(status qapi.MigrationStatus) bool {
 
 // over reports whether the migration has ended and QEMU was asked for its result. mu is
 // held.
-func (g *Migration) over() bool { return g.gone || ended(g.info.Status) && g.asked == g.past.count }
+func (g *Migration) over() bool { return g.gone || isOver(g.info.Status) && g.asked == g.past.count }
 
 // ask asks QEMU for the migration. The caller has the turn.
 func (g *Migration) ask(ctx context.Context) error {
 	g.mu.Lock()
-	count := g.past.count
+	count := g.past.count + g.gaps
 	g.mu.Unlock()
 	reply, err := qapi.QueryMigrate(ctx, g.monitor)
 	g.hear() // an event that QEMU sent before the reply has come by now
@@ -233,8 +247,8 @@ func (g *Migration) ask(ctx context.Context) error {
 	return nil
 }
 
-// replied takes a reply to query-migrate. count is the count of states when QEMU was
-// asked. mu is held.
+// replied takes a reply to query-migrate. count is the number of states and gaps when
+// QEMU was asked. mu is held.
 func (g *Migration) replied(reply *qapi.MigrationInfo, count int) {
 	if g.over() {
 		return
@@ -243,15 +257,15 @@ func (g *Migration) replied(reply *qapi.MigrationInfo, count int) {
 	if reply.Status != nil {
 		status = *reply.Status
 	}
-	current := g.past.count == count // else the reply may be older than the events
-	gap := g.gap
-	g.gap = false
+	current := g.past.count+g.gaps == count // else the reply may be older than the events
+	gap := g.gap && current
+	g.gap = g.gap && !current
 	switch {
-	case status == qapi.MigrationStatusNone && gap && g.past.count > 0:
+	case status == qapi.MigrationStatusNone && gap && g.past.count > 0 && reply.SocketAddress == nil:
 		g.gone = true
 		return
-	case status == qapi.MigrationStatusNone: // a destination, before it has got the first bytes
-	case current && status != g.info.Status && ended(g.info.Status):
+	case status == qapi.MigrationStatusNone: // a destination, before it has got the first bytes; it may have the address at which it listens
+	case current && status != g.info.Status && isOver(g.info.Status):
 		g.asked = g.past.count // it is another migration, and this one has ended
 		return
 	case current && status != g.info.Status:
@@ -268,6 +282,9 @@ func (g *Migration) replied(reply *qapi.MigrationInfo, count int) {
 
 // step makes one step in following the migration. It has the turn.
 func (g *Migration) step(ctx, idle context.Context) error {
+	if g.renewed() {
+		g.follower.take(async.Event{}, errRenewed)
+	}
 	if g.hear() {
 		return nil
 	}
@@ -275,7 +292,7 @@ func (g *Migration) step(ctx, idle context.Context) error {
 	info, asked, left, gap := g.info, g.asked == g.past.count, g.left == g.past.count, g.gap
 	g.mu.Unlock()
 	switch {
-	case gap || ended(info.Status) && !asked:
+	case gap || isOver(info.Status) && !asked:
 		return g.ask(ctx)
 	case info.Status == qapi.MigrationStatusPreSwitchover && !left && g.opts.BeforeSwitchover != nil:
 		return g.switchover(ctx, info)

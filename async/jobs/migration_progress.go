@@ -123,6 +123,9 @@ func (g *Migration) Watch(ctx context.Context, interval time.Duration) iter.Seq2
 	return watch(ctx, interval, watched[MigrationProgress]{
 		ask: func() (MigrationProgress, bool, error) {
 			p, err := g.Progress(ctx)
+			if isLoss(err) && ctx.Err() == nil {
+				return p, false, nil // the call that follows the migration finds out
+			}
 			if err != nil {
 				err = g.waitError(ctx, "its progress", err)
 			}

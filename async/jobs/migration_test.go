@@ -284,7 +284,7 @@ func TestMigrationLostEvents(t *testing.T) {
 				m := newMigrating(t)
 				g := m.start(t, nil)
 				m.mu.Lock()
-				for range 1100 {
+				for range 210 {
 					m.enter("active")
 				}
 				tt.run(m)

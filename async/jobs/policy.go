@@ -12,9 +12,10 @@ import (
 // pending or concluded, or an I/O error has stopped it (see [Info].IOError). The Policy
 // returns the command, such as [qapi.JobVerbFinalize], or "" to leave the job as it is.
 //
-// It is called once for each time that the job comes to such a state, by the call of
-// [Job.Wait], [Job.WaitFor], [Job.States] or [Job.Watch] that follows the job at that
-// moment, in its goroutine and with its context. It may do anything before it returns,
+// It is called once for each time that the job comes to such a state, and once more if
+// the connection was lost before QEMU has answered its command. The call of [Job.Wait],
+// [Job.WaitFor], [Job.States] or [Job.Watch] that follows the job at that moment calls
+// it, in its goroutine and with its context. It may do anything before it returns,
 // such as freezing a guest before the job is finalized. If it returns an error, that
 // call returns the error in a [*WaitError], and the next call asks the Policy again.
 //

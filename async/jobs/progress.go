@@ -84,8 +84,8 @@ func (j *Job) Watch(ctx context.Context, interval time.Duration) iter.Seq2[Progr
 	return watch(ctx, interval, watched[Progress]{
 		ask: func() (p Progress, some bool, err error) {
 			p, err = j.Progress(ctx)
-			if errors.Is(err, ErrEnded) {
-				return p, false, nil
+			if errors.Is(err, ErrEnded) || isLoss(err) && ctx.Err() == nil {
+				return p, false, nil // the call that follows the job finds out
 			}
 			if err != nil {
 				err = j.waitError(ctx, "its progress", err)

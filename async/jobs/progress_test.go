@@ -98,7 +98,7 @@ func TestWatch(t *testing.T) {
 		}()
 		var lines []string
 		start := time.Now()
-		for p, err := range j.Watch(t.Context(), 4500*time.Millisecond) {
+		for p, err := range j.Watch(t.Context(), 4400*time.Millisecond) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,8 +106,8 @@ func TestWatch(t *testing.T) {
 		}
 		want := []string{
 			"0s running 0/100 0% 0.0/s ?",
-			"4.5s running 40/100 40% 8.9/s 6.75s",
-			"9s running 90/100 90% 10.0/s 1s",
+			"4.4s running 40/100 40% 9.1/s 6.6s",
+			"8.8s running 80/100 80% 9.1/s 2.2s",
 			"10s null 100/100 100% 0.0/s 0s",
 		}
 		if fmt.Sprint(lines) != fmt.Sprint(want) {

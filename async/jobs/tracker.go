@@ -29,11 +29,13 @@ func EventNames() []string { return slices.Clone(eventNames) }
 // "created" makes it forget an earlier job. After that call it is about the job that it
 // knows.
 type Tracker struct {
-	info  Info
-	past  history[State]
-	bound bool // the Tracker is about the job that it knows, and not about a newer one
-	gap   bool // events may have been missed since the last Query
-	sound bool // no event was missed since the job was in a state that comes before its result
+	session uint64 // that of the last event; 0 if it had none
+	info    Info
+	past    history[State]
+	bound   bool // the Tracker is about the job that it knows, and not about a newer one
+	gap     bool // events may have been missed since the last Query
+	gaps    int  // how many calls of Gap there have been
+	sound   bool // no event was missed since the job was in a state that comes before its result
 
 	concluded bool // the job is over: QEMU knows its result, and may have removed it
 	gone      bool // the job does not exist any more
@@ -70,12 +72,17 @@ func decodeEvent(ev async.Event) (data eventData, ok bool) {
 }
 
 // Event takes an event. It reports whether the event is about the job. Events have to
-// be taken in the order in which they came.
+// be taken in the order in which they came. An event of another connection than the
+// last one, by its Session, is also a [Tracker.Gap].
 func (t *Tracker) Event(ev async.Event) bool {
 	data, ok := decodeEvent(ev)
 	if !ok || !data.of(t.info.ID) {
 		return false
 	}
+	if ev.Session != t.session && t.session != 0 {
+		t.Gap()
+	}
+	t.session = ev.Session
 	if t.another(data.Type, data.Status) {
 		if t.bound {
 			t.end()
@@ -158,21 +165,22 @@ func undecided(status qapi.JobStatus) bool {
 	return false
 }
 
-// Count returns how many states the Tracker has seen, for [Tracker.Query].
-func (t *Tracker) Count() int { return t.past.count }
+// Count returns a number for [Tracker.Query]. It grows with each state that the Tracker
+// sees and with each [Tracker.Gap].
+func (t *Tracker) Count() int { return t.past.count + t.gaps }
 
 // Query takes the reply to query-jobs. Call [Tracker.Count] before the command is sent,
-// give the Tracker all events that have come by the time of the reply, and then call
-// Query with that count. If the events have brought the job to another state, the
-// reply may be older than they are. Query then takes from it only what cannot be
-// outdated. It reports whether the job was in the reply, or has ended.
+// give the Tracker all events and gaps that have come by the time of the reply, and then
+// call Query with that count. If there were any, the reply may be older than they are.
+// Query then takes from it only what cannot be outdated. It reports whether the job was
+// in the reply, or has ended.
 func (t *Tracker) Query(jobs []qapi.JobInfo, count int) bool {
 	i := slices.IndexFunc(jobs, func(job qapi.JobInfo) bool { return job.ID == t.info.ID })
-	current := t.past.count == count
+	current := t.Count() == count
 	switch {
 	case t.gone:
 		t.bound = true
-	case i < 0 && (!current || count == 0):
+	case i < 0 && (!current || t.past.count == 0):
 		return false // the events know more; or there is no such job
 	case i < 0:
 		t.bound = true
@@ -186,7 +194,7 @@ func (t *Tracker) Query(jobs []qapi.JobInfo, count int) bool {
 		t.bound = true
 		t.take(&jobs[i], current)
 	}
-	t.gap = false
+	t.gap = t.gap && !current
 	return true
 }
 
@@ -212,7 +220,10 @@ func (t *Tracker) take(job *qapi.JobInfo, current bool) {
 
 // Gap notes that events may have been missed: a listener has dropped some, or the
 // connection was lost. The next call should be one of [Tracker.Query].
-func (t *Tracker) Gap() { t.gap, t.sound = true, false }
+func (t *Tracker) Gap() {
+	t.gap, t.sound = true, false
+	t.gaps++
+}
 
 // reset makes t forget an earlier job.
 func (t *Tracker) reset() { *t = *NewTracker(t.info.ID) }

@@ -249,3 +249,22 @@ func FuzzTracker(f *testing.F) {
 		}
 	})
 }
+
+// A reply that is older than a gap does not end the gap.
+func TestTrackerGapBeforeTheReply(t *testing.T) {
+	tracker := jobs.NewTracker("j")
+	play(t, tracker, "created", "running", "?running")
+	there := []qapi.JobInfo{{ID: "j", Type: "backup", Status: "running"}}
+	for _, reply := range [][]qapi.JobInfo{there, nil} {
+		count := tracker.Count()
+		tracker.Gap()
+		tracker.Query(reply, count)
+		if tracker.Ended() {
+			t.Fatal("an old reply has ended the job")
+		}
+	}
+	play(t, tracker, "concluded", "null")
+	if err := tracker.Err(); !errors.Is(err, jobs.ErrGone) {
+		t.Errorf("Err: %v", err)
+	}
+}

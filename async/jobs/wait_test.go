@@ -52,12 +52,12 @@ func TestWait(t *testing.T) {
 			s.finish("j", "")
 		}, "", nil},
 		"dismissed by another client": {createJob("j"), nil, func(s *sim) {
+			s.do("j", func(j *simJob) { j.dismiss = true })
 			s.finish("j", "")
-			s.do("j", s.remove)
 		}, "", nil},
 		"failed and dismissed by another client": {createJob("j"), nil, func(s *sim) {
+			s.do("j", func(j *simJob) { j.dismiss = true })
 			s.finish("j", "no")
-			s.do("j", s.remove)
 		}, "failed; QEMU dropped the reason before it could be asked", nil},
 	} {
 		for _, before := range []bool{false, true} {

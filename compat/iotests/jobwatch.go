@@ -173,7 +173,7 @@ func (w *jobWatch) fail(what string) {
 func (w *jobWatch) mustGoOn(job Job, exists bool) {
 	w.vm.it.Helper()
 	switch {
-	case !exists && w.known.Count() > 0:
+	case !exists && len(w.known.States()) > 0:
 		w.fail(fmt.Sprintf("the job %s is gone, and %s", w.id, past(w.what)))
 	case !exists:
 		w.fail(fmt.Sprintf("there is no job %s, and no event of it: it was never started, or it has ended and earlier calls have taken its events", w.id))
