@@ -21,6 +21,14 @@ type row struct {
 // differs reports whether the verdicts are not the same.
 func (r row) differs() bool { return r.Own.Status != r.Ours.Status }
 
+// worse returns the verdict of the library with which the test did not pass.
+func (r row) worse() verdict {
+	if r.Ours.Status == passed {
+		return r.Own
+	}
+	return r.Ours
+}
+
 // line returns the row as a line for a terminal.
 func (r row) line() string {
 	if r.Own.Status == notRun {
@@ -28,7 +36,7 @@ func (r row) line() string {
 	}
 	mark := ""
 	if r.differs() {
-		mark = "  DIFFERENT: " + r.Ours.Why
+		mark = "  DIFFERENT: " + r.worse().Why
 	}
 	return fmt.Sprintf("%-34s %-9s own %-4s %6.1f s   ours %-4s %6.1f s%s",
 		r.Test, r.Format, r.Own.Status, r.Own.Seconds, r.Ours.Status, r.Ours.Seconds, mark)
