@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -30,7 +31,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, wrap())
 		os.Exit(1)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
 	if err != nil {
@@ -42,7 +43,7 @@ func main() {
 func run(ctx context.Context) error {
 	qemu := flag.String("qemu", "7.2 10.0", "versions of scripts/qemu-fetch.sh, or system for the QEMU on the PATH")
 	tests := flag.String("tests", "", "names of tests; none means all")
-	wanted := flag.String("formats", "qcow2", "image formats, or all")
+	wanted := flag.String("formats", "qcow2", "image formats; all means all of them; others means the other Python programs of QEMU that use the library")
 	part := flag.String("part", "", "run only this part of the tests, such as 1/3, so that several processes can share them; with -results")
 	quick := flag.Bool("short", false, "run ten short tests")
 	rounds := flag.Int("rounds", 1, "how often each test runs")
@@ -82,7 +83,11 @@ func run(ctx context.Context) error {
 			err = func() error {
 				defer s.close()
 				for _, format := range split(*wanted) {
-					r, err := s.compare(ctx, split(*tests), format, *part, *rounds)
+					run := func() (*report, error) { return s.compare(ctx, split(*tests), format, *part, *rounds) }
+					if format == "others" {
+						run = func() (*report, error) { return s.others(ctx) }
+					}
+					r, err := run()
 					if err != nil {
 						return err
 					}
@@ -125,7 +130,8 @@ func (s *setup) compare(ctx context.Context, tests []string, format, part string
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Version: s.version, Part: part, Package: s.pkg, Tests: s.tests, Python: versionOf(s.own.python), Format: format, Date: time.Now()}
+	r := s.report(format)
+	r.Part = part
 	fmt.Printf("QEMU %s (%s), tests of %s, %s\n", r.Version, r.Package, r.Tests, r.Python)
 	for range rounds {
 		for _, test := range tests {
@@ -143,6 +149,11 @@ func (s *setup) compare(ctx context.Context, tests []string, format, part string
 		}
 	}
 	return r, nil
+}
+
+// report returns a report without rows.
+func (s *setup) report(format string) *report {
+	return &report{Version: s.version, Package: s.pkg, Tests: s.tests, Python: versionOf(s.own.python), Format: format, Date: time.Now()}
 }
 
 // share returns the tests of a part such as "1/3"; "" means all.

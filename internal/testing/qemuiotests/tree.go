@@ -16,6 +16,7 @@ type tree struct {
 	sockets string   // for sockets; short, since their paths have at most 107 bytes
 	env     []string // of the tests
 	python  string
+	program string // the wrapper of QEMU
 }
 
 // A setup is one version of QEMU with its tests.
@@ -127,7 +128,7 @@ func (s *setup) make(source, bin, bridge, python string) error {
 			top:     filepath.Join(s.dir, []string{"own", "ours"}[i]),
 			scratch: filepath.Join(s.dir, []string{"t1", "t2"}[i]),
 			sockets: filepath.Join(s.dir, []string{"s1", "s2"}[i]),
-			python:  python, env: env,
+			python:  python, env: env, program: wrapper,
 		}
 		if err := (*t).link(source); err != nil {
 			return err
@@ -150,7 +151,10 @@ func (t *tree) link(source string) error {
 			return err
 		}
 	}
-	for _, part := range []string{"python", "tests/qemu-iotests"} {
+	for _, part := range []string{"python", "scripts", "tests/qemu-iotests", "tests/functional"} {
+		if _, err := os.Stat(filepath.Join(source, part)); err != nil {
+			continue // QEMU 7.2 has no functional tests
+		}
 		err := filepath.WalkDir(filepath.Join(source, part), func(name string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
