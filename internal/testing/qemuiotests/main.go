@@ -85,7 +85,7 @@ func run(ctx context.Context) error {
 				for _, format := range split(*wanted) {
 					run := func() (*report, error) { return s.compare(ctx, split(*tests), format, *part, *rounds) }
 					if format == "others" {
-						run = func() (*report, error) { return s.others(ctx) }
+						run = func() (*report, error) { return s.others(ctx, split(*tests)) }
 					}
 					r, err := run()
 					if err != nil {

@@ -39,25 +39,27 @@ const (
 trap 'kill $pid; wait $pid' EXIT
 until [ -S "$S" ]; do kill -0 $pid || exit; sleep 0.05; done
 `
-	monitor = `"$QEMU_PROG" -machine q35 -nodefaults -display none -S -accel tcg -qmp unix:"$S",server=on,wait=off &` + "\n" + waitFor
+	monitor = `"$QEMU_PROG" -machine q35 -nodefaults -display none -S -accel tcg -qmp unix:"$S",server=on,wait=off 2>/dev/null &` + "\n" + waitFor
 	agent   = `qemu-ga -m unix-listen -p "$S" -t "$TEST_DIR" -f "$TEST_DIR/pid" >/dev/null 2>&1 &` + "\n" + waitFor
 )
 
 var tools = []tool{
 	{"qom-list", monitor + `"$PYTHON" scripts/qmp/qom-list -s "$S" / && "$PYTHON" scripts/qmp/qom-list -s "$S" /machine/peripheral`},
 	{"qom-get", monitor + `"$PYTHON" scripts/qmp/qom-get -s "$S" /machine.type; "$PYTHON" scripts/qmp/qom-get -s "$S" /nonsense.type && exit 1; exit 0`},
-	{"qom-set", monitor + `"$PYTHON" scripts/qmp/qom-set -s "$S" /machine.graphics false && "$PYTHON" scripts/qmp/qom-get -s "$S" /machine.graphics`},
+	{"qom-set", monitor + `"$PYTHON" scripts/qmp/qom-set -s "$S" /machine.append words && "$PYTHON" scripts/qmp/qom-get -s "$S" /machine.append`},
 	{"qom-tree", monitor + `"$PYTHON" scripts/qmp/qom-tree -s "$S" /machine/peripheral`},
-	{"cpu-x86-uarch-abi", monitor + `"$PYTHON" scripts/cpu-x86-uarch-abi.py "$S"`},
 	{"qemu-ga-client", agent + `c() { "$PYTHON" scripts/qmp/qemu-ga-client --address="$S" "$@"; }
-c ping && c info | head -n 3 && c cat /etc/debian_version && c fsfreeze status; c cat /nonexistent && exit 1; exit 0`},
-	{"no server", `"$PYTHON" scripts/qmp/qom-get -s "$S" /machine.type && exit 1; exit 0`},
+c ping && c info | head -n 3 && c cat /etc/debian_version && c fsfreeze status; c cat /nonexistent 2>&1 | tail -n 1`},
+	{"no-server", `"$PYTHON" scripts/qmp/qom-get -s "$S" /machine.type && exit 1; exit 0`},
 }
 
-// others runs QEMU's other users of the library.
-func (s *setup) others(ctx context.Context) (*report, error) {
+// others runs QEMU's other users of the library: those with the names, or all.
+func (s *setup) others(ctx context.Context, names []string) (*report, error) {
 	r := s.report("others")
 	both := func(name string, run func(context.Context, *tree) (verdict, error)) error {
+		if len(names) > 0 && !slices.Contains(names, name) {
+			return nil
+		}
 		row := row{Test: name, Format: r.Format}
 		var err error
 		if row.Own, err = run(ctx, s.own); err != nil {
