@@ -102,4 +102,4 @@ guest: qemu ## fetch the Linux that tests boot in QEMU into a cache, if it is mi
 
 .PHONY: clean
 clean: ## remove the files that these commands make in this folder
-	rm -rf bin coverage.out
+	rm -rf bin coverage.out compat/pybridge/python/libgoqmp.so

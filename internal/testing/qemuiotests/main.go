@@ -24,7 +24,7 @@ import (
 const formats = "raw qcow2 qcow qed vdi vpc vhdx vmdk parallels luks"
 
 // short are ten tests that use most of the library, and take a few seconds each.
-const short = "096 132 141 152 196 202 203 208 228 236"
+const short = "096 132 152 196 202 203 208 228 236 280"
 
 func main() {
 	if isWrapper() {

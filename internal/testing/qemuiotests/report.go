@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -116,13 +117,15 @@ func (r *report) save(dir string) error {
 	return os.WriteFile(filepath.Join(dir, name+".json"), text, 0o666)
 }
 
-// load returns all reports in the folder, the parts of one put together.
+// load returns all reports in the folder, the parts of one put together. It leaves out
+// a report of which a part is missing.
 func load(dir string) ([]*report, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, err
 	}
 	var reports []*report
+	parts := make(map[*report]int) // how many parts are there
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -135,10 +138,16 @@ func load(dir string) ([]*report, error) {
 		same := slices.IndexFunc(reports, func(o *report) bool { return o.Version == r.Version && o.Format == r.Format })
 		if same >= 0 {
 			reports[same].Rows = append(reports[same].Rows, r.Rows...)
+			parts[reports[same]]++
 			continue
 		}
 		reports = append(reports, r)
+		parts[r] = 1
 	}
+	reports = slices.DeleteFunc(reports, func(r *report) bool {
+		_, of, _ := strings.Cut(r.Part, "/")
+		return of != "" && of != strconv.Itoa(parts[r])
+	})
 	for _, r := range reports {
 		slices.SortStableFunc(r.Rows, func(a, b row) int { return strings.Compare(a.Test, b.Test) })
 	}

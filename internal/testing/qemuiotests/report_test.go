@@ -44,6 +44,8 @@ func TestPage(t *testing.T) {
 		{Version: "10.0", Format: "raw", Package: "p10", Tests: "t10", Python: "Python 3.11.2", Date: date, Rows: all[:1]},
 		{Version: "7.2", Format: "qcow2", Package: "p7", Tests: "t7", Python: "Python 3.11.2", Date: date, Part: "2/2", Rows: all[2:]},
 		{Version: "7.2", Format: "qcow2", Package: "p7", Tests: "t7", Python: "Python 3.11.2", Date: date, Part: "1/2", Rows: all[:2]},
+		// The other part is missing.
+		{Version: "7.2", Format: "raw", Date: date, Part: "1/2", Rows: all[:1]},
 	} {
 		if err := r.save(dir); err != nil {
 			t.Fatal(err)
