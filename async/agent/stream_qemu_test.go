@@ -139,16 +139,6 @@ func TestStreamOddPrograms_QEMU(t *testing.T) {
 	empty(t, dir)
 }
 
-var errBroken = errors.New("broken")
-
-type errReader struct{}
-
-func (errReader) Read([]byte) (int, error) { return 0, errBroken }
-
-type errWriter struct{}
-
-func (errWriter) Write([]byte) (int, error) { return 0, errBroken }
-
 // The context ends while the program runs. The temporary files are removed, and the
 // program can be killed.
 func TestStreamGivesUp_QEMU(t *testing.T) {
