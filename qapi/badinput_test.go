@@ -1,6 +1,7 @@
 package qapi_test
 
 import (
+	"context"
 	stdjson "encoding/json"
 	"errors"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/internal/testing/qapitest"
 	"github.com/goqmp/qmp/qapi"
 	"github.com/goqmp/qmp/qapi/support"
@@ -115,6 +117,48 @@ func TestRepliesThatDoNotFit(t *testing.T) {
 	}
 }
 
+// After a reply that does not fit, and after a union that cannot be encoded, the
+// connection goes on.
+func TestConnectionGoesOn(t *testing.T) {
+	t.Parallel()
+	vm, err := qmptest.NewServer(&qmptest.Options{Network: qmptest.Memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	vm.Handle("query-kvm", func(context.Context, *qmptest.Command) (any, error) {
+		return map[string]any{"enabled": 1, "present": true}, nil
+	})
+	vm.Handle("query-version", func(context.Context, *qmptest.Command) (any, error) {
+		return map[string]any{"qemu": map[string]any{"major": stdjson.Number("9223372036854775808")}}, nil
+	})
+	c := async.New(&async.Options{Dialer: vm.Dial})
+	if err := c.Connect(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for name, call := range map[string]func() error{
+		"a reply that does not fit":   func() error { return drop(qapi.QueryKVM(t.Context(), c)) },
+		"an integer out of its width": func() error { return drop(qapi.QueryVersion(t.Context(), c)) },
+		"two branches": func() error {
+			return qapi.BlockdevAdd(t.Context(), c, &qapi.BlockdevOptions{Raw: &qapi.BlockdevOptionsRaw{}, File: &qapi.BlockdevOptionsFile{}})
+		},
+		"no branch": func() error { return qapi.BlockdevAdd(t.Context(), c, &qapi.BlockdevOptions{}) },
+	} {
+		if err := call(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if status, err := qapi.QueryStatus(t.Context(), c); err != nil || !status.Running {
+			t.Errorf("after %s: %v, %v", name, status, err)
+		}
+	}
+	for _, m := range vm.Received() {
+		if m.Name == "blockdev-add" {
+			t.Errorf("%s was sent", m)
+		}
+	}
+}
+
 // Decode returns the struct of a known event, and an unknown event unchanged.
 func TestDecode(t *testing.T) {
 	t.Parallel()
@@ -166,8 +210,20 @@ func TestSince(t *testing.T) {
 		"query-block.flat":       {"11.0", ""},
 		"RunState.colo":          {"2.8", ""},
 		"no-such":                {"", ""},
-		"":                       {"", ""},
-		"query-status ":          {"", ""},
+
+		"BlockdevOptions.file":              {"2.12", ""},
+		"blockdev-add.file.filename":        {"2.12", ""},
+		"blockdev-add.[qcow2].file":         {"2.12", ""},
+		"blockdev-add.[file].aio.io_uring":  {"5.0", ""},
+		"blockdev-add.driver.io_uring":      {"7.2", ""},
+		"migrate.channels.addr.transport":   {"8.2", ""},
+		"query-status.no-such":              {"", ""},
+		"JOB_STATUS_CHANGE.status.aborting": {"3.0", ""},
+		"blockdev-add.[no-such].file":       {"", ""},
+		">blockdev-add":                     {"", ""},
+		"#":                                 {"", ""},
+		"":                                  {"", ""},
+		"query-status ":                     {"", ""},
 	} {
 		if since, until := qapi.Since(key), qapi.Until(key); since != want[0] || until != want[1] {
 			t.Errorf("%q: %q to %q, want %q", key, since, until, want)

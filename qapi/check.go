@@ -3,6 +3,8 @@ package qapi
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goqmp/qmp/async"
@@ -12,9 +14,10 @@ import (
 // An UnsupportedError says that a command was not sent because the server does not
 // have the command, one of its arguments, or a value in them.
 type UnsupportedError struct {
-	Path   []string // what is missing, as a path of [Schema]: the command first
-	Since  string   // the first release of QEMU that has it, "" if unknown
-	Server string   // the server's version, "" if unknown
+	Path    []string // what is missing, as a path of [Schema]: the command first
+	Since   string   // the first release of QEMU that has it, "" if unknown
+	Removed string   // the first later release of QEMU that does not have it, "" if there is none or it is unknown
+	Server  string   // the server's version, "" if unknown
 }
 
 func (e *UnsupportedError) Error() string {
@@ -22,18 +25,43 @@ func (e *UnsupportedError) Error() string {
 	if len(e.Path) > 1 {
 		what = fmt.Sprintf("%s of %s", strings.Join(e.Path[1:], "."), e.Path[0])
 	}
-	text := "qmp: not sent: the server does not have " + what
-	if e.Since != "" {
-		text += " (since " + e.Since
-		if e.Server != "" {
-			text += "; this QEMU is " + e.Server
-		}
-		return text + ")"
+	var facts []string
+	switch removed := e.Removed != "" && !older(e.Server, e.Removed); {
+	case removed:
+		facts = append(facts, "removed in "+e.Removed)
+	case e.Since != "" && e.Server != "" && !older(e.Server, e.Since):
+		facts = append(facts, "since "+e.Since+", but not in every build")
+	case e.Since != "":
+		facts = append(facts, "since "+e.Since)
 	}
 	if e.Server != "" {
-		text += " (this QEMU is " + e.Server + ")"
+		facts = append(facts, "this QEMU is "+e.Server)
+	}
+	text := "qmp: not sent: the server does not have " + what
+	if len(facts) > 0 {
+		text += " (" + strings.Join(facts, "; ") + ")"
 	}
 	return text
+}
+
+// older reports whether the version of a server, such as "7.2.22", is older than a
+// release, such as "8.2". An unknown version is not older.
+func older(version, release string) bool {
+	if version == "" {
+		return false
+	}
+	v, r := strings.Split(version, "."), strings.Split(release, ".")
+	for i := range min(len(v), len(r)) {
+		x, xErr := strconv.Atoi(v[i])
+		y, yErr := strconv.Atoi(r[i])
+		if xErr != nil || yErr != nil {
+			return false
+		}
+		if x != y {
+			return x < y
+		}
+	}
+	return false
 }
 
 // openCommand is the command that takes more arguments than its definition lists.
@@ -84,13 +112,12 @@ func (s *Schema) check(command string, args any) error {
 	return nil
 }
 
-// unsupported returns the error for a missing part.
+// unsupported returns the error for a missing part. An element of path in brackets is
+// the branch of a union in which the part was looked for.
 func (s *Schema) unsupported(path []string) error {
-	e := &UnsupportedError{Path: path, Server: s.version}
-	if len(path) <= 2 {
-		e.Since = Since(strings.Join(path, "."))
-	}
-	return e
+	since, until := lifetime(path)
+	public := slices.DeleteFunc(slices.Clone(path), func(name string) bool { return strings.HasPrefix(name, "[") })
+	return &UnsupportedError{Path: public, Since: since, Removed: removedIn(until), Server: s.version}
 }
 
 // missing returns the path to the first part of value that the type t does not have,
@@ -137,10 +164,11 @@ func (s *Schema) missing(value []byte, t string, path []string) []string {
 
 // missingMember is missing for an object.
 func (s *Schema) missingMember(value []byte, o *SchemaInfoObject, path []string) []string {
-	types := make(map[string]string)
+	types, branch := make(map[string]string), make(map[string]string)
 	for _, m := range o.Members {
 		types[m.Name] = m.Type
 	}
+	var chosen []string // the branch, for what is not in the base
 	if o.Tag != nil {
 		var tag string
 		proto.Members(value, func(name string, v []byte) bool {
@@ -153,22 +181,38 @@ func (s *Schema) missingMember(value []byte, o *SchemaInfoObject, path []string)
 			if v.Case != tag {
 				continue
 			}
-			s.members([]string{v.Type}, func(m SchemaInfoObjectMember, branch string) {
-				types[m.Name] = m.Type
+			chosen = []string{"[" + tag + "]"}
+			s.members([]string{v.Type}, nil, func(m SchemaInfoObjectMember, _, _ string) {
+				types[m.Name], branch[m.Name] = m.Type, chosen[0]
 			})
 		}
 	}
 	var found []string
 	proto.Members(value, func(name string, v []byte) bool {
 		t, ok := types[name]
-		if !ok {
-			found = join(path, name)
-		} else {
+		switch {
+		case !ok:
+			found = s.absent(path, chosen, name)
+		case branch[name] != "":
+			found = s.missing(v, t, join(join(path, branch[name]), name))
+		default:
 			found = s.missing(v, t, join(path, name))
 		}
 		return found == nil
 	})
 	return found
+}
+
+// absent returns the path to a member that an object does not have. By the definitions
+// the member belongs to the base of a union, or else to the chosen branch.
+func (s *Schema) absent(path, chosen []string, name string) []string {
+	if len(chosen) > 0 {
+		at := join(join(path, chosen[0]), name)
+		if since, _ := lifetime(at); since != "" {
+			return at
+		}
+	}
+	return join(path, name)
 }
 
 // join returns a new path that has name after path.

@@ -2,12 +2,15 @@ package qapi
 
 import (
 	_ "embed" // for the table
+	"iter"
+	"slices"
 	"strings"
 )
 
 // sinceTable has a line for each part of the schema, in sorted order. A line has the
 // part's key and the first release that has the part. If the newest release does not
-// have it, the line also has the last release that does.
+// have it, the line also has the last release that does. Lines that begin with '>' say
+// which types follow in a path, and the first line has the releases.
 //
 //go:embed since.txt
 var sinceTable string
@@ -15,12 +18,15 @@ var sinceTable string
 // Since returns the first release of QEMU that has a part of its schema, such as
 // "8.2". It returns "" if that is not known. key is the name of a command, an event or
 // a type. A dot and a name after it select an argument ("migrate.channels"), a member
-// ("BlockdevOptions.read-only") or a value of an enum ("RunState.colo").
+// ("BlockdevOptions.read-only") or a value of an enum ("RunState.colo"), and further
+// ones what is in these ("blockdev-add.file.filename"). If several branches of a union
+// have the part, the answer is about the oldest of them; the name of a branch in brackets
+// selects one ("blockdev-add.[file].filename").
 //
 // For releases before 2.12 the source is QEMU's documentation alone, which does not
 // mention every part: "2.12" may mean 2.12 or an older release.
 func Since(key string) string {
-	since, _ := lookUp(key)
+	since, _ := lifetime(strings.Split(key, "."))
 	return since
 }
 
@@ -28,20 +34,104 @@ func Since(key string) string {
 // [Since]. It returns "" if the newest release that this package knows has the part,
 // and if the key is not known.
 func Until(key string) string {
-	_, until := lookUp(key)
+	_, until := lifetime(strings.Split(key, "."))
 	return until
 }
 
-// lookUp returns the releases in the line of key.
-func lookUp(key string) (since, until string) {
+// removedIn returns the release after until, or "" if until is "".
+func removedIn(until string) string {
+	line, _, _ := strings.Cut(sinceTable, "\n")
+	releases := strings.Fields(line)
+	if i := slices.Index(releases, until); i > 0 && i+1 < len(releases) {
+		return releases[i+1]
+	}
+	return ""
+}
+
+// lifetime returns the first and the last release that has the part that path names. An
+// element of path in brackets is a branch of a union.
+func lifetime(path []string) (since, until string) {
+	if strings.HasPrefix(path[0], ">") || strings.HasPrefix(path[0], "#") {
+		return "", ""
+	}
+	// Most keys are in the table as they are, in which names may contain dots.
+	if since, until = lookUp(strings.Join(path, ".")); since != "" {
+		return since, until
+	}
+	owners := append([]string{path[0]}, follow(path[0])...)
+	for _, name := range path[1:] {
+		since, until = "", ""
+		var next []string
+		if strings.HasPrefix(name, "[") {
+			for _, o := range owners {
+				next = append(next, follow(o+name)...)
+			}
+			owners = next
+			continue
+		}
+		for i := 0; i < len(owners); i++ {
+			key := owners[i] + "." + name
+			if first, last := lookUp(key); first == "" {
+				for t := range branches(owners[i]) {
+					if !slices.Contains(owners, t) {
+						owners = append(owners, t)
+					}
+				}
+			} else if since == "" || older(first, since) {
+				since, until = first, last
+			}
+			next = append(next, follow(key)...)
+		}
+		owners = next
+	}
+	return since, until
+}
+
+// follow returns the types that follow key, those of alternatives included.
+func follow(key string) []string {
+	var types []string
+	name, more := lookUp(">" + key)
+	for _, t := range append([]string{name}, strings.Fields(more)...) {
+		if t == "" {
+			continue
+		}
+		types = append(types, t)
+		if alternative, others := lookUp(">" + t + "|"); alternative != "" {
+			types = append(types, alternative)
+			types = append(types, strings.Fields(others)...)
+		}
+	}
+	return types
+}
+
+// branches yields the types of the branches of a union.
+func branches(union string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		begin := "\n>" + union + "["
+		for rest := sinceTable; ; {
+			i := strings.Index(rest, begin)
+			if i < 0 {
+				return
+			}
+			rest = rest[i+1:]
+			line, _, _ := strings.Cut(rest, "\n")
+			if _, t, ok := strings.Cut(line, "] "); ok && !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// lookUp returns the two parts of the line of key that follow it.
+func lookUp(key string) (first, second string) {
 	if key == "" || strings.ContainsAny(key, " \n") {
 		return "", ""
 	}
-	_, rest, ok := strings.Cut("\n"+sinceTable, "\n"+key+" ")
+	_, rest, ok := strings.Cut(sinceTable, "\n"+key+" ")
 	if !ok {
 		return "", ""
 	}
 	line, _, _ := strings.Cut(rest, "\n")
-	since, until, _ = strings.Cut(line, " ")
-	return since, until
+	first, second, _ = strings.Cut(line, " ")
+	return first, second
 }

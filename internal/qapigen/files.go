@@ -32,7 +32,7 @@ func FromFacts(program, pkg string) (map[string][]byte, error) {
 		return nil, err
 	}
 	if program == "qemu" {
-		files[sinceFile] = []byte(h.SinceTable())
+		files[sinceFile] = []byte(h.SinceTable(s))
 	}
 	return files, nil
 }

@@ -8,7 +8,12 @@ import (
 // SinceTable returns a line for each part of the schema, in sorted order. A line has
 // the part's key and the first release that has the part. If the newest release does
 // not have it, the line also has the last release that does.
-func (h *History) SinceTable() string {
+//
+// The lines that begin with '>' say which types follow in a path: the type of a command's
+// arguments (">command"), of a member or a branch (">Type.member", ">Type[branch]"), and
+// the alternatives of an alternate (">Type|"). Built-in types are left out. The first
+// line has the releases, oldest first.
+func (h *History) SinceTable(s *Schema) string {
 	seen := make(map[string]bool)
 	var lines []string
 	for _, part := range []map[string]Lifetime{h.Commands, h.Events, h.Types, h.Arguments, h.Members, h.Values} {
@@ -24,8 +29,45 @@ func (h *History) SinceTable() string {
 			lines = append(lines, line)
 		}
 	}
+	for _, d := range s.Defs {
+		lines = append(lines, s.typeLines(d)...)
+	}
 	slices.Sort(lines)
-	return strings.Join(lines, "\n") + "\n"
+	releases := "# " + strings.Join(h.Releases, " ")
+	return strings.Join(append([]string{releases}, lines...), "\n") + "\n"
+}
+
+// typeLines returns the lines of SinceTable that say which types follow d.
+func (s *Schema) typeLines(d *Definition) []string {
+	var lines []string
+	add := func(key string, t Type) {
+		if s.Type(t.Name) != nil {
+			lines = append(lines, ">"+key+" "+t.Name)
+		}
+	}
+	if d.Data != "" {
+		add(d.Name, Type{Name: d.Data})
+	}
+	for _, m := range s.Unfold(d) {
+		add(d.Name+"."+m.Name, m.Type)
+	}
+	if d.Kind == Union {
+		for _, b := range d.Branches {
+			add(d.Name+"["+b.Name+"]", b.Type)
+		}
+	}
+	if d.Kind == Alternate {
+		var types []string
+		for _, b := range d.Branches {
+			if s.Type(b.Type.Name) != nil {
+				types = append(types, b.Type.Name)
+			}
+		}
+		if len(types) > 0 {
+			lines = append(lines, ">"+d.Name+"| "+strings.Join(types, " "))
+		}
+	}
+	return lines
 }
 
 // first returns the first release that has the part with lifetime l. The facts come
