@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,24 +42,36 @@ type attempt struct {
 	conns  []weak.Pointer[watched]
 	closed []*atomic.Bool // whether each of conns has been closed
 
-	dialled  int                   // how often dial has been called
-	dials    int                   // how many more calls of dial have to fail
-	dialErr  error                 // the error of those calls
+	dialing  sync.Mutex      // guards the fields below, down to dialErrs
+	dialled  int             // how often dial has been called
+	dials    int             // how many more calls of dial have to fail
+	dialErr  error           // the error of those calls
+	dialErrs []syscall.Errno // the errors of the next calls, one after another
+
 	writeErr atomic.Pointer[error] // if it is set, the error of every write
 }
 
 // failDials makes the next n dials fail.
-func (a *attempt) failDials(n int, err error) { a.dials, a.dialErr = n, err }
+func (a *attempt) failDials(n int, err error) {
+	a.dialing.Lock()
+	defer a.dialing.Unlock()
+	a.dials, a.dialErr = n, err
+}
+
+// failDialsWith makes the next dials fail with errs, one after another.
+func (a *attempt) failDialsWith(errs []syscall.Errno) {
+	a.dialing.Lock()
+	defer a.dialing.Unlock()
+	a.dialErrs = errs
+}
 
 // failWrites makes every write from now on fail.
 func (a *attempt) failWrites(err error) { a.writeErr.Store(&err) }
 
 // dial is the client's Dialer.
 func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
-	a.dialled++
-	if a.dials > 0 {
-		a.dials--
-		return nil, a.dialErr
+	if err := a.dialError(); err != nil {
+		return nil, err
 	}
 	conn, err := a.player.Dial(ctx)
 	if _, inMemory := conn.(*qmptest.PipeConn); err != nil || !inMemory {
@@ -68,6 +81,23 @@ func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
 	a.closed = append(a.closed, w.closed)
 	a.conns = append(a.conns, weak.Make(w))
 	return w, nil
+}
+
+// dialError counts a call of dial, and returns the error with which it has to fail.
+func (a *attempt) dialError() error {
+	a.dialing.Lock()
+	defer a.dialing.Unlock()
+	a.dialled++
+	if a.dials > 0 {
+		a.dials--
+		return a.dialErr
+	}
+	if len(a.dialErrs) > 0 {
+		err := a.dialErrs[0]
+		a.dialErrs = a.dialErrs[1:]
+		return err
+	}
+	return nil
 }
 
 // A watched connection records that it was closed. attempt.conns has weak
@@ -180,6 +210,9 @@ func (a *attempt) checkTransitions(seen []async.Transition) {
 		async.Connecting:    {async.Running, async.Disconnecting},
 		async.Running:       {async.Disconnecting},
 		async.Disconnecting: {async.Idle},
+	}
+	if a.row.options.Reconnect != nil {
+		ways[async.Running] = append(ways[async.Running], async.Connecting)
 	}
 	for _, tr := range seen {
 		if tr.From != state || !slices.Contains(ways[tr.From], tr.To) {

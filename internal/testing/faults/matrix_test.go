@@ -76,7 +76,7 @@ func (r *row) note(layer, call, outcome string) {
 // Holds E2.
 func TestMatrix(t *testing.T) {
 	var rows []*row
-	for _, f := range slices.Concat(known, rulesE1toE6, rulesE7toE10, rulesE11toE16, everyByte()) {
+	for _, f := range slices.Concat(known, rulesE1toE6, rulesE7toE10, rulesE11toE16, reconnects, everyByte()) {
 		rows = append(rows, &row{fault: &f, runs: map[string]int{}})
 	}
 	before := descriptors(t)

@@ -45,6 +45,7 @@ func outcome(err error) string {
 	if e, ok := errors.AsType[*async.MessageError](err); ok {
 		says = append(says, "MessageError ("+string(e.Reason)+")")
 	}
+	add(isA[*async.GaveUpError](err), "GaveUpError")
 	add(isA[*async.InvalidIDError](err), "InvalidIDError")
 	add(isA[*async.OverflowError](err), "OverflowError")
 	for _, s := range sentinels {

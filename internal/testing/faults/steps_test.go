@@ -98,6 +98,8 @@ func replace(text, other string, in ...string) func(json.RawMessage) json.RawMes
 // wasDialled requires that the client has dialled n times.
 func (a *attempt) wasDialled(n int) {
 	a.Helper()
+	a.dialing.Lock()
+	defer a.dialing.Unlock()
 	if a.dialled != n {
 		a.Errorf("dialled %d times, want %d", a.dialled, n)
 	}
