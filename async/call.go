@@ -68,8 +68,10 @@ func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
+	out.entry = c.newEntry(ctx, cmd.OOB)
+	defer out.entry.entered()
 	for {
-		s, err := c.ready(ctx, "execute "+out.label(), out.label())
+		s, err := c.session(ctx, out.entry, "execute "+out.label(), out.label())
 		if err != nil {
 			return Reply{}, err
 		}
@@ -77,21 +79,17 @@ func (c *Client) Do(ctx context.Context, cmd Command) (Reply, error) {
 		if err == nil {
 			return newReply(out, m), nil
 		}
-		if !c.waitsAgain(ctx, s, err) {
+		if out.entry == nil || !c.waitsAgain(ctx, s, err) {
 			return Reply{}, err
 		}
 	}
 }
 
 // waitsAgain reports whether a call that failed on s with err is to wait for the next
-// connection: Reconnect.Wait is set, and nothing of the call was sent, because the
-// connection ended unexpectedly.
+// connection: nothing of it was sent, because the connection ended unexpectedly.
 func (c *Client) waitsAgain(ctx context.Context, s *session, err error) bool {
 	interrupted, ok := errors.AsType[*ExecInterruptedError](err)
-	if !ok || interrupted.Sent || ctx.Err() != nil || c.opts.Reconnect == nil || !c.opts.Reconnect.Wait {
-		return false
-	}
-	if !s.hasEnded() || errors.Is(err, ErrClosed) {
+	if !ok || interrupted.Sent || ctx.Err() != nil || !s.hasEnded() || errors.Is(err, ErrClosed) {
 		return false
 	}
 	state := c.now().state()
@@ -147,6 +145,7 @@ func (s *session) passGate(ctx context.Context, c *call, g *gate) error {
 	if w == nil {
 		return nil
 	}
+	c.cmd.entry.entered()
 	var err error
 	select {
 	case <-w.granted:
@@ -173,6 +172,7 @@ func (s *session) submit(ctx context.Context, c *call) error {
 		s.calls.drop(c)
 		return s.interrupted(c, err, "waiting for its turn to be written")
 	}
+	c.cmd.entry.entered()
 	err := s.calls.start(c)
 	if err == nil {
 		err = s.encode(c)

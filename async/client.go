@@ -3,12 +3,9 @@ package async
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
-
-	"github.com/goqmp/qmp/internal/contexts"
 )
 
 // A Client executes commands of one QMP server and receives its events. It may
@@ -33,10 +30,12 @@ type Client struct {
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
 	stage    *stage     // what the client is doing; only move writes it
 	watchers map[*RunstateWatcher]struct{}
-	greeting *Greeting     // of the newest session that has done its handshake
-	current  uint64        // the number of that session; 0 before
-	life     *life         // the present one, or the last one; nil before the first
-	settled  chan struct{} // closed when the client stops connecting; nil if no call waits for that
+	greeting *Greeting // of the newest session that has done its handshake
+	current  uint64    // the number of that session; 0 before
+	life     *life     // the present one, or the last one; nil before the first
+	queue    []*entry  // calls that wait for a connection, in the order in which they were made
+	entering *entry    // the call that goes on, and for which those in the queue wait; nil for none
+	waited   uint64    // how many calls have waited for a connection
 }
 
 // New returns a client that is idle. Options of nil suit a QEMU monitor. They are
@@ -121,39 +120,6 @@ func (c *Client) running(op string) (*session, error) {
 		return nil, c.stateError(op, at, Running)
 	}
 	return at.session, nil
-}
-
-// ready returns the session of a running client for a call that op describes. If
-// Reconnect.Wait is set and the client is connecting, it waits. The error is a
-// [*StateError], or an [*ExecInterruptedError] if ctx has ended.
-func (c *Client) ready(ctx context.Context, op, command string) (*session, error) {
-	waits := c.opts.Reconnect != nil && c.opts.Reconnect.Wait && ctx.Value(insideOnConnect{}) != c
-	for {
-		c.mu.Lock()
-		at := c.stage
-		if at.activity() == running || !waits || at.state() != Connecting {
-			c.mu.Unlock()
-			if at.activity() == running {
-				return at.session, nil
-			}
-			return nil, c.stateError(op, at, Running)
-		}
-		if c.settled == nil {
-			c.settled = make(chan struct{})
-		}
-		settled := c.settled
-		c.mu.Unlock()
-
-		select {
-		case <-settled:
-		case <-ctx.Done():
-			note := "waiting for a connection"
-			if cause := at.cause(); cause != nil {
-				note = fmt.Sprintf("waiting for a new connection: the last one has ended: %v", cause)
-			}
-			return nil, &ExecInterruptedError{Command: command, Client: c.name(), Note: note, Err: contexts.Err(ctx)}
-		}
-	}
 }
 
 // stateError returns the error of a call that found the client at the stage at, and

@@ -88,7 +88,8 @@ type outgoing struct {
 	whole bool     // json is the whole message
 	id    proto.ID // the caller's, or NoID for one of the engine's
 
-	preparing bool // OnConnect of Options.Reconnect executes it
+	preparing bool   // OnConnect of Options.Reconnect executes it
+	entry     *entry // nil if the call does not wait for a connection
 }
 
 // prepare encodes cmd, and checks everything that can be checked before it has an id.

@@ -57,7 +57,9 @@ func (c *Client) Quit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.ready(ctx, "execute "+name, name)
+	out.entry = c.newEntry(ctx, false)
+	defer out.entry.entered()
+	s, err := c.session(ctx, out.entry, "execute "+name, name)
 	if err != nil {
 		return err
 	}

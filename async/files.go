@@ -16,7 +16,9 @@ import (
 // takes the byte. Errors are those of [Client.Execute].
 func (c *Client) SendFiles(ctx context.Context, files ...*os.File) error {
 	const what = "send file descriptors"
-	s, err := c.ready(ctx, what, what)
+	e := c.newEntry(ctx, false)
+	defer e.entered()
+	s, err := c.session(ctx, e, what, what)
 	if err != nil {
 		return err
 	}

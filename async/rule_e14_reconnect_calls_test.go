@@ -171,12 +171,15 @@ func TestE14Wait(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		const calls = 1000
-		var serves []qmptest.Step
-		for range calls - window {
-			serves = append(serves, qmptest.ExpectFunc("a command", func(qmptest.Message) error { return nil }), qmptest.Return(`{}`))
+		sentOnce := expectN("c", 0, window)
+		var serves []qmptest.Step // the others, in their order
+		for _, expect := range expectN("c", window, calls) {
+			serves = append(serves, expect, qmptest.Return(`{}`))
 		}
+		serves = append(serves, answered("late")...)
 		p := memory(t, slices.Concat(connected("oob", hangsUp...), []qmptest.Step{qmptest.Accept()},
-			connected("oob", qmptest.Pause(time.Minute), qmptest.HangUp(), qmptest.Accept()), connected("oob", serves...))...)
+			connected("oob", qmptest.ExpectOOB("urgent"), qmptest.Return(`{}`)), sentOnce, []qmptest.Step{qmptest.Pause(time.Minute), qmptest.HangUp(), qmptest.Accept()},
+			connected("oob", serves...))...)
 		c := connectsAgain(t, p, async.Reconnect{Wait: true})
 		connect(t, c)
 		end(t, c)
@@ -184,9 +187,12 @@ func TestE14Wait(t *testing.T) {
 		defer cancel()
 		limited := start(short, c, async.Command{Name: "limited"})
 		waiting := startN(t.Context(), c, "c", 0, calls)
+		urgent := start(t.Context(), c, async.Command{Name: "urgent", OOB: true})
 		err := (<-limited).err
 		wantInterrupted(t, "a call whose context ends", err, false, context.DeadlineExceeded)
 		wantText(t, "a call whose context ends", err, "new connection", "EOF")
+		wantNil(t, "an out-of-band command", (<-urgent).err)
+		late := start(t.Context(), c, async.Command{Name: "late"})
 		sent := 0
 		for i, call := range waiting {
 			r := <-call
@@ -199,6 +205,7 @@ func TestE14Wait(t *testing.T) {
 		if sent != window { // over the connection that ended without an answer
 			t.Errorf("%d calls were sent and not answered, want %d", sent, window)
 		}
+		wantNil(t, "a later call", (<-late).err)
 		seen := make(map[string]int)
 		for _, m := range p.Received() {
 			seen[m.Name]++

@@ -154,9 +154,8 @@ func (c *Client) moveOnce(from, to *stage) {
 	if t.From == t.To {
 		return
 	}
-	if t.From == Connecting && c.settled != nil {
-		close(c.settled)
-		c.settled = nil
+	if t.From == Connecting {
+		c.settled()
 	}
 	orderly := from != nil && from.orderly || to != nil && to.orderly
 	for w := range c.watchers {
