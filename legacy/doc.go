@@ -78,6 +78,14 @@
 // Any goroutine may call any method at any time. Several calls may wait at the same
 // time; Close ends them all.
 //
+// # A QEMU that is started again
+//
+// With Sync.Async.Reconnect in [Options], an object connects again by itself when its
+// connection has ended: see [async.Reconnect]. In the gap a command fails at once, or
+// waits within its time limit if Wait is set there. PullEvent and GetEvents read on
+// across the gap. A Close in the gap returns why the connection ended, by the rule of
+// [QEMUMonitorProtocol.Close].
+//
 // # Moving to newer calls
 //
 // [QEMUMonitorProtocol.Sync] returns the client of package qmpsync that has the same
@@ -87,8 +95,8 @@
 //
 //   - Cmd returns an error reply as data, with a nil error. Command returns it as an
 //     [*async.ExecuteError].
-//   - When a connection has ended without a call of Close, commands, SendFDSCM and
-//     Connect fail until Close. Close then returns why the connection ended, if a
+//   - When a connection has ended without a call of Close, and the object does not
+//     connect again, commands, SendFDSCM and Connect fail until Close. Close then returns why the connection ended, if a
 //     call has seen that end. After a reply to quit, that is io.EOF. Sync().Quit
 //     executes quit and waits for that end.
 //   - With NoWait a connection that has ended looks like an empty queue. Calls with

@@ -95,14 +95,6 @@ func (q *QEMUMonitorProtocol) next(wait Wait) (ev async.Event, ok bool, err erro
 	return ev, err == nil, err
 }
 
-// meetQueue records that the caller has read the queue after the end of the
-// connection, if the connection has ended.
-func (q *QEMUMonitorProtocol) meetQueue() {
-	if q.sync.Runstate() == async.Disconnecting {
-		q.met.Store(true)
-	}
-}
-
 // poll returns the oldest event, if there is one.
 func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 	for {
@@ -114,6 +106,14 @@ func (q *QEMUMonitorProtocol) poll() (ev async.Event, ok bool) {
 			q.meetQueue()
 		}
 		return ev, ok
+	}
+}
+
+// meetQueue records that the caller has seen the end of a connection that has ended: the
+// queue was read after it.
+func (q *QEMUMonitorProtocol) meetQueue() {
+	if c := q.sync.Async(); c.Runstate() != async.Running {
+		q.met.Store(c.Session())
 	}
 }
 

@@ -34,7 +34,8 @@ type Options struct {
 
 	// Sync configures the client of package qmpsync, and with it that of package
 	// async. Nickname replaces its Async.Nickname, and Conn its Async.Dialer. Its
-	// EventLimit is ignored: the object keeps all events.
+	// EventLimit is ignored: the object keeps all events. With its Async.Reconnect an
+	// old script goes on when its QEMU is started again.
 	Sync qmpsync.Options
 }
 
@@ -47,10 +48,10 @@ type QEMUMonitorProtocol struct {
 
 	sendLimit time.Duration // the time limit of SendFDSCM; 0 and less mean none
 
-	// met says that the caller has seen the end of the current connection: a call
-	// has returned it as an error, or an event was taken from the queue after it.
-	// Then Close returns it too.
-	met atomic.Bool
+	// met is the number of the newest connection whose end the caller has seen: a call
+	// has returned it as an error, or an event was taken from the queue after it. Then
+	// Close returns it too.
+	met atomic.Uint64
 }
 
 // New returns an object for the server at addr: a path, or host:port.
@@ -58,7 +59,7 @@ type QEMUMonitorProtocol struct {
 // module's rule. The object is not connected yet, and Connect is the first to use
 // addr. With Options.Server New listens at addr; if that fails, the error is an
 // [*async.ConnectError] or an [*async.AddressError]. If Options has both Conn and
-// Server, the error is an [*async.ConnectError].
+// Server, or Conn and Sync.Async.Reconnect, the error is an [*async.ConnectError].
 func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -74,6 +75,12 @@ func New(addr string, opts *Options) (*QEMUMonitorProtocol, error) {
 			return nil, &async.ConnectError{
 				Op: "listen", Stage: async.StageConnection, Client: opts.Nickname,
 				Err: errors.New("legacy.Options has both Conn and Server: set only one of them"),
+			}
+		}
+		if below.Async.Reconnect != nil {
+			return nil, &async.ConnectError{
+				Op: "connect", Stage: async.StageConnection, Client: opts.Nickname,
+				Err: errors.New("legacy.Options has both Conn and Sync.Async.Reconnect: a connection that is already open cannot be made again"),
 			}
 		}
 		conn = &openConn{conn: opts.Conn}
@@ -154,7 +161,6 @@ func (q *QEMUMonitorProtocol) Connect(negotiate bool) (map[string]any, error) {
 	if err := connect(q.addr); err != nil {
 		return nil, q.meet(err)
 	}
-	q.met.Store(false)
 	if !negotiate {
 		return nil, nil
 	}
@@ -177,7 +183,6 @@ func (q *QEMUMonitorProtocol) Accept(wait Wait) (map[string]any, error) {
 	if err := q.sync.Accept(wait.limit()); err != nil {
 		return nil, q.meet(err)
 	}
-	q.met.Store(false)
 	return q.Greeting(), nil
 }
 
@@ -214,8 +219,9 @@ func (q *QEMUMonitorProtocol) SetTimeout(wait Wait) { q.sync.SetTimeout(wait.lim
 // If the peer broke the protocol, Close returns that error, an
 // [async.ProtocolError], in every case.
 func (q *QEMUMonitorProtocol) Close() error {
+	session := q.sync.Async().Session()
 	err := q.sync.Disconnect()
-	if met := q.met.Swap(false); !met && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+	if met := q.met.Swap(0) == session; !met && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
 		err = nil
 	}
 	if closeErr := q.conn.close(); err == nil {
@@ -227,9 +233,14 @@ func (q *QEMUMonitorProtocol) Close() error {
 // meet returns err, the error of a call, unchanged. If err says that the peer has
 // ended the connection, meet records that the caller has seen that end.
 func (q *QEMUMonitorProtocol) meet(err error) error {
-	if async.HungUp(err) {
-		q.met.Store(true)
+	if !async.HungUp(err) {
+		return err
 	}
+	session := q.sync.Async().Session()
+	if ended, ok := errors.AsType[*async.ExecInterruptedError](err); ok && ended.Session != 0 {
+		session = ended.Session
+	}
+	q.met.Store(session)
 	return err
 }
 
