@@ -19,5 +19,6 @@ func TestExamples_QEMU(t *testing.T) {
 		"ExampleEventListener_All":     ExampleEventListener_All,
 		"ExampleEventListener_History": ExampleEventListener_History,
 		"ExampleOptions_backoff":       ExampleOptions_backoff,
+		"ExampleReconnect":             ExampleReconnect,
 	}, nil)
 }

@@ -178,21 +178,21 @@ func TestE14Wait(t *testing.T) {
 		}
 		serves = append(serves, answered("late")...)
 		p := memory(t, slices.Concat(connected("oob", hangsUp...), []qmptest.Step{qmptest.Accept()},
-			connected("oob", qmptest.ExpectOOB("urgent"), qmptest.Return(`{}`)), sentOnce, []qmptest.Step{qmptest.Pause(time.Minute), qmptest.HangUp(), qmptest.Accept()},
+			connected("oob", sentOnce...), []qmptest.Step{qmptest.Pause(time.Minute), qmptest.HangUp(), qmptest.Accept()},
 			connected("oob", serves...))...)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
 		c := connectsAgain(t, p, async.Reconnect{Wait: true})
 		connect(t, c)
 		end(t, c)
-		short, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		short, cancel := context.WithTimeout(ctx, time.Second/2)
 		defer cancel()
 		limited := start(short, c, async.Command{Name: "limited"})
-		waiting := startN(t.Context(), c, "c", 0, calls)
-		urgent := start(t.Context(), c, async.Command{Name: "urgent", OOB: true})
+		waiting := startN(ctx, c, "c", 0, calls)
 		err := (<-limited).err
 		wantInterrupted(t, "a call whose context ends", err, false, context.DeadlineExceeded)
 		wantText(t, "a call whose context ends", err, "new connection", "EOF")
-		wantNil(t, "an out-of-band command", (<-urgent).err)
-		late := start(t.Context(), c, async.Command{Name: "late"})
+		late := start(ctx, c, async.Command{Name: "late"})
 		sent := 0
 		for i, call := range waiting {
 			r := <-call
@@ -216,6 +216,42 @@ func TestE14Wait(t *testing.T) {
 			}
 		}
 		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+	})
+}
+
+// An out-of-band command that waits for a connection does not wait for the commands
+// that were made before it.
+func TestE14WaitOutOfBand(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		all := qmptest.Do("eight ordinary commands and the urgent one, in any order", func(p *qmptest.Peer) error {
+			seen := make(map[string]bool)
+			for range window + 1 {
+				m, err := p.Next()
+				if err != nil {
+					return err
+				}
+				seen[m.Name] = true
+			}
+			if !seen["urgent"] {
+				return fmt.Errorf("got %v, and not the urgent one", seen)
+			}
+			return nil
+		})
+		p := memory(t, slices.Concat(connected("oob", hangsUp...), []qmptest.Step{qmptest.Accept()}, connected("oob", all, qmptest.ExpectEOF()))...)
+		c := connectsAgain(t, p, async.Reconnect{Wait: true})
+		connect(t, c)
+		end(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		waiting := startN(ctx, c, "c", 0, 3*window)
+		waiting = append(waiting, start(ctx, c, async.Command{Name: "urgent", OOB: true}))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		wantNil(t, "Disconnect", c.Disconnect(ctx))
+		for _, call := range waiting {
+			wantIs(t, "a call", (<-call).err, async.ErrClosed)
+		}
 	})
 }
 

@@ -41,6 +41,13 @@
 // [Client.NewListener] makes further queues, each with its own names, filter and
 // limit.
 //
+// # A server that is started again
+//
+// With Async.Reconnect in [Options], a client connects again by itself when its
+// connection has ended: see [async.Reconnect]. In the gap a command fails at once, or
+// waits within its time limit if Wait is set there. Reads of events go on across the
+// gap; the notice of the end has the number of the connection.
+//
 // # Moving to contexts
 //
 // [Client.Async] returns the client of package async that has the same connection.
@@ -59,9 +66,9 @@
 //   - The server may still execute a command that timed out, unless
 //     [async.ExecInterruptedError.SafeToRetry] says that the command cannot have
 //     been sent. The library never sends a command a second time.
-//   - When a connection ends without a call of Disconnect or Close, the client
-//     stays in [async.Disconnecting] until [Client.Disconnect] or [Client.Close]
-//     has returned the cause. After a reply to quit, the cause is io.EOF.
+//   - When a connection ends without a call of Disconnect or Close, and the client
+//     does not connect again by itself, the client stays in [async.Disconnecting]
+//     until [Client.Disconnect] or [Client.Close] has returned the cause. After a reply to quit, the cause is io.EOF.
 //     [Client.Quit] executes quit, waits for that end and disconnects.
 //     [async.HungUp] reports whether an error says that the server ended the
 //     connection.

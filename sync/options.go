@@ -18,7 +18,8 @@ const (
 // Options configures a [Client]. A nil *Options, like the zero value, suits a
 // QEMU monitor.
 type Options struct {
-	// Async configures the client of package async that [New] and [Dial] make.
+	// Async configures the client of package async that [New] and [Dial] make. Its
+	// Reconnect makes the client connect again by itself.
 	// [Wrap] uses only its Nickname, to name the client in the errors of
 	// WaitEvent.
 	Async async.Options
