@@ -30,7 +30,9 @@ func (s *stream) readInput() {
 			s.inputFailed(s.put("eof", nil))
 			return
 		case err != nil:
-			s.inputFailed(errors.Join(fmt.Errorf("agent: read Cmd.Stdin: %w", err), s.put("eof", nil)))
+			// Before the program learns of the end, and may exit.
+			s.inputFailed(fmt.Errorf("agent: read Cmd.Stdin: %w", err))
+			s.inputFailed(s.put("eof", nil))
 			return
 		}
 	}
