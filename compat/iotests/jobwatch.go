@@ -77,14 +77,14 @@ func (w *jobWatch) ask(ctx context.Context, matches []machine.EventMatch) []qapi
 	return list
 }
 
-// note notes what QEMU has said about the job in the list of all jobs, and returns it.
-// The events that were sent before the reply have been taken.
+// note notes what QEMU has said about the job in the list of all jobs, and returns it. It
+// leaves the events in news: each of them has to end a wait, since the list may be older.
 func (w *jobWatch) note(list []qapi.JobInfo) (job Job, exists bool) {
-	for !w.takes && w.news.Len() > 0 {
-		ev, _, _ := w.news.TryNext()
-		w.known.Event(ev)
+	count := w.known.Count()
+	if !w.takes && w.news.Len() > 0 {
+		count = -1 // known gets these events later
 	}
-	w.known.Query(list, w.known.Count())
+	w.known.Query(list, count)
 	for _, info := range list {
 		if info.ID == w.id {
 			w.last = jobOf(info)
