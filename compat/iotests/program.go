@@ -1,10 +1,11 @@
 package iotests
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,7 +107,8 @@ type Result struct {
 	Output   string   // what it wrote to stdout and stderr
 	ExitCode int
 
-	stdout string // from runSplit, what it wrote to stdout; from run, the same as Output
+	stdout  string // from runSplit, what it wrote to stdout; from run, the same as Output
+	failure string // why the run itself went wrong, or "": see checkRun
 }
 
 // OK reports whether the tool ended with exit code 0.
@@ -121,24 +123,31 @@ func (r Result) String() string {
 // program cannot be started, ends by a signal, or does not end within the time limit.
 func (it *Test) run(p program, args ...string) Result {
 	it.Helper()
-	var output bytes.Buffer
-	// As stdout and stderr are one writer, they share one pipe, so the output stays in
-	// its order.
-	result := it.runTo(p, &output, &output, args)
-	result.stdout, result.Output = output.String(), output.String()
-	return result
+	output := it.outputFile()
+	defer dropFile(output)
+	// As stdout and stderr are one file, the output stays in its order.
+	result := it.runTo(p, output, output, args)
+	result.Output = it.outputOf(output)
+	result.stdout = result.Output
+	return it.checkRun(result)
 }
 
 // runSplit is run, and keeps stdout apart from stderr, for output that is parsed.
 func (it *Test) runSplit(p program, args ...string) Result {
 	it.Helper()
-	var stdout, stderr bytes.Buffer
-	result := it.runTo(p, &stdout, &stderr, args)
-	result.stdout, result.Output = stdout.String(), stderr.String()+stdout.String()
-	return result
+	stdout, stderr := it.outputFile(), it.outputFile()
+	defer dropFile(stdout)
+	defer dropFile(stderr)
+	result := it.runTo(p, stdout, stderr, args)
+	result.stdout = it.outputOf(stdout)
+	result.Output = it.outputOf(stderr) + result.stdout
+	return it.checkRun(result)
 }
 
-func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Result {
+// runTo runs a program whose output goes to files. With a pipe, the end of the run would
+// have to wait for every child of the program that still has the pipe open, or to stop
+// reading after some time, although output may be left.
+func (it *Test) runTo(p program, stdout, stderr *os.File, args []string) Result {
 	it.Helper()
 	ctx, cancel := it.withTimeout()
 	defer cancel()
@@ -146,7 +155,6 @@ func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Re
 	cmd.Dir = it.Dir
 	// Tests compare messages, so these have to be in English.
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.WaitDelay = time.Second
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	it.note(quote(cmd.Args))
 	err := cmd.Run()
@@ -154,19 +162,48 @@ func (it *Test) runTo(p program, stdout, stderr *bytes.Buffer, args []string) Re
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		it.fail(p.name+" was killed: "+context.Cause(ctx).Error(), "command", quote(cmd.Args), "output", allOutput(stdout, stderr))
+		result.failure = p.name + " was killed: " + context.Cause(ctx).Error()
 	case err != nil && (!errors.As(err, &exit) || result.ExitCode < 0):
-		it.fail(p.name+": "+err.Error(), "command", quote(cmd.Args), "output", allOutput(stdout, stderr))
+		result.failure = p.name + ": " + err.Error()
 	}
 	return result
 }
 
-// allOutput returns what a program wrote to both buffers, which may be one.
-func allOutput(stdout, stderr *bytes.Buffer) string {
-	if stdout == stderr {
-		return stdout.String()
+// checkRun fails the test if the run itself went wrong. It returns r.
+func (it *Test) checkRun(r Result) Result {
+	it.Helper()
+	if r.failure != "" {
+		it.fail(r.failure, "command", quote(r.Command), "output", r.Output)
 	}
-	return stderr.String() + stdout.String()
+	return r
+}
+
+// outputFile returns an empty temporary file for a program's output. dropFile drops it.
+func (it *Test) outputFile() *os.File {
+	it.Helper()
+	f, err := os.CreateTemp("", "iotests-output-")
+	if err != nil {
+		it.fail("make a file for a program's output: " + err.Error())
+	}
+	_ = os.Remove(f.Name()) // so that nothing is left, even if the test program is killed
+	return f
+}
+
+// dropFile closes f, and removes it where an open file cannot be removed (on Windows).
+func dropFile(f *os.File) {
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+}
+
+// outputOf returns what a program has written to f.
+func (it *Test) outputOf(f *os.File) string {
+	it.Helper()
+	// Reading does not move the offset at which a child that is left would write.
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, math.MaxInt64))
+	if err != nil {
+		it.fail("read a program's output: " + err.Error())
+	}
+	return string(text)
 }
 
 // mustRun is run, and fails the test unless the exit code is 0.
