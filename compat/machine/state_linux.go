@@ -2,7 +2,9 @@ package machine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -23,21 +25,58 @@ func identify(pid int) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	path := fmt.Sprintf("/proc/%d/stat", pid)
-	stat, err := os.ReadFile(path)
+	fields, err := statFields(pid)
 	if err != nil {
 		return State{}, err
 	}
-	// It is field 22 (proc_pid_stat(5)). Field 2 is a name in parentheses, which may
-	// contain blanks and parentheses, so count from the last parenthesis.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const start = 22 - 3
-	if len(fields) <= start {
-		return State{}, fmt.Errorf("%s: it has only %d fields after the name", path, len(fields))
-	}
-	started, err := strconv.ParseUint(string(fields[start]), 10, 64)
+	started, err := strconv.ParseUint(string(fields[startField]), 10, 64)
 	if err != nil {
-		return State{}, fmt.Errorf("%s: %w", path, err)
+		return State{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 	}
 	return State{PID: pid, Started: started, Boot: strings.TrimSpace(string(boot)), Namespace: namespace}, nil
+}
+
+// The places of fields in the result of statFields. They are fields 3 and 22 in
+// proc_pid_stat(5).
+const (
+	stateField = 3 - 3
+	startField = 22 - 3
+)
+
+// statFields returns the fields of /proc/PID/stat that come after the name, at least as
+// many as startField needs.
+func statFields(pid int) ([][]byte, error) {
+	path := fmt.Sprintf("/proc/%d/stat", pid)
+	stat, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	// Field 2 is a name in parentheses, which may contain blanks and parentheses, so
+	// count from the last parenthesis.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) <= startField {
+		return nil, fmt.Errorf("%s: it has only %d fields after the name", path, len(fields))
+	}
+	return fields, nil
+}
+
+// stateNow returns the state of the process that has the id pid now.
+func stateNow(pid int) ProcessState {
+	fields, err := statFields(pid)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat("/proc/self/stat"); err == nil {
+			return ProcessEnded // it was collected
+		}
+		return ProcessUnknown // /proc is not mounted here
+	case err != nil:
+		return ProcessUnknown
+	}
+	switch fields[stateField][0] {
+	case 'T', 't':
+		return ProcessStopped
+	case 'Z', 'X', 'x':
+		return ProcessZombie
+	}
+	return ProcessRuns
 }
