@@ -360,3 +360,33 @@ func TestE2NoGoroutinePerCommandOverTLS(t *testing.T) {
 		}
 	}
 }
+
+// A client that connects again gives up when a certificate is not accepted: the next
+// attempts would fail, too.
+// Holds E14.
+func TestReconnectGivesUpForACertificate(t *testing.T) {
+	t.Parallel()
+	ca, other := tlstest.New(t), tlstest.New(t)
+	good := tlsServer(t, "tcp", &tls.Config{Certificates: []tls.Certificate{ca.Certificate(t, nil)}})
+	bad := tlsServer(t, "tcp", &tls.Config{Certificates: []tls.Certificate{other.Certificate(t, nil)}})
+	config := &tls.Config{RootCAs: ca.Pool()}
+	var conn net.Conn
+	c := newClient(t, &async.Options{Backoff: async.Every(time.Millisecond), Reconnect: &async.Reconnect{}, Dialer: func(ctx context.Context) (net.Conn, error) {
+		if conn != nil {
+			return async.DialTLS(bad, config)(ctx)
+		}
+		var err error
+		conn, err = async.DialTLS(good, config)(ctx)
+		return conn, err
+	}})
+	connect(t, c)
+	conn.Close()
+	select {
+	case <-c.Done():
+	case <-time.After(patience):
+		t.Fatal("the client has not given up")
+	}
+	wantAs[*async.TLSError](t, "Err", c.Err())
+	wantAs[*async.GaveUpError](t, "Err", c.Err())
+	wantText(t, "Err", c.Err(), "unknown authority", "set RootCAs")
+}

@@ -20,5 +20,7 @@ func TestExamples_QEMU(t *testing.T) {
 		"ExampleEventListener_History": ExampleEventListener_History,
 		"ExampleOptions_backoff":       ExampleOptions_backoff,
 		"ExampleReconnect":             ExampleReconnect,
-	}, nil)
+	}, map[string]string{
+		"Example_tunnel": "it starts a server of its own, as the other host's QEMU",
+	})
 }

@@ -486,3 +486,41 @@ func TestE2KeepaliveHasNoGoroutine(t *testing.T) {
 		t.Errorf("%d connections: got %d goroutines, want one each", n, got)
 	}
 }
+
+// A client that connects again: the verdict is Gone meanwhile, with the reason, and each
+// connection is watched. A server that is silent is left, if that is asked for, and the
+// client connects again.
+// Holds E14.
+func TestHealthAcrossReconnects(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, slices.Concat(
+			connected("oob", qmptest.AwaitMark("end"), qmptest.HangUp(), qmptest.Accept()),
+			connected("oob", qmptest.ExpectOOB("query-yank"), qmptest.ExpectEOF(), qmptest.Accept()),
+			connected("oob", qmptest.Expect("x"), qmptest.Return(`{}`), qmptest.ExpectEOF()))...)
+		seen := newChanges()
+		c := dial(t, p, &async.Options{
+			Backoff: async.Every(3 * time.Second), Reconnect: &async.Reconnect{},
+			Keepalive: &async.Keepalive{OnChange: seen.note, CloseWhenSilent: true},
+		})
+		synctest.Wait() // until OnChange was told that the connection is there
+		p.Mark("end")
+		time.Sleep(time.Second)
+		h := wantVerdict(t, c, async.Gone)
+		wantIs(t, "Health during the gap", h.Err, io.EOF)
+		if h.State != async.Connecting {
+			t.Errorf("during the gap: %v, want it to be connecting", h)
+		}
+		time.Sleep(3 * time.Second)
+		wantVerdict(t, c, async.Healthy)
+		time.Sleep(25 * time.Second) // the probe, and its timeout
+		wantAs[*async.SilentError](t, "Health during the second gap", wantVerdict(t, c, async.Gone).Err)
+		time.Sleep(4 * time.Second)
+		execute(t, c, "x", "{}")
+		wantVerdict(t, c, async.Healthy)
+		wantNil(t, "Disconnect", c.Disconnect(t.Context()))
+		wantIs(t, "Err", wantVerdict(t, c, async.Gone).Err, async.ErrClosed)
+		seen.want(t, "0s gone>healthy", "0s healthy>gone", "3s gone>healthy",
+			"28s healthy>silent", "28s silent>gone", "31s gone>healthy", "33s healthy>gone")
+	})
+}

@@ -39,7 +39,8 @@ type Keepalive struct {
 	Timeout time.Duration
 
 	// OnChange is called when the verdict has changed: at the beginning of each
-	// connection from Gone, and at its end to Gone. It is called for one change after
+	// connection from Gone, and at its end to Gone. (It is not called at all for a
+	// connection that ends immediately.) It is called for one change after
 	// another. Disconnect waits until it has returned: it must not call Disconnect or
 	// Close (do that in a goroutine: go c.Close()), and it may call any other method.
 	OnChange func(from Verdict, now Health)
