@@ -39,7 +39,7 @@ func identify(pid int) (State, error) {
 // The places of fields in the result of statFields. They are fields 3 and 22 in
 // proc_pid_stat(5).
 const (
-	stateField = 3 - 3
+	stateField = 0
 	startField = 22 - 3
 )
 
