@@ -108,6 +108,9 @@ var rooms = []room{
 	{dir: "async/agent", floor: 6},
 	{dir: "internal/testing/qapitest", floor: 4, modules: []string{json}, forTests: true},
 
+	// Reads everything recorded, for the types of qapi and qapi/qga.
+	{dir: "internal/testing/recorded", floor: 6, modules: []string{json}, forTests: true},
+
 	// Many machines under names.
 	{dir: "async/group", floor: 3, modules: []string{multierror}},
 	{dir: "sync", floor: 3},
