@@ -106,7 +106,7 @@ func (a *attempt) connect() error {
 		default:
 			return a.fail(endedWith(a.ctx, last)) // it says more than err
 		}
-		if a.series == nil || !socket.NotReady(err) || permanent(err) != "" {
+		if a.series == nil || !socket.NotReady(err) || a.permanent(err) != "" {
 			return a.fail(err)
 		}
 		wait, why := a.series.failed(err)

@@ -46,10 +46,11 @@ import (
 //
 // The client goes on until it is connected, until a limit is reached, or until
 // Disconnect or Close. It also gives up when an attempt fails with an error that is
-// wrapped in backoff.Permanent (of package github.com/cenkalti/backoff/v4), or because
-// the server's TLS certificate cannot be verified. It tries again after every other
-// error: a server that starts again may hang up during the handshake, or set the
-// permissions of its socket late.
+// wrapped in backoff.Permanent (of package github.com/cenkalti/backoff/v4). A client that
+// dials also gives up after a permanent [*TLSError], and because the server's TLS
+// certificate cannot be verified. The client tries again after every other error: a
+// server that starts again may hang up during the handshake, or set the permissions of
+// its socket late. After Listen, a program that is not the server may connect.
 //
 // When the client gives up, it is [Disconnecting], as after an end without Reconnect.
 // [Client.Err], the Cause of a [*StateError] and the next Disconnect have a
@@ -144,7 +145,7 @@ func (a *attempt) connectAgain(s *session) {
 	a.first = false
 	for err := a.lost.Err; ; {
 		wait, why := series.failed(err)
-		if final := permanent(err); final != "" {
+		if final := a.permanent(err); final != "" {
 			why = final
 		}
 		if why != "" {

@@ -83,12 +83,13 @@ func (n *series) failed(err error) (wait time.Duration, why string) {
 	return wait, ""
 }
 
-// permanent returns why no attempt is made after err, or "" if one is made.
-func permanent(err error) string {
+// permanent returns why no attempt is made after err, or "" if one is made. A client that
+// listens does not give up because of a peer's certificate: another peer may be next.
+func (l *line) permanent(err error) string {
 	if _, ok := errors.AsType[*backoff.PermanentError](err); ok {
 		return "the last error is permanent"
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && l.socket == nil {
 		return "the server's certificate is not accepted"
 	}
 	return ""

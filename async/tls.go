@@ -36,8 +36,9 @@ func (e *TLSError) Error() string {
 func (e *TLSError) Unwrap() error { return e.Err }
 
 // Permanent reports whether another attempt is going to fail as well, until a
-// certificate or a setting of one side has changed. Connect does not dial again then,
-// whatever Backoff in [Options] says.
+// certificate or a setting of one side has changed. The client does not dial again then,
+// whatever Backoff in [Options] says. On a connection that the client has accepted it is
+// false: another peer may be next.
 func (e *TLSError) Permanent() bool { return e.permanent }
 
 // As makes a permanent TLSError match a [*backoff.PermanentError].
@@ -67,7 +68,7 @@ const (
 // server.
 func newTLSError(err error, refused string, server bool) *TLSError {
 	err = asEnd(err)
-	e := &TLSError{Err: err, permanent: true}
+	e := &TLSError{Err: err, permanent: !server}
 	var invalid x509.CertificateInvalidError
 	var header tls.RecordHeaderError
 	switch {
@@ -164,7 +165,7 @@ func (r *certificateRequest) refused(err error) error {
 // the TLS server.
 func refusedServer(err error) error {
 	if end := asEnd(err); isAlert(err) || HungUp(end) {
-		return &TLSError{Err: end, Advice: advicePeer, permanent: isAlert(err)}
+		return &TLSError{Err: end, Advice: advicePeer}
 	}
 	return err
 }
