@@ -18,5 +18,6 @@ func TestExamples_QEMU(t *testing.T) {
 		"ExampleClient_NewListener":   ExampleClient_NewListener,
 		"ExampleClient_Async":         ExampleClient_Async,
 		"ExampleClient_Connect_again": ExampleClient_Connect_again,
+		"ExampleOptions_reconnect":    ExampleOptions_reconnect,
 	}, nil)
 }
