@@ -12,6 +12,7 @@ func TestExamples_QEMU(t *testing.T) {
 	machine = func() (string, func()) { return qemutest.Monitor(t, "-name", "vm1"), func() {} }
 	qemutest.Examples(t, map[string]func(){
 		"Example":                              Example,
+		"ExampleOptions_reconnect":             ExampleOptions_reconnect,
 		"ExampleQEMUMonitorProtocol_Connect":   ExampleQEMUMonitorProtocol_Connect,
 		"ExampleQEMUMonitorProtocol_Cmd":       ExampleQEMUMonitorProtocol_Cmd,
 		"ExampleQEMUMonitorProtocol_CmdObj":    ExampleQEMUMonitorProtocol_CmdObj,
