@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/qapi"
 )
 
 // The waits in this file fail the test immediately if what they wait for cannot come
@@ -195,18 +196,16 @@ func (vm *VM) PauseWait(job string) {
 	vm.it.Helper()
 	vm.poll("the job "+job+" to be paused", func() (bool, string) {
 		jobs := vm.Cmd("query-block-jobs", nil)
-		for i := range len(jobs.([]any)) {
-			path := fmt.Sprintf("return[%d]/", i)
-			reply := Dict{"return": jobs}
-			if Get[string](vm.it, reply, path+"device") == job {
-				if status := Get[string](vm.it, reply, path+"status"); status == "pending" || status == "concluded" {
-					vm.fail("the job "+job+" cannot be paused: it is "+status, "jobs", FormatJSON(jobs))
-				}
-				return Get[bool](vm.it, reply, path+"paused") && !Get[bool](vm.it, reply, path+"busy"), FormatJSON(jobs)
-			}
+		list := Get[[]qapi.BlockJobInfo](vm.it, Dict{"return": jobs}, "return")
+		i := slices.IndexFunc(list, func(info qapi.BlockJobInfo) bool { return info.Device == job })
+		if i < 0 {
+			vm.fail("there is no job "+job+" to be paused", "jobs", FormatJSON(jobs))
 		}
-		vm.fail("there is no job "+job+" to be paused", "jobs", FormatJSON(jobs))
-		return false, ""
+		switch status := list[i].Status; status {
+		case qapi.JobStatusPending, qapi.JobStatusConcluded:
+			vm.fail("the job "+job+" cannot be paused: it is "+string(status), "jobs", FormatJSON(jobs))
+		}
+		return list[i].Paused && !list[i].Busy, FormatJSON(jobs)
 	})
 }
 

@@ -2,11 +2,11 @@ package iotests
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/qapi"
 )
 
 // EnableMigrationEvents makes QEMU send an event for each change of a migration's
@@ -79,8 +79,9 @@ func (vm *VM) nextMigrationStatus(ctx context.Context, seen *[]string) string {
 		event, ok = vm.takeEvent(match) // an event that has come by now was sent before the reply
 		if !ok {
 			if err == nil {
-				if status == "completed" || status == "failed" || status == "cancelled" {
-					return status
+				switch status {
+				case qapi.MigrationStatusCompleted, qapi.MigrationStatusFailed, qapi.MigrationStatusCancelled:
+					return string(status)
 				}
 				vm.mustMigrate(ctx, status, *seen)
 			}
@@ -100,50 +101,46 @@ func (vm *VM) nextMigrationStatus(ctx context.Context, seen *[]string) string {
 
 // migrationStatus asks QEMU for the status of the migration. Before the first one
 // begins, it is "none".
-func (vm *VM) migrationStatus(ctx context.Context) (string, error) {
-	info, err := vm.Machine.Command(ctx, "query-migrate", nil)
-	if err != nil {
+func (vm *VM) migrationStatus(ctx context.Context) (qapi.MigrationStatus, error) {
+	info, err := qapi.QueryMigrate(ctx, vm.Machine)
+	switch {
+	case err != nil:
 		return "", err
+	case info.Status == nil:
+		return qapi.MigrationStatusNone, nil
 	}
-	if status, err := Lookup(info, "status"); err == nil {
-		return fmt.Sprint(status), nil
-	}
-	return "none", nil
+	return *info.Status, nil
 }
 
 // mustMigrate fails the test if no event can come of a migration with the given status.
-func (vm *VM) mustMigrate(ctx context.Context, status string, seen []string) {
+func (vm *VM) mustMigrate(ctx context.Context, status qapi.MigrationStatus, seen []string) {
 	vm.it.Helper()
 	why := ""
 	switch status {
-	case "none":
+	case qapi.MigrationStatusNone:
 		// In the state inmigrate the VM is a destination, which waits for the source.
-		if state, err := vm.Machine.Command(ctx, "query-status", nil); err == nil && Get[string](vm.it, state, "status") != "inmigrate" {
+		if state, err := qapi.QueryStatus(ctx, vm.Machine); err == nil && state.Status != qapi.RunStateInmigrate {
 			why = "no migration has begun: call Migrate first, or AddIncoming at the destination"
 		}
-	case "pre-switchover":
+	case qapi.MigrationStatusPreSwitchover:
 		why = "the migration waits for migrate-continue, since its capability pause-before-switchover is on"
-	case "postcopy-paused":
+	case qapi.MigrationStatusPostcopyPaused:
 		why = "the migration has lost its connection after the switch to postcopy, and waits for migrate-recover"
 	}
 	if why == "" && !vm.migrationEvents(ctx) {
 		why = "the VM does not send events of a migration: call EnableMigrationEvents before it begins"
 	}
 	if why != "" {
-		vm.fail(why, "status", status, "statuses", strings.Join(seen, " "), "query-migrate", vm.tryCommand("query-migrate"))
+		vm.fail(why, "status", string(status), "statuses", strings.Join(seen, " "), "query-migrate", vm.tryCommand("query-migrate"))
 	}
 }
 
 // migrationEvents reports whether the VM sends events of a migration. It returns false
 // only if QEMU says that the capability "events" is off.
 func (vm *VM) migrationEvents(ctx context.Context) bool {
-	all, err := vm.Machine.Command(ctx, "query-migrate-capabilities", nil)
-	list, ok := all.([]any)
-	if err != nil || !ok {
-		return true
-	}
-	return !slices.ContainsFunc(list, func(c any) bool {
-		return machine.Equal(c, Dict{"capability": "events", "state": false})
+	all, err := qapi.QueryMigrateCapabilities(ctx, vm.Machine)
+	return err != nil || !slices.ContainsFunc(all, func(c qapi.MigrationCapabilityStatus) bool {
+		return c.Capability == qapi.MigrationCapabilityEvents && !c.State
 	})
 }
 
