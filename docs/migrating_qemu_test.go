@@ -86,6 +86,7 @@ func TestDictionaries(t *testing.T) {
 func TestTypes(t *testing.T) {
 	qmp, _ := connected(t, drives...)
 	prints(t, "drive0 5\n", func() error { return types(qmp) })
+	prints(t, "drive0 5\n", func() error { return typed(qemutest.Context(t), qmp) })
 }
 
 func TestArguments(t *testing.T) {
@@ -119,7 +120,7 @@ func TestEventLoop(t *testing.T) {
 
 func TestListener(t *testing.T) {
 	qmp, _ := connected(t, blank...)
-	prints(t, "BLOCK_JOB_COMPLETED \n", func() error { return listener(qemutest.Context(t), qmp, backup) })
+	prints(t, "65536 true\n", func() error { return listener(qemutest.Context(t), qmp) })
 }
 
 func TestMachine(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"
 	"github.com/goqmp/qmp/legacy"
+	"github.com/goqmp/qmp/qapi"
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
@@ -93,6 +94,19 @@ func dictionaries(qmp *legacy.QEMUMonitorProtocol) error {
 		}
 		image := inserted["image"].(map[string]any)
 		fmt.Println(block["device"], image["virtual-size"].(int64)>>30)
+	}
+	return nil
+}
+
+func typed(ctx context.Context, qmp *legacy.QEMUMonitorProtocol) error {
+	blocks, err := qapi.QueryBlock(ctx, qmp.Sync().Async(), nil)
+	if err != nil {
+		return err
+	}
+	for _, b := range blocks {
+		if b.Inserted != nil { // nil for a drive without a medium
+			fmt.Println(b.Device, b.Inserted.Image.VirtualSize>>30)
+		}
 	}
 	return nil
 }
@@ -181,29 +195,21 @@ func eventWait(ctx context.Context, vm *machine.Machine) (map[string]any, error)
 	return event, err
 }
 
-func listener(ctx context.Context, qmp *legacy.QEMUMonitorProtocol, args map[string]any) error {
+func listener(ctx context.Context, qmp *legacy.QEMUMonitorProtocol) error {
 	client := qmp.Sync().Async()
 	jobs := client.NewListener(nil, "BLOCK_JOB_COMPLETED") // before the command
 	defer jobs.Close()
-	if _, err := client.Execute(ctx, "blockdev-backup", args); err != nil {
+	err := qapi.BlockdevBackup(ctx, client, &qapi.BlockdevBackupOptions{
+		JobID: new("drive0"), Device: "disk0", Target: "target0", Sync: qapi.MirrorSyncModeFull,
+	})
+	if err != nil {
 		return err
 	}
-	for event, err := range jobs.All(ctx) {
-		if err != nil {
-			return err
-		}
-		var job struct {
-			Device string
-			Error  string // why it failed, or ""
-		}
-		if err := event.Decode(&job); err != nil {
-			return err
-		}
-		if job.Device == "drive0" {
-			fmt.Println(event.Name, job.Error)
-			break
-		}
+	job, err := qapi.Wait(ctx, jobs, func(e *qapi.BlockJobCompletedEvent) bool { return e.Device == "drive0" })
+	if err != nil {
+		return err
 	}
+	fmt.Println(job.Offset, job.Error == nil) // Error says why the job failed
 	return nil
 }
 

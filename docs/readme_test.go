@@ -12,6 +12,7 @@ import (
 	"github.com/goqmp/qmp/compat/iotests"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"github.com/goqmp/qmp/legacy"
+	"github.com/goqmp/qmp/qapi"
 )
 
 // This file has the Go code of README.md, and runs it with a real QEMU.
@@ -46,7 +47,7 @@ func service(ctx context.Context, addr string) error {
 	defer vm.Close()
 	stops := vm.NewListener(nil, "STOP")
 	defer stops.Close()
-	_, err = vm.Execute(ctx, "stop", nil)
+	err = qapi.Stop(ctx, vm)
 	if interrupted, ok := errors.AsType[*async.ExecInterruptedError](err); ok {
 		return fmt.Errorf("certain that QEMU did not get the command: %t: %w", interrupted.SafeToRetry(), err)
 	} else if err != nil {

@@ -106,7 +106,7 @@ func drive(ctx context.Context, out io.Writer, vms *group.Group[*async.Client]) 
 	// One machine ends. Its events come first, then a notice. The stream goes on.
 	first := vms.Names()[0]
 	vm, _ := vms.Get(first)
-	if _, err := vm.Execute(ctx, "quit", nil); err != nil && !async.HungUp(err) {
+	if err := qapi.Quit(ctx, vm); err != nil && !async.HungUp(err) {
 		return err
 	}
 	for ev, err := range events.All(ctx) {

@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"github.com/goqmp/qmp/compat/iotests"
+	"github.com/goqmp/qmp/qapi"
 )
 
 func main() {
@@ -73,7 +74,7 @@ func mirror(it *iotests.Test, out io.Writer, size int64) {
 		AddDriveRaw("if=none,id=drive0,node-name=source,format=raw,auto-read-only=off,file=" + source).
 		AddBlockdev(dict{"driver": "qcow2", "node-name": "target", "file": dict{"driver": "file", "filename": target}}).
 		Launch()
-	say("Start a machine that has the disk. %s", version(it, vm))
+	say("Start a machine that has the disk. %s", version(vm))
 	vm.AssertBlockPath("drive0", "root", "source")
 
 	say("Copy the disk, and write to it when the copy is complete:")
@@ -105,10 +106,9 @@ func mirror(it *iotests.Test, out io.Writer, size int64) {
 }
 
 // version returns a sentence that says which version of QEMU runs.
-func version(it *iotests.Test, vm *iotests.VM) string {
-	reply := vm.QMP("query-version", nil)
-	return fmt.Sprintf("It runs in QEMU %d.%d. It has no processor, because a test of disks needs none.",
-		iotests.Get[int](it, reply, "return/qemu/major"), iotests.Get[int](it, reply, "return/qemu/minor"))
+func version(vm *iotests.VM) string {
+	version := iotests.CmdInto[qapi.VersionInfo](vm, "query-version", nil).QEMU
+	return fmt.Sprintf("It runs in QEMU %d.%d. It has no processor, because a test of disks needs none.", version.Major, version.Minor)
 }
 
 // pattern returns the byte that the disk has at offset. Each MiB has another byte, up to

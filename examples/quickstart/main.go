@@ -20,6 +20,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/legacy"
+	"github.com/goqmp/qmp/qapi"
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
@@ -113,16 +114,14 @@ func drive(ctx context.Context, addr string) error {
 	}
 	show("After cont:    ", events)
 
-	// Package async over the same connection: calls with contexts.
+	// Package qapi over the same connection: functions with contexts and typed results.
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	state, err := async.Call[struct {
-		Status string `json:"status"`
-	}](short, vm.Sync().Async(), "query-status", nil)
+	state, err := qapi.QueryStatus(short, vm.Sync().Async())
 	if err != nil {
 		return err
 	}
-	fmt.Println("By async.Call: ", state.Status)
+	fmt.Println("By qapi:       ", state.Status, state.Running)
 
 	reply, err = vm.Cmd("quit", nil)
 	if err != nil {

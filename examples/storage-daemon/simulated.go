@@ -77,7 +77,7 @@ func (s *simulated) startJob(id string, kind qapi.JobType) error {
 // tell sends the events of a job that goes through these states.
 func (s *simulated) tell(id string, states ...qapi.JobStatus) error {
 	for _, state := range states {
-		if err := s.Emit("JOB_STATUS_CHANGE", map[string]any{"id": id, "status": state}); err != nil {
+		if err := s.Emit("JOB_STATUS_CHANGE", qapi.JobStatusChangeEvent{ID: id, Status: state}); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func (s *simulated) tell(id string, states ...qapi.JobStatus) error {
 }
 
 func (s *simulated) dismiss(cmd *qmptest.Command) error {
-	var args struct{ ID string }
+	var args qapi.JobDismissArguments
 	if err := cmd.Decode(&args); err != nil {
 		return err
 	}
