@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/qapi"
 )
 
 func main() {
@@ -93,7 +94,7 @@ func drive(ctx context.Context, out io.Writer, addr string, config *tls.Config) 
 		return err
 	}
 	defer c.Close()
-	status, err := async.Call[struct{ Running bool }](ctx, c, "query-status", nil)
+	status, err := qapi.QueryStatus(ctx, c)
 	if err != nil {
 		return err
 	}
