@@ -28,6 +28,10 @@ func follow(ctx context.Context, c *async.Client, addr string) error {
 			log.Print(err)
 		}
 	}
+	select { // this program reads late, so that the listener's limit is reached
+	case <-c.Done():
+	case <-ctx.Done():
+	}
 	for ev, err := range events.All(ctx) {
 		if lost, ok := errors.AsType[*async.OverflowError](err); ok {
 			fmt.Println("lost:", lost.Lost)

@@ -26,6 +26,7 @@ func follow(c *qmpsync.Client, addr string) error {
 			log.Print(err)
 		}
 	}
+	<-c.Async().Done() // this program reads late, so that the listener's limit is reached
 	for ev, err := range events.All() {
 		if lost, ok := errors.AsType[*async.OverflowError](err); ok {
 			fmt.Println("lost:", lost.Lost)
