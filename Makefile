@@ -64,8 +64,8 @@ conformance: ## replay the recordings of Python's qmp module, and count the resu
 # each of them, are faster than one run with both. This run also has the tests that
 # the race detector would disturb, such as those of memory.
 .PHONY: cover
-cover: qemu guest ## run every test without the race detector, for the coverage; fail below COVER_MIN (92) percent
-	$(GO) test -shuffle=on -timeout=20m -covermode=atomic -coverpkg=./... -coverprofile=coverage.out ./...
+cover: qemu guest ## run every test without the race detector, for the coverage; fail below COVER_MIN (92) percent; QEMU=newest takes that version
+	scripts/with-qemu.sh $(or $(QEMU),system) $(GO) test -shuffle=on -timeout=20m -covermode=atomic -coverpkg=./... -coverprofile=coverage.out ./...
 	@scripts/cover.sh coverage.out
 
 .PHONY: lint
