@@ -96,7 +96,9 @@ func TestE14ServerThatCannotBeVerified(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
-		wantState(t, c, async.Disconnecting)
+		if state := c.Runstate(); state != async.Disconnecting {
+			t.Fatalf("the client is %v, want that it has given up", state)
+		}
 		<-c.Done()
 		err = c.Err()
 		if e := wantAs[*async.GaveUpError](t, "Err", err); e.Attempts != 1 || e.Took != time.Second {
