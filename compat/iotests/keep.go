@@ -114,7 +114,9 @@ func (k *keeper) end(it *Test) {
 	if k.folder == "" && len(k.vms) == 0 {
 		return
 	}
-	if !it.Failed() {
+	p, _ := it.TB.(*programTB)
+	interrupted := k.output == "" && p != nil && p.interrupted // by the user, who needs no explanation
+	if !it.Failed() || interrupted {
 		if err := os.RemoveAll(k.folder); err != nil {
 			it.Errorf("remove the recordings of the test: %v", err)
 		}

@@ -1,6 +1,7 @@
 package iotests_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -188,5 +189,38 @@ func TestNoRoomForARecording(t *testing.T) {
 	})
 	if !strings.Contains(printed, "my failure") || !strings.Contains(printed, "qsd1: its recording is not whole: mkdir "+file) {
 		t.Errorf("printed:\n%s", printed)
+	}
+}
+
+// A program that its user has interrupted leaves nothing among the temporary files. In a
+// named folder the recordings stay.
+func TestInterruptedProgram(t *testing.T) {
+	for _, named := range []bool{false, true} {
+		temporary, output := t.TempDir(), ""
+		if named {
+			output = t.TempDir()
+		}
+		t.Setenv("TMPDIR", temporary)
+		t.Setenv("OUTPUT_DIR", output)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		err := iotests.RunProgram(ctx, io.Discard, "it", func(tb iotests.TB) {
+			vm := iotests.New(tb, nil).VM(nil).Launch()
+			cancel()
+			vm.Cmd("query-status", nil)
+		})
+		var skipped *iotests.SkippedError
+		if errors.As(err, &skipped) {
+			t.Skip(skipped.Reason)
+		}
+		if err == nil {
+			t.Error("the test passed, and was interrupted")
+		}
+		if left, err := os.ReadDir(temporary); len(left) > 0 || err != nil {
+			t.Errorf("left are %v, %v", left, err)
+		}
+		if named && len(kept(t, output)) != 2 {
+			t.Errorf("kept are %v", kept(t, output))
+		}
 	}
 }

@@ -24,12 +24,14 @@ func (e *SkippedError) Error() string { return "skipped: " + e.Reason }
 // removed.
 //
 // If ctx ends, the test's waits end and fail it, and RunProgram cleans up as usual. A
-// program should therefore cancel ctx at Ctrl-C, as signal.NotifyContext does.
+// program should therefore cancel ctx at Ctrl-C, as signal.NotifyContext does. If ctx
+// was canceled, recordings are kept only where Options.OutputDir says so.
 //
 // RunProgram returns nil if the test passed, and a [*SkippedError] if it was skipped. If
 // the test panics, RunProgram cleans up and then panics with the same value. Any number
 // of goroutines may call RunProgram at once, each with its own w.
 func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) error {
+	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &programTB{name: name, ctx: ctx, w: w}
@@ -53,6 +55,7 @@ func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) er
 		finished = true
 	}()
 	<-done
+	p.interrupted = errors.Is(caller.Err(), context.Canceled)
 	cancel() // the context of a testing.TB also ends before the cleanups run
 	p.cleanUp()
 	if panicked != nil {
@@ -73,6 +76,8 @@ func RunProgram(ctx context.Context, w io.Writer, name string, test func(TB)) er
 type programTB struct {
 	name string
 	ctx  context.Context
+
+	interrupted bool // the caller canceled its context during the test; set before the cleanups run
 
 	mu       sync.Mutex // guards the fields below
 	w        io.Writer
