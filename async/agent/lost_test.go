@@ -3,6 +3,7 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,38 @@ func TestSlowReply(t *testing.T) {
 		if syncs < 10 || syncs > 65 {
 			t.Errorf("it asked %d times in an hour", syncs)
 		}
+	})
+}
+
+// An agent is silent for two days. The client does not collect questions: it gives up the
+// oldest of them.
+func TestQuestionsToASilentAgentAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory, NoGreeting: true})
+		released := make(chan struct{})
+		s.Handle("guest-get-time", func(context.Context, *qmptest.Command) (any, error) {
+			<-released
+			return 5, nil
+		})
+		a, err := agent.Dial(t.Context(), "", over(s.Dial))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		defer close(released)
+		ctx, cancel := context.WithCancel(t.Context())
+		answered := make(chan error, 1)
+		go func() { answered <- second(qga.GuestGetTime(ctx, a)) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		time.Sleep(48 * time.Hour)
+		synctest.Wait()
+		if after := runtime.NumGoroutine(); after > before+5 {
+			t.Errorf("%d goroutines after an hour, %d after two days", before, after)
+		}
+		cancel()
+		<-answered
 	})
 }
 

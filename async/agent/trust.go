@@ -78,9 +78,19 @@ func (c *Client) answers(ctx context.Context, caller async.Caller, wait time.Dur
 	defer asking.Wait()
 	defer cancel()
 	result := make(chan error, 1)
+	var giveUp []context.CancelFunc // for the questions without an answer, the oldest first
 	for ; ; wait = min(2*wait, longestProbe) {
+		if len(giveUp) == maxProbes {
+			giveUp[0]()
+			giveUp = giveUp[1:]
+		}
+		question, forget := context.WithCancel(ctx)
+		giveUp = append(giveUp, forget)
 		asking.Go(func() {
-			err := guestSync(ctx, caller)
+			err := guestSync(question, caller)
+			if question.Err() != nil && ctx.Err() == nil {
+				return // a later question counts
+			}
 			select {
 			case result <- err:
 			default: // another one was faster
@@ -95,6 +105,10 @@ func (c *Client) answers(ctx context.Context, caller async.Caller, wait time.Dur
 		}
 	}
 }
+
+// maxProbes is how many questions of answers may be without an answer. For another one
+// the oldest is given up. The agent answers in order, so the later ones are enough.
+const maxProbes = 16
 
 // longestProbe is the longest wait of answers before it asks again.
 const longestProbe = time.Minute
