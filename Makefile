@@ -53,7 +53,7 @@ iotests: qemu pybridge ## run QEMU's own iotests with QEMU's Python library and 
 	$(GO) run ./internal/testing/qemuiotests -python="$(PYTHON)" -qemu="$(or $(QEMU),7.2 10.0)" -tests="$(TESTS)" -formats="$(or $(FORMATS),qcow2)" $(IOTESTS)
 
 .PHONY: pybridge
-pybridge: ## build the C library behind the stand-in for Python's qmp module, and test the module
+pybridge: ## build the C library that is called by the stand-in for Python's qmp module, and test the module
 	@scripts/pybridge.sh test
 
 .PHONY: conformance

@@ -212,8 +212,10 @@ func killed(t *testing.T, network string, opts *async.Options) {
 	events := c.NewListener(nil)
 	defer events.Close()
 
-	slow := start(ctx, c, newBlock(t, vm).cmd)
+	block := newBlock(t, vm)
+	slow := start(ctx, c, block.cmd)
 	w.await(t, 1)
+	block.awaitStart(t) // if QEMU 5.2 gets eight before it begins the first, it stops reading
 	var calls []<-chan result
 	onWire := 7 // seven have a place in the window beside the slow one; the others wait on this side
 	if opts.NoOOB {

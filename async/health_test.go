@@ -395,7 +395,7 @@ func TestKeepaliveNothingIsLeft(t *testing.T) {
 	})
 }
 
-// If no probe can be sent, that is no evidence against the server.
+// If no probe can be sent, that is not evidence against the server.
 func TestKeepaliveProbeThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

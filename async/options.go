@@ -25,7 +25,7 @@ type Options struct {
 
 	// Dialer makes the connection, in place of a dial to the address given to
 	// Connect. That address then only names the connection in errors. Use a Dialer
-	// for TLS ([DialTLS]), for a monitor behind a proxy or SSH, or for a guest agent that
+	// for TLS ([DialTLS]), for a monitor that is reached through a proxy or SSH, or for a guest agent that
 	// must be resynchronized first. It must return when its context ends. Closing the connection that it returns must end
 	// reads and writes that are being made.
 	Dialer func(ctx context.Context) (net.Conn, error)

@@ -66,7 +66,7 @@ func TestE5NotifySaysWhenToRead(t *testing.T) {
 	}
 }
 
-// An event that the listener does not queue is no reason to call Notify.
+// An event that the listener does not queue is not a reason to call Notify.
 func TestE5NotifyIsForWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

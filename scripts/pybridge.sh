@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the C library behind the Python module of compat/pybridge, and with "test"
+# Builds the C library that the Python module of compat/pybridge calls, and with "test"
 # runs the module's tests for both generations of names.
 #
 #	pybridge.sh [test]

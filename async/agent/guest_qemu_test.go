@@ -3,7 +3,6 @@
 package agent_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -93,18 +92,7 @@ func (g *realGuest) exec(t *testing.T) {
 func (g *realGuest) stream(t *testing.T) {
 	ctx := guest.Context(t)
 	cmd := g.Command(ctx, "/bin/sh", "-c", `while read -r line; do echo "guest: $line"; done`)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(out)
+	in, lines := startPiped(t, cmd)
 	for _, word := range []string{"one", "two"} {
 		fmt.Fprintln(in, word)
 		if line, err := lines.ReadString('\n'); line != "guest: "+word+"\n" || err != nil {

@@ -23,6 +23,23 @@ import (
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
+// startPiped starts cmd, whose input and output are pipes.
+func startPiped(t *testing.T, cmd *agent.Cmd) (io.WriteCloser, *bufio.Reader) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return in, bufio.NewReader(out)
+}
+
 // empty waits until a folder of temporary files is empty.
 func empty(t *testing.T, dir string) {
 	t.Helper()
@@ -147,18 +164,7 @@ func TestStreamGivesUp_QEMU(t *testing.T) {
 	short, cancel := context.WithCancel(ctx)
 	cmd := a.Command(short, "/bin/sh", "-c", "echo begin; exec sleep 600")
 	cmd.TempDir = qemutest.Dir(t)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(out)
+	in, lines := startPiped(t, cmd)
 	if line, err := lines.ReadString('\n'); line != "begin\n" || err != nil {
 		t.Errorf("got %q, %v", line, err)
 	}
@@ -275,18 +281,7 @@ func TestStreamReconnects_QEMU(t *testing.T) {
 	defer a.Close()
 	cmd := a.Command(ctx, "/bin/sh", "-c", `while read -r line; do echo "guest: $line"; done`)
 	cmd.TempDir = qemutest.Dir(t)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(out)
+	in, lines := startPiped(t, cmd)
 	for i := range 4 {
 		(<-conns).Close()
 		fmt.Fprintln(in, i)

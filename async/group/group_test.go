@@ -87,7 +87,7 @@ func TestAddOtherTypes(t *testing.T) {
 	}
 }
 
-// one and many are machines that are no pointers. A slice cannot be compared.
+// one and many are machines that are not pointers. A slice cannot be compared.
 type (
 	one  [1]int
 	many []int

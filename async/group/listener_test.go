@@ -107,7 +107,7 @@ func TestLossIsANotice(t *testing.T) {
 		vms["vm2"].emit(t, "A", nil)
 		wantRead(t, l, "vm1 LAST", "vm1: ended EOF", "vm2 A")
 
-		// A disconnect that its owner wants is no loss.
+		// A disconnect that its owner wants is not a loss.
 		if err := vms["vm2"].client.Disconnect(t.Context()); err != nil {
 			t.Fatal(err)
 		}

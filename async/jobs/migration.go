@@ -98,7 +98,7 @@ func StartMigration(ctx context.Context, m Monitor, start func(ctx context.Conte
 	err := qapi.MigrateSetCapabilities(ctx, m, &qapi.MigrateSetCapabilitiesArguments{
 		Capabilities: []qapi.MigrationCapabilityStatus{{Capability: qapi.MigrationCapabilityEvents, State: true}},
 	})
-	// A refusal is no reason to give up. If a migration is running, start says so.
+	// A refusal is not a reason to give up. If a migration is running, start says so.
 	g.events = err == nil
 	if _, refused := errors.AsType[*async.ExecuteError](err); refused {
 		err = nil

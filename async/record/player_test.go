@@ -20,6 +20,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/async/record"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // Each end that a script can make is recorded, and a client that gets the recording ends
@@ -524,7 +525,7 @@ func TestServeFails(t *testing.T) {
 // Descriptors are counted.
 func TestDescriptors(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows passes no descriptors")
+		qemutest.Lacks(t, "Windows passes no descriptors")
 	}
 	file := recording(
 		`{"session":1,"sent":null,"files":2}`,
@@ -572,13 +573,13 @@ func FuzzServe(f *testing.F) {
 		`{"session":1,"ended":{"cause":"too large","limit":70000}}`)),
 		[]byte("\xff{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":1}}"+`{"execute":"qmp_capabilities","arguments":{}} {"execute":"b"} {"execute":"a"}`), true)
 	f.Fuzz(func(t *testing.T, file, client []byte, unordered bool) {
-		rec, err := record.Load(strings.NewReader(string(file)))
+		rec, _ := record.Load(strings.NewReader(string(file)))
 		if rec == nil {
-			t.Skip(err)
+			return
 		}
 		for _, e := range rec.Entries {
 			if e.End != nil && e.End.Limit > 1<<20 {
-				t.Skip("it takes too long")
+				return // it takes too long
 			}
 		}
 		synctest.Test(t, func(t *testing.T) {

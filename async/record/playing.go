@@ -262,7 +262,7 @@ func (s *playing) delay(i int) error {
 	return s.ctx.Err()
 }
 
-// write sends b. If the client has hung up, that is no error here.
+// write sends b. If the client has hung up, that is not an error here.
 func (s *playing) write(b []byte) error {
 	if s.gone {
 		return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/async/record"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // connected returns steps that come after a handshake.
@@ -202,7 +203,7 @@ func TestFailingWriter(t *testing.T) {
 // A Recorder whose disk is full from the start says so.
 func TestFullDevice(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("/dev/full is Linux's")
+		qemutest.Lacks(t, "/dev/full is Linux's")
 	}
 	rec, err := record.Create("/dev/full", nil)
 	if err != nil {
@@ -253,7 +254,7 @@ func TestCreate(t *testing.T) {
 			t.Error(err)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
-			t.Errorf("the file behind the link has changed (%v)", err)
+			t.Errorf("the file that the link names has changed (%v)", err)
 		}
 	}
 	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {

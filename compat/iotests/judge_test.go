@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/async/jobs"
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // ioSilent finds a read or write without output, so that IO does not take it for one that
@@ -71,7 +72,7 @@ func TestAbortedWithoutACause(t *testing.T) {
 // If QEMU does not list its drivers, RequireDrivers fails the test, and does not skip it.
 func TestRequireDriversOfABrokenQEMU(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("needs a shell")
+		qemutest.Lacks(t, "needs a shell")
 	}
 	New(t, nil) // skips the test with -short
 	broken := filepath.Join(t.TempDir(), "qemu")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // swaps replace a directory by something else of this user's, as the owner of the
@@ -78,7 +80,7 @@ func TestRemovalOfWhatWasMade(t *testing.T) {
 func TestKeeperRemovesWhatWasMade(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("without /proc the keeper goes by names")
+		qemutest.Lacks(t, "without /proc the keeper goes by names")
 	}
 	swapped(t, func(d *privateDir) func() {
 		k := startKeeper(d)

@@ -59,6 +59,10 @@ func main() {
 	}
 }
 
+// skipWithOld keeps a test from the oldest versions: in QEMU 5.2 a guest that was started
+// with -kernel does not come back after a reset.
+const skipWithOld = "-skip=^TestGuest_QEMU$/^reboot$"
+
 // A testPackage holds tests that drive QEMU.
 type testPackage struct {
 	path string
@@ -133,6 +137,9 @@ func run(version string, packages []testPackage) (*tally, error) {
 		args := []string{"test", "-json", "-race", "-count=1", "-shuffle=on", "-timeout=20m"}
 		if ofEngine {
 			args = append(args, "-run=QEMU")
+		}
+		if old {
+			args = append(args, skipWithOld)
 		}
 		n := len(args)
 		for _, p := range packages {

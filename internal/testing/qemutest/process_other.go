@@ -15,7 +15,7 @@ func dieWithParent() *syscall.SysProcAttr { return nil }
 // Freeze skips the test: only Linux can tell that a process has stopped.
 func (p *Process) Freeze(t testing.TB) {
 	t.Helper()
-	t.Skip("stopping a process needs Linux")
+	Lacks(t, "stopping a process needs Linux")
 }
 
 // Thaw does nothing, because [Process.Freeze] has skipped the test.
@@ -24,13 +24,13 @@ func (p *Process) Thaw(testing.TB) {}
 // SameFile skips the test: it needs Linux.
 func (p *Process) SameFile(t testing.TB, _ int, _ string) bool {
 	t.Helper()
-	t.Skip("looking at a process's files needs Linux")
+	Lacks(t, "looking at a process's files needs Linux")
 	return false
 }
 
 // Holds skips the test: it needs Linux.
 func (p *Process) Holds(t testing.TB, _ string) int {
 	t.Helper()
-	t.Skip("looking at a process's files needs Linux")
+	Lacks(t, "looking at a process's files needs Linux")
 	return 0
 }

@@ -124,7 +124,7 @@ func TestLaw(t *testing.T) {
 	}
 	t.Logf("replies that fit: %v", replied)
 	t.Logf("events that fit: %v", happened)
-	t.Logf("%d replies do not say which command they answer; %d replies and events have a name that is no command and no event of QEMU", unpaired, invents)
+	t.Logf("%d replies do not say which command they answer; %d replies and events have a name that is neither a command nor an event of QEMU", unpaired, invents)
 	delete(replied, "qmp_capabilities") // most scripts begin with it, and its reply is empty
 	atLeast(t, "replies", replied, 130, 33)
 	atLeast(t, "events", happened, 100, 10)
