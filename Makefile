@@ -36,11 +36,11 @@ demo: ## control a virtual machine: QEMU's if QEMU is installed, otherwise a sim
 
 .PHONY: test
 test: qemu guest ## run every test under the race detector, against a real QEMU
-	$(GO) test -race -shuffle=on -timeout=20m ./...
+	scripts/modules.sh $(GO) test -race -shuffle=on -timeout=20m ./...
 
 .PHONY: unit
 unit: ## run the tests that need no QEMU
-	$(GO) test -race -shuffle=on -timeout=20m -short ./...
+	scripts/modules.sh $(GO) test -race -shuffle=on -timeout=20m -short ./...
 
 .PHONY: matrix
 matrix: guest ## run the tests that drive QEMU against VERSIONS of it (5.2 7.2 10.0 newest), fetched into a cache

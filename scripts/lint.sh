@@ -31,25 +31,25 @@ gofumpt() {
 }
 
 staticcheck() {
-	$GO tool -modfile=tools/lint.mod staticcheck ./...
+	scripts/modules.sh $GO tool -modfile="$PWD/tools/lint.mod" staticcheck ./...
 }
 
 # cross OS ARCH vets the library and its tests for another system. For that go vet
 # compiles everything that is imported; only the programs are not linked.
 cross() {
-	CGO_ENABLED=0 GOOS=$1 GOARCH=$2 $GO vet ./...
+	CGO_ENABLED=0 GOOS=$1 GOARCH=$2 scripts/modules.sh $GO vet ./...
 }
 
 check gofumpt gofumpt
-check 'go vet' $GO vet ./...
+check 'go vet' scripts/modules.sh $GO vet ./...
 # Only this package uses cgo, and nothing else builds it.
 check 'go vet of pybridge' $GO vet -tags pybridge ./compat/pybridge
 check staticcheck staticcheck
 check layers $GO test ./internal/testing/layers
 check 'generated code' $GO test -run TestGeneratedFilesAreFresh ./internal/qapigen ./cmd/qmp-gen
 check 'exported API' $GO test ./internal/testing/api
-check 'go mod tidy' $GO mod tidy -diff
-check 'go mod verify' $GO mod verify
+check 'go mod tidy' scripts/modules.sh $GO mod tidy -diff
+check 'go mod verify' scripts/modules.sh $GO mod verify
 for target in $CROSS; do
 	check "$target" cross "${target%/*}" "${target#*/}"
 done
