@@ -34,6 +34,11 @@ help: ## list these commands
 demo: ## control a virtual machine: QEMU's if QEMU is installed, otherwise a simulated one
 	$(GO) run ./examples/quickstart
 
+.PHONY: shell
+shell: ## build and install qmp-shell, where go install puts programs
+	$(GO) -C cmd/qmp-shell install .
+	@printf 'installed: %s\n' "$$($(GO) -C cmd/qmp-shell list -f '{{.Target}}')"
+
 .PHONY: test
 test: qemu guest ## run every test under the race detector, against a real QEMU
 	scripts/modules.sh $(GO) test -race -shuffle=on -timeout=20m ./...

@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/goqmp/qmp/async"
+)
+
+// The exit statuses of the program.
+const (
+	StatusOK           = 0
+	StatusRefused      = 1 // the server refused a command, or something else failed
+	StatusUsage        = 2 // the command line is wrong; nothing was sent
+	StatusNoConnection = 3 // no connection could be made, or it has ended
+	StatusTimeout      = 4 // something did not come in time
+)
+
+// A UsageError says that the command line is wrong.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// statusOf returns the exit status that tells what err is.
+func statusOf(err error) int {
+	switch {
+	case err == nil:
+		return StatusOK
+	case is[*UsageError](err), is[*async.AddressError](err):
+		return StatusUsage
+	case is[*async.ExecuteError](err):
+		return StatusRefused
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return StatusTimeout
+	case is[*async.ConnectError](err), is[*async.StateError](err), is[*async.ExecInterruptedError](err), is[*async.GaveUpError](err):
+		return StatusNoConnection
+	}
+	return StatusRefused
+}
+
+// is reports whether err has an error of type E in its chain.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
