@@ -36,7 +36,7 @@ func (r *run) commandLine(args []string) ([]string, error) {
 		return nil, errors.New("the console of a detached process would be closed when this program ends: use machine.Options.ConsoleFile, or a -serial option")
 	}
 	line := slices.Concat(opts.Wrapper, []string{r.machine.binary})
-	if !opts.StorageDaemon {
+	if !opts.StorageDaemon && !opts.KeepDisplay {
 		line = append(line, "-display", "none", "-vga", "none")
 	}
 	if opts.Monitor != MonitorNone {

@@ -314,6 +314,15 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+func TestKeepDisplay(t *testing.T) {
+	t.Parallel()
+	m := newFake(t, "hello", machine.Options{Monitor: machine.MonitorNone, KeepDisplay: true, Args: []string{"-vga", "std"}})
+	must(t, m.Launch(t.Context()))
+	_, err := m.Wait(t.Context())
+	is(t, m.Log(), "-vga\nstd\n", err)
+	must(t, m.Shutdown(t.Context()))
+}
+
 type lockedWriter struct {
 	mu *sync.Mutex
 	w  io.Writer

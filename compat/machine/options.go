@@ -50,8 +50,8 @@ type Options struct {
 
 	// Args are arguments of the binary. On the command line they come after the
 	// machine's own options, and before the arguments of AddArgs. The machine's
-	// own options are -display none -vga none (not for a storage daemon), and
-	// those for the monitor and the console.
+	// own options are -display none -vga none (not for a storage daemon, and not with
+	// KeepDisplay), and those for the monitor and the console.
 	Args []string
 
 	// Wrapper is a program, with its arguments, that runs the binary. The machine
@@ -74,6 +74,10 @@ type Options struct {
 	// StorageDaemon says that the binary takes the options of
 	// qemu-storage-daemon, not those of qemu-system-*.
 	StorageDaemon bool
+
+	// KeepDisplay leaves out -display none -vga none: the machine has the display and
+	// the graphics card that QEMU gives it without these options, or those in Args.
+	KeepDisplay bool
 
 	// Monitor says who connects to whom. The default is MonitorDefault.
 	Monitor MonitorMode
