@@ -4,67 +4,100 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/cmd/qmp-shell/internal/output"
 )
 
-// A grammar is the command line, as kong reads it.
-type grammar struct {
-	Commands []string `short:"c" name:"command" sep:"none" placeholder:"COMMAND" help:"Execute COMMAND and print its result. May be given several times."`
-	Address  string   `arg:"" help:"Where the server listens: the path of a unix socket, HOST:PORT, or an address with unix:, tcp:, vsock: or fd: before it."`
+// An app is one run of the program.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	grammar        grammar
+	program        []string // what follows "--"; nil without it
 }
 
 // Main runs the program with the arguments args, and returns its exit status.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signals(context.Background())
 	defer stop()
-	err := run(ctx, args, stdout)
-	if err != nil {
-		fmt.Fprintln(stderr, "qmp-shell:", err)
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	err := a.run(ctx, args)
+	if sig, ok := errors.AsType[*SignalError](context.Cause(ctx)); ok {
+		return sig.Status()
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return statusPipe // nobody reads what the program prints: that is not worth a message
+	}
+	if err != nil && !reported(err) {
+		a.complain(err)
 	}
 	return statusOf(err)
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) error {
-	var g grammar
-	parser, err := kong.New(&g, kong.Name("qmp-shell"))
+// run parses args and runs the command that they name.
+func (a *app) run(ctx context.Context, args []string) error {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args, a.program = args[:i], args[i+1:]
+		if len(a.program) == 0 {
+			return usage("a program is missing after --, such as qemu-system-x86_64")
+		}
+	}
+	parser, err := newParser(&a.grammar, a.stdout)
 	if err != nil {
 		return err
 	}
-	if _, err := parser.Parse(args); err != nil {
+	if len(args) == 0 && a.program == nil && os.Getenv(socketVariable) == "" {
+		return usage("an address is missing: qmp-shell ADDRESS, or qmp-shell -- qemu-system-x86_64 ... to start a machine; --help tells more")
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
 		return &UsageError{err}
 	}
-	if len(g.Commands) == 0 {
-		return &UsageError{errors.New("nothing to do: give a command with -c")}
-	}
-	c, err := async.Dial(ctx, g.Address, nil)
-	if err != nil {
+	if a.grammar.Version {
+		_, err := fmt.Fprintln(a.stdout, "qmp-shell", version())
 		return err
 	}
-	defer c.Close()
-	for _, line := range g.Commands {
-		message := json.RawMessage(line)
-		if !json.Valid(message) {
-			return &UsageError{fmt.Errorf("the command is not JSON: %s", line)}
-		}
-		reply, err := c.Do(ctx, async.Command{Object: message})
-		if err != nil {
-			return err
-		}
-		value, err := reply.Value()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(stdout, "%s\n", value)
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return parsed.Run(a)
+}
+
+// newParser returns the parser for g. Help goes to stdout.
+func newParser(g *grammar, stdout io.Writer) (*kong.Kong, error) {
+	return kong.New(g, kong.Name("qmp-shell"), kong.Writers(stdout, stdout))
+}
+
+// complain prints an error, and what to do about it if that is known.
+func (a *app) complain(err error) {
+	text := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "qmp: "), ": qmp: ", ": ")
+	if hint := hint(err); hint != "" {
+		text += "\n" + hint
 	}
-	return nil
+	if output.IsTerminal(a.stderr) {
+		text = output.Text(text)
+	}
+	fmt.Fprintln(a.stderr, "qmp-shell:", text)
+}
+
+// version returns the version that the program was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown version)"
+	}
+	return info.Main.Version
+}
+
+// usage returns a *UsageError.
+func usage(format string, args ...any) error {
+	return &UsageError{fmt.Errorf(format, args...)}
 }

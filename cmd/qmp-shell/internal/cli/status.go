@@ -6,15 +6,20 @@ import (
 	"os"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/cmd/qmp-shell/internal/script"
+	"github.com/goqmp/qmp/compat/machine"
 )
 
-// The exit statuses of the program.
+// The exit statuses of the program. If a signal has ended it, the status is 128 and the
+// number of the signal.
 const (
 	StatusOK           = 0
 	StatusRefused      = 1 // the server refused a command, or something else failed
-	StatusUsage        = 2 // the command line is wrong; nothing was sent
+	StatusUsage        = 2 // the command line or a command is wrong; it was not sent
 	StatusNoConnection = 3 // no connection could be made, or it has ended
 	StatusTimeout      = 4 // something did not come in time
+
+	statusPipe = 128 + 13 // as if the signal SIGPIPE had ended the program
 )
 
 // A UsageError says that the command line is wrong.
@@ -28,13 +33,15 @@ func statusOf(err error) int {
 	switch {
 	case err == nil:
 		return StatusOK
-	case is[*UsageError](err), is[*async.AddressError](err):
+	case is[*UsageError](err), is[*async.AddressError](err), is[*script.SyntaxError](err):
 		return StatusUsage
 	case is[*async.ExecuteError](err):
 		return StatusRefused
+	case is[*async.ConnectError](err), is[*machine.VMLaunchFailure](err):
+		return StatusNoConnection
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return StatusTimeout
-	case is[*async.ConnectError](err), is[*async.StateError](err), is[*async.ExecInterruptedError](err), is[*async.GaveUpError](err):
+	case is[*async.StateError](err), is[*async.ExecInterruptedError](err), is[*async.GaveUpError](err):
 		return StatusNoConnection
 	}
 	return StatusRefused
@@ -45,3 +52,6 @@ func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }
+
+// reported reports whether err was printed already.
+func reported(err error) bool { return is[*script.RefusedError](err) }
