@@ -1,0 +1,89 @@
+package catalog
+
+import (
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/proto"
+)
+
+// recorded returns the recorded reply of a QEMU of this version to query-qmp-schema.
+func recorded(t testing.TB, version string) string {
+	t.Helper()
+	f, err := os.Open(filepath.Join("../../../../qapi/testdata", "introspection-"+version+".json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A machine is a Caller that answers from a table.
+type machine struct {
+	replies map[string]string // by "command" or "command {arguments}"; the value of return
+
+	mu    sync.Mutex // guards the field below
+	asked []string
+}
+
+// newMachine returns a machine with the recorded schema of a version.
+func newMachine(t testing.TB, version string) *machine {
+	t.Helper()
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	return &machine{replies: map[string]string{
+		"query-qmp-schema": recorded(t, version),
+		"query-version":    fmt.Sprintf(`{"qemu":{"major":%d,"minor":%d,"micro":0},"package":""}`, major, minor),
+	}}
+}
+
+func (m *machine) Do(ctx context.Context, cmd async.Command) (async.Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return async.Reply{}, err
+	}
+	name := cmd.Name
+	if cmd.Args != nil {
+		args, err := proto.AppendObject(nil, cmd.Args)
+		if err != nil {
+			return async.Reply{}, err
+		}
+		if string(args) != "{}" {
+			name += " " + string(args)
+		}
+	}
+	m.mu.Lock()
+	m.asked = append(m.asked, name)
+	m.mu.Unlock()
+	text, ok := m.replies[name]
+	if !ok {
+		return async.ParseReply(cmd.Name, []byte(`{"error":{"class":"CommandNotFound","desc":"The command `+cmd.Name+` has not been found"}}`))
+	}
+	return async.ParseReply(cmd.Name, []byte(`{"return":`+text+`}`))
+}
+
+// loaded returns a Catalog that has asked m.
+func loaded(t testing.TB, m *machine) *Catalog {
+	t.Helper()
+	c := New(m)
+	if err := c.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
