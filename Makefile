@@ -5,14 +5,13 @@
 
 GO ?= go
 
-# COVER_MIN is in percent. FUZZ and BENCH are regular expressions for names.
+# COVER_MIN is in percent. FUZZ is a regular expression for names.
 # FUZZTIME is the time for each fuzz target. ROUNDS is the number of rounds for each
 # scenario of the chaos test; its SEED 0 means a new seed. VERSIONS are versions that
 # scripts/qemu-fetch.sh knows. PYTHON runs QEMU's tests. CROSS are the systems that lint builds for.
 COVER_MIN ?= 92
 FUZZ ?= .
 FUZZTIME ?= 60s
-BENCH ?= .
 ROUNDS ?= 200
 SEED ?= 0
 VERSIONS ?= 5.2 7.2 10.0 newest
@@ -89,9 +88,19 @@ fuzz: ## run every fuzz target, or those that match FUZZ, for FUZZTIME (60s) eac
 chaos: qemu ## stop, kill and quit a real QEMU at random, ROUNDS (200) times; SEED repeats a run
 	$(GO) -C internal/testing/chaos test -race -count=1 -timeout=2h -rounds=$(ROUNDS) -seed=$(SEED)
 
+# BENCH has flags, such as -rows=one,oob -clients=async -time=1s.
 .PHONY: bench
-bench: ## run the benchmarks, or those that match BENCH
-	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem ./...
+bench: ## compare all ways in with raw sockets, a plain client and other projects (under 3 minutes)
+	@$(GO) run ./bench $(BENCH)
+
+.PHONY: bench-qemu
+bench-qemu: ## the same with one caller and a real QEMU of each of VERSIONS (5.2 7.2 10.0 newest)
+	@for version in $(VERSIONS); do scripts/with-qemu.sh $$version $(GO) run ./bench -rows=qemu $(BENCH) || exit; done
+
+# MICRO is a regular expression, PKG lists packages, COUNT is the number of runs.
+.PHONY: microbench
+microbench: ## run Go's benchmarks beside the code, or those that match MICRO in PKG, COUNT times
+	@$(GO) test -run='^$$' -bench='$(or $(MICRO),.)' -benchmem -count=$(or $(COUNT),1) $(or $(PKG),./...)
 
 .PHONY: size
 size: ## print how long package qapi takes to compile, and by how much a program grows that uses it

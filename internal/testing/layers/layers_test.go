@@ -135,6 +135,9 @@ var rooms = []room{
 	{dir: "internal/testing/qemuiotests", floor: 0, program: true},
 
 	{dir: "examples/*", floor: 8, program: true},
+	// Measures the clients of all packages, and plain ones for comparison.
+	{dir: "bench/internal/measure", floor: 0},
+	{dir: "bench", floor: 8, program: true, modules: []string{json}},
 	{dir: "cmd/qmp-gen/acme", floor: 8, modules: []string{json}, program: true}, // written by it, to show and to test
 	{dir: "cmd/*", floor: 8, program: true},
 	{dir: "docs", floor: 8, program: true}, // the code on the pages
