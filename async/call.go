@@ -121,7 +121,7 @@ func (s *session) do(ctx context.Context, out *outgoing) (proto.Message, error) 
 func (s *session) pass(ctx context.Context, c *call) error {
 	if !s.calls.hasOOB() {
 		if c.cmd.OOB {
-			return fmt.Errorf("%s%s: %w", prefix(s.client.name()), c.cmd.label(), ErrNoOOB)
+			return fmt.Errorf("%s%s: %w", prefix(s.client.name()), words(c.cmd.label()), ErrNoOOB)
 		}
 		return nil
 	}

@@ -120,7 +120,7 @@ func (k *calls) forget(g *gate, w *waiter) (note string) {
 		return "waiting for earlier commands"
 	}
 	return fmt.Sprintf("waiting for earlier commands: %d unanswered, the oldest (%s) for %v",
-		len(k.pending), oldest.cmd.label(), time.Since(oldest.since).Round(time.Millisecond))
+		len(k.pending), words(oldest.cmd.label()), time.Since(oldest.since).Round(time.Millisecond))
 }
 
 // start gives c its id before it is written. It makes c pending if c is a command. The

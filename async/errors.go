@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
 	"github.com/hashicorp/go-multierror"
 )
@@ -60,7 +61,7 @@ func (e *StateError) Error() string {
 	case e.State == Disconnecting:
 		advice = "; the connection has ended, call Close to collect the cause"
 	}
-	return fmt.Sprintf("%s%s: client is %s, needs to be %s%s", prefix(e.Client), e.Op, e.State, e.Required, advice)
+	return fmt.Sprintf("%s%s: client is %s, needs to be %s%s", prefix(e.Client), words(e.Op), e.State, e.Required, advice)
 }
 
 // prefix begins the messages that name the client.
@@ -68,7 +69,7 @@ func prefix(name string) string {
 	if name == "" {
 		return "qmp: "
 	}
-	return "qmp " + name + ": "
+	return "qmp " + words(name) + ": "
 }
 
 // A ConnectStage is how far the attempt to connect had come when it failed: see
@@ -101,12 +102,12 @@ func (e *ConnectError) Error() string {
 	b.WriteString(prefix(e.Client))
 	b.WriteString(e.Op)
 	if e.Address != "" {
-		fmt.Fprintf(&b, " %s", e.Address)
+		fmt.Fprintf(&b, " %s", words(e.Address))
 	}
 	if e.Attempts > 1 {
 		fmt.Fprintf(&b, " (%d attempts)", e.Attempts)
 	}
-	fmt.Fprintf(&b, ": failed to establish %s: %v", e.Stage, e.Err)
+	fmt.Fprintf(&b, ": failed to establish %s: %v", e.Stage, harmless.Error(e.Err))
 	return b.String()
 }
 
@@ -122,7 +123,7 @@ type ExecuteError struct {
 }
 
 func (e *ExecuteError) Error() string {
-	return fmt.Sprintf("qmp: %s: %s (%s)", e.Command, words(e.Desc), words(e.Class))
+	return fmt.Sprintf("qmp: %s: %s (%s)", words(e.Command), words(e.Desc), words(e.Class))
 }
 
 // An ExecInterruptedError says that a command ended without a reply, because its
@@ -145,9 +146,9 @@ func (e *ExecInterruptedError) Error() string {
 	what := "the connection has ended"
 	switch {
 	case e.Command != "" && e.Sent:
-		what = e.Command + ": interrupted after it was sent"
+		what = words(e.Command) + ": interrupted after it was sent"
 	case e.Command != "":
-		what = e.Command + ": interrupted before it was sent"
+		what = words(e.Command) + ": interrupted before it was sent"
 	}
 	if e.Note != "" {
 		what += " (" + e.Note + ")"
@@ -245,7 +246,7 @@ type BadReplyError struct {
 }
 
 func (e *BadReplyError) Error() string {
-	return fmt.Sprintf("qmp: %s: malformed reply: %q", e.Command, shorten(proto.Mask(e.Reply.raw, []string{"return"})))
+	return fmt.Sprintf("qmp: %s: malformed reply: %q", words(e.Command), shorten(proto.Mask(e.Reply.raw, []string{"return"})))
 }
 
 func (*BadReplyError) protocolError() {}
@@ -279,7 +280,7 @@ type MessageError struct {
 
 func (e *MessageError) Error() string {
 	if e.Command != "" {
-		return fmt.Sprintf("qmp: %s: not sent: %v", e.Command, e.Err)
+		return fmt.Sprintf("qmp: %s: not sent: %v", words(e.Command), harmless.Error(e.Err))
 	}
 	return fmt.Sprintf("received message: %v", e.Err)
 }
@@ -321,7 +322,7 @@ type InvalidIDError struct {
 }
 
 func (e *InvalidIDError) Error() string {
-	return fmt.Sprintf("qmp: invalid id %s: %s", e.ID, e.Reason)
+	return fmt.Sprintf("qmp: invalid id %s: %s", words(e.ID), e.Reason)
 }
 
 // An OverflowError says that a listener has dropped its oldest events, because it
@@ -387,14 +388,18 @@ func joinLine(errs []error) string {
 	return b.String()
 }
 
-// words makes a server's text fit for an error: one line, of limited length.
+// words makes a text from outside fit for an error: one line of limited length, without
+// characters that a terminal obeys. The fields of errors keep the text as it came.
 func words(s string) string {
 	const most = 1000
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "..."
 	}
-	return strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ").Replace(s)
+	return harmless.Line(s)
 }
+
+// shown returns the beginning of a message, for the log.
+func shown(raw []byte) string { return harmless.Line(shorten(raw)) }
 
 // shorten returns the beginning of raw, for an error or the log.
 func shorten(raw []byte) string {

@@ -48,7 +48,7 @@ func (e Event) Raw() json.RawMessage { return e.raw }
 func (e Event) Object() (map[string]any, error) {
 	m, err := decodeObject(e.raw)
 	if err != nil {
-		return nil, fmt.Errorf("qmp: event %s: %w", e.Name, err)
+		return nil, fmt.Errorf("qmp: event %s: %w", words(e.Name), err)
 	}
 	return m, nil
 }

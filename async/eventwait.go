@@ -22,7 +22,7 @@ func (e *EventWaitError) Error() string {
 	b.WriteString(prefix(e.Client))
 	switch {
 	case len(e.Names) > 0:
-		fmt.Fprintf(&b, "no %s came", strings.Join(e.Names, " or "))
+		fmt.Fprintf(&b, "no %s came", words(strings.Join(e.Names, " or ")))
 	case e.Passed > 0:
 		b.WriteString("no event came that was wanted")
 	default:
@@ -30,7 +30,7 @@ func (e *EventWaitError) Error() string {
 	}
 	fmt.Fprintf(&b, ": %v", e.Err)
 	if e.Passed > 0 {
-		fmt.Fprintf(&b, "; other events came: %d, the last of them %s", e.Passed, strings.Join(e.Last, ", "))
+		fmt.Fprintf(&b, "; other events came: %d, the last of them %s", e.Passed, words(strings.Join(e.Last, ", ")))
 	}
 	if e.Dropped > 0 {
 		fmt.Fprintf(&b, "; events dropped unread, because the queue was full: %d, what was waited for may be one of them (raise the queue's limit, or read it earlier)", e.Dropped)

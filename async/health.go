@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // A Verdict is what [Client.Health] makes of its evidence.
@@ -75,14 +77,14 @@ type Probe struct {
 func (h Health) String() string {
 	if h.Verdict == Gone {
 		if h.Err != nil {
-			return fmt.Sprintf("gone (%v): %v", h.State, h.Err)
+			return fmt.Sprintf("gone (%v): %v", h.State, harmless.Error(h.Err))
 		}
 		return fmt.Sprintf("gone (%v)", h.State)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d commands unanswered", h.Verdict, h.Unanswered)
 	if h.Unanswered > 0 {
-		fmt.Fprintf(&b, ", the oldest (%s) for %v", h.Oldest, h.OldestAge.Round(time.Millisecond))
+		fmt.Fprintf(&b, ", the oldest (%s) for %v", words(h.Oldest), h.OldestAge.Round(time.Millisecond))
 	}
 	if !h.LastReceived.IsZero() {
 		fmt.Fprintf(&b, "; last byte received %v ago", h.Time.Sub(h.LastReceived).Round(time.Millisecond))

@@ -60,7 +60,7 @@ type HMPError struct {
 // Error returns what the human monitor printed, on one line.
 func (e *HMPError) Error() string {
 	text := strings.TrimPrefix(strings.TrimSpace(e.Text), "Error: ")
-	return fmt.Sprintf("human monitor: %s: %s", e.Command, strings.ReplaceAll(text, "\n", "; "))
+	return fmt.Sprintf("human monitor: %s: %s", words(e.Command), words(strings.ReplaceAll(text, "\n", "; ")))
 }
 
 // hmpCommand returns the name of the command in a line. That is its first word, which

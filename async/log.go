@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -25,7 +26,7 @@ var discard = slog.New(slog.DiscardHandler)
 // logSent logs a message that is about to be written.
 func (s *session) logSent(msg []byte) {
 	if s.log.Enabled(context.Background(), slog.LevelDebug) {
-		s.log.Debug("qmp: sent", "message", string(mask(msg)))
+		s.log.Debug("qmp: sent", "message", harmless.Line(string(mask(msg))))
 	}
 }
 
@@ -36,7 +37,7 @@ func (s *session) logReceived(m proto.Message) {
 	if !s.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	s.log.Debug("qmp: received", "message", shorten(s.maskReceived(m)))
+	s.log.Debug("qmp: received", "message", shown(s.maskReceived(m)))
 }
 
 // maskReceived returns a received message with its secrets masked.

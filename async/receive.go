@@ -157,5 +157,5 @@ func (s *session) unattributed(m proto.Message) error {
 
 // drop logs a message that no call and no listener gets.
 func (s *session) drop(m proto.Message, why string) {
-	s.log.Warn("qmp: message dropped", slog.String("why", why), slog.String("message", shorten(s.maskReply(m))))
+	s.log.Warn("qmp: message dropped", slog.String("why", why), slog.String("message", shown(s.maskReply(m))))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -54,7 +55,7 @@ func (r Reply) Raw() json.RawMessage { return r.raw }
 func (r Reply) Object() (map[string]any, error) {
 	m, err := decodeObject(r.raw)
 	if err != nil {
-		return nil, fmt.Errorf("qmp: %s: reply: %w", r.command, err)
+		return nil, fmt.Errorf("qmp: %s: reply: %w", words(r.command), err)
 	}
 	if r.engineID {
 		delete(m, "id")
@@ -114,9 +115,9 @@ func misfit(err error, what string, v any) error {
 	case nil:
 		return nil
 	case *MessageError: // a number that does not fit any type
-		return fmt.Errorf("qmp: %s: %w", what, err)
+		return fmt.Errorf("qmp: %s: %w", words(what), err)
 	}
-	return fmt.Errorf("qmp: %s does not fit a %T: %w", what, v, err)
+	return fmt.Errorf("qmp: %s does not fit a %T: %w", words(what), v, harmless.Error(err))
 }
 
 // decodeObject returns the map form of raw, an object that has been validated before.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // A TLSError says that a connection was made, and that TLS failed on it. It stands in a
@@ -26,7 +28,7 @@ type TLSError struct {
 }
 
 func (e *TLSError) Error() string {
-	text := "TLS: " + strings.TrimPrefix(e.Err.Error(), "tls: ")
+	text := "TLS: " + harmless.Line(strings.TrimPrefix(e.Err.Error(), "tls: "))
 	if e.Advice != "" {
 		text += " (" + e.Advice + ")"
 	}

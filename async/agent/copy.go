@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // CopyOptions configures [Client.CopyOut] and [Client.CopyIn]. A nil *CopyOptions, like the
@@ -41,7 +43,7 @@ type ChecksumError struct {
 }
 
 func (e *ChecksumError) Error() string {
-	return fmt.Sprintf("%s: its SHA-256 in the guest is %s, and of what was copied %s; was it written to meanwhile?", e.Name, e.Guest, e.Here)
+	return fmt.Sprintf("%s: its SHA-256 in the guest is %s, and of what was copied %s; was it written to meanwhile?", harmless.Line(e.Name), harmless.Line(e.Guest), e.Here)
 }
 
 // CopyOut copies a file of the guest to dst, such as an [os.File]. It reads the file in
@@ -63,7 +65,7 @@ func (c *Client) CopyOut(ctx context.Context, dst io.WriterAt, name string, opts
 		}
 		b := make([]byte, n)
 		if _, err := io.ReadFull(f, b); err != nil {
-			return nil, fmt.Errorf("read %s at %d: %w", name, at, err)
+			return nil, fmt.Errorf("read %s at %d: %w", harmless.Line(name), at, err)
 		}
 		_, err := dst.WriteAt(b, at)
 		return b, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/qapi/qga"
 )
 
@@ -99,9 +100,9 @@ type ExitError struct {
 
 func (e *ExitError) Error() string {
 	if e.Signal != 0 {
-		return fmt.Sprintf("%s: ended by signal %d", e.Path, e.Signal)
+		return fmt.Sprintf("%s: ended by signal %d", harmless.Line(e.Path), e.Signal)
 	}
-	return fmt.Sprintf("%s: exit status %d", e.Path, e.Code)
+	return fmt.Sprintf("%s: exit status %d", harmless.Line(e.Path), e.Code)
 }
 
 // A TruncatedError says that a program wrote more than the agent keeps, 16 MiB for each
@@ -119,7 +120,7 @@ func (e *TruncatedError) Error() string {
 	if e.Stderr {
 		which = append(which, "standard error")
 	}
-	return fmt.Sprintf("%s: the guest agent has kept only the beginning of its %s", e.Path, strings.Join(which, " and "))
+	return fmt.Sprintf("%s: the guest agent has kept only the beginning of its %s", harmless.Line(e.Path), strings.Join(which, " and "))
 }
 
 // A LostProcessError says that the agent does not know a process that it has started. It
@@ -131,7 +132,7 @@ type LostProcessError struct {
 }
 
 func (e *LostProcessError) Error() string {
-	return fmt.Sprintf("%s: the guest agent does not know process %d any more; the agent or the guest was restarted: %v", e.Path, e.PID, e.Err)
+	return fmt.Sprintf("%s: the guest agent does not know process %d any more; the agent or the guest was restarted: %v", harmless.Line(e.Path), e.PID, harmless.Error(e.Err))
 }
 
 func (e *LostProcessError) Unwrap() error { return e.Err }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // FS returns a file system for the tree of files below the guest's folder root, such as
@@ -156,7 +158,7 @@ func (g *guestFS) run(op, name, script, arg string) ([]byte, error) {
 		err = &unsupported{err}
 	case exited:
 		words := strings.TrimSpace(string(exit.Stderr))
-		err = fmt.Errorf("%w: %s", err, words)
+		err = fmt.Errorf("%w: %s", err, harmless.Line(words))
 		if kind := kindOf(words); kind != nil {
 			err = &systemError{err: err, kind: kind}
 		} else if exit.Code == 127 { // the shell has not found stat

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // A LostReplyError says that the agent has answered a later command, but not this one. The
@@ -19,7 +20,7 @@ type LostReplyError struct {
 }
 
 func (e *LostReplyError) Error() string {
-	return fmt.Sprintf("qmp: %s: the guest agent has answered a later command, but not this one; it or the guest was restarted, and the command may have been executed", e.Command)
+	return fmt.Sprintf("qmp: %s: the guest agent has answered a later command, but not this one; it or the guest was restarted, and the command may have been executed", harmless.Line(e.Command))
 }
 
 func (e *LostReplyError) Unwrap() error { return e.Err }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/qapi/qga"
 )
 
@@ -107,11 +108,11 @@ type DisabledError struct {
 func (e *DisabledError) Error() string {
 	switch {
 	case !e.Listed:
-		return fmt.Sprintf("qmp: %s: not sent: the guest agent %s does not have this command", e.Command, e.Version)
+		return fmt.Sprintf("qmp: %s: not sent: the guest agent %s does not have this command", harmless.Line(e.Command), harmless.Line(e.Version))
 	case e.Frozen:
-		return fmt.Sprintf("qmp: %s: not sent: the guest agent has frozen the guest's file systems; thaw them first (guest-fsfreeze-thaw)", e.Command)
+		return fmt.Sprintf("qmp: %s: not sent: the guest agent has frozen the guest's file systems; thaw them first (guest-fsfreeze-thaw)", harmless.Line(e.Command))
 	}
-	return fmt.Sprintf("qmp: %s: not sent: the guest agent %s has disabled this command (its options --block-rpcs and --allow-rpcs, or the guest's system)", e.Command, e.Version)
+	return fmt.Sprintf("qmp: %s: not sent: the guest agent %s has disabled this command (its options --block-rpcs and --allow-rpcs, or the guest's system)", harmless.Line(e.Command), harmless.Line(e.Version))
 }
 
 // checkOffered returns a [*DisabledError] if the agent does not offer a command. It asks

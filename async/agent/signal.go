@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // Kill ends the process by the signal KILL. See [Cmd.Signal].
@@ -23,7 +26,7 @@ func (c *Cmd) Signal(ctx context.Context, name string) error {
 	kill := c.client.Command(ctx, "/bin/sh", "-c", `kill -s "$0" "$1"`, name, strconv.FormatInt(c.pid, 10))
 	if _, err := kill.Output(); err != nil {
 		if exit, ok := errors.AsType[*ExitError](err); ok {
-			return fmt.Errorf("signal %s to process %d: %w: %s", name, c.pid, err, exit.Stderr)
+			return fmt.Errorf("signal %s to process %d: %w: %s", name, c.pid, err, harmless.Line(strings.TrimSpace(string(exit.Stderr))))
 		}
 		return fmt.Errorf("signal %s to process %d: %w", name, c.pid, err)
 	}

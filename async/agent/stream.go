@@ -13,6 +13,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/qapi/qga"
 )
 
@@ -91,7 +92,7 @@ type StreamError struct {
 }
 
 func (e *StreamError) Error() string {
-	return fmt.Sprintf("%s: cannot stream its input and output in this guest, and it was not started: %v", e.Path, e.Err)
+	return fmt.Sprintf("%s: cannot stream its input and output in this guest, and it was not started: %v", harmless.Line(e.Path), harmless.Error(e.Err))
 }
 
 func (e *StreamError) Unwrap() error { return e.Err }
@@ -162,7 +163,7 @@ func (s *stream) prepare() error {
 	shell.Env = c.Env
 	_, err := shell.Output()
 	if exit, ok := errors.AsType[*ExitError](err); ok {
-		words := strings.TrimSpace(string(exit.Stderr))
+		words := harmless.Line(strings.TrimSpace(string(exit.Stderr)))
 		err = fmt.Errorf("prepare %s in the guest: %w: %s", c.Path, exit, words)
 		return &StreamError{c.Path, err}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // ErrCanceled matches the [*Error] of a job that was canceled, by whomever.
@@ -36,7 +37,7 @@ func (e *Error) Error() string {
 	case e.Job.Error == "":
 		return fmt.Sprintf("qmp: job %s failed; QEMU dropped the reason before it could be asked", e.Job.name())
 	}
-	return fmt.Sprintf("qmp: job %s failed: %s", e.Job.name(), e.Job.Error)
+	return fmt.Sprintf("qmp: job %s failed: %s", e.Job.name(), harmless.Line(e.Job.Error))
 }
 
 // Is reports whether target is the kind of the error.
@@ -57,9 +58,9 @@ func (e *NotFoundError) Error() string {
 		return "qmp: no migration has begun"
 	}
 	if e.NotStarted {
-		return fmt.Sprintf("qmp: the command has succeeded, and has not started a job with the id %s: is its job-id another one?", e.ID)
+		return fmt.Sprintf("qmp: the command has succeeded, and has not started a job with the id %s: is its job-id another one?", harmless.Line(e.ID))
 	}
-	return fmt.Sprintf("qmp: there is no job %s: it was never started, or it has ended and was dismissed", e.ID)
+	return fmt.Sprintf("qmp: there is no job %s: it was never started, or it has ended and was dismissed", harmless.Line(e.ID))
 }
 
 // A WaitError says that a call has ended before the job, or the migration, did what the
@@ -75,7 +76,7 @@ type WaitError struct {
 }
 
 func (e *WaitError) Error() string {
-	return fmt.Sprintf("qmp: %s: waited for %s; %s: %v", e.Subject, e.Wanted, e.Situation, e.Err)
+	return harmless.Line(fmt.Sprintf("qmp: %s: waited for %s; %s: %v", e.Subject, e.Wanted, e.Situation, e.Err))
 }
 
 func (e *WaitError) Unwrap() error { return e.Err }

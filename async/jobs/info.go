@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/qapi"
 )
 
@@ -59,9 +60,9 @@ func (i *Info) stopped() bool {
 // name names the job in errors: `job0 (backup)`.
 func (i *Info) name() string {
 	if i.Type == "" {
-		return i.ID
+		return harmless.Line(i.ID)
 	}
-	return fmt.Sprintf("%s (%s)", i.ID, i.Type)
+	return harmless.Line(fmt.Sprintf("%s (%s)", i.ID, i.Type))
 }
 
 // situation says in which state the job is and what it waits for.
@@ -73,7 +74,7 @@ func (i *Info) situation() string {
 	case i.Status == qapi.JobStatusNull:
 		return "it has ended"
 	}
-	fmt.Fprintf(&b, "it is %s", i.Status)
+	fmt.Fprintf(&b, "it is %s", harmless.Line(string(i.Status)))
 	if i.Total > 0 {
 		fmt.Fprintf(&b, " at %d of %d", i.Current, i.Total)
 	}
@@ -86,7 +87,7 @@ func (i *Info) situation() string {
 		b.WriteString(", and waits for job-dismiss")
 	case qapi.JobStatusPaused, qapi.JobStatusStandby:
 		if i.stopped() {
-			fmt.Fprintf(&b, " after an I/O error (%s)", i.IOError.Operation)
+			fmt.Fprintf(&b, " after an I/O error (%s)", harmless.Line(string(i.IOError.Operation)))
 		}
 		b.WriteString(", and waits for job-resume")
 	case qapi.JobStatusWaiting:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/qapi"
 )
 
@@ -51,13 +52,13 @@ type MigrationError struct {
 func (e *MigrationError) Error() string {
 	switch {
 	case e.Gone:
-		return fmt.Sprintf("qmp: QEMU knows nothing of the migration any more; when it was last seen, it was %s", e.Info.Status)
+		return fmt.Sprintf("qmp: QEMU knows nothing of the migration any more; when it was last seen, it was %s", harmless.Line(string(e.Info.Status)))
 	case e.Info.Status == qapi.MigrationStatusCancelled:
 		return "qmp: the migration was canceled"
 	case e.Info.Error == "":
 		return "qmp: the migration failed; QEMU does not say why"
 	}
-	return "qmp: the migration failed: " + e.Info.Error
+	return "qmp: the migration failed: " + harmless.Line(e.Info.Error)
 }
 
 // Is reports whether target is the kind of the error.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -43,9 +44,9 @@ func (m Message) String() string { return shorten(m.Raw) }
 func shorten(b []byte) string {
 	const most = 300
 	if len(b) > most {
-		return fmt.Sprintf("%s... (%d bytes)", b[:most], len(b))
+		return fmt.Sprintf("%s... (%d bytes)", harmless.Line(string(b[:most])), len(b))
 	}
-	return string(b)
+	return harmless.Line(string(b))
 }
 
 // A history keeps what clients sent. The zero history is empty.

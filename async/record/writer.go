@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -213,10 +214,10 @@ func tooDeep(msg []byte) bool {
 }
 
 // shorten returns b, or the beginning of a long b, for an error.
-func shorten(b []byte) []byte {
+func shorten(b []byte) string {
 	const most = 500
 	if len(b) > most {
-		return append(b[:most:most], "..."...)
+		return harmless.Line(string(b[:most])) + "..."
 	}
-	return b
+	return harmless.Line(string(b))
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // A program is one of QEMU's programs.
@@ -116,7 +117,7 @@ func (r Result) OK() bool { return r.ExitCode == 0 }
 
 // String returns the command, its exit code and its output.
 func (r Result) String() string {
-	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(r.Command, " "), r.ExitCode, strings.TrimSpace(r.Output))
+	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(r.Command, " "), r.ExitCode, harmless.Text(strings.TrimSpace(r.Output)))
 }
 
 // run runs a program until it ends, and returns how it ended. The test fails only if the

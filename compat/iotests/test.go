@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // DefaultTimeout is how long a [Test] waits for one thing by default. It is many times
@@ -236,7 +237,7 @@ func (it *Test) withTimeout() (context.Context, context.CancelFunc) {
 func (it *Test) fail(what string, pairs ...string) {
 	it.Helper()
 	var b strings.Builder
-	b.WriteString(what)
+	b.WriteString(harmless.Text(what))
 	hasCommand := false
 	for pair := range slices.Chunk(pairs, 2) {
 		writeField(&b, pair[0], pair[1])
@@ -269,7 +270,7 @@ func (it *Test) note(command string) {
 // writeField appends a heading and a text. A text of several lines is indented, and of a
 // long text only the last 4 KiB are shown.
 func writeField(b *strings.Builder, heading, text string) {
-	text = strings.TrimRight(text, " \r\n")
+	text = harmless.Text(strings.TrimRight(text, " \r\n"))
 	if text == "" {
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 var (
@@ -78,7 +80,7 @@ type ProcessEndedError struct {
 // Error says all of that on one line.
 func (e *ProcessEndedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "machine %s: %s: the process has ended with %v: %v", e.Machine, e.Call, e.Exit, e.Err)
+	fmt.Fprintf(&b, "machine %s: %s: the process has ended with %v: %v", e.Machine, harmless.Line(e.Call), e.Exit, e.Err)
 	writeOutput(&b, e.Output)
 	return b.String()
 }
@@ -163,5 +165,5 @@ func writeOutput(b *strings.Builder, output string) {
 	if len(output) > most {
 		output = "..." + output[len(output)-most:]
 	}
-	fmt.Fprintf(b, "; output: %s", strings.NewReplacer("\r\n", " | ", "\n", " | ", "\r", " ").Replace(output))
+	fmt.Fprintf(b, "; output: %s", harmless.Line(strings.NewReplacer("\r\n", " | ", "\n", " | ", "\r", " ").Replace(output)))
 }

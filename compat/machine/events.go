@@ -9,6 +9,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // An EventMatch describes events: those with a name, whose whole object matches a
@@ -286,7 +287,7 @@ func (q *eventQueue) explain(err error, w wanted) error {
 			break
 		}
 	}
-	return fmt.Errorf("%w%s", err, b.String())
+	return fmt.Errorf("%w%s", err, harmless.Line(b.String()))
 }
 
 // excerpt returns the beginning of a message.

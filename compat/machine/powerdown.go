@@ -9,6 +9,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // lastEvents is how long PowerDown waits, after the end of the process, for the end
@@ -68,7 +69,7 @@ func (s Stop) String() string {
 	case s.Reason == "":
 		return fmt.Sprintf("%s: %v", how, *s.Exit)
 	}
-	return fmt.Sprintf("%s: %v (%s)", how, *s.Exit, s.Reason)
+	return fmt.Sprintf("%s: %v (%s)", how, *s.Exit, harmless.Line(s.Reason))
 }
 
 // A GuestStateError says that the guest does not run, so that it cannot react to its
@@ -79,7 +80,7 @@ type GuestStateError struct {
 
 // Error says so, and what the caller can do.
 func (e *GuestStateError) Error() string {
-	text := fmt.Sprintf("the guest does not run (%s) and cannot react to its power button", e.Status)
+	text := fmt.Sprintf("the guest does not run (%s) and cannot react to its power button", harmless.Line(e.Status))
 	if e.Status == "paused" || e.Status == "prelaunch" {
 		text += "; execute cont before PowerDown if it is to shut down by itself"
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // A CommandError says that QEMU refused a command. The connection stays usable.
@@ -15,9 +17,9 @@ type CommandError struct {
 
 // Error returns the command and QEMU's answer, and a hint for the clock's commands.
 func (e *CommandError) Error() string {
-	text := "qtest: " + e.Command + ": " + e.Status
+	text := "qtest: " + harmless.Line(e.Command+": "+e.Status)
 	if e.Message != "" {
-		text += " " + e.Message
+		text += " " + harmless.Line(e.Message)
 	}
 	if e.Is(errors.ErrUnsupported) && strings.HasPrefix(e.Command, "clock_") {
 		text += " (the commands for the clock need -accel qtest: this QEMU was started or built without it)"
@@ -40,7 +42,7 @@ type ArgumentError struct {
 
 // Error says what was not sent, and why.
 func (e *ArgumentError) Error() string {
-	return fmt.Sprintf("qtest: %s: not sent: %s", e.Command, e.Problem)
+	return fmt.Sprintf("qtest: %s: not sent: %s", harmless.Line(e.Command), e.Problem)
 }
 
 // An InterruptedError says that a call ended without an answer, because its context or
@@ -63,9 +65,9 @@ func (e *InterruptedError) Error() string {
 	case e.Command == "":
 		return fmt.Sprintf("qtest: wait for an interrupt: %v", e.Err)
 	case e.Sent:
-		return fmt.Sprintf("qtest: %s: interrupted after it was sent: %v", e.Command, e.Err)
+		return fmt.Sprintf("qtest: %s: interrupted after it was sent: %v", harmless.Line(e.Command), e.Err)
 	}
-	return fmt.Sprintf("qtest: %s: interrupted before it was sent: %v", e.Command, e.Err)
+	return fmt.Sprintf("qtest: %s: interrupted before it was sent: %v", harmless.Line(e.Command), e.Err)
 }
 
 // Unwrap returns Err.

@@ -71,6 +71,8 @@ var rooms = []room{
 
 	// What a context ended with.
 	{dir: "internal/contexts", floor: 0},
+	// Text from outside, fit to be shown.
+	{dir: "internal/harmless", floor: 0},
 
 	// Bytes, messages, values. No goroutines, sockets or clocks; of package time it
 	// uses only the type.
