@@ -3,7 +3,6 @@ package async
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/internal/proto"
@@ -153,9 +152,4 @@ func (s *session) unattributed(m proto.Message) error {
 		desc = shorten(proto.Mask(m.Raw, []string{"return"}))
 	}
 	return &ServerParseError{Class: class, Desc: desc}
-}
-
-// drop logs a message that no call and no listener gets.
-func (s *session) drop(m proto.Message, why string) {
-	s.log.Warn("qmp: message dropped", slog.String("why", why), slog.String("message", shown(s.maskReply(m))))
 }

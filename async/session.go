@@ -51,6 +51,7 @@ type session struct {
 	handshake *handshake // nil once it is over
 	ready     []delivery // answers that flush delivers before the next read blocks
 	served    bool       // a command of any caller but OnConnect was answered; read by others after wg
+	dropped   dropped
 
 	mu            sync.Mutex  // guards the fields below; held briefly, never across I/O
 	closingClosed bool        // closing is closed
@@ -102,6 +103,7 @@ func newSession(c *Client, conn net.Conn, addr string, h *handshake) *session {
 // readLoop reads messages until the connection ends.
 func (s *session) readLoop() {
 	defer s.traceEnded()
+	defer s.tellDropped()
 	for {
 		raw, err := s.framer.Next()
 		if err == nil {
