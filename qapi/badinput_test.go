@@ -4,6 +4,8 @@ import (
 	"context"
 	stdjson "encoding/json"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -227,6 +229,58 @@ func TestSince(t *testing.T) {
 	} {
 		if since, until := qapi.Since(key), qapi.Until(key); since != want[0] || until != want[1] {
 			t.Errorf("%q: %q to %q, want %q", key, since, until, want)
+		}
+	}
+}
+
+func TestTypesOfKeys(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"query-status=":                "StatusInfo",
+		"StatusInfo.status":            "RunState",
+		"query-jobs=":                  "JobInfo",
+		"blockdev-add":                 "BlockdevOptions",
+		"BlockdevOptions.[qcow2]":      "BlockdevOptionsQcow2",
+		"BlockdevOptions.[qcow2].file": "BlockdevRef BlockdevOptions",
+		"blockdev-add.[raw].file":      "BlockdevRef BlockdevOptions",
+		"blockdev-add.file.driver":     "BlockdevDriver",
+		"transaction.actions":          "TransactionAction",
+		"JOB_STATUS_CHANGE.status":     "JobStatus",
+		"query-status":                 "",
+		"StatusInfo.running":           "",
+		"no-such":                      "",
+		"no-such=":                     "",
+		">blockdev-add":                "",
+		"":                             "",
+	} {
+		if got := strings.Join(qapi.Types(key), " "); got != want {
+			t.Errorf("%q: %q, want %q", key, got, want)
+		}
+	}
+}
+
+// The table is sorted, and each of its lines is found.
+func TestSinceFindsEachLine(t *testing.T) {
+	t.Parallel()
+	table, err := os.ReadFile("since.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(table), "\n"), "\n")
+	if !slices.IsSorted(lines) {
+		t.Fatal("since.txt is not sorted")
+	}
+	for _, line := range lines[1:] {
+		words := strings.Fields(line)
+		if strings.HasPrefix(words[0], ">") {
+			continue
+		}
+		until := ""
+		if len(words) > 2 {
+			until = words[2]
+		}
+		if got, last := qapi.Since(words[0]), qapi.Until(words[0]); got != words[1] || last != until {
+			t.Errorf("%s: %q to %q", line, got, last)
 		}
 	}
 }

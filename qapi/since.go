@@ -107,17 +107,13 @@ func follow(key string) []string {
 // branches yields the types of the branches of a union.
 func branches(union string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		begin := "\n>" + union + "["
-		for rest := sinceTable; ; {
-			i := strings.Index(rest, begin)
-			if i < 0 {
-				return
-			}
-			rest = rest[i+1:]
-			line, _, _ := strings.Cut(rest, "\n")
+		begin := ">" + union + "["
+		for rest := linesFrom(begin); strings.HasPrefix(rest, begin); {
+			line, after, _ := strings.Cut(rest, "\n")
 			if _, t, ok := strings.Cut(line, "] "); ok && !yield(t) {
 				return
 			}
+			rest = after
 		}
 	}
 }
@@ -127,11 +123,69 @@ func lookUp(key string) (first, second string) {
 	if key == "" || strings.ContainsAny(key, " \n") {
 		return "", ""
 	}
-	_, rest, ok := strings.Cut(sinceTable, "\n"+key+" ")
+	rest, ok := strings.CutPrefix(linesFrom(key+" "), key+" ")
 	if !ok {
 		return "", ""
 	}
 	line, _, _ := strings.Cut(rest, "\n")
 	first, second, _ = strings.Cut(line, " ")
 	return first, second
+}
+
+// linesFrom returns the end of the table that begins with the first line that does not
+// sort before begin. The table has several thousand lines, so it looks for that line by
+// halving.
+func linesFrom(begin string) string {
+	low, high := 0, len(sinceTable) // each is where a line begins; the line is between them
+	for low < high {
+		middle := low + (high-low)/2
+		start := low + strings.LastIndexByte(sinceTable[low:middle], '\n') + 1
+		line, _, _ := strings.Cut(sinceTable[start:], "\n")
+		if line < begin {
+			low = min(start+len(line)+1, len(sinceTable))
+		} else {
+			high = start
+		}
+	}
+	return sinceTable[low:]
+}
+
+// Types returns the names of the types of a part of QEMU's schema, such as "RunState" for
+// "StatusInfo.status". key is as in [Since]. The name of a command or an event stands for
+// its arguments or its data, and "query-status=" for the result of query-status. For a
+// list the result has the type of its elements. For an alternate it has the alternate's
+// name first, and then its alternatives. Types of JSON, such as "str", are left out, and
+// so are arguments whose type has no name.
+func Types(key string) []string {
+	path := strings.Split(key, ".")
+	if strings.HasPrefix(path[0], ">") || strings.HasPrefix(path[0], "#") {
+		return nil
+	}
+	types := follow(path[0])
+	owners := append([]string{path[0]}, types...)
+	for _, name := range path[1:] {
+		types = nil
+		for _, o := range owners {
+			if strings.HasPrefix(name, "[") {
+				types = appendNew(types, follow(o+name)...)
+				continue
+			}
+			types = appendNew(types, follow(o+"."+name)...)
+			for t := range branches(o) {
+				types = appendNew(types, follow(t+"."+name)...)
+			}
+		}
+		owners = types
+	}
+	return types
+}
+
+// appendNew appends the names that are not in list.
+func appendNew(list []string, names ...string) []string {
+	for _, name := range names {
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
 }

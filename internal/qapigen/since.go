@@ -10,9 +10,9 @@ import (
 // not have it, the line also has the last release that does.
 //
 // The lines that begin with '>' say which types follow in a path: the type of a command's
-// arguments (">command"), of a member or a branch (">Type.member", ">Type[branch]"), and
-// the alternatives of an alternate (">Type|"). Built-in types are left out. The first
-// line has the releases, oldest first.
+// arguments (">command") and of its result (">command="), of a member or a branch
+// (">Type.member", ">Type[branch]"), and the alternatives of an alternate (">Type|").
+// Built-in types are left out. The first line has the releases, oldest first.
 func (h *History) SinceTable(s *Schema) string {
 	seen := make(map[string]bool)
 	var lines []string
@@ -47,6 +47,9 @@ func (s *Schema) typeLines(d *Definition) []string {
 	}
 	if d.Data != "" {
 		add(d.Name, Type{Name: d.Data})
+	}
+	if d.Kind == Command {
+		add(d.Name+"=", d.Returns)
 	}
 	for _, m := range s.Unfold(d) {
 		add(d.Name+"."+m.Name, m.Type)
