@@ -5,6 +5,7 @@
 // The program that you write decides which package you need:
 //
 //	a service that manages machines         async; async/group for many at a time
+//	many programs that share one monitor    async/mux
 //	a blocking script in Go's style         sync (package qmpsync)
 //	a script that was written in Python     legacy; compat for the names since QEMU 8.2
 //	a test of a program that speaks QMP     async/qmptest
@@ -27,6 +28,7 @@
 //	legacy           async/qmptest  the calls of Python's QEMUMonitorProtocol; a QMP server for tests
 //	sync (qmpsync)   async/record   blocking calls, time limits are durations; recordings
 //	async/group                     many machines: commands to all, events of all
+//	async/mux                       one monitor for many users, with rules
 //	async                           the engine
 //
 // There is one engine, package async, and the blocking packages call it. A client

@@ -81,6 +81,9 @@ var rooms = []room{
 	// Sockets, and what differs between systems about them.
 	{dir: "internal/socket", floor: 1, modules: []string{sys}},
 
+	// Reads what a client sends as QEMU reads it.
+	{dir: "internal/qemujson", floor: 1, without: []string{"net", "os", "context"}},
+
 	{dir: "async", floor: 2, modules: []string{backoff, json, multierror}},
 	// Reads what a client sends, for servers.
 	{dir: "internal/receiver", floor: 2, modules: []string{json}},
@@ -115,6 +118,8 @@ var rooms = []room{
 
 	// Many machines under names.
 	{dir: "async/group", floor: 3, modules: []string{multierror}},
+	// A QMP server that shares a monitor between many users.
+	{dir: "async/mux", floor: 3},
 	{dir: "sync", floor: 3},
 	{dir: "legacy", floor: 4},
 	// Replays the recorded scenarios, for the tests of legacy and compat.

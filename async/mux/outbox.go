@@ -1,0 +1,98 @@
+package mux
+
+import "time"
+
+// An outbox has what is to be written to a user. The user's mu guards it.
+type outbox struct {
+	limit int  // of events, in bytes; negative for none
+	drop  bool // drop the oldest events when there are more
+
+	queue   []message
+	events  int // bytes of events in queue
+	replies int // bytes of replies in queue, and of those being written
+	writing int // bytes of replies being written
+}
+
+// A message is one line for a user.
+type message struct {
+	bytes []byte
+	event bool
+	lost  int // this stands for so many events that were dropped; bytes is nil
+}
+
+func (o *outbox) empty() bool { return len(o.queue) == 0 }
+
+// add adds a reply, or the greeting.
+func (o *outbox) add(reply []byte) {
+	o.queue = append(o.queue, message{bytes: reply})
+	o.replies += len(reply)
+}
+
+// addEvent adds an event. If there are too many, it drops the oldest ones, or returns an
+// error.
+func (o *outbox) addEvent(event []byte) *SlowUserError {
+	if o.limit >= 0 && o.events > 0 && o.events+len(event) > o.limit {
+		if !o.drop {
+			return &SlowUserError{Unread: o.events + len(event), Limit: o.limit}
+		}
+		o.dropEvents(len(event))
+	}
+	o.queue = append(o.queue, message{bytes: event, event: true})
+	o.events += len(event)
+	return nil
+}
+
+// dropEvents drops the oldest events, until n more bytes fit or half of the limit is free:
+// so not each new event looks through the queue. Each run of dropped events leaves one
+// mark.
+func (o *outbox) dropEvents(n int) {
+	target := max(min(o.limit-n, o.limit/2), 0)
+	kept := o.queue[:0]
+	for _, m := range o.queue {
+		lost := m.lost
+		if m.event && o.events > target {
+			o.events -= len(m.bytes)
+			lost = 1
+		}
+		if lost == 0 {
+			kept = append(kept, m)
+		} else if last := len(kept) - 1; last >= 0 && kept[last].lost > 0 {
+			kept[last].lost += lost
+		} else {
+			kept = append(kept, message{lost: lost})
+		}
+	}
+	clear(o.queue[len(kept):])
+	o.queue = kept
+}
+
+// take moves messages to buf, about 64 KiB or one message.
+func (o *outbox) take(buf []byte) []byte {
+	const much = 64 << 10
+	n := 0
+	for n < len(o.queue) && (len(buf) == 0 || len(buf)+len(o.queue[n].bytes) <= much) {
+		m := o.queue[n]
+		switch {
+		case m.lost > 0:
+			buf = append(buf, lostEvent(time.Now(), m.lost)...)
+		case m.event:
+			o.events -= len(m.bytes)
+			buf = append(buf, m.bytes...)
+		default:
+			o.writing += len(m.bytes)
+			buf = append(buf, m.bytes...)
+		}
+		n++
+	}
+	clear(o.queue[:n])
+	if o.queue = o.queue[n:]; len(o.queue) == 0 {
+		o.queue = nil
+	}
+	return buf
+}
+
+// written notes that what take returned has been written.
+func (o *outbox) written() {
+	o.replies -= o.writing
+	o.writing = 0
+}
