@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/output"
 )
 
@@ -23,7 +24,8 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	grammar        grammar
-	program        []string // what follows "--"; nil without it
+	program        []string        // what follows "--"; nil without it
+	tracers        []*async.Tracer // of each client, in addition to those of options
 }
 
 // Main runs the program with the arguments args, and returns its exit status.
@@ -66,6 +68,13 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if a.grammar.Version {
 		_, err := fmt.Fprintln(a.stdout, "qmp-shell", version())
 		return err
+	}
+	node := parsed.Selected()
+	switch node.Parent.Name {
+	case "qom":
+		return a.grammar.QOM.run(ctx, a, node.Name)
+	case "agent":
+		return a.grammar.Agent.run(ctx, a, node.Name)
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(a)

@@ -18,6 +18,11 @@ const socketVariable = "QMP_SOCKET"
 // address returns the address to connect to: that of the option, the argument or the
 // environment variable. It is "" if the program after "--" is started.
 func (a *app) address(argument string) (string, error) {
+	return a.addressOr(argument, socketVariable)
+}
+
+// addressOr is address with another environment variable.
+func (a *app) addressOr(argument, variable string) (string, error) {
 	option := a.grammar.Socket
 	switch {
 	case a.program != nil && (argument != "" || option != ""):
@@ -30,8 +35,8 @@ func (a *app) address(argument string) (string, error) {
 		return argument, nil
 	case option != "":
 		return option, nil
-	case os.Getenv(socketVariable) != "":
-		return os.Getenv(socketVariable), nil
+	case os.Getenv(variable) != "":
+		return os.Getenv(variable), nil
 	}
 	return "", usage("an address is missing: the path of a socket, or HOST:PORT; --help tells more")
 }
@@ -54,6 +59,7 @@ func (a *app) engine(addr string) (*async.Options, func() error, error) {
 		}
 		opts.Dialer = async.DialTLS(addr, config)
 	}
+	opts.Tracers = append(opts.Tracers, a.tracers...)
 	if a.grammar.Verbose {
 		opts.Tracers = append(opts.Tracers, a.echo())
 	}

@@ -17,7 +17,10 @@ import (
 )
 
 // Run runs the program without the name of a command.
-func (c *shellCommand) Run(ctx context.Context, a *app) error {
+func (c *shellCommand) Run(ctx context.Context, a *app) error { return c.run(ctx, a, c.Address) }
+
+// run executes the commands on a connection to address.
+func (c *execution) run(ctx context.Context, a *app, address string) error {
 	opts, err := c.options(a)
 	if err != nil {
 		return err
@@ -32,7 +35,7 @@ func (c *shellCommand) Run(ctx context.Context, a *app) error {
 		defer cancel()
 	}
 	var run *script.Run
-	s, err := a.open(ctx, c.Address, func(client *async.Client) { run = script.New(client, opts) })
+	s, err := a.open(ctx, address, func(client *async.Client) { run = script.New(client, opts) })
 	if run != nil {
 		defer run.Close()
 	}
@@ -43,7 +46,7 @@ func (c *shellCommand) Run(ctx context.Context, a *app) error {
 }
 
 // options returns the options of a script.
-func (c *shellCommand) options(a *app) (script.Options, error) {
+func (c *execution) options(a *app) (script.Options, error) {
 	opts := script.Options{
 		Printer: a.printer(), KeepGoing: c.KeepGoing, Refused: a.complain,
 		Events: c.WaitEvent, Job: c.Job, Complete: c.Complete,
@@ -77,7 +80,7 @@ func (c *shellCommand) options(a *app) (script.Options, error) {
 }
 
 // steps returns the commands. Those of -c and of a file are parsed first.
-func (c *shellCommand) steps(a *app) (iter.Seq2[script.Step, error], error) {
+func (c *execution) steps(a *app) (iter.Seq2[script.Step, error], error) {
 	switch {
 	case len(c.Commands) > 0 && c.File != "":
 		return nil, usage("give commands with -c or in a file, and not both")

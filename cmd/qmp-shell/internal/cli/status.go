@@ -30,6 +30,9 @@ func (e *UsageError) Unwrap() error { return e.Err }
 
 // statusOf returns the exit status that tells what err is.
 func statusOf(err error) int {
+	if status, ok := exitStatus(err); ok {
+		return status
+	}
 	switch {
 	case err == nil:
 		return StatusOK
@@ -54,4 +57,7 @@ func is[E error](err error) bool {
 }
 
 // reported reports whether err was printed already.
-func reported(err error) bool { return is[*script.RefusedError](err) }
+func reported(err error) bool {
+	_, program := exitStatus(err) // which has said itself what is wrong
+	return program || is[*script.RefusedError](err)
+}
