@@ -27,12 +27,12 @@ func TestRun(t *testing.T) {
 			continue // it has the clients of another table
 		}
 		t.Run(g.name, func(t *testing.T) {
-			count := "20"
+			count, reps := "20", "2"
 			if g.socket == reply1 {
-				count = "1"
+				count, reps = "1", "1"
 			}
 			var out bytes.Buffer
-			if err := run(t.Context(), []string{"-rows", g.name, "-reps", "2", "-count", count, "-peers", ""}, &out); err != nil {
+			if err := run(t.Context(), []string{"-rows", g.name, "-reps", reps, "-count", count, "-peers", ""}, &out); err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range g.clients {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/bench/internal/measure"
+	"github.com/goqmp/qmp/internal/testing/usage"
 	"github.com/goqmp/qmp/legacy"
 	qmpsync "github.com/goqmp/qmp/sync"
 )
@@ -205,7 +206,7 @@ func runCrowd[C any](dial func(addr string) (C, error)) func(measure.Job) (measu
 func settled() int64 {
 	runtime.GC()
 	runtime.GC()
-	return measure.Resident()
+	return usage.Resident()
 }
 
 func dialCrowdRaw(addr string) (*raw, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/goqmp/qmp/async/group"
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
+	"github.com/goqmp/qmp/internal/testing/usage"
 )
 
 // The long form of the tests in this file: go test -run Scale -v ./async/group -machines=1000 -events=200 -rounds=5 -qemus=20
@@ -97,9 +98,9 @@ func (p pace) String() string {
 
 // measure returns how fast read reads the events of a round.
 func measure(read func()) pace {
-	clock, used := time.Now(), cpu()
+	clock, used := time.Now(), usage.CPU()
 	read()
-	return pace{time.Since(clock), cpu() - used}
+	return pace{time.Since(clock), usage.CPU() - used}
 }
 
 // readMerged reads all events of a round from one listener.

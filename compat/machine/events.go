@@ -8,8 +8,6 @@ import (
 	"sync"
 
 	"github.com/goqmp/qmp/async"
-	"github.com/goqmp/qmp/internal/contexts"
-	"github.com/goqmp/qmp/internal/harmless"
 )
 
 // An EventMatch describes events: those with a name, whose whole object matches a
@@ -62,7 +60,8 @@ func (m *Machine) EventsWait(ctx context.Context, matches ...EventMatch) (map[st
 	if err != nil {
 		return nil, fmt.Errorf("machine %s: event match: %w", m.opts.Name, err)
 	}
-	return m.await(ctx, namesOf(patterns), wanted{patterns: patterns})
+	w := wanted{patterns: patterns}
+	return m.await(ctx, strings.Join(w.names(), " or "), w)
 }
 
 // wanted describes the events that a call waits for: those that one of the patterns
@@ -81,20 +80,15 @@ func (w wanted) matches(ev *event) bool {
 	return w.all
 }
 
-// names reports whether a pattern is for events of that name.
-func (w wanted) names(name string) bool {
-	return slices.ContainsFunc(w.patterns, func(p EventMatch) bool { return p.Name == name })
-}
-
-// namesOf says what is waited for.
-func namesOf(patterns []EventMatch) string {
+// names returns the names in the patterns, each once.
+func (w wanted) names() []string {
 	var names []string
-	for _, p := range patterns {
+	for _, p := range w.patterns {
 		if !slices.Contains(names, p.Name) {
 			names = append(names, p.Name)
 		}
 	}
-	return strings.Join(names, " or ")
+	return names
 }
 
 // await waits for the oldest event that is wanted and takes it from the queue. what
@@ -105,198 +99,6 @@ func (m *Machine) await(ctx context.Context, what string, w wanted) (map[string]
 		return nil, m.explain(ctx, "wait for "+what, err)
 	}
 	return ev.object(), nil
-}
-
-// An event is one that was received. The first call of object decodes it.
-type event struct {
-	async.Event
-	seq  uint64 // counts events, from 1
-	once sync.Once
-	obj  map[string]any
-}
-
-// object returns the whole event as a Go value.
-func (ev *event) object() map[string]any {
-	ev.once.Do(func() {
-		obj, err := ev.Event.Object()
-		if err != nil {
-			// It has a number of thousands of digits. Calls that look for another
-			// event must not fail for that, so this one has only its name.
-			obj = map[string]any{"event": ev.Name}
-		}
-		ev.obj = obj
-	})
-	return ev.obj
-}
-
-// An eventQueue holds the events that nobody has taken, oldest first. A call takes
-// the event that it waits for from anywhere in the queue, and leaves the others in
-// their places.
-type eventQueue struct {
-	mu      sync.Mutex // guards the fields below
-	queue   []*event
-	gone    []goneEvent   // the last keptGone of those that have left queue, oldest first
-	last    uint64        // how many events have come so far
-	ended   error         // why no more will come; nil while a machine runs
-	fate    guestFate     // what the events say about the guest
-	changed chan struct{} // closed at the next change; nil while nobody waits
-}
-
-// A goneEvent is an event that has left the queue. It is kept for error texts: a
-// later call may wait for this event, and its error says that an earlier call took
-// it.
-type goneEvent struct {
-	*event
-	how string // such as "taken by Events"
-}
-
-// keptGone is how many goneEvents an eventQueue keeps.
-const keptGone = 64
-
-// remove notes that events have left the queue. mu is held.
-func (q *eventQueue) remove(how string, events ...*event) {
-	for _, ev := range events {
-		q.gone = append(q.gone, goneEvent{ev, how})
-	}
-	if extra := len(q.gone) - keptGone; extra > 0 {
-		q.gone = slices.Delete(q.gone, 0, extra)
-	}
-}
-
-// reset empties the queue, for a new launch.
-func (q *eventQueue) reset() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.queue, q.gone, q.ended, q.fate = nil, nil, nil, guestFate{}
-}
-
-// put adds an event.
-//
-// It runs on the reading goroutine of the client, and so it must return at once.
-func (q *eventQueue) put(ev async.Event) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.last++
-	q.fate.note(ev)
-	q.queue = append(q.queue, &event{Event: ev, seq: q.last})
-	q.wake()
-}
-
-// end notes that no more events will come, and why.
-func (q *eventQueue) end(why error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.ended = why
-	q.wake()
-}
-
-// wake wakes all calls that wait. mu is held.
-func (q *eventQueue) wake() {
-	if q.changed != nil {
-		close(q.changed)
-		q.changed = nil
-	}
-}
-
-// whyEnded returns why no more events will come, or nil.
-func (q *eventQueue) whyEnded() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.ended
-}
-
-// take takes the oldest event that is wanted and whose seq is above *seen. It sets
-// *seen to the seq of the last event that it looked at, so that the caller's next
-// take does not look at those again. It returns nil if there is none. mu is held.
-func (q *eventQueue) take(seen *uint64, w wanted) *event {
-	for i, ev := range q.queue {
-		if ev.seq <= *seen {
-			continue
-		}
-		*seen = ev.seq
-		if w.matches(ev) {
-			q.queue = slices.Delete(q.queue, i, i+1)
-			q.remove("taken by an earlier wait", ev)
-			return ev
-		}
-	}
-	return nil
-}
-
-// takeAll takes all events. how says what the caller does with them, for goneEvent.
-func (q *eventQueue) takeAll(how string) []*event {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	all := q.queue
-	q.queue = nil
-	q.remove(how, all...)
-	return all
-}
-
-// await waits for the oldest event that is wanted and takes it.
-func (q *eventQueue) await(ctx context.Context, w wanted) (*event, error) {
-	var seen uint64
-	for {
-		q.mu.Lock()
-		ev, ended := q.take(&seen, w), q.ended
-		if q.changed == nil {
-			q.changed = make(chan struct{})
-		}
-		changed := q.changed
-		q.mu.Unlock()
-		switch {
-		case ev != nil:
-			return ev, nil
-		case ended != nil:
-			return nil, q.explain(ended, w)
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, q.explain(contexts.Err(ctx), w)
-		}
-	}
-}
-
-// explain returns err, why a wait has ended, with what a person wants to know then:
-// which events are in the queue, and whether an earlier call took one that is
-// wanted.
-func (q *eventQueue) explain(err error, w wanted) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var b strings.Builder
-	if n := len(q.queue); n == 0 {
-		b.WriteString("; there are no other events")
-	} else {
-		const most = 8
-		var names []string
-		for _, ev := range q.queue[max(0, n-most):] {
-			names = append(names, ev.Name)
-		}
-		fmt.Fprintf(&b, "; there are %d other events, the last of them %s", n, strings.Join(names, ", "))
-		for _, ev := range slices.Backward(q.queue) {
-			if w.names(ev.Name) {
-				fmt.Fprintf(&b, "; one of that name does not match: %s", excerpt(ev.Raw()))
-				break
-			}
-		}
-	}
-	for _, ev := range slices.Backward(q.gone) {
-		if !w.all && w.matches(ev.event) {
-			fmt.Fprintf(&b, "; one that matches came before and was %s: %s", ev.how, excerpt(ev.Raw()))
-			break
-		}
-	}
-	return fmt.Errorf("%w%s", err, harmless.Line(b.String()))
-}
-
-// excerpt returns the beginning of a message.
-func excerpt(raw []byte) string {
-	const most = 300
-	if len(raw) > most {
-		return string(raw[:most]) + "..."
-	}
-	return string(raw)
 }
 
 // An eventSource feeds a queue from a client.

@@ -276,14 +276,14 @@ func (q *eventQueue) fateOfGuest() guestFate {
 func (q *eventQueue) whyShutDown() string { return q.fateOfGuest().reason }
 
 // watchGuest returns what the events so far say about the guest, and a channel that is
-// closed at the next event or at the end of the connection.
+// closed when an event changes that, or at the end of the connection.
 func (q *eventQueue) watchGuest() (guestFate, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.changed == nil {
-		q.changed = make(chan struct{})
+	if q.fated == nil {
+		q.fated = make(chan struct{})
 	}
-	return q.fate, q.changed
+	return q.fate, q.fated
 }
 
 // awaitEnd waits until the connection has ended, but not longer than limit.

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/goqmp/qmp/internal/testing/usage"
 )
 
 // A Job says what one process measures.
@@ -46,7 +48,7 @@ func Main(argument string, clients map[string]func(Job) (Sample, error)) error {
 		return fmt.Errorf("%s: %w", job.Client, err)
 	}
 	if s.Peak == 0 {
-		s.Peak = peak()
+		s.Peak = usage.Peak()
 	}
 	return json.NewEncoder(os.Stdout).Encode(s)
 }
@@ -72,11 +74,11 @@ func Run(job Job, run func(n int) error) (Sample, error) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	began, used := time.Now(), cpu()
+	began, used := time.Now(), usage.CPU()
 	if err := run(count); err != nil {
 		return Sample{}, err
 	}
-	s := Sample{N: count, Wall: time.Since(began), CPU: cpu() - used}
+	s := Sample{N: count, Wall: time.Since(began), CPU: usage.CPU() - used}
 	runtime.ReadMemStats(&after)
 	s.Allocs, s.Bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	return s, nil

@@ -93,6 +93,10 @@ var rooms = []room{
 	// Starts real programs for integration tests.
 	{dir: "internal/testing/qemutest", floor: 1, modules: []string{sys}, forTests: true},
 
+	// What this process has used, and how a cost grows with a number.
+	{dir: "internal/testing/usage", floor: 0, forTests: true},
+	{dir: "internal/testing/growth", floor: 1, forTests: true},
+
 	// Makes certificates.
 	{dir: "internal/testing/tlstest", floor: 0, forTests: true},
 
@@ -143,7 +147,7 @@ var rooms = []room{
 
 	{dir: "examples/*", floor: 8, program: true},
 	// Measures the clients of all packages, and plain ones for comparison.
-	{dir: "bench/internal/measure", floor: 0},
+	{dir: "bench/internal/measure", floor: 1, forTests: true},
 	{dir: "bench", floor: 8, program: true, modules: []string{json}},
 	{dir: "cmd/qmp-gen/acme", floor: 8, modules: []string{json}, program: true}, // written by it, to show and to test
 	{dir: "cmd/*", floor: 8, program: true},
