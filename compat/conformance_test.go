@@ -41,10 +41,7 @@ var conformance = &transcripts.Suite{
 		if err != nil {
 			return nil, err
 		}
-		return &transcripts.Caller[legacy.Wait]{
-			Calls: q, Wait: conformanceWait,
-			Own: func(call transcripts.Call) (any, error) { return conformanceCall(q, call) },
-		}, nil
+		return transcripts.NewCaller(q, conformanceWait, func(call transcripts.Call) (any, error) { return conformanceCall(q, call) }), nil
 	},
 	ParseAddress: func(text string) (any, error) {
 		a, err := compat.ParseAddress(text)

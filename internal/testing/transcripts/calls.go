@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/goqmp/qmp/async"
 	qmpsync "github.com/goqmp/qmp/sync"
 )
 
@@ -22,15 +23,30 @@ type Calls[W any] interface {
 	Sync() *qmpsync.Client
 }
 
-// A Caller makes these calls of a transcript, and leaves the others to Own.
-type Caller[W any] struct {
-	Calls[W]
-	Wait func(Wait) W            // converts a time limit
-	Own  func(Call) (any, error) // makes the calls that only one generation has
+// NewCaller returns a client that makes these calls of a transcript. It converts
+// time limits by wait, and leaves the calls that only one generation has to own.
+func NewCaller[W any](calls Calls[W], wait func(Wait) W, own func(Call) (any, error)) Client {
+	return &caller[W]{calls, wait, own, calls.Sync().NewListener(nil)}
 }
 
+type caller[W any] struct {
+	Calls[W]
+	wait  func(Wait) W
+	own   func(Call) (any, error)
+	heard *qmpsync.EventListener // has every event that was read, because nobody reads this listener
+}
+
+// Heard implements [Client].
+func (c *caller[W]) Heard() int { return c.heard.Len() }
+
+// IsRunning implements [Client].
+func (c *caller[W]) IsRunning() bool { return c.Sync().Runstate() == async.Running }
+
+// End implements [Client].
+func (c *caller[W]) End() { c.Sync().Close() }
+
 // Call implements [Client].
-func (c *Caller[W]) Call(call Call) (any, error) {
+func (c *caller[W]) Call(call Call) (any, error) {
 	switch call.Name {
 	case "connect":
 		return Dict(c.Connect(call.IsTrue("negotiate", true)))
@@ -39,7 +55,7 @@ func (c *Caller[W]) Call(call Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return Dict(c.Accept(c.Wait(wait)))
+		return Dict(c.Accept(c.wait(wait)))
 	case "cmd_obj":
 		return Dict(c.CmdObj(call.Object("obj")))
 	case "pull_event":
@@ -47,13 +63,13 @@ func (c *Caller[W]) Call(call Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return Dict(c.PullEvent(c.Wait(wait)))
+		return Dict(c.PullEvent(c.wait(wait)))
 	case "get_events":
 		wait, err := call.EventWait()
 		if err != nil {
 			return nil, err
 		}
-		events, err := c.GetEvents(c.Wait(wait))
+		events, err := c.GetEvents(c.wait(wait))
 		list := make([]any, len(events))
 		for i, ev := range events {
 			list[i] = ev
@@ -65,7 +81,7 @@ func (c *Caller[W]) Call(call Call) (any, error) {
 	case "settimeout":
 		wait, err := call.Seconds("timeout", Wait{})
 		if err == nil {
-			c.SetTimeout(c.Wait(wait))
+			c.SetTimeout(c.wait(wait))
 		}
 		return nil, err
 	case "send_fd_scm":
@@ -76,7 +92,7 @@ func (c *Caller[W]) Call(call Call) (any, error) {
 		// In Go a context manager is a deferred Close.
 		return nil, c.Close()
 	}
-	return c.Own(call)
+	return c.own(call)
 }
 
 // Dict returns a map as a value. A nil map becomes nil, Python's None.

@@ -331,15 +331,21 @@ var Exceptions = []Exception{
 	},
 }
 
-// exception returns the exception for a scenario in a version, or nil.
-func exception(name, version string) *Exception {
-	i := slices.IndexFunc(Exceptions, func(x Exception) bool {
-		return x.Scenario == name && (x.Version == "" || x.Version == version)
-	})
-	if i < 0 {
-		return nil
+// exception returns the suite's exception for a scenario, or nil.
+func (s *Suite) exception(name string) *Exception {
+	find := func(table []Exception) *Exception {
+		i := slices.IndexFunc(table, func(x Exception) bool {
+			return x.Scenario == name && (x.Version == "" || x.Version == s.Version)
+		})
+		if i < 0 {
+			return nil
+		}
+		return &table[i]
 	}
-	return &Exceptions[i]
+	if x := find(s.Exceptions); x != nil || slices.Contains(s.Strict, name) {
+		return x
+	}
+	return find(Exceptions)
 }
 
 // apply returns sc changed by the exception. An exception that changes nothing is an

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/qmptest"
 	qmpsync "github.com/goqmp/qmp/sync"
 )
@@ -32,11 +31,25 @@ type Suite struct {
 	// Classes has checks for errors that only the package under test has. The key
 	// is the name of the class in Python.
 	Classes map[string]func(*Raises, error) error
+
+	// Forms are the forms in which arguments are given; nil means all of them.
+	Forms []Form
+
+	// Exceptions come before those of the common table, and Strict names scenarios
+	// to which the common table does not apply: they are required as recorded.
+	Exceptions []Exception
+	Strict     []string
+
+	// Equal and Raised compare the outcome of a call with the recorded one. Nil
+	// means the usual comparison, which is for values and errors of Go.
+	Equal  func(want, got any) error
+	Raised func(*Raises, error) error
 }
 
 // A Setup has the constructor's arguments.
 type Setup struct {
 	Addr     string
+	TCP      bool     // Addr is a host and a port
 	Conn     net.Conn // if it is not nil, it is used instead of Addr
 	Server   bool     // listen at Addr
 	Nickname string
@@ -48,9 +61,12 @@ type Client interface {
 	// Call makes one call. Its value has the types of package legacy: []any for a
 	// list, and nil for no value.
 	Call(Call) (any, error)
-	// Sync returns the client that the object uses. The replayer asks it how much
-	// it has read.
-	Sync() *qmpsync.Client
+	// Heard returns how many events the object has read.
+	Heard() int
+	// IsRunning reports whether the object has a session.
+	IsRunning() bool
+	// End closes the object. A call that has not returned yet returns then.
+	End()
 }
 
 // ErrNoSuchCall says that there is no call of that name.
@@ -151,11 +167,10 @@ type replay struct {
 	options  qmpsync.Options
 
 	object Client
-	heard  *qmpsync.EventListener // has every event that was read, because nobody reads this listener
-	taken  int                    // how many events the calls have returned or cleared
-	late   bool                   // the last command timed out, so its events may come later
-	marked time.Time              // when the previous call set a mark; zero if it was not a mark
-	closes []func()               // called by end
+	taken  int       // how many events the calls have returned or cleared
+	late   bool      // the last command timed out, so its events may come later
+	marked time.Time // when the previous call set a mark; zero if it was not a mark
+	closes []func()  // called by end
 }
 
 // end closes the object, and waits for calls that hang.
@@ -185,6 +200,11 @@ func (r *replay) play(call Call) error {
 		time.Sleep(time.Duration(n) * time.Millisecond)
 		return errors.Join(err, r.settle())
 	}
+	if r.object == nil && call.Name != "new" && call.Name != "parse_address" {
+		if err := r.construct(Call{}); err != nil {
+			return fmt.Errorf("the constructor, which is not in the transcript: %w", err)
+		}
+	}
 	r.awaitEvents(call)
 	type result struct {
 		value any
@@ -211,7 +231,7 @@ func (r *replay) play(call Call) error {
 	case res := <-done:
 		took := time.Since(start)
 		r.note(call, res.value)
-		if err := call.Outcome.check(res.value, res.err, r.suite.Classes, isReply(call.Name)); err != nil {
+		if err := r.suite.check(call.Outcome, res.value, res.err, isReply(call.Name)); err != nil {
 			return err
 		}
 		if least := time.Since(begun); least < call.AtLeast {
@@ -230,18 +250,13 @@ func (r *replay) play(call Call) error {
 	}
 }
 
-// call makes a call of the library, and constructs the object before the first.
+// call makes a call of the library.
 func (r *replay) call(call Call) (any, error) {
 	switch call.Name {
 	case "parse_address":
 		return r.suite.ParseAddress(call.Text("address"))
 	case "new":
 		return nil, r.construct(call)
-	}
-	if r.object == nil {
-		if err := r.construct(Call{}); err != nil {
-			return nil, fmt.Errorf("the constructor, which is not in the transcript: %w", err)
-		}
 	}
 	if call.Name == "get_events until" {
 		return r.gather(call)
@@ -257,7 +272,7 @@ func (r *replay) gather(call Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	call.Name = "get_events"
+	call.Name, call.Args = "get_events", call.Args.Without("events")
 	all := []any{}
 	for len(all) < n {
 		v, err := r.object.Call(call)
@@ -275,7 +290,7 @@ func (r *replay) gather(call Call) (any, error) {
 
 func (r *replay) construct(call Call) error {
 	setup := Setup{
-		Addr: r.place.addr, Conn: r.place.conn,
+		Addr: r.place.addr, TCP: r.script.tcp, Conn: r.place.conn,
 		Server: call.IsTrue("server", false), Nickname: call.Text("nickname"),
 		Sync: r.options,
 	}
@@ -284,15 +299,14 @@ func (r *replay) construct(call Call) error {
 		if !ok {
 			return fmt.Errorf("address %s is not a text", Text(v))
 		}
-		setup.Addr, setup.Conn = addr, nil
+		setup.Addr, setup.TCP, setup.Conn = addr, false, nil
 	}
 	o, err := r.suite.New(setup)
 	if err != nil {
 		return err
 	}
 	r.object = o
-	r.heard = o.Sync().NewListener(nil)
-	r.closes = append([]func(){func() { o.Sync().Close() }}, r.closes...)
+	r.closes = append([]func(){o.End}, r.closes...)
 	return nil
 }
 
@@ -303,10 +317,9 @@ func (r *replay) settle() error {
 	if r.object == nil {
 		return nil
 	}
-	c := r.object.Sync()
 	for until := time.Now().Add(settleLimit); time.Now().Before(until); time.Sleep(time.Millisecond) {
 		sent := r.script.done()
-		if c.Runstate() != async.Running || r.heard.Len() >= sent.events && !sent.ended {
+		if !r.object.IsRunning() || r.object.Heard() >= sent.events && !sent.ended {
 			return nil
 		}
 	}
@@ -327,7 +340,7 @@ func (r *replay) note(call Call, value any) {
 		events, _ := value.([]any)
 		r.taken += len(events)
 	case "clear_events":
-		r.taken = r.heard.Len()
+		r.taken = r.object.Heard()
 	}
 }
 
@@ -349,7 +362,7 @@ func (r *replay) awaitEvents(call Call) {
 	if call.Name != "get_events" && call.Name != "pull_event" {
 		return
 	}
-	for until := time.Now().Add(settleLimit); time.Now().Before(until) && r.heard.Len() < r.taken+n; {
+	for until := time.Now().Add(settleLimit); time.Now().Before(until) && r.object.Heard() < r.taken+n; {
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -359,7 +372,7 @@ func (r *replay) awaitEvents(call Call) {
 func isReply(name string) bool { return name == "cmd" || name == "cmd_obj" || name == "cmd_raw" }
 
 // check returns nil if a call's result is the recorded outcome.
-func (o Outcome) check(value any, err error, classes map[string]func(*Raises, error) error, reply bool) error {
+func (s *Suite) check(o Outcome, value any, err error, reply bool) error {
 	switch {
 	case o.Hangs > 0:
 		return fmt.Errorf("returned %s, %v; want it to wait for at least %v", describe(value), err, o.Hangs)
@@ -367,13 +380,19 @@ func (o Outcome) check(value any, err error, classes map[string]func(*Raises, er
 		if err == nil {
 			return fmt.Errorf("returned %s, want %s", describe(value), o.Raises)
 		}
-		return o.Raises.check(err, classes)
+		if s.Raised != nil {
+			return s.Raised(o.Raises, err)
+		}
+		return o.Raises.check(err, s.Classes)
 	case err != nil:
 		return fmt.Errorf("error %w (%T), want %s", err, err, o)
 	}
 	want := o.Returns
 	if w, ok := want.(Object); ok && isFromServer(w, reply) {
 		want = w.Without("id")
+	}
+	if s.Equal != nil {
+		return s.Equal(want, value)
 	}
 	return Equal(want, value)
 }

@@ -51,7 +51,7 @@ func (s *Suite) one(t *testing.T, file File, tally *tally) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := exception(file.Name, s.Version)
+	x := s.exception(file.Name)
 	kind, why := binding, ""
 	switch {
 	case !ok:
@@ -92,21 +92,26 @@ func (s *Scenario) isLarge() bool {
 		slices.ContainsFunc(s.Client, func(c Call) bool { return isLarge(c.Args) })
 }
 
-// checkExceptions finds exceptions for scenarios that do not exist. It does nothing
-// for a folder that has no scenario of the table: that has scenarios of our own, and
-// they have no exceptions.
+// checkExceptions finds exceptions for scenarios that do not exist, and strict scenarios
+// that have no exception. The common table has none for scenarios of our own, and does
+// not matter for a folder of them.
 func (s *Suite) checkExceptions(t *testing.T, all []File) {
-	var missing []string
-	found := false
+	t.Helper()
+	exists := func(x Exception) bool {
+		return slices.ContainsFunc(all, func(f File) bool { return f.Name == x.Scenario })
+	}
+	if !slices.ContainsFunc(Exceptions, exists) {
+		return
+	}
 	for _, x := range Exceptions {
-		if slices.ContainsFunc(all, func(f File) bool { return f.Name == x.Scenario }) {
-			found = true
-		} else {
-			missing = append(missing, x.Scenario)
+		if !exists(x) {
+			t.Errorf("there is an exception for the scenario %s, which does not exist", x.Scenario)
 		}
 	}
-	if found && len(missing) > 0 {
-		t.Errorf("there are exceptions for scenarios that do not exist: %s", strings.Join(missing, ", "))
+	for _, name := range s.Strict {
+		if !slices.ContainsFunc(Exceptions, func(x Exception) bool { return x.Scenario == name }) {
+			t.Errorf("the scenario %s is strict, but has no exception", name)
+		}
 	}
 }
 
@@ -118,7 +123,11 @@ func (s *Suite) replayForms(t *testing.T, sc *Scenario, x *Exception) {
 		s.replay(t, sc, x, Raw)
 		return
 	}
-	for _, form := range []Form{Raw, Members, Map} {
+	forms := s.Forms
+	if forms == nil {
+		forms = []Form{Raw, Members, Map}
+	}
+	for _, form := range forms {
 		if !t.Run(form.String(), func(t *testing.T) { s.replay(t, sc, x, form) }) {
 			return // the other forms would probably fail in the same way, and take as long
 		}

@@ -348,3 +348,10 @@ func (f *fields) raises(v any) *Raises {
 	}
 	return r
 }
+
+// NewRaises returns the exception that an object of the format describes.
+func NewRaises(v any) (*Raises, error) {
+	f := fields{of: "raises"}
+	r := f.raises(v)
+	return r, f.err
+}

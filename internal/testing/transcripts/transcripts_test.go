@@ -273,7 +273,7 @@ func TestOutcomes(t *testing.T) {
 		if f.err != nil {
 			t.Fatal(f.err)
 		}
-		err := call.Outcome.check(tt.got, tt.err, nil, isReply(tt.call))
+		err := (&Suite{}).check(call.Outcome, tt.got, tt.err, isReply(tt.call))
 		if (err == nil) != tt.ok {
 			t.Errorf("%s for %s, %v: %v", tt.want, describe(tt.got), tt.err, err)
 		}
