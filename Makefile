@@ -61,7 +61,7 @@ pybridge: ## build the C library that is called by the stand-in for Python's qmp
 	@scripts/pybridge.sh test
 
 .PHONY: conformance
-conformance: ## replay the recordings of Python's qmp module, and count the results by area
+conformance: ## replay the recordings of Python's qmp module, in Go and in Python, and count the results by area
 	@scripts/conformance.sh
 
 # Coverage counters make the race detector several times slower: two runs, one with

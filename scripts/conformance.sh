@@ -1,6 +1,7 @@
 #!/bin/sh
-# Replays the recorded sessions of Python's qmp module, and prints a table of the
-# results by area. Fails if a scenario failed, or if none was replayed.
+# Replays the recorded sessions of Python's qmp module with packages legacy and compat,
+# and with both generations of the Python module of compat/pybridge, and prints a table
+# of the results by area. Fails if a scenario failed, or if a suite replayed none.
 set -u
 
 GO=${GO:-go}
@@ -37,38 +38,38 @@ awk -F '\t' '
 		split($0, words, " ")
 		tables = tables (tables == "" ? "" : ", ") substr(words[3], 10) (words[2] == "FAIL:" ? " (FAILED)" : "")
 	}
-	function row(name, legacy, compat) {
-		printf "%-18s %8s %7s %5s %7s  %8s %7s %5s %7s\n", name, legacy[4], legacy[5], legacy[6], legacy[7], compat[4], compat[5], compat[6], compat[7]
+	function cells(suite, dir, name,    i, line) {
+		for (i = 4; i <= 7; i++)
+			line = line sprintf(" %7s", (dir == "" ? total[suite, i] : count[suite, dir SUBSEP name, i]) + 0)
+		return line
 	}
-	function block(title, dir,    i, j, legacy, compat) {
+	function block(title, dir, one, two,    i) {
 		printf "\n%s\n", title
-		for (i = 1; i <= areas; i++) {
-			if (folder[i] != dir)
-				continue
-			for (j = 4; j <= 7; j++) {
-				legacy[j] = count["legacy", dir SUBSEP area[i], j] + 0
-				compat[j] = count["compat", dir SUBSEP area[i], j] + 0
-			}
-			row("  " area[i], legacy, compat)
-		}
+		for (i = 1; i <= areas; i++)
+			if (folder[i] == dir)
+				printf "%-18s%s  %s\n", "  " area[i], cells(one, dir, area[i]), cells(two, dir, area[i])
+	}
+	function part(one, oneTitle, two, twoTitle) {
+		printf "%-20s%-34s%s\n", "", oneTitle, twoTitle
+		printf "%-18s%s  %s\n", "area", heads, heads
+		block("recorded", "scenarios", one, two)
+		block("of our own", "scenarios-more", one, two)
+		printf "\n%-18s%s  %s\n\n", "all", cells(one, "", ""), cells(two, "", "")
 	}
 	END {
-		printf "%-18s %-32s%s\n", "", "  legacy (as QEMU 7.2)", "compat (as release 0.0.6)"
-		printf "%-18s %8s %7s %5s %7s  %8s %7s %5s %7s\n", "area", "binding", "better", "n/a", "failed", "binding", "better", "n/a", "failed"
-		block("recorded", "scenarios")
-		block("of our own", "scenarios-more")
-		for (j = 4; j <= 7; j++) {
-			legacy[j] = total["legacy", j] + 0
-			compat[j] = total["compat", j] + 0
-		}
-		print ""
-		row("all", legacy, compat)
-		print "\nnot applicable (n/a):"
+		heads = sprintf(" %7s %7s %7s %7s", "binding", "better", "n/a", "failed")
+		part("legacy", "legacy (as QEMU 7.2)", "compat", "compat (as release 0.0.6)")
+		part("until-8.1", "Python, until 8.1 (as QEMU 7.2)", "since-8.2", "Python, since 8.2 (as release 0.0.6)")
+		print "not applicable (n/a):"
 		for (i = 1; i <= reasons; i++)
 			printf "  %s:\n    %s\n", order[i], names[order[i]]
 		print "\ntables of helpers: " (tables == "" ? "none" : tables)
-		if (total["legacy", 4] + 0 == 0 || total["compat", 4] + 0 == 0)
-			exit 1
+		split("legacy compat until-8.1 since-8.2", suites, " ")
+		for (i in suites)
+			if (total[suites[i], 4] + 0 == 0) {
+				print "no scenario was replayed with " suites[i]
+				exit 1
+			}
 	}
 ' "$out"
 replayed=$?

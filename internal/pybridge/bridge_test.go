@@ -158,6 +158,7 @@ func TestEvents(t *testing.T) {
 		more object
 		want string
 	}{
+		{"event", object{"timeout": -0.5}, ""}, // the error for the time limit, and no event is lost
 		{"try_event", nil, "A"},
 		{"event", object{"timeout": 5}, "B"},
 		{"events", nil, "C D"},
@@ -171,8 +172,12 @@ func TestEvents(t *testing.T) {
 	want(t, call(t, b, "try_event", vm, nil), `{"value":null}`)
 	wantClass(t, call(t, b, "event", vm, object{"timeout": 0.001}), "TimeoutError", "time limit")
 	call(t, b, "execute", vm, run("y", nil))
+	if got := number(t, call(t, b, "queued", vm, nil)); got != 1 {
+		t.Errorf("%d events are queued", got)
+	}
 	want(t, call(t, b, "clear", vm, nil), `{"value":null}`)
 	want(t, call(t, b, "try_event", vm, nil), `{"value":null}`)
+	wantClass(t, call(t, b, "event", vm, object{"timeout": -1}), "TimeoutError", "time limit")
 }
 
 // A call that is canceled leaves the connection and the queue as they are.
@@ -298,6 +303,17 @@ func TestTCP(t *testing.T) {
 		t.Error(got)
 	}
 	call(t, b, "release", vm, nil)
+}
+
+// What the object's state does not allow comes before what is wrong with a descriptor.
+func TestDescriptorWithoutSession(t *testing.T) {
+	b := new(pybridge.Bridge)
+	made := number(t, call(t, b, "new", 0, object{"path": "s"}))
+	f := wantClass(t, call(t, b, "send_fd", made, object{"sendFD": 1 << 20}), "StateError", "send file descriptors")
+	if f["state"] != "IDLE" || f["required"] != "RUNNING" {
+		t.Errorf("states %v and %v", f["state"], f["required"])
+	}
+	call(t, b, "release", made, nil)
 }
 
 func TestBadRequests(t *testing.T) {

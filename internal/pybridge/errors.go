@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"syscall"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/proto"
 	"github.com/goqmp/qmp/legacy"
 )
 
@@ -24,6 +26,7 @@ type failure struct {
 	Desc    string   `json:"desc,omitempty"`     // ServerParseError, NegotiationError: the server's words
 	Name    string   `json:"name,omitempty"`     // the same errors: the server's class
 	Sent    *bool    `json:"sent,omitempty"`     // ExecInterruptedError: whether a byte may have been sent
+	Excerpt string   `json:"excerpt,omitempty"`  // the errors about a received message: how it begins, each character for a byte
 	Cause   *failure `json:"cause,omitempty"`    // what the exception has as exc, or as its cause
 }
 
@@ -51,8 +54,14 @@ func describe(err error) *failure {
 	switch e := outermost(err).(type) {
 	case *async.StateError:
 		f.Class, f.State, f.Needs = "StateError", stateName(e.State), stateName(e.Required)
+		if e.Cause != nil {
+			f.Cause = describe(e.Cause)
+		}
 	case *async.ConnectError:
 		f.Class, f.Stage, f.Path, f.Cause = "ConnectError", string(e.Stage), e.Address, describe(e.Err)
+		if f.Cause.Class == "QMPError" && e.Stage == async.StageConnection {
+			f.Cause.Class = "OSError" // such as a path that is too long for a socket: nothing was sent or received
+		}
 	case *async.AddressError:
 		f.Class, f.Stage = "ConnectError", string(async.StageConnection)
 		f.Cause = &failure{Class: "ValueError", Message: err.Error()}
@@ -73,6 +82,9 @@ func describe(err error) *failure {
 	case *async.InvalidIDError:
 		f.Class = "ValueError"
 	case *async.MessageError:
+		if frame, ok := errors.AsType[*proto.FrameError](err); ok {
+			f.Excerpt = characters(frame.Excerpt)
+		}
 		switch {
 		case e.Command != "":
 			f.Class = "RefusedError"
@@ -83,6 +95,8 @@ func describe(err error) *failure {
 		}
 	case *legacy.BadPortError:
 		f.Class = "QMPBadPortError"
+	case *net.DNSError:
+		f.Class = "gaierror"
 	case syscall.Errno:
 		f.Class, f.Errno = "OSError", int(e)
 	default:
@@ -111,6 +125,7 @@ func outermost(err error) error {
 		func() (error, bool) { return as[*async.InvalidIDError](err) },
 		func() (error, bool) { return as[*async.MessageError](err) },
 		func() (error, bool) { return as[*legacy.BadPortError](err) },
+		func() (error, bool) { return as[*net.DNSError](err) },
 		func() (error, bool) { return as[syscall.Errno](err) },
 	} {
 		if e, ok := find(); ok {

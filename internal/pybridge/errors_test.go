@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,9 +29,13 @@ func TestDescribe(t *testing.T) {
 		{&async.ExecInterruptedError{Command: "x"}, "ExecInterruptedError", ""},
 		{async.ErrClosed, "ExecInterruptedError", ""},
 		{&async.StateError{State: async.Idle, Required: async.Running}, "StateError", ""},
+		{&async.StateError{State: async.Disconnecting, Required: async.Running, Cause: io.EOF}, "StateError", "EOFError"},
 		{&async.ConnectError{Err: syscall.ECONNREFUSED}, "ConnectError", "OSError"},
 		{&async.ConnectError{Err: &async.GreetingError{Err: io.EOF}}, "ConnectError", "GreetingError"},
 		{&async.ConnectError{Err: &async.NegotiationError{Class: "GenericError", Desc: "no"}}, "ConnectError", "NegotiationError"},
+		{&async.ConnectError{Stage: async.StageConnection, Err: errors.New("the path is too long")}, "ConnectError", "OSError"},
+		{&async.ConnectError{Stage: async.StageConnection, Err: &net.OpError{Op: "dial", Err: &net.DNSError{Name: "x"}}}, "ConnectError", "gaierror"},
+		{&async.ConnectError{Stage: async.StageSession, Err: errors.New("x")}, "ConnectError", "QMPError"},
 		{&async.AddressError{}, "ConnectError", "ValueError"},
 		{&async.GreetingError{Err: &async.MessageError{Reason: async.NotJSON, Err: errors.New("x")}}, "GreetingError", "DeserializationError"},
 		{&async.NegotiationError{Err: io.EOF}, "NegotiationError", "EOFError"},

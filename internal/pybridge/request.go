@@ -81,6 +81,9 @@ var ops = map[string]func(context.Context, *legacy.QEMUMonitorProtocol, request)
 		return ev.Raw(), nil
 	},
 	"events": queuedEvents,
+	"queued": func(_ context.Context, q *legacy.QEMUMonitorProtocol, _ request) ([]byte, error) {
+		return strconv.AppendInt(nil, int64(q.Sync().Events().Len()), 10), nil
+	},
 	"clear": func(_ context.Context, q *legacy.QEMUMonitorProtocol, _ request) ([]byte, error) {
 		q.ClearEvents()
 		return nil, nil
@@ -136,6 +139,15 @@ func pathOf(text string) (string, error) {
 		path = append(path, byte(c))
 	}
 	return string(path), nil
+}
+
+// characters is the reverse of pathOf: a text in which each character stands for a byte.
+func characters(text []byte) string {
+	runes := make([]rune, len(text))
+	for i, b := range text {
+		runes[i] = rune(b)
+	}
+	return string(runes)
 }
 
 // release closes an object and removes it from the table.
@@ -200,6 +212,11 @@ func execute(ctx context.Context, q *legacy.QEMUMonitorProtocol, r request) ([]b
 }
 
 func nextEvent(ctx context.Context, q *legacy.QEMUMonitorProtocol, r request) ([]byte, error) {
+	if r.Timeout != nil && *r.Timeout < 0 {
+		// As in Python, this is the error for the time limit, even if there is an event.
+		_, err := q.PullEvent(legacy.For(-1))
+		return nil, err
+	}
 	ctx, cancel := limited(ctx, "wait for an event", r.Timeout)
 	defer cancel()
 	ev, err := q.NextEvent(ctx)
@@ -223,6 +240,9 @@ func queuedEvents(_ context.Context, q *legacy.QEMUMonitorProtocol, r request) (
 
 func sendFD(_ context.Context, q *legacy.QEMUMonitorProtocol, r request) ([]byte, error) {
 	f, err := fileOf(r.SendFD)
+	if state := q.Sync().Runstate(); err != nil && state != async.Running {
+		return nil, &async.StateError{Op: "send file descriptors", State: state, Required: async.Running}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,9 +21,9 @@ class Message(dict):  # type: ignore[type-arg]
         try:
             value = json.loads(raw)
         except ValueError as err:
-            raise DeserializationError('Not a JSON message', raw) from err
+            raise DeserializationError('Failed to deserialize QMP message.', raw) from err
         if not isinstance(value, dict):
-            raise UnexpectedTypeError('Not a JSON object', value)
+            raise UnexpectedTypeError('QMP message is not a JSON object.', value)
         return value
 
     def __bytes__(self) -> bytes:
@@ -34,22 +34,36 @@ class Message(dict):  # type: ignore[type-arg]
 
 
 class DeserializationError(ProtocolError):
-    """Received bytes are not JSON."""
+    """Received bytes are not JSON.
+
+    :ivar raw: how the bytes begin; all of them, if there are few.
+    :ivar details: what is wrong with them.
+    """
+
+    details = ''
 
     def __init__(self, error_message: str, raw: bytes) -> None:
         super().__init__(error_message, raw)
         self.raw = raw
 
     def __str__(self) -> str:
-        return f'{self.error_message}: {self.raw!r}' if self.raw else self.error_message
+        details = self.details or f'raw bytes: {self.raw!r}'
+        return f'{self.error_message}\n  {details}'
 
 
 class UnexpectedTypeError(ProtocolError):
-    """Received JSON is not an object."""
+    """Received JSON is not an object.
+
+    :ivar value: the value, or None if it is long.
+    :ivar details: how the message begins.
+    """
+
+    details = ''
 
     def __init__(self, error_message: str, value: object) -> None:
         super().__init__(error_message, value)
         self.value = value
 
     def __str__(self) -> str:
-        return self.error_message
+        details = self.details or f'value: {self.value!r}'
+        return f'{self.error_message}\n  {details}'

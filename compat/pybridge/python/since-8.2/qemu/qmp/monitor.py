@@ -1,5 +1,6 @@
 """What the classes of both generations have in common."""
 
+import asyncio
 import math
 import os
 import socket
@@ -8,6 +9,7 @@ import warnings
 from typing import Any, Dict, List, Optional, Tuple, TypeVar, Union
 
 from . import engine
+from .error import QMPError, RefusedError
 from .message import Message
 from .protocol import Runstate, SocketAddrT
 from .qmp_client import BadReplyError, ExecuteError
@@ -121,9 +123,9 @@ class Monitor:
         command_id = qmp_cmd.get('id')
         if 'id' in qmp_cmd:
             if not isinstance(command_id, str):
-                raise TypeError(f"ID ({command_id!r}) must be a string")
+                raise TypeError(f"ID ('{command_id}') must be a string.")
             if command_id.startswith('__qmp#'):
-                raise ValueError(f"ID ({command_id!r}) must not begin with __qmp#")
+                raise ValueError(f"ID ('{command_id}') must not start with '__qmp#'.")
         return self._execute(qmp_cmd, True)
 
     def _execute(self, message: QMPMessage, takes_error_without_id: bool) -> QMPMessage:
@@ -148,9 +150,10 @@ class Monitor:
             return reply['return']
         error = reply.get('error')
         if (isinstance(error, dict) and isinstance(error.get('class'), str)
-                and isinstance(error.get('desc'), str) and 'return' not in reply):
+                and isinstance(error.get('desc'), str)):
             raise ExecuteError(error, Message(message), Message(reply))
-        raise BadReplyError('Malformed reply', Message(reply), Message(message))
+        problem = 'QMP error reply is malformed' if 'error' in reply else 'QMP reply is malformed'
+        raise BadReplyError(problem, Message(reply), Message(message))
 
     def pull_event(self, wait: Union[bool, float] = False) -> Optional[QMPMessage]:
         """Remove the oldest event from the queue and return it.
@@ -159,6 +162,8 @@ class Monitor:
                      A number: wait that many seconds for one.
         :raise asyncio.TimeoutError: no event came in time.
         """
+        if wait < 0:
+            raise asyncio.TimeoutError
         if self._kept:
             return self._kept.pop(0)
         if not wait:
@@ -174,6 +179,8 @@ class Monitor:
 
         If there are none, wait for one, as in pull_event().
         """
+        if wait < 0:
+            raise asyncio.TimeoutError
         events, self._kept = self._kept, []
         events += map(_event, self._call('events'))
         if events or not wait:
@@ -192,8 +199,14 @@ class Monitor:
         self._timeout = timeout
 
     def send_fd_scm(self, fd: int) -> None:
-        """Send a descriptor, for the next command."""
-        self._call('send_fd', sendFD=fd)
+        """Send a descriptor, for the next command.
+
+        :raise QMPError: the connection is not a unix socket.
+        """
+        try:
+            self._call('send_fd', sendFD=fd)
+        except RefusedError as err:
+            raise QMPError(str(err)) from None
 
 
 def _where(address: Any) -> Dict[str, object]:
