@@ -46,7 +46,7 @@ func (c *agentCommand) run(ctx context.Context, a *app, name string) error {
 	program := a.program
 	a.program = nil // it is not a machine
 	if program != nil && name != "exec" && name != "freeze" {
-		return usage("agent %s starts no program", name)
+		return wrong("agent %s starts no program", name)
 	}
 	// show connects, and prints the value that f returns.
 	show := func(address string, f func(*agent.Client) (any, error)) error {
@@ -125,7 +125,7 @@ func (c *agentCommand) exec(ctx context.Context, a *app, program []string) error
 	e := &c.Exec
 	args := append(e.Program, program...)
 	if len(args) == 0 {
-		return usage("the program is missing: agent exec ADDRESS -- PROGRAM ARGUMENT ...")
+		return wrong("the program is missing: agent exec ADDRESS -- PROGRAM ARGUMENT ...")
 	}
 	var stdin io.Reader
 	if !e.NoInput {

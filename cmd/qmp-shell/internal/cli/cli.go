@@ -13,10 +13,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/output"
+	"github.com/goqmp/qmp/cmd/qmp-shell/internal/usage"
 )
 
 // An app is one run of the program.
@@ -51,17 +50,21 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if i := slices.Index(args, "--"); i >= 0 {
 		args, a.program = args[:i], args[i+1:]
 		if len(a.program) == 0 {
-			return usage("a program is missing after --, such as qemu-system-x86_64")
+			return wrong("a program is missing after --, such as qemu-system-x86_64")
 		}
 	}
-	parser, err := newParser(&a.grammar, a.stdout)
+	parser, err := newParser(&a.grammar)
 	if err != nil {
 		return err
 	}
 	if len(args) == 0 && a.program == nil && os.Getenv(socketVariable) == "" {
-		return usage("an address is missing: qmp-shell ADDRESS, or qmp-shell -- qemu-system-x86_64 ... to start a machine; --help tells more")
+		return wrong("an address is missing: qmp-shell ADDRESS, or qmp-shell -- qemu-system-x86_64 ... to start a machine; --help tells more")
 	}
 	parsed, err := parser.Parse(args)
+	if wanted, ok := errors.AsType[*helpWanted](err); ok {
+		_, err := io.WriteString(a.stdout, usage.Help(wanted.node, width(a.stdout)))
+		return err
+	}
 	if err != nil {
 		return &UsageError{err}
 	}
@@ -78,11 +81,6 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(a)
-}
-
-// newParser returns the parser for g. Help goes to stdout.
-func newParser(g *grammar, stdout io.Writer) (*kong.Kong, error) {
-	return kong.New(g, kong.Name("qmp-shell"), kong.Writers(stdout, stdout))
 }
 
 // complain prints an error, and what to do about it if that is known.
@@ -106,7 +104,7 @@ func version() string {
 	return info.Main.Version
 }
 
-// usage returns a *UsageError.
-func usage(format string, args ...any) error {
+// wrong returns a *UsageError.
+func wrong(format string, args ...any) error {
 	return &UsageError{fmt.Errorf(format, args...)}
 }

@@ -26,11 +26,11 @@ func (a *app) addressOr(argument, variable string) (string, error) {
 	option := a.grammar.Socket
 	switch {
 	case a.program != nil && (argument != "" || option != ""):
-		return "", usage("give an address, or a program after --, and not both")
+		return "", wrong("give an address, or a program after --, and not both")
 	case a.program != nil:
 		return "", nil
 	case argument != "" && option != "":
-		return "", usage("give the address once: it is %s by --socket, and also %s", option, argument)
+		return "", wrong("give the address once: it is %s by --socket, and also %s", option, argument)
 	case argument != "":
 		return argument, nil
 	case option != "":
@@ -38,7 +38,7 @@ func (a *app) addressOr(argument, variable string) (string, error) {
 	case os.Getenv(variable) != "":
 		return os.Getenv(variable), nil
 	}
-	return "", usage("an address is missing: the path of a socket, or HOST:PORT; --help tells more")
+	return "", wrong("an address is missing: the path of a socket, or HOST:PORT; --help tells more")
 }
 
 // engine returns the options for a client that connects to addr, and a function that
@@ -67,7 +67,7 @@ func (a *app) engine(addr string) (*async.Options, func() error, error) {
 	if c.Logfile != "" {
 		f, err := os.OpenFile(c.Logfile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 		if err != nil {
-			return nil, nil, usage("log: %w", err)
+			return nil, nil, wrong("log: %w", err)
 		}
 		opts.Logger = slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		closeLog = f.Close

@@ -8,7 +8,8 @@ type grammar struct {
 	connection `group:"Connection"`
 	printing   `group:"Output"`
 
-	Version bool `help:"Print the version of the program, and end."`
+	Help    helpFlag `short:"h" help:"Print help about the program, or about the command before this option, and end."`
+	Version bool     `help:"Print the version of the program, and end."`
 
 	Shell      shellCommand      `cmd:"" default:"withargs" hidden:"" help:"Execute commands: in a shell, or those of -c, a file or the standard input."`
 	Agent      agentCommand      `cmd:"" help:"Use the guest agent: programs and files of the guest."`
@@ -18,11 +19,13 @@ type grammar struct {
 	Type       typeCommand       `cmd:"" help:"Type a text on the guest's keyboard."`
 	Record     recordCommand     `cmd:"" help:"Execute commands as without the name of a command, and record the connection in FILE."`
 	Replay     replayCommand     `cmd:"" help:"Serve a recording: play the server's side to the clients that connect."`
+	Completion completionCommand `cmd:"" help:"Print the script with which a shell completes the command line of qmp-shell."`
+	Man        manCommand        `cmd:"" help:"Print the manual page, for man -l."`
 }
 
 // A connection says how to connect.
 type connection struct {
-	Socket          string        `short:"s" placeholder:"ADDRESS" help:"The address of the server, in place of the argument ADDRESS."`
+	Socket          string        `short:"s" complete:"file" placeholder:"ADDRESS" help:"The address of the server, in place of the argument ADDRESS."`
 	SkipNegotiation bool          `short:"N" help:"Expect no greeting, and do not negotiate capabilities: for a guest agent."`
 	Retry           bool          `help:"Connect again while the server is not there yet, until the time of --connect-timeout is over."`
 	ConnectTimeout  time.Duration `default:"5s" placeholder:"TIME" help:"How long to wait for a connection and for the server's greeting, such as 500ms or 1m. 0 waits without a limit."`
@@ -54,7 +57,7 @@ type shellCommand struct {
 type execution struct {
 	HMP       bool     `name:"hmp" short:"H" group:"Commands" help:"Each command is a line of the human monitor, such as 'info block'."`
 	Commands  []string `short:"c" name:"command" group:"Commands" sep:"none" placeholder:"COMMAND" help:"Execute COMMAND, and print its result. May be given several times."`
-	File      string   `short:"f" group:"Commands" placeholder:"FILE" help:"Execute the commands in FILE, one on each line; - is the standard input. What is wrong in FILE is told before anything is sent."`
+	File      string   `short:"f" complete:"file" group:"Commands" placeholder:"FILE" help:"Execute the commands in FILE, one on each line; - is the standard input. What is wrong in FILE is told before anything is sent."`
 	KeepGoing bool     `short:"k" group:"Commands" help:"Go on after a command that the server has refused. The exit status tells that there was one."`
 
 	Get       *string       `group:"Commands" placeholder:"PATH" help:"Print only a part of each result, such as a/b[0]/c; with --wait-event or --job, of what was waited for."`
@@ -71,7 +74,7 @@ type recordCommand struct {
 	Unmasked bool `help:"Keep known secrets in the recording."`
 	Stable   bool `help:"Leave out what differs from run to run, such as times: for a file that is compared."`
 
-	To      string `arg:"" name:"file" help:"The recording. An existing file is replaced."`
+	To      string `arg:"" name:"file" complete:"file" help:"The recording. An existing file is replaced."`
 	Address string `arg:"" optional:"" help:"Where the server listens."`
 }
 
@@ -81,8 +84,8 @@ type replayCommand struct {
 	Fast  bool   `help:"Leave out the delays."`
 	Who   string `name:"client" placeholder:"NAME" help:"Whose connections are played, if the recording has several clients."`
 
-	From   string `arg:"" name:"file" help:"The recording."`
-	Listen string `arg:"" help:"Where clients connect: a path or HOST:PORT. Only you can connect to a socket at a path."`
+	From   string `arg:"" name:"file" complete:"file" help:"The recording."`
+	Listen string `arg:"" complete:"file" help:"Where clients connect: a path or HOST:PORT. Only you can connect to a socket at a path."`
 }
 
 // A qomCommand is one of the commands for QOM.
@@ -122,7 +125,7 @@ type screenshotCommand struct {
 	Device string `placeholder:"ID" help:"The display device; without it that is the first one."`
 	Head   int64  `placeholder:"NUMBER" help:"The output of the display device."`
 
-	To      string `arg:"" name:"file" help:"The picture: .png, .ppm or .jpg; - is the standard output, in PNG. An existing file is replaced."`
+	To      string `arg:"" name:"file" complete:"file" help:"The picture: .png, .ppm or .jpg; - is the standard output, in PNG. An existing file is replaced."`
 	Address string `arg:"" optional:"" help:"Where QEMU listens."`
 }
 
@@ -158,13 +161,13 @@ type agentCommand struct {
 		guest
 	} `cmd:"" help:"Print a file of the guest."`
 	Put struct {
-		Local string `arg:"" help:"A file here; - is the standard input."`
+		Local string `arg:"" complete:"file" help:"A file here; - is the standard input."`
 		Guest string `arg:"" help:"The file in the guest. If the name ends in a slash, the name of LOCAL is added."`
 		guest
 	} `cmd:"" help:"Copy a file to the guest, and compare checksums."`
 	Get struct {
 		Guest string `arg:"" help:"A file of the guest."`
-		Local string `arg:"" help:"The file here, or a folder; - is the standard output."`
+		Local string `arg:"" complete:"file" help:"The file here, or a folder; - is the standard output."`
 		guest
 	} `cmd:"" help:"Copy a file from the guest, and compare checksums."`
 	Ls struct {
@@ -202,3 +205,11 @@ type agentCommand struct {
 type guest struct {
 	Address string `arg:"" optional:"" help:"Where the agent listens. If it is missing, the environment variable QGA_CLIENT_ADDRESS has it."`
 }
+
+// A completionCommand prints a completion script.
+type completionCommand struct {
+	For string `arg:"" name:"shell" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+// A manCommand prints the manual page.
+type manCommand struct{}

@@ -18,7 +18,7 @@ import (
 func (a *app) launch(ctx context.Context, opts *async.Options, closeLog func() error, prepare func(*async.Client)) (*session, error) {
 	if a.grammar.Retry || a.grammar.SkipNegotiation || opts.Dialer != nil {
 		closeLog()
-		return nil, usage("the options for the connection cannot be used with a program that is started: the monitor of that program is passed to it directly")
+		return nil, wrong("the options for the connection cannot be used with a program that is started: the monitor of that program is passed to it directly")
 	}
 	binary, args := a.program[0], a.program[1:]
 	daemon := strings.Contains(filepath.Base(binary), "storage-daemon")

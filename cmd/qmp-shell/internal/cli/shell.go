@@ -67,11 +67,11 @@ func (c *execution) options(a *app) (script.Options, error) {
 	}
 	switch {
 	case len(c.Match) > 0 && len(c.WaitEvent) == 0:
-		return opts, usage("--match is for --wait-event")
+		return opts, wrong("--match is for --wait-event")
 	case c.Complete && c.Job == "":
-		return opts, usage("--complete is for --job")
+		return opts, wrong("--complete is for --job")
 	case c.Timeout < 0:
-		return opts, usage("--timeout must be more than 0")
+		return opts, wrong("--timeout must be more than 0")
 	}
 	if c.Job != "" && output.IsTerminal(a.stderr) {
 		opts.Progress = a.progress(c.Job)
@@ -83,7 +83,7 @@ func (c *execution) options(a *app) (script.Options, error) {
 func (c *execution) steps(a *app) (iter.Seq2[script.Step, error], error) {
 	switch {
 	case len(c.Commands) > 0 && c.File != "":
-		return nil, usage("give commands with -c or in a file, and not both")
+		return nil, wrong("give commands with -c or in a file, and not both")
 	case len(c.Commands) > 0:
 		return parsed(script.Texts("-c", c.Commands, c.HMP))
 	case c.File != "" && c.File != "-":

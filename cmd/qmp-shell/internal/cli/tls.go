@@ -26,22 +26,22 @@ func (c *connection) tls() (*tls.Config, error) {
 		}
 	}
 	if (cert == "") != (key == "") {
-		return nil, usage("a certificate and its key are given together: --tls-cert and --tls-key")
+		return nil, wrong("a certificate and its key are given together: --tls-cert and --tls-key")
 	}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, usage("TLS: %w", err)
+			return nil, wrong("TLS: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, usage("TLS: %s has no certificate in PEM format", ca)
+			return nil, wrong("TLS: %s has no certificate in PEM format", ca)
 		}
 	}
 	if cert != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
-			return nil, usage("TLS: %w", err)
+			return nil, wrong("TLS: %w", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -131,7 +131,7 @@ func (c *screenshotCommand) Run(ctx context.Context, a *app) error {
 	case err != nil:
 		return &UsageError{err}
 	case c.Head != 0 && c.Device == "":
-		return usage("--head needs --device")
+		return wrong("--head needs --device")
 	}
 	return a.with(ctx, c.Address, func(vm *async.Client) error {
 		var picture strings.Builder
@@ -161,7 +161,7 @@ func (c *typeCommand) Run(ctx context.Context, a *app) error {
 	case err != nil:
 		return &UsageError{err}
 	case c.Rate <= 0 || c.Rate > 1000:
-		return usage("--rate must be more than 0, and at most 1000")
+		return wrong("--rate must be more than 0, and at most 1000")
 	}
 	return a.with(ctx, c.Address, func(vm *async.Client) error { return tools.Type(ctx, vm, chords, c.Rate) })
 }
@@ -201,7 +201,7 @@ func (c *recordCommand) Run(ctx context.Context, a *app) error {
 // Run serves a recording.
 func (c *replayCommand) Run(ctx context.Context, a *app) error {
 	if a.program != nil {
-		return usage("replay starts no program")
+		return wrong("replay starts no program")
 	}
 	var trace func(json.RawMessage)
 	if a.grammar.Verbose {
