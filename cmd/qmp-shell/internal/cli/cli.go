@@ -25,6 +25,8 @@ type app struct {
 	grammar        grammar
 	program        []string        // what follows "--"; nil without it
 	tracers        []*async.Tracer // of each client, in addition to those of options
+
+	configure func(*async.Options) // changes the options of each client; may be nil
 }
 
 // Main runs the program with the arguments args, and returns its exit status.

@@ -63,6 +63,9 @@ func (a *app) engine(addr string) (*async.Options, func() error, error) {
 	if a.grammar.Verbose {
 		opts.Tracers = append(opts.Tracers, a.echo())
 	}
+	if a.configure != nil {
+		a.configure(opts)
+	}
 	closeLog := func() error { return nil }
 	if c.Logfile != "" {
 		f, err := os.OpenFile(c.Logfile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)

@@ -21,6 +21,9 @@ func (c *shellCommand) Run(ctx context.Context, a *app) error { return c.run(ctx
 
 // run executes the commands on a connection to address.
 func (c *execution) run(ctx context.Context, a *app, address string) error {
+	if c.forPerson(a) {
+		return c.interactive(ctx, a, address)
+	}
 	opts, err := c.options(a)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"math"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -125,7 +126,7 @@ func (m *model) accept(text, end string) {
 	m.line.clear()
 	m.browser, m.menu, m.search = browser{}, nil, nil
 	m.asked++
-	f := layout(m.prompt, text, len(text), max(m.screen.width-1, 1), m.style)
+	f := layout(m.prompt, text, len(text), math.MaxInt, m.style) // the terminal wraps it, so that it can be copied
 	m.print(strings.Join(f.rows, "\n") + end)
 }
 

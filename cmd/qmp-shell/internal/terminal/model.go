@@ -146,8 +146,8 @@ func (m *model) input(width int) frame {
 // layout puts a prompt and a text on rows of a width. A text of several lines has marks
 // before all lines but the first, below the prompt.
 func layout(prompt, text string, pos, width int, st style) frame {
-	if ansi.StringWidth(prompt) > width*2/3 {
-		prompt = ansi.Truncate(prompt, max(width*2/3, 1), "… ")
+	if ansi.StringWidth(prompt) > width/3*2 {
+		prompt = ansi.Truncate(prompt, max(width/3*2, 1), "… ")
 	}
 	indent := ansi.StringWidth(prompt)
 	mark := strings.Repeat(".", max(min(indent-1, 3), 0))

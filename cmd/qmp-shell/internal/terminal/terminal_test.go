@@ -102,6 +102,7 @@ func TestPrintMoreThanTheScreenHolds(t *testing.T) {
 func TestStatusStandsAboveThePrompt(t *testing.T) {
 	s := start(t, 40, 10, terminal.Options{})
 	s.Type("half")
+	s.WaitLine("(QEMU) half")
 	s.ui.SetStatus(func(width int) []string { return []string{fmt.Sprintf("job0 of %d", width), "job1"} })
 	screen := s.WaitFor("job1")
 	if want := []string{"job0 of 39", "job1", "(QEMU) half"}; !slices.Equal(screen.Rows[:3], want) || screen.Row != 2 {

@@ -1,0 +1,272 @@
+//go:build unix
+
+package interactive_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/cmd/qmp-shell/internal/interactive"
+	"github.com/goqmp/qmp/cmd/qmp-shell/internal/ttytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A session is a shell on a terminal.
+type session struct {
+	*ttytest.Terminal
+	client *async.Client
+	done   chan struct{} // closed when the shell has left
+	err    error         // why; after done
+}
+
+// start runs a shell that is connected to addr.
+func start(t *testing.T, addr string, opts interactive.Options) *session {
+	t.Helper()
+	s := &session{Terminal: ttytest.New(t, 100, 24), done: make(chan struct{})}
+	opts.In, opts.Out = s.TTY, s.TTY
+	if opts.Environ == nil {
+		opts.Environ = []string{"TERM=xterm-256color"}
+	}
+	sh := interactive.New(opts)
+	engine := &async.Options{SkipGreeting: opts.Agent, SkipNegotiation: opts.Agent}
+	sh.Configure(engine)
+	s.client = async.New(engine)
+	sh.Attach(s.client)
+	if err := s.client.Connect(t.Context(), addr); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(s.done)
+		s.err = sh.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-s.done
+		s.client.Close()
+	})
+	s.WaitFor("Connected to")
+	return s
+}
+
+func machine(t *testing.T, opts *qmptest.Options) *qmptest.Server {
+	vm := qmptest.Start(t, opts)
+	vm.Handle("query-jobs", func(context.Context, *qmptest.Command) (any, error) { return []any{}, nil })
+	vm.Handle("query-migrate", func(context.Context, *qmptest.Command) (any, error) { return struct{}{}, nil })
+	return vm
+}
+
+func TestCommands(t *testing.T) {
+	vm := machine(t, &qmptest.Options{Name: "vm1"})
+	s := start(t, vm.Addr(), interactive.Options{})
+	s.WaitLine("(vm1 running)")
+	s.Type("query-name" + ttytest.Enter)
+	s.WaitFor(`{"name":"vm1"}`)
+	s.Type("stop" + ttytest.Enter)
+	s.WaitFor("STOP  · the machine is paused")
+	s.WaitLine("(vm1 paused)")
+	s.Type("no-such-command" + ttytest.Enter)
+	s.WaitFor("not sent: ")
+	s.Type(`{"execute": "no-such-command"}` + ttytest.Enter)
+	s.WaitFor("error CommandNotFound: ")
+	s.Type("exit" + ttytest.Enter)
+	<-s.done
+	if s.err != nil {
+		t.Error(s.err)
+	}
+}
+
+// An event that comes while a line is half typed stands above it, and typing goes on.
+func TestEventWhileTyping(t *testing.T) {
+	vm := machine(t, nil)
+	s := start(t, vm.Addr(), interactive.Options{})
+	s.WaitLine("(QEMU running)")
+	s.Type("query-na")
+	s.WaitLine("(QEMU running) query-na")
+	if err := vm.Emit("RTC_CHANGE", map[string]any{"offset": 5}); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitFor(`RTC_CHANGE {"offset":5}`)
+	s.WaitLine("(QEMU running) query-na")
+	s.Type("me" + ttytest.Enter)
+	s.WaitFor("{}")
+}
+
+// A long command does not hold up typing; Ctrl-C gives it up and says that it was sent.
+func TestInterrupt(t *testing.T) {
+	vm := machine(t, nil)
+	started := make(chan struct{})
+	vm.Handle("slow", func(ctx context.Context, _ *qmptest.Command) (any, error) {
+		close(started)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	s := start(t, vm.Addr(), interactive.Options{})
+	s.WaitLine("(QEMU running)")
+	s.Type(`{"execute": "slow"}` + ttytest.Enter)
+	<-started
+	s.Type("half")
+	s.WaitLine("(QEMU running) half")
+	s.WaitFor("slow: no reply for")
+	s.Type(ttytest.CtrlC)
+	s.WaitLine("(QEMU running)")
+	s.Type(ttytest.CtrlC)
+	s.WaitFor("slow: gave up on slow: it was sent, so the server may still execute it")
+	s.Type(ttytest.CtrlC)
+	s.WaitFor("Ctrl-D or exit leaves the shell.")
+	s.Type(ttytest.CtrlD)
+	<-s.done
+}
+
+// The shell connects again by itself, and the prompt shows the state. A command that is
+// given meanwhile says so at once.
+func TestReconnect(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.sock")
+	first := machine(t, &qmptest.Options{Name: "first"})
+	if err := os.Symlink(first.Addr(), path); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, path, interactive.Options{})
+	s.WaitLine("(first running)")
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitFor("the connection is lost: the server has hung up")
+	s.WaitLine("(first connecting again)")
+	s.Type("query-status" + ttytest.Enter)
+	s.WaitFor("not sent: the connection was lost")
+	second := machine(t, &qmptest.Options{Name: "second"})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(second.Addr(), path); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitFor("connected again to QEMU 7.2.22")
+	s.WaitLine("(second running)")
+	s.Type("query-name" + ttytest.Enter)
+	s.WaitFor(`{"name":"second"}`)
+}
+
+func TestQuitIsAskedFor(t *testing.T) {
+	vm := machine(t, nil)
+	s := start(t, vm.Addr(), interactive.Options{})
+	s.WaitLine("(QEMU running)")
+	s.Type("quit" + ttytest.Enter)
+	s.WaitFor("not sent: quit ends QEMU")
+	s.Type("quit" + ttytest.Enter)
+	s.WaitFor("SHUTDOWN")
+	s.WaitFor("the connection is lost")
+	if n := len(slices.Collect(named(vm.Received(), "quit"))); n != 1 {
+		t.Errorf("quit was sent %d times", n)
+	}
+}
+
+func named(messages []qmptest.Message, name string) func(func(qmptest.Message) bool) {
+	return func(yield func(qmptest.Message) bool) {
+		for _, m := range messages {
+			if m.Name == name && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+func TestVerbose(t *testing.T) {
+	vm := machine(t, nil)
+	s := start(t, vm.Addr(), interactive.Options{Verbose: true})
+	s.WaitFor("<- {\"QMP\"")
+	s.Type("query-name" + ttytest.Enter)
+	s.WaitFor(`-> {"execute":"query-name"`)
+	s.WaitFor(`<- {"return": {}, "id": 2}`)
+	if screen := s.Screen(); screen.Contains("query-status") {
+		t.Errorf("the shell's own questions are printed:\n%s", screen.Text())
+	}
+}
+
+func TestHumanMonitor(t *testing.T) {
+	vm := machine(t, nil)
+	vm.Handle("human-monitor-command", func(_ context.Context, cmd *qmptest.Command) (any, error) {
+		var args struct {
+			CommandLine string `json:"command-line"`
+		}
+		if err := json.Unmarshal(cmd.Arguments, &args); err != nil {
+			return nil, err
+		}
+		switch args.CommandLine {
+		case "help":
+			return "help|? [cmd] -- show the help\r\ninfo [subcommand] -- show various information\r\nset_password protocol password -- set a password\r\n", nil
+		case "help info":
+			return "info block [-n] -- show the block devices\r\ninfo status  -- show the status\r\n", nil
+		case "info block":
+			return "no \x1b[2Jblocks\r\n", nil
+		}
+		return "", nil
+	})
+	history := filepath.Join(t.TempDir(), "history")
+	s := start(t, vm.Addr(), interactive.Options{HMP: true, History: history})
+	s.WaitLine("(QEMU hmp running)")
+	s.Type("inf" + ttytest.Tab)
+	s.WaitLine("(QEMU hmp running) info")
+	s.Type("b" + ttytest.Tab)
+	s.WaitLine("(QEMU hmp running) info block")
+	s.Type(ttytest.Enter)
+	s.WaitFor(`no \x1b[2Jblocks`)
+	s.Type("set_password vnc geheim" + ttytest.Enter)
+	s.WaitLine("(QEMU hmp running)")
+	s.Type("/exit" + ttytest.Enter)
+	<-s.done
+	b, err := os.ReadFile(history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(b), "info block\nset_password ***\n/exit\n"; got != want {
+		t.Errorf("the history is %q, want %q", got, want)
+	}
+}
+
+func TestSecretsAreNotInTheHistory(t *testing.T) {
+	vm := machine(t, nil)
+	vm.Handle("set_password", func(context.Context, *qmptest.Command) (any, error) { return nil, nil })
+	history := filepath.Join(t.TempDir(), "state", "qmp-shell", "history")
+	s := start(t, vm.Addr(), interactive.Options{History: history})
+	s.WaitLine("(QEMU running)")
+	for _, line := range []string{
+		"query-name",
+		"set_password protocol=vnc password=geheim1",
+		`{"execute": "set_password", "arguments": {"protocol": "vnc", "password": "geheim2"}}`,
+		`set_password {"protocol": "vnc", "password": "geheim3"}`,
+		`set_password protocol=vnc password="geheim4" x`,
+	} {
+		s.Type(line + ttytest.Enter)
+	}
+	s.WaitFor("expected KEY=VALUE") // the last line was taken
+	s.Type(ttytest.CtrlR + "vnc")
+	s.Wait("a masked line", func(s ttytest.Screen) bool { return strings.Contains(s.Line(), "***") })
+	s.Type("\x07" + ttytest.CtrlD)
+	<-s.done
+	b, err := os.ReadFile(history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(b), "geheim") || !strings.Contains(string(b), "query-name\nset_password protocol=vnc password=***\n") {
+		t.Errorf("the history is\n%s", b)
+	}
+	info, err := os.Stat(history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the mode of the history is %v", info.Mode())
+	}
+}
