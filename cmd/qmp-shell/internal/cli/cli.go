@@ -23,10 +23,8 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	grammar        grammar
-	program        []string        // what follows "--"; nil without it
-	tracers        []*async.Tracer // of each client, in addition to those of options
-
-	configure func(*async.Options) // changes the options of each client; may be nil
+	program        []string               // what follows "--"; nil without it
+	configure      []func(*async.Options) // change the options of the client that is made
 }
 
 // Main runs the program with the arguments args, and returns its exit status.

@@ -59,12 +59,11 @@ func (a *app) engine(addr string) (*async.Options, func() error, error) {
 		}
 		opts.Dialer = async.DialTLS(addr, config)
 	}
-	opts.Tracers = append(opts.Tracers, a.tracers...)
 	if a.grammar.Verbose {
 		opts.Tracers = append(opts.Tracers, a.echo())
 	}
-	if a.configure != nil {
-		a.configure(opts)
+	for _, f := range a.configure {
+		f(opts)
 	}
 	closeLog := func() error { return nil }
 	if c.Logfile != "" {

@@ -19,6 +19,7 @@ type grammar struct {
 	Type       typeCommand       `cmd:"" help:"Type a text on the guest's keyboard."`
 	Record     recordCommand     `cmd:"" help:"Execute commands as without the name of a command, and record the connection in FILE."`
 	Replay     replayCommand     `cmd:"" help:"Serve a recording: play the server's side to the clients that connect."`
+	Serve      serveCommand      `cmd:"" help:"Share a monitor: be its one client, and a QMP server for any number of others."`
 	Completion completionCommand `cmd:"" help:"Print the script with which a shell completes the command line of qmp-shell."`
 	Man        manCommand        `cmd:"" help:"Print the manual page, for man -l."`
 }
@@ -204,6 +205,18 @@ type agentCommand struct {
 // guest is the last argument of commands for the guest agent.
 type guest struct {
 	Address string `arg:"" optional:"" help:"Where the agent listens. If it is missing, the environment variable QGA_CLIENT_ADDRESS has it."`
+}
+
+// A serveCommand shares a monitor.
+type serveCommand struct {
+	ReadOnly  bool     `help:"Users may only query: commands that change something are refused."`
+	Allow     []string `sep:"none" placeholder:"PATTERN" help:"Users may execute the commands that match PATTERN, such as query-*. May be given several times. With --read-only, these in addition to those that query."`
+	Deny      []string `sep:"none" placeholder:"PATTERN" help:"Users may not execute the commands that match PATTERN. May be given several times."`
+	Audit     string   `complete:"file" placeholder:"FILE" help:"Append a line for each command to FILE: who, what, and the result. Known secrets are masked. - is the standard error."`
+	Reconnect bool     `help:"When the connection to QEMU has ended, connect again. Users are disconnected meanwhile."`
+
+	Address string `arg:"" help:"Where QEMU listens."`
+	Listen  string `arg:"" optional:"" complete:"file" help:"Where users connect: a path or HOST:PORT. Only you can connect to a socket at a path. With a program after --, it is the only argument."`
 }
 
 // A completionCommand prints a completion script.

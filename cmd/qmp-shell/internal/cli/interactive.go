@@ -28,14 +28,16 @@ func (c *execution) interactive(ctx context.Context, a *app, address string) err
 		History: terminal.HistoryPath(os.Getenv),
 	})
 	a.grammar.Verbose = false // the shell prints messages itself, above the line that is typed
-	a.configure = sh.Configure
+	a.configure = append(a.configure, sh.Configure)
 	s, err := a.open(ctx, address, sh.Attach)
 	if err != nil {
 		return err
 	}
 	// From now on an interrupt is for the shell: it gives up a command, and does not end the
-	// program.
+	// program. The channel is there because without one it would end the program, and leave
+	// the terminal as the line editor has set it.
 	signal.Reset(os.Interrupt)
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	err = sh.Run(ctx)
 	if closed := s.close(); err == nil {
 		err = closed

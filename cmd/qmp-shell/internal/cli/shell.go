@@ -22,6 +22,9 @@ func (c *shellCommand) Run(ctx context.Context, a *app) error { return c.run(ctx
 // run executes the commands on a connection to address.
 func (c *execution) run(ctx context.Context, a *app, address string) error {
 	if c.forPerson(a) {
+		if c.Timeout != 0 || c.KeepGoing {
+			return wrong("--timeout and --keep-going are for commands of -c, a file or the standard input")
+		}
 		return c.interactive(ctx, a, address)
 	}
 	opts, err := c.options(a)

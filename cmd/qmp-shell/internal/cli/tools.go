@@ -29,10 +29,15 @@ func (a *app) with(ctx context.Context, address string, f func(c *async.Client) 
 	return errors.Join(f(s.client), s.close())
 }
 
+// addressed reports whether something other than an argument tells the address.
+func (a *app) addressed() bool {
+	return a.grammar.Socket != "" || a.program != nil || os.Getenv(socketVariable) != ""
+}
+
 // resolve returns the path of an object and the address. If there is only one argument, and
 // nothing else tells the address, that argument is the address.
 func (o *objects) resolve(a *app) (path, address string) {
-	if o.Address == "" && a.grammar.Socket == "" && a.program == nil && os.Getenv(socketVariable) == "" {
+	if o.Address == "" && !a.addressed() {
 		return "/", o.Path
 	}
 	if o.Path == "" {
@@ -194,7 +199,7 @@ func (c *recordCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return &UsageError{err}
 	}
-	a.tracers = append(a.tracers, r.Tracer(""))
+	a.configure = append(a.configure, func(o *async.Options) { o.Tracers = append(o.Tracers, r.Tracer("")) })
 	return errors.Join(c.run(ctx, a, c.Address), r.Close())
 }
 

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/mux"
 	"github.com/goqmp/qmp/async/record"
-	"github.com/goqmp/qmp/internal/socket"
 )
 
 // A Replay says how a recording is served.
@@ -34,7 +33,7 @@ func (r Replay) Serve(ctx context.Context, file string, ready func(net.Addr), tr
 	if _, err := record.NewPlayer(rec, opts); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	ln, err := Listen(ctx, r.Listen)
+	ln, err := mux.Listen(ctx, r.Listen)
 	if err != nil {
 		return err
 	}
@@ -42,22 +41,3 @@ func (r Replay) Serve(ctx context.Context, file string, ready func(net.Addr), tr
 	ready(ln.Addr())
 	return record.Serve(ctx, ln, rec, opts)
 }
-
-// Listen listens at an address, as async.ParseAddress describes it. Only the owner of a unix
-// socket can connect to it. A stale socket is replaced.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
-	where, err := async.ParseAddress(address)
-	if err != nil {
-		return nil, err
-	}
-	ln, err := socket.Listen(ctx, where.Network, where.Name)
-	if err != nil {
-		return nil, err
-	}
-	return listener{ln}, nil
-}
-
-// A listener is a socket.Listener as a net.Listener.
-type listener struct{ *socket.Listener }
-
-func (l listener) Accept() (net.Conn, error) { return l.Listener.Accept(context.Background()) }
