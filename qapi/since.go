@@ -171,6 +171,9 @@ func Types(key string) []string {
 				continue
 			}
 			types = appendNew(types, follow(o+"."+name)...)
+			if first, _ := lookUp(o + "." + name); first != "" {
+				continue
+			}
 			for t := range branches(o) {
 				types = appendNew(types, follow(t+"."+name)...)
 			}

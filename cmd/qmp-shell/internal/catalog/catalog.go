@@ -12,7 +12,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/goqmp/qmp/async"
@@ -23,11 +22,15 @@ type Catalog struct {
 	caller async.Caller
 	live   *liveNames
 
-	mu      sync.Mutex    // guards the fields below; held briefly, never across I/O
-	loaded  *server       // nil until the server has answered
-	err     error         // why the last attempt failed
-	loading chan struct{} // is closed when the attempt that runs has ended; nil if none runs
-	epoch   int           // counts Forget, so that an answer of the last server is not kept
+	mu       sync.Mutex // guards the field below; held briefly, never across I/O
+	question *question  // nil before the first question, and after one that failed
+}
+
+// A question to the server is what it can do.
+type question struct {
+	done   chan struct{} // closed when the question has ended
+	server *server       // the answer; set before done is closed
+	err    error         // why there is none; set before done is closed
 }
 
 // New returns a Catalog of the server behind c. It asks nothing yet.
@@ -39,80 +42,68 @@ func New(c async.Caller) *Catalog {
 // it after each reconnection.
 func (c *Catalog) Forget() {
 	c.mu.Lock()
-	c.loaded, c.err = nil, nil
-	c.epoch++
+	c.question = nil
 	c.mu.Unlock()
 	c.live.forget()
 }
 
 // Load asks the server what it can do. It does nothing if that is known. Of several calls
 // at the same time one asks, and the others wait for it. Call it in the background after
-// connecting: the answer of QEMU has 200 kB.
+// connecting: the answer of QEMU has 200 kB. If ctx ends before the server answers, the
+// question goes on for up to a minute, and its answer is there for later calls.
 //
 // The error is nil for a server without introspection: see [Catalog.Note]. Else it says
 // why the server did not answer; the next call asks again.
 func (c *Catalog) Load(ctx context.Context) error {
-	for {
-		c.mu.Lock()
-		if c.loaded != nil {
-			c.mu.Unlock()
-			return nil
-		}
-		wait := c.loading
-		if wait == nil {
-			done, epoch := make(chan struct{}), c.epoch
-			c.loading = done
-			c.mu.Unlock()
-			return c.load(ctx, done, epoch)
-		}
-		c.mu.Unlock()
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		c.mu.Lock()
-		err := c.err
-		c.mu.Unlock()
-		if err != nil && ctx.Err() == nil && !isContextError(err) {
-			return err
-		}
-	}
-}
-
-// load asks the server, and keeps the answer unless Forget was called since.
-func (c *Catalog) load(ctx context.Context, done chan struct{}, epoch int) error {
-	s, err := ask(ctx, c.caller)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.epoch == epoch {
-		c.loaded, c.err = s, err
-	}
-	c.loading = nil
-	close(done)
+	_, err := c.server(ctx)
 	return err
 }
 
-// server returns what the server can do, or nil if it has not answered when ctx ends.
+// server returns what the server can do.
 func (c *Catalog) server(ctx context.Context) (*server, error) {
-	if err := c.Load(ctx); err != nil {
-		return nil, err
-	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.loaded == nil {
-		return nil, errForgotten
+	q := c.question
+	if q == nil {
+		q = &question{done: make(chan struct{})}
+		c.question = q
+		go c.ask(context.WithoutCancel(ctx), q)
 	}
-	return c.loaded, nil
+	c.mu.Unlock()
+	select {
+	case <-q.done:
+		return q.server, q.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
-var errForgotten = errors.New("the connection changed while the server was asked what it can do")
+// ask asks the server, and drops the question if the server did not answer.
+func (c *Catalog) ask(ctx context.Context, q *question) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	q.server, q.err = ask(ctx, c.caller)
+	c.mu.Lock()
+	if q.err != nil && c.question == q {
+		c.question = nil
+	}
+	c.mu.Unlock()
+	close(q.done)
+}
 
 // known returns what the server can do if it has answered already, else nil.
 func (c *Catalog) known() *server {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.loaded
+	q := c.question
+	c.mu.Unlock()
+	if q == nil {
+		return nil
+	}
+	select {
+	case <-q.done:
+		return q.server
+	default:
+		return nil
+	}
 }
 
 // Note says what the catalog cannot know about this server, or "". For example the guest
@@ -148,8 +139,4 @@ func (c *Catalog) Events() []string {
 		return s.events
 	}
 	return nil
-}
-
-func isContextError(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

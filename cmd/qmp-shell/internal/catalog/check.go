@@ -196,7 +196,7 @@ func (k *checker) object(raw jsontext.Value, given any, typ string, path []strin
 		object, _ := given.(map[string]any)
 		if _, ok := object[m.name]; !ok && !m.optional {
 			at := slices.Concat(path, []string{m.name})
-			k.problem(at, fmt.Sprintf("%s needs %s (%s)", k.owner(path), strings.Join(at, "."), strings.TrimSuffix(k.describe(m), ", required")))
+			k.problem(at, fmt.Sprintf("%s needs %s (%s)", k.owner(path), strings.Join(at, "."), strings.TrimPrefix(k.describe(m), "required, ")))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -52,6 +53,7 @@ func (c *Catalog) Complete(ctx context.Context, text string, cursor int) Complet
 		c.deviceProperties(ctx, s, at, &done)
 	case syntax.Value:
 		done.Candidates = s.memberValues(at)
+		c.propertyValues(ctx, s, at, &done)
 		c.liveValues(ctx, s, at, &done)
 	}
 	return done
@@ -173,21 +175,17 @@ func (s *server) elementNumbers(at syntax.Cursor, given any, element string) []C
 	return []Candidate{{Text: name + "=", Label: name, Help: s.typeName(element) + ", the next element"}}
 }
 
-// describe is one line about a member.
+// describe is one line about a member: its type, and what a person should know.
 func (s *server) describe(m member) string {
 	words := []string{s.typeName(m.typ)}
 	if values := s.values(m.typ); len(values) > 0 {
-		var names []string
-		for _, v := range values {
-			names = append(names, v.Name)
-		}
-		words = []string{strings.Join(names, "|")}
-		if list := s.typeName(m.typ); list != "enum" {
-			words = append(words, list)
+		words[0] = alternatives(values)
+		if typ := s.typeName(m.typ); typ != "enum" {
+			words[0] = typ + ": " + words[0]
 		}
 	}
 	if !m.optional {
-		words = append(words, "required")
+		words = append([]string{"required"}, words...)
 	}
 	if m.deprecated {
 		words = append(words, "deprecated")
@@ -196,6 +194,20 @@ func (s *server) describe(m member) string {
 		words = append(words, "unstable")
 	}
 	return strings.Join(words, ", ")
+}
+
+// alternatives returns the values of an enum with "|" between them. Of a long list it
+// returns the beginning.
+func alternatives(values []qapi.SchemaInfoEnumMember) string {
+	const most = 50
+	text := values[0].Name
+	for _, v := range values[1:] {
+		if len(text)+1+len(v.Name) > most {
+			return fmt.Sprintf("%s|... (%d values)", text, len(values))
+		}
+		text += "|" + v.Name
+	}
+	return text
 }
 
 // memberValues returns the values of an argument, or of a member, that the schema has.

@@ -67,6 +67,16 @@ func fromTable(program string, names []string, table []support.CommandInfo) *ser
 		f.entries[name] = &qapi.SchemaInfo{Name: name, MetaType: qapi.SchemaMetaTypeCommand, Command: cmd}
 	}
 	s := &server{entries: f.entries, program: program, commands: slices.Clone(names)}
+	s.namesOnce.Do(func() {
+		s.names = make(map[string]string)
+		for typ, info := range f.entries {
+			if info.Object != nil || info.Enum != nil || info.Alternate != nil {
+				if _, name, ok := strings.Cut(typ, "."); ok {
+					s.names[typ] = name
+				}
+			}
+		}
+	})
 	slices.Sort(s.commands)
 	return s
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,9 +13,12 @@ import (
 	"github.com/goqmp/qmp/qapi/support"
 )
 
-// Help returns a text about a command, an event, or a command with some of its
-// arguments, such as "blockdev-add driver=qcow2". Lines are at most width characters
-// wide where that is possible; 0 means 80. The text ends with a line end.
+// Help returns a text about a command, an event, a type, or a command with some of its
+// arguments, such as "blockdev-add driver=qcow2". Types have the names of QEMU's
+// documentation, such as BlockdevDriver. Lines are at most width characters wide where
+// that is possible; 0 means 80. The text ends with a line end.
+//
+// If there is no help about the topic, the error is an [*UnknownTopicError].
 func (c *Catalog) Help(ctx context.Context, topic string, width int) (string, error) {
 	s, err := c.server(ctx)
 	if err != nil {
@@ -25,17 +29,22 @@ func (c *Catalog) Help(ctx context.Context, topic string, width int) (string, er
 	}
 	name, _, _ := strings.Cut(strings.TrimSpace(topic), " ")
 	p := &page{server: s, width: max(width, 40)}
-	switch info := s.entries[name]; {
+	info := s.entries[name]
+	typ, typeName := s.typeOf(name)
+	switch {
 	case info != nil && info.Command != nil:
-		p.command(info, syntax.At(topic+" ", len(topic)+1).Given)
+		topic = strings.TrimSpace(topic) + " "
+		p.command(info, syntax.At(topic, len(topic)).Given)
 	case info != nil && info.Event != nil:
 		p.event(info)
+	case typ != "":
+		p.typ(typ, typeName)
 	default:
 		return "", &UnknownTopicError{Topic: name, text: s.noTopic(name)}
 	}
 	if s.note != "" {
 		p.line("")
-		p.line("Note: " + s.note + ".")
+		p.wrap(strings.Fields("Note: "+s.note+"."), "")
 	}
 	return p.String(), nil
 }
@@ -50,11 +59,12 @@ func (e *UnknownTopicError) Error() string { return e.text }
 
 // noTopic is the text about a topic that is unknown.
 func (s *server) noTopic(name string) string {
-	text := fmt.Sprintf("%s has no command or event %q", s.program, name)
+	text := fmt.Sprintf("%s has no command, event or type %q", s.program, name)
 	if history := s.history(name); history != "" {
 		return text + ": " + history
 	}
-	return text + didYouMean(name, slices.Concat(s.commands, s.events))
+	types := slices.Sorted(maps.Values(s.typeNames()))
+	return text + didYouMean(name, slices.Concat(s.commands, s.events, types))
 }
 
 // A page is a text of help.
@@ -164,7 +174,7 @@ func (p *page) members(members []member, key string, depth int) {
 	}
 	indent := strings.Repeat("  ", depth)
 	for _, m := range members {
-		first := fmt.Sprintf("%s%-*s  %s", indent, min(widest, 24), m.name, p.typeName(m.typ))
+		first := fmt.Sprintf("%s%-*s  %s", indent, min(widest, 24), m.name, p.longName(m.typ))
 		words := []string{first}
 		note := func(text string) {
 			words[len(words)-1] += ","
@@ -173,7 +183,7 @@ func (p *page) members(members []member, key string, depth int) {
 		if !m.optional {
 			note("required")
 		}
-		if since := qapi.Since(subkey(key, m)); since != "" && since != qapi.Since(key) && p.program == "QEMU" {
+		if since := p.since(subkey(key, m), key); since != "" {
 			note("since " + since)
 		}
 		if m.deprecated {
@@ -192,6 +202,18 @@ func (p *page) members(members []member, key string, depth int) {
 	}
 }
 
+// since returns the release that a member came with, or "" if it came with what has it,
+// and if that is not known.
+func (p *page) since(key, owner string) string {
+	// The table begins with 2.12: there it means this release or an older one.
+	const oldest = "2.12"
+	since := qapi.Since(key)
+	if p.program != "QEMU" || since == oldest || since == qapi.Since(owner) {
+		return ""
+	}
+	return since
+}
+
 // branches tells that more members depend on the value of a union's discriminator.
 func (p *page) branches(typ string, given map[string]any, key string) {
 	info := p.entries[typ]
@@ -208,12 +230,12 @@ func (p *page) branches(typ string, given map[string]any, key string) {
 
 // result writes about the result of a command.
 func (p *page) result(typ string) {
-	name := p.typeName(typ)
+	name, isObject := p.longName(typ), p.takes(typ, qapi.JSONTypeObject)
 	for p.element(typ) != "" {
 		typ = p.element(typ)
 	}
 	members := p.membersOf(typ, nil)
-	if len(members) == 0 && name == "object" {
+	if len(members) == 0 && isObject {
 		p.line("Result: nothing.")
 		return
 	}
@@ -224,7 +246,7 @@ func (p *page) result(typ string) {
 // expand writes members and the members in them.
 func (p *page) expand(members []member, depth int, seen []string) {
 	for _, m := range members {
-		word := fmt.Sprintf("%s%s: %s", strings.Repeat("  ", depth), m.name, p.typeName(m.typ))
+		word := fmt.Sprintf("%s%s: %s", strings.Repeat("  ", depth), m.name, p.longName(m.typ))
 		if m.optional {
 			word += ", optional"
 		}
@@ -243,6 +265,71 @@ func (p *page) expand(members []member, depth int, seen []string) {
 		if inner := p.membersOf(typ, nil); len(inner) > 0 && depth < 4 && !slices.Contains(seen, typ) {
 			p.expand(inner, depth+1, append(slices.Clone(seen), typ))
 		}
+	}
+}
+
+// longName is the name of a type for people, with its name in QEMU's documentation:
+// "enum BlockdevDriver", "[object JobInfo]".
+func (p *page) longName(typ string) string {
+	info := p.entries[typ]
+	switch {
+	case info == nil:
+	case info.Array != nil:
+		return "[" + p.longName(info.Array.ElementType) + "]"
+	case info.Alternate != nil:
+		var names []string
+		for _, m := range info.Alternate.Members {
+			names = append(names, p.longName(m.Type))
+		}
+		return strings.Join(names, " or ")
+	}
+	if name := p.typeNames()[typ]; name != "" {
+		return p.typeName(typ) + " " + name
+	}
+	return p.typeName(typ)
+}
+
+// typ writes about a type.
+func (p *page) typ(typ, name string) {
+	info := p.entries[typ]
+	kind := p.typeName(typ)
+	if info.Object != nil && info.Object.Tag != nil {
+		kind = "object, a union"
+	}
+	p.line(name + " (" + kind + ")")
+	if since := p.since(name, ""); since != "" {
+		p.line("")
+		p.line("Since " + since + ".")
+	}
+	if values := p.values(typ); len(values) > 0 {
+		p.line("")
+		p.line("Values:")
+		for _, v := range values {
+			words := []string{"  " + v.Name}
+			if since := p.since(name+"."+v.Name, name); since != "" {
+				words = append(words, "since "+since)
+			}
+			words = append(words, v.Features...)
+			p.line(strings.Join(words, ", "))
+		}
+	}
+	if members := p.sorted(p.membersOf(typ, nil)); len(members) > 0 {
+		p.line("")
+		p.line("Members:")
+		p.members(members, name, 1)
+	}
+	if info.Object != nil && info.Object.Tag != nil {
+		for _, v := range info.Object.Variants {
+			if members := p.sorted(p.membersOf(v.Type, nil)); len(members) > 0 {
+				p.line("")
+				p.line("With " + *info.Object.Tag + "=" + v.Case + ":")
+				p.members(members, name+".["+v.Case+"]", 1)
+			}
+		}
+	}
+	if users := p.users(typ); len(users) > 0 {
+		p.line("")
+		p.wrap(append([]string{"Used by:"}, users...), "  ")
 	}
 }
 

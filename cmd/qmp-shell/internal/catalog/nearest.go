@@ -67,7 +67,8 @@ func nearest(name string, names []string) string {
 	folded := fold(name)
 	best, least := "", 1+max(1, len(folded)/3)
 	for _, candidate := range names {
-		if d := distance(folded, fold(candidate)); d < least {
+		d := distance(folded, fold(candidate))
+		if d < least || d == least && strings.HasPrefix(fold(candidate), folded) && !strings.HasPrefix(fold(best), folded) {
 			best, least = candidate, d
 		}
 	}

@@ -7,13 +7,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/qapi"
 	"github.com/goqmp/qmp/qapi/qga"
 )
 
-// A server is what one server said that it can do. It does not change.
+// A server is what one server said that it can do. It does not change, and may be used
+// concurrently.
 type server struct {
 	entries  map[string]*qapi.SchemaInfo // the key is a name, or the server's name for a type
 	commands []string
@@ -23,6 +25,9 @@ type server struct {
 	note     string   // what is not known
 	exact    bool     // whether the entries are the server's own
 	disabled []string // commands that the server has and does not execute
+
+	namesOnce sync.Once
+	names     map[string]string // see typeNames; set by namesOnce
 }
 
 // ask asks a server what it can do. Without introspection it takes the names of the
