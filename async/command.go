@@ -1,12 +1,10 @@
 package async
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -48,37 +46,6 @@ type Command struct {
 	// the reply to this command. Otherwise it ends the connection with a
 	// [ServerParseError].
 	TakesErrorWithoutID bool
-}
-
-// Member is one member of a JSON object: see [Members].
-type Member struct {
-	Name  string
-	Value any // is encoded as arguments are
-}
-
-// Members is a JSON object whose members are sent in the order of the slice. (Those
-// of a map are sorted.)
-type Members []Member
-
-// MarshalJSON implements [json.Marshaler]. nil is an empty object.
-func (ms Members) MarshalJSON() ([]byte, error) {
-	var buf bytes.Buffer
-	enc := jsontext.NewEncoder(&buf)
-	if err := enc.WriteToken(jsontext.BeginObject); err != nil {
-		return nil, err
-	}
-	for _, m := range ms {
-		if err := enc.WriteToken(jsontext.String(m.Name)); err != nil {
-			return nil, err
-		}
-		if err := proto.EncodeValue(enc, m.Value); err != nil {
-			return nil, err
-		}
-	}
-	if err := enc.WriteToken(jsontext.EndObject); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSpace(buf.Bytes()), nil
 }
 
 // An outgoing is a Command that is encoded and checked, except for its id.
