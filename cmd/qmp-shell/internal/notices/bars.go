@@ -79,7 +79,7 @@ func (b Bar) Render(width int) string {
 	if b.Status != "running" && b.Status != "active" {
 		name += " " + b.Status
 	}
-	percent := "     "
+	percent := ""
 	if b.Known {
 		percent = fmt.Sprintf(" %3.0f%%", 100*b.Fraction)
 	}
