@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/output"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/terminal"
 )
@@ -59,7 +61,7 @@ func (s *Shell) help(words []string) {
 	}
 	if i := slices.IndexFunc(builtins, func(b builtin) bool { return b.name == strings.TrimPrefix(words[0], "/") }); i >= 0 {
 		b := builtins[i]
-		s.print(strings.TrimRight("/"+b.name+" "+b.args, " ") + "\n    " + b.help)
+		s.print(strings.TrimRight("/"+b.name+" "+b.args, " ") + "\n" + wrap("", b.help, 4, s.width()))
 		return
 	}
 	topic := strings.Join(words, " ")
@@ -76,32 +78,54 @@ func (s *Shell) help(words []string) {
 	})
 }
 
+// keys are the rows of help about keys.
+var keys = [][2]string{
+	{"Tab", "complete; again: choose from the menu; Shift-Tab goes back, Esc closes it"},
+	{"Enter", "execute; in an open transaction( or object: begin another line"},
+	{"Alt-Enter", "begin another line"},
+	{"Up, Down", "earlier and later lines that begin with what is typed"},
+	{"Ctrl-R", "search the history; again: an older line"},
+	{"Ctrl-C", "delete the line; if it is empty: give up on the newest command"},
+	{"Ctrl-D", "leave, if the line is empty"},
+	{"Ctrl-A, Ctrl-E", "go to the beginning, to the end"},
+	{"Ctrl-W", "delete the word before the cursor"},
+	{"Ctrl-U, Ctrl-K", "delete everything before, after the cursor; Ctrl-Y inserts it"},
+	{"Ctrl-_", "undo"},
+	{"Ctrl-L, Ctrl-Z", "clear the screen, suspend the shell"},
+}
+
 // overview is what help without a name prints.
 func (s *Shell) overview() string {
 	var b strings.Builder
+	width := s.width()
 	fmt.Fprintf(&b, "%s\n\n", s.lang.usage())
 	b.WriteString("The shell's own commands:\n")
 	for _, c := range builtins {
-		fmt.Fprintf(&b, "    %s\n        %s\n", strings.TrimRight("/"+c.name+" "+c.args, " "), c.help)
+		fmt.Fprintf(&b, "    %s\n%s\n", strings.TrimRight("/"+c.name+" "+c.args, " "), wrap("", c.help, 8, width))
 	}
-	b.WriteString("The slash may be left out, unless the server has a command of that name.\n")
+	b.WriteString(wrap("", "The slash may be left out, unless the server has a command of that name.", 0, width) + "\n")
 	if !s.opts.Agent {
-		b.WriteString("quit is a command of QEMU: it ends the machine. The shell asks before it sends it.\n")
+		b.WriteString(wrap("", "quit is a command of QEMU: it ends the machine. The shell asks before it sends it.", 0, width) + "\n")
 	}
-	b.WriteString(`
-Keys:
-    Tab               complete; again: choose from the menu (Shift-Tab goes back, Esc closes it)
-    Enter             execute; in an open transaction( or object: begin another line
-    Alt-Enter         begin another line
-    Up, Down          earlier and later lines that begin with what is typed
-    Ctrl-R            search the history; again: an older one
-    Ctrl-C            delete the line; if it is empty: give up on the newest command
-    Ctrl-D            leave, if the line is empty
-    Ctrl-A, Ctrl-E    go to the beginning, the end
-    Ctrl-W, Ctrl-U, Ctrl-K    delete a word, all before, all after the cursor; Ctrl-Y inserts it
-    Ctrl-_            undo
-    Ctrl-L, Ctrl-Z    clear the screen, suspend the shell`)
-	return b.String()
+	b.WriteString("\nKeys:\n")
+	for _, k := range keys {
+		b.WriteString(wrap("    "+k[0], k[1], 20, width) + "\n")
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// wrap returns text in rows of at most width columns, the first one after head, and all from
+// the column indent on.
+func wrap(head, text string, indent, width int) string {
+	pad := strings.Repeat(" ", indent)
+	rows := strings.Split(ansi.Wordwrap(text, max(width-indent, 20), ""), "\n")
+	for i, row := range rows {
+		rows[i] = strings.TrimRight(pad+row, " ")
+	}
+	if head != "" {
+		rows[0] = head + pad[min(len(head), len(pad)):] + strings.TrimLeft(rows[0], " ")
+	}
+	return strings.Join(rows, "\n")
 }
 
 // defaultEvents is how many events the command events shows.

@@ -163,7 +163,7 @@ func (q *qmp) help(ctx context.Context, topic string, width int) (string, error)
 func (q *qmp) usage() string {
 	return `Type a command and its arguments:
     query-status
-    blockdev-add driver=qcow2 node-name=disk0 file.driver=file file.filename=disk.qcow2
+    blockdev-add driver=file node-name=file0 filename=disk.img cache.direct=true
     device_add {"driver": "virtio-blk-pci", "drive": "disk0"}
     transaction(
         blockdev-snapshot-sync node-name=disk0 snapshot-file=a.qcow2

@@ -142,7 +142,8 @@ func TestJobs(t *testing.T) {
 			asked(""),
 		},
 		"one that nobody had asked about": {
-			status("b0", "created"), status("b0", "running"), status("b0", "waiting"), {event: "JOB_STATUS_CHANGE", data: `{"id": "b0", "status": "aborting"}`},
+			status("b0", "created"), status("b0", "running"), status("b0", "waiting"),
+			{event: "JOB_STATUS_CHANGE", data: `{"id": "b0", "status": "aborting"}`},
 			status("b0", "concluded"), with(status("b0", "null"), "! job b0 has failed\n"),
 		},
 		"a failure that waits for job-dismiss": {
