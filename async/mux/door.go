@@ -81,7 +81,7 @@ func newDoor(d *Door, m *Mux) (*door, error) {
 	for _, patterns := range [][]string{in.Allow, in.Deny} {
 		for _, p := range patterns {
 			if _, err := path.Match(p, ""); err != nil {
-				return nil, fmt.Errorf("mux: Door: the pattern %q is malformed: in a pattern * stands for any characters, ? for one, [a-z] for one of those, and \\ makes the next one an ordinary character", p)
+				return nil, fmt.Errorf("mux: Door: the pattern %q is malformed: %w (* stands for any characters, ? for one, [a-z] for one of these, and \\ makes the next one an ordinary character)", p, err)
 			}
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +24,7 @@ type setup struct {
 	t      testing.TB
 	client *async.Client
 	mux    *mux.Mux
+	now    *atomic.Pointer[qmptest.Server] // of restartable
 }
 
 // start makes a setup in a bubble.
@@ -50,11 +53,71 @@ type userConn struct {
 func (s *setup) connect(door *mux.Door) *userConn {
 	s.t.Helper()
 	near, far := qmptest.Pipe()
-	u := &userConn{Conn: near, t: s.t, lines: bufio.NewReader(near), ended: make(chan error, 1)}
+	u := newUserConn(s.t, near)
 	go func() { u.ended <- s.mux.ServeConn(context.Background(), far, door) }()
-	s.t.Cleanup(func() { near.Close() })
 	return u
 }
+
+// newUserConn returns the user whose end of a connection conn is.
+func newUserConn(t testing.TB, conn net.Conn) *userConn {
+	t.Cleanup(func() { conn.Close() })
+	return &userConn{Conn: conn, t: t, lines: bufio.NewReader(conn), ended: make(chan error, 1)}
+}
+
+// slow adds a command slow, which ends when the channel has a value or is closed.
+func (s *setup) slow() chan struct{} {
+	release := make(chan struct{})
+	s.Handle("slow", func(ctx context.Context, _ *qmptest.Command) (any, error) {
+		select {
+		case <-release:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	return release
+}
+
+// A pipeListener is a listener in memory.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+	errs   chan error // what Accept returns next
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{}), errs: make(chan error, 10)}
+}
+
+// dial connects.
+func (l *pipeListener) dial() net.Conn {
+	near, far := qmptest.Pipe()
+	select {
+	case l.conns <- far:
+	case <-l.closed:
+		far.Close()
+	}
+	return near
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case err := <-l.errs:
+		return nil, err
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return nil }
 
 // enter makes a user who has negotiated, with or without out-of-band execution.
 func (s *setup) enter(door *mux.Door, oob bool) *userConn {

@@ -20,6 +20,7 @@ type request struct {
 	fault   *fault        // the reply, decided before it was queued; nil if it is to be executed
 	files   []*os.File    // the request owns them
 	begun   time.Time     // when it was queued
+	after   uint64        // how many out-of-band commands of the user have to be answered before; QEMU reads on only after that
 
 	negotiates bool // it is qmp_capabilities, and has succeeded
 	oob        bool // it enables out-of-band execution
@@ -171,7 +172,7 @@ func (u *user) forward(req *request) (result []byte, f *fault) {
 	}
 	reply, err := u.mux.up.Caller.Do(u.ctx, cmd)
 	if err != nil {
-		return nil, notExecuted(err)
+		return nil, u.notExecuted(err)
 	}
 	m := proto.ParseMessage(reply.Raw())
 	switch class, desc, isError := proto.ParseError(m.Error); {
@@ -183,20 +184,33 @@ func (u *user) forward(req *request) (result []byte, f *fault) {
 	return m.Return, nil
 }
 
-// notExecuted returns the error reply to a command that the server has not answered.
-func notExecuted(err error) *fault {
-	interrupted, ok := errors.AsType[*async.ExecInterruptedError](err)
-	switch {
-	case errors.Is(err, async.ErrNoOOB):
+// notExecuted returns the error reply to a command that the server has not answered because
+// of err.
+func (u *user) notExecuted(err error) *fault {
+	if errors.Is(err, async.ErrNoOOB) {
 		return genericf("Out-of-band execution is not enabled on the multiplexer's connection to the server")
-	case ok && interrupted.Sent:
-		return genericf("The server has not answered the command, which may have been executed: %v", interrupted.Err)
-	case ok:
-		return genericf("The command was not sent: %v", interrupted.Err)
-	case errors.Is(err, context.Canceled):
-		return genericf("The command was canceled: %v", err)
 	}
-	return genericf("The command was not sent: %v", err)
+	interrupted, ok := errors.AsType[*async.ExecInterruptedError](err)
+	if ok {
+		err = interrupted.Err
+	}
+	if why := context.Cause(u.ctx); why != nil && errors.Is(err, context.Canceled) {
+		err = why
+	}
+	// An error of another Caller does not say whether the command was sent.
+	if state, isState := errors.AsType[*async.StateError](err); isState || ok && !interrupted.Sent || isRefused(err) {
+		if isState && state.Cause != nil {
+			err = fmt.Errorf("the multiplexer's client is %s, because the connection has ended: %w", state.State, state.Cause)
+		}
+		return genericf("The command was not sent: %v", err)
+	}
+	return genericf("The server has not answered the command, which may have been executed: %v", err)
+}
+
+// isRefused reports whether the client has refused to send the command.
+func isRefused(err error) bool {
+	m, ok := errors.AsType[*async.MessageError](err)
+	return ok && m.Command != ""
 }
 
 // resultReply returns a success as QEMU writes it.

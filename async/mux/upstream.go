@@ -42,7 +42,7 @@ type EventQueue interface {
 var _ EventQueue = (*async.EventListener)(nil)
 
 // Over returns the Upstream of a client's server. The client stays the caller's, who
-// connects it before the first user comes and closes it after the Mux. Several Muxes may
+// connects it before [New] and closes it after the Mux. Several Muxes may
 // share a client, and the caller may use it too.
 func Over(c *async.Client) Upstream {
 	return Upstream{

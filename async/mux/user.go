@@ -51,6 +51,8 @@ type user struct {
 	rate    bucket          // read only
 	version async.Version   // of the server that greeted it
 
+	wg sync.WaitGroup // the goroutines of serve, and the one that closes conn
+
 	mu         sync.Mutex // guards the fields below
 	cond       *sync.Cond // on mu; broadcast after every change
 	inBand     lane       // in-band commands, and errors about what is not a command
@@ -66,9 +68,11 @@ type user struct {
 // A lane is a queue of requests, which are executed one after another.
 type lane struct {
 	queue []*request
-	bytes int  // of queue
-	busy  bool // a request is being executed
-	over  bool // its goroutine has ended
+	bytes int    // of queue
+	begun uint64 // how many requests have been in the queue
+	done  uint64 // how many of those were answered
+	busy  bool   // a request is being executed
+	over  bool   // its goroutine has ended
 }
 
 func newUser(m *Mux, d *door, conn net.Conn, number uint64, g *async.Greeting) *user {
@@ -102,12 +106,11 @@ func (u *user) serve(ctx context.Context) error {
 		u.finish(why) // shut may have come before this user was in the list
 	}
 
-	var wg sync.WaitGroup
-	wg.Go(u.write)
-	wg.Go(func() { u.work(&u.inBand) })
-	wg.Go(func() { u.work(&u.outOfBand) })
+	u.wg.Go(u.write)
+	u.wg.Go(func() { u.work(&u.inBand) })
+	u.wg.Go(func() { u.work(&u.outOfBand) })
 	u.read()
-	wg.Wait()
+	u.wg.Wait()
 	u.held.drop()
 	u.mu.Lock()
 	why := u.gone
@@ -179,7 +182,10 @@ func (u *user) received(r qemujson.Result) {
 	l := &u.inBand
 	if u.oob && req.outOfBand() {
 		l = &u.outOfBand
+	} else {
+		req.after = u.outOfBand.begun
 	}
+	l.begun++
 	l.queue = append(l.queue, req)
 	l.bytes += len(req.raw)
 	u.cond.Broadcast()
@@ -221,6 +227,7 @@ func (u *user) work(l *lane) {
 		u.mux.deliver()
 		u.mu.Lock()
 		l.busy = false
+		l.done++
 		if u.gone == nil {
 			u.out.add(reply)
 		}
@@ -249,7 +256,7 @@ func (u *user) next(l *lane) *request {
 		switch {
 		case u.gone != nil:
 			return nil
-		case len(l.queue) > 0 && (u.out.replies < maxReplies || u.finishing != nil):
+		case len(l.queue) > 0 && (u.out.replies < maxReplies && l.queue[0].after <= u.outOfBand.done || u.finishing != nil):
 			req := l.queue[0]
 			l.queue[0] = nil
 			l.queue = l.queue[1:]
@@ -334,20 +341,13 @@ func (u *user) finish(why error) {
 	u.cond.Broadcast()
 }
 
-// end closes the connection. Only the first why counts.
+// end closes the connection. Only the first why counts. It does not wait: closing a
+// connection may take time, as for TLS, and whoever ends a user may hold a lock.
 func (u *user) end(why error) {
-	if u.over(why) {
-		u.conn.Close()
-	}
-}
-
-// over notes that the connection is to be closed because of why. It reports false if that
-// was noted before.
-func (u *user) over(why error) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.gone != nil {
-		return false
+		return
 	}
 	if u.finishing != nil {
 		why = u.finishing
@@ -355,5 +355,5 @@ func (u *user) over(why error) bool {
 	u.gone = why
 	u.cancel(why)
 	u.cond.Broadcast()
-	return true
+	u.wg.Go(func() { u.conn.Close() }) // write has not ended yet: it waits for mu
 }

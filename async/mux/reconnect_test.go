@@ -1,0 +1,180 @@
+package mux_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/mux"
+	"github.com/goqmp/qmp/async/qmptest"
+)
+
+// restartable is a setup whose client connects again to the server that s.now is then.
+func restartable(t testing.TB, opts *mux.Options) *setup {
+	t.Helper()
+	s := &setup{t: t, now: new(atomic.Pointer[qmptest.Server])}
+	s.Server = qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory, Name: "old"})
+	s.now.Store(s.Server)
+	s.client = async.New(&async.Options{
+		Dialer:    func(ctx context.Context) (net.Conn, error) { return s.now.Load().Dial(ctx) },
+		Backoff:   async.Every(time.Second),
+		Reconnect: &async.Reconnect{},
+	})
+	if err := s.client.Connect(t.Context(), "machine"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.client.Close() })
+	s.mux = mux.New(mux.Over(s.client), opts)
+	t.Cleanup(func() { s.mux.Close() })
+	return s
+}
+
+// restart ends the server. The next one starts when the returned function is called.
+func (s *setup) restart() (start func()) {
+	s.t.Helper()
+	next := qmptest.Start(s.t, &qmptest.Options{Network: qmptest.Memory, Name: "new"})
+	s.Server.Close()
+	synctest.Wait()
+	return func() {
+		s.now.Store(next)
+		time.Sleep(5 * time.Second)
+	}
+}
+
+// When the client connects again, users have been disconnected, and new ones come in.
+func TestReconnect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := restartable(t, nil)
+		u := s.enter(nil, false)
+		begin := s.restart()
+		u.want("!EOF")
+		if err := <-u.ended; !async.HungUp(err) {
+			t.Errorf("ServeConn: %v", err)
+		}
+		between := s.enter(nil, false)
+		between.send(`{"execute":"query-name","id":1}`)
+		between.want(`{"id": 1, "error": {"class": "GenericError", "desc": "The command was not sent: the multiplexer's client is CONNECTING, because the connection has ended: ...`)
+		begin()
+		for _, u := range []*userConn{between, s.enter(nil, false)} {
+			u.send(`{"execute":"query-name","id":2}`)
+			u.want(`{"return": {"name": "new"}, "id": 2}`)
+		}
+	})
+}
+
+// With KeepUsers they stay, and are told.
+func TestKeepUsers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := restartable(t, &mux.Options{KeepUsers: true})
+		s.slow()
+		u := s.enter(nil, false)
+		u.send(`{"execute":"slow","id":1}`)
+		synctest.Wait()
+		begin := s.restart()
+		u.want(`{"timestamp": {"seconds": 946684800, "microseconds": 0}, "event": "`+mux.ConnectionLost+`", "data": {"reason": "qmp: the connection has ended: EOF"}}`,
+			`{"id": 1, "error": {"class": "GenericError", "desc": "The server has not answered the command, which may have been executed: EOF"}}`)
+		u.send(`{"execute":"query-name","id":2}`)
+		u.want(`{"id": 2, "error": {"class": "GenericError", "desc": "The command was not sent: ...`)
+		begin()
+		u.send(`{"execute":"stop","id":3}`)
+		u.want(`..."STOP"...`, `{"return": {}, "id": 3}`)
+	})
+}
+
+// A fakeQueue returns what is in it.
+type fakeQueue struct {
+	mu      sync.Mutex
+	entries []any // async.Event or error
+	closed  bool
+}
+
+func (q *fakeQueue) TryNext() (async.Event, bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.entries) == 0 {
+		return async.Event{}, false, nil
+	}
+	first := q.entries[0]
+	q.entries = q.entries[1:]
+	if err, ok := first.(error); ok {
+		return async.Event{}, false, err
+	}
+	return first.(async.Event), true, nil
+}
+
+func (q *fakeQueue) Close() { q.closed = true }
+
+// Events that the queue has lost are told to users.
+func TestEventsLostUpstream(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, nil)
+		ev, err := async.ParseEvent([]byte(`{"event": "E", "timestamp": {"seconds": -1, "microseconds": -1}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &fakeQueue{}
+		var changed func()
+		m := mux.New(mux.Upstream{
+			Caller: s.client, Greeting: s.client.Greeting,
+			Events: func(c func()) mux.EventQueue { changed = c; return q },
+		}, nil)
+		u := (&setup{Server: s.Server, t: t, client: s.client, mux: m}).enter(nil, false)
+		q.mu.Lock()
+		q.entries = []any{ev, &async.OverflowError{Lost: 7}, ev}
+		q.mu.Unlock()
+		changed()
+		changed()
+		const plain = `{"event": "E", "timestamp": {"seconds": -1, "microseconds": -1}}`
+		u.want(plain)
+		if line := u.line(); lostIn(t, line) != 7 {
+			t.Errorf("got %s", line)
+		}
+		u.want(plain)
+		m.Close()
+		if !q.closed {
+			t.Error("the queue is not closed")
+		}
+	})
+}
+
+// A Mux needs neither events nor an end.
+func TestBareCaller(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, nil)
+		m := mux.New(mux.Upstream{Caller: s.client, Greeting: s.client.Greeting}, nil)
+		defer m.Close()
+		u := (&setup{Server: s.Server, t: t, client: s.client, mux: m}).enter(nil, false)
+		u.send(`{"execute":"stop","id":1}`)
+		u.want(`{"return": {}, "id": 1}`)
+
+		for _, up := range []mux.Upstream{{Caller: s.client}, {Greeting: s.client.Greeting}} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("New has taken %+v", up)
+					}
+				}()
+				mux.New(up, nil)
+			}()
+		}
+	})
+}
+
+// While there is no greeting, users are disconnected.
+func TestNoGreetingYet(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, nil)
+		m := mux.New(mux.Upstream{Caller: s.client, Greeting: func() *async.Greeting { return nil }}, nil)
+		defer m.Close()
+		u := (&setup{Server: s.Server, t: t, client: s.client, mux: m}).connect(nil)
+		u.want("!EOF")
+		if err := <-u.ended; err == nil {
+			t.Error("ServeConn returned nil")
+		}
+	})
+}
