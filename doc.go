@@ -22,13 +22,13 @@
 //	compat/iotests                  a harness for go test, in the style of QEMU's iotests
 //	compat/machine   compat/qtest   a QEMU process; the qtest protocol
 //	async/agent                     a client of the guest agent: programs, files
+//	async/mux                       one monitor for many users, with rules
 //	async/jobs                      jobs of QEMU, by the typed commands
 //	compat                          both generations of Python's names on one connection
 //	qapi             qapi/qga       the commands, events and types of QEMU; those of the guest agent
 //	legacy           async/qmptest  the calls of Python's QEMUMonitorProtocol; a QMP server for tests
 //	sync (qmpsync)   async/record   blocking calls, time limits are durations; recordings
 //	async/group                     many machines: commands to all, events of all
-//	async/mux                       one monitor for many users, with rules
 //	async                           the engine
 //
 // There is one engine, package async, and the blocking packages call it. A client
