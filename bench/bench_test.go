@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +83,31 @@ func TestSummarize(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &out)
 		}
+	}
+}
+
+// A table replaces what stands between its two comments, and nothing else.
+func TestWritePage(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.md")
+	const before = "# Title\n\n<!-- bench one -->\nold\n<!-- end of bench one -->\n\nText.\n"
+	if err := os.WriteFile(page, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(t.Context(), page, "one", "| new |\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern := `^# Title\n\n<!-- bench one -->\n\n\| new \|\n\n\(.+, \d+ processors, .+\)\n\n<!-- end of bench one -->\n\nText\.\n$`
+	if !regexp.MustCompile(pattern).Match(got) {
+		t.Errorf("the page is %q", got)
+	}
+	if err := write(t.Context(), page, "two", "| new |\n"); err == nil || !strings.Contains(err.Error(), "<!-- bench two -->") {
+		t.Errorf("a table that the page lacks: got %v", err)
+	}
+	if got := majorMinor("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)"); got != "7.2" {
+		t.Errorf("got the version %q", got)
 	}
 }

@@ -40,6 +40,7 @@ type bench struct {
 	count   int
 	rows    []string // names of groups; none means all
 	clients []string // parts of names of clients; none means all
+	page    string   // a file for the tables; "" for none
 	dir     string   // the folder of the server's sockets
 	self    string   // this program
 	peers   string   // the program of bench/peers; "" if it was not built
@@ -87,6 +88,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&b.count, "count", 0, "how many operations a sample has, in place of -time")
 	rows := flags.String("rows", "", "names of tables, with commas: "+names()+"; without it all but qemu, which starts a QEMU")
 	clients := flags.String("clients", "", "parts of names of clients, with commas; the baseline always runs")
+	flags.StringVar(&b.page, "write", "", "also put the tables into this file, such as docs/performance.md")
 	peers := flags.String("peers", "bench/peers", "the folder of the program with the clients of other projects; empty for none")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -180,21 +182,25 @@ func (b *bench) startServer(ctx context.Context) (stop func(), err error) {
 
 // table measures the clients of a group and writes its table.
 func (b *bench) table(ctx context.Context, out io.Writer, g group) error {
-	addr := filepath.Join(b.dir, g.socket)
+	addr, name := filepath.Join(b.dir, g.socket), g.name
 	if g.socket == "" {
 		socket, version, stop, err := startQEMU(ctx, b.dir)
 		if err != nil {
 			return err
 		}
 		defer stop()
-		addr, g.title = socket, g.title+": "+version
+		addr, g.title, name = socket, g.title+": "+version, name+" "+majorMinor(version)
 	}
 	samples, err := b.measure(ctx, g, addr)
 	if err != nil {
 		return err
 	}
-	writeTable(out, g, summarize(g, samples))
-	return nil
+	var table strings.Builder
+	writeTable(&table, g, summarize(g, samples))
+	if _, err := io.WriteString(out, table.String()); err != nil || b.page == "" {
+		return err
+	}
+	return write(ctx, b.page, name, table.String())
 }
 
 // measure takes the samples of a group, from the server at addr. The clients take turns.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
@@ -53,3 +54,8 @@ func startQEMU(ctx context.Context, dir string) (addr, version string, stop func
 		}
 	}
 }
+
+// majorMinor returns the version, such as 10.0, in the first line of --version.
+func majorMinor(line string) string { return versionNumber.FindString(line) }
+
+var versionNumber = regexp.MustCompile(`\d+\.\d+`)
