@@ -75,6 +75,8 @@ func goroutinesAtMost(x int) goal {
 	return goal{fmt.Sprintf("at most %d goroutines", x), func(s stat, _ map[string]stat) bool { return s.goroutines.mid <= float64(x) }}
 }
 
+// peer is not in the tables of large replies: it reads no line of 64 KiB or more
+// ("bufio.Scanner: token too long").
 const peer = "digitalocean/go-qemu"
 
 // groups are the tables, with the goals of the project.
@@ -130,7 +132,6 @@ var groups = []group{
 			{name: "raw", run: runRaw},
 			{name: "bare scan", run: runRawScan},
 			{name: "control, structs", run: withControl(runControlLarge)},
-			{name: peer + ", structs", peer: "large"},
 			{name: "async, raw JSON", run: withAsync(runAsyncLarge), goals: []goal{costUnder(1.5, "bare scan")}},
 			{name: "async, structs", run: withAsync(runAsyncLargeStruct), goals: []goal{millisecondsUnder(5)}},
 			{name: "legacy, maps", run: withLegacy(runLegacyLarge)},
@@ -143,7 +144,6 @@ var groups = []group{
 			{name: "raw", run: runRaw},
 			{name: "bare scan", run: runRawScan},
 			{name: "control, structs", run: withControl(runControlLarge)},
-			{name: peer + ", structs", peer: "large"},
 			{name: "async, raw JSON", run: withAsync(runAsyncLarge), goals: []goal{peakUnder(3.5, 16<<20)}},
 			{name: "async, structs", run: withAsync(runAsyncLargeStruct), goals: []goal{millisecondsUnder(60)}},
 			{name: "legacy, maps", run: withLegacy(runLegacyLarge), goals: []goal{peakUnder(6, 16<<20)}},

@@ -33,43 +33,12 @@ var jobs = map[string]func(measure.Job) (measure.Sample, error){
 	"one":      withMonitor(runOne),
 	"together": withMonitor(runTogether),
 	"events":   withMonitor(runEvents),
-	"large":    withMonitor(runLarge),
 	"session":  runSession,
 }
 
 type statusInfo struct {
 	Status  string `json:"status"`
 	Running bool   `json:"running"`
-}
-
-// A node is the struct that the clients in bench have for a row of a large reply.
-type node struct {
-	NodeName         string `json:"node-name"`
-	File             string `json:"file"`
-	Driver           string `json:"drv"`
-	ReadOnly         bool   `json:"ro"`
-	Encrypted        bool   `json:"encrypted"`
-	DetectZeroes     string `json:"detect_zeroes"`
-	BackingFileDepth int    `json:"backing_file_depth"`
-	WriteThreshold   int64  `json:"write_threshold"`
-	IOPS             int64  `json:"iops"`
-	IOPSRead         int64  `json:"iops_rd"`
-	IOPSWrite        int64  `json:"iops_wr"`
-	BPS              int64  `json:"bps"`
-	BPSRead          int64  `json:"bps_rd"`
-	BPSWrite         int64  `json:"bps_wr"`
-	Cache            struct {
-		NoFlush   bool `json:"no-flush"`
-		Direct    bool `json:"direct"`
-		Writeback bool `json:"writeback"`
-	} `json:"cache"`
-	Image struct {
-		VirtualSize int64  `json:"virtual-size"`
-		ActualSize  int64  `json:"actual-size"`
-		Filename    string `json:"filename"`
-		Format      string `json:"format"`
-		Dirty       bool   `json:"dirty-flag"`
-	} `json:"image"`
 }
 
 func dial(addr string) (*qmp.SocketMonitor, error) {
@@ -141,19 +110,6 @@ func runEvents(job measure.Job, mon *qmp.SocketMonitor) (measure.Sample, error) 
 			if _, ok := <-events; !ok {
 				return fmt.Errorf("the channel of events was closed")
 			}
-		}
-		return nil
-	})
-}
-
-func runLarge(job measure.Job, mon *qmp.SocketMonitor) (measure.Sample, error) {
-	return measure.Loop(job, func() error {
-		var nodes []node
-		if err := execute(mon, qmp.Command{Execute: "query-named-block-nodes"}, &nodes); err != nil {
-			return err
-		}
-		if len(nodes) == 0 {
-			return fmt.Errorf("no nodes")
 		}
 		return nil
 	})
