@@ -127,10 +127,7 @@ func newJob(m Monitor, id string, opts *Options) *Job {
 	if opts != nil && opts.Policy != nil {
 		j.policy = opts.Policy
 	}
-	mine := func(ev async.Event) bool {
-		data, ok := decodeEvent(ev)
-		return ok && data.of(id)
-	}
+	mine := func(ev async.Event) bool { return eventOf(id, ev) != nil }
 	j.follower = newFollower(m, j.heard, mine, eventNames...)
 	return j
 }

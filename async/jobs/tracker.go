@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -59,24 +60,27 @@ type eventData struct {
 	Action    qapi.BlockErrorAction
 }
 
-// of reports whether the data are about the job with that id.
-func (d *eventData) of(id string) bool { return d.ID == id || d.Device == id }
-
-// decodeEvent returns the data of an event about a job. ok is false for other events,
-// and for data that do not fit.
-func decodeEvent(ev async.Event) (data eventData, ok bool) {
-	if !slices.Contains(eventNames, ev.Name) || ev.Decode(&data) != nil {
-		return eventData{}, false
+// eventOf returns the data of an event about the job with that id, or nil for other
+// events, and for data that do not fit.
+func eventOf(id string, ev async.Event) *eventData {
+	// A program may follow many jobs, each of which looks at the events of all. So the
+	// others are sorted out before they are decoded. An id may be written with escapes.
+	if !bytes.Contains(ev.Data, []byte(id)) && bytes.IndexByte(ev.Data, '\\') < 0 {
+		return nil
 	}
-	return data, true
+	data := new(eventData)
+	if !slices.Contains(eventNames, ev.Name) || ev.Decode(data) != nil || data.ID != id && data.Device != id {
+		return nil
+	}
+	return data
 }
 
 // Event takes an event. It reports whether the event is about the job. Events have to
 // be taken in the order in which they came. An event of another connection than the
 // last one, by its Session, is also a [Tracker.Gap].
 func (t *Tracker) Event(ev async.Event) bool {
-	data, ok := decodeEvent(ev)
-	if !ok || !data.of(t.info.ID) {
+	data := eventOf(t.info.ID, ev)
+	if data == nil {
 		return false
 	}
 	if ev.Session != t.session && t.session != 0 {

@@ -268,3 +268,28 @@ func TestTrackerGapBeforeTheReply(t *testing.T) {
 		t.Errorf("Err: %v", err)
 	}
 }
+
+// An event of another job is not decoded: with many jobs that would cost a lot for each
+// event. An id with escapes is found all the same.
+func TestTrackerOfManyJobs(t *testing.T) {
+	tracker := jobs.NewTracker("j\u00e9b")
+	other := event(t, "JOB_STATUS_CHANGE", `{"id": "another", "status": "running"}`)
+	if allocs := testing.AllocsPerRun(100, func() {
+		if tracker.Event(other) {
+			t.Error("the event of another job was taken")
+		}
+	}); allocs > 0 {
+		t.Errorf("an event of another job allocates %v times", allocs)
+	}
+	for _, data := range []string{
+		`{"id": "j\u00e9b", "status": "created"}`,
+		`{"id": "\u006a\u00e9b", "status": "running"}`,
+	} {
+		if !tracker.Event(event(t, "JOB_STATUS_CHANGE", data)) {
+			t.Errorf("the event %s was not taken", data)
+		}
+	}
+	if got := tracker.Info().Status; got != "running" {
+		t.Errorf("the job is %s, want running", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,6 +27,7 @@ type Peer struct {
 	closed bool     // conn has ended
 	rcv    *receiver.Receiver
 	got    []*got // the messages that came over conn
+	oldest int    // the messages of got before this one are answered
 
 	every int   // cut after each so many bytes; 0 means no cuts
 	cuts  []int // where to cut the next message that is sent
@@ -69,7 +71,7 @@ func (s *Peer) accept() error {
 		s.forget()
 		s.index++
 	}
-	s.conn, s.closed, s.got = conn, false, nil
+	s.conn, s.closed, s.got, s.oldest = conn, false, nil, 0
 	s.rcv = &receiver.Receiver{Conn: conn, Max: s.p.opts.MaxMessage}
 	return nil
 }
@@ -227,19 +229,27 @@ func (s *Peer) Write(b []byte) error {
 
 // cut returns the pieces in which b is to be written. It uses up cuts.
 func (s *Peer) cut(b []byte) (pieces [][]byte) {
-	start := 0
-	for i := 1; i < len(b); i++ {
-		at := s.every > 0 && (i-start) == s.every
-		for _, c := range s.cuts {
-			at = at || c == i
-		}
-		if at {
-			pieces = append(pieces, b[start:i])
-			start = i
-		}
-	}
+	cuts := slices.Sorted(slices.Values(s.cuts))
 	s.cuts = nil
-	return append(pieces, b[start:])
+	start := 0
+	for start < len(b) {
+		end := len(b)
+		for len(cuts) > 0 && cuts[0] <= start {
+			cuts = cuts[1:]
+		}
+		if len(cuts) > 0 {
+			end = min(end, cuts[0])
+		}
+		if s.every > 0 {
+			end = min(end, start+s.every)
+		}
+		pieces = append(pieces, b[start:end])
+		start = end
+	}
+	if len(b) == 0 {
+		pieces = append(pieces, b)
+	}
+	return pieces
 }
 
 // writeJSON sends text the way QEMU prints it, with a line end.
@@ -301,11 +311,11 @@ func (s *Peer) Answer(to ...Target) (json.RawMessage, error) {
 	case toRaw:
 		return json.RawMessage(t.raw), nil
 	case toOldest:
-		for _, candidate := range s.got {
-			if !candidate.answered {
-				g = candidate
-				break
-			}
+		for s.oldest < len(s.got) && s.got[s.oldest].answered {
+			s.oldest++
+		}
+		if s.oldest < len(s.got) {
+			g = s.got[s.oldest]
 		}
 	default:
 		if i := len(s.got) - 1 - t.back; i >= 0 && t.back >= 0 {
