@@ -290,15 +290,16 @@ func (k *calls) answeredWithoutID() (c *call, wanted, known bool) {
 	return nil, false, false
 }
 
-// name returns the name of the unanswered command with this id.
-func (k *calls) name(id proto.ID) (name string, ok bool) {
+// hidden returns the names of the members that hold secrets in the reply with this id.
+// ok is false if no unanswered command has the id.
+func (k *calls) hidden(id proto.ID) (names []string, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c := k.pending[id]
 	if c == nil {
-		return "", false
+		return nil, false
 	}
-	return c.cmd.Name, true
+	return c.cmd.hidden, true
 }
 
 // wasSent reports whether at least one byte of c may have reached the server.

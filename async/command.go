@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // A Command is a command to execute with [Client.Do], and everything that it can
@@ -55,6 +56,8 @@ type outgoing struct {
 	whole bool     // json is the whole message
 	id    proto.ID // the caller's, or NoID for one of the engine's
 
+	hidden []string // the members of the reply that hold secrets
+
 	preparing bool   // OnConnect of Options.Reconnect executes it
 	entry     *entry // nil if the call does not wait for a connection
 }
@@ -85,6 +88,7 @@ func (cmd Command) prepare(maxSend int) (*outgoing, error) {
 		}
 		out.json = args
 	}
+	out.hidden = secrets.InReply(out.Name, out.json)
 	return out, out.checkSize(len(out.json), maxSend)
 }
 
@@ -102,6 +106,7 @@ func (out *outgoing) prepareObject(maxSend int) error {
 		out.id = parsed.ID
 	}
 	out.json, out.whole = obj, true
+	out.hidden = secrets.InReply(out.Name, parsed.Arguments)
 	return out.checkSize(len(obj), maxSend)
 }
 

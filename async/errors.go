@@ -10,6 +10,7 @@ import (
 
 	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/secrets"
 	"github.com/hashicorp/go-multierror"
 )
 
@@ -246,7 +247,7 @@ type BadReplyError struct {
 }
 
 func (e *BadReplyError) Error() string {
-	return fmt.Sprintf("qmp: %s: malformed reply: %q", words(e.Command), shorten(proto.Mask(e.Reply.raw, []string{"return"})))
+	return fmt.Sprintf("qmp: %s: malformed reply: %q", words(e.Command), shorten(secrets.Reply(e.Reply.raw, secrets.Unknown)))
 }
 
 func (*BadReplyError) protocolError() {}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // logger returns the client's logger, which adds its nickname to each record.
@@ -26,7 +27,7 @@ var discard = slog.New(slog.DiscardHandler)
 // logSent logs a message that is about to be written.
 func (s *session) logSent(msg []byte) {
 	if s.log.Enabled(context.Background(), slog.LevelDebug) {
-		s.log.Debug("qmp: sent", "message", harmless.Line(string(mask(msg))))
+		s.log.Debug("qmp: sent", "message", harmless.Line(string(secrets.Command(msg))))
 	}
 }
 
@@ -46,7 +47,7 @@ func (s *session) logReceived(m proto.Message) {
 func (s *session) maskReceived(m proto.Message) []byte {
 	negotiated := s.handshake.awaitsReply() && m.Error == nil && (m.ID.Kind == proto.NoID || m.ID == proto.Number(s.handshake.firstID))
 	if m.Event != nil || negotiated {
-		return m.Raw
+		return secrets.Event(m.Raw)
 	}
 	return s.maskReply(m)
 }
@@ -54,16 +55,13 @@ func (s *session) maskReceived(m proto.Message) []byte {
 // maskReply returns a reply with its secrets masked. If the command is not known any
 // more, everything that the reply returns is masked.
 func (s *session) maskReply(m proto.Message) []byte {
-	names := []string{"return"}
+	hidden := secrets.Unknown
 	if m.ID.Kind != proto.NoID {
-		if name, ok := s.calls.name(m.ID); ok {
-			names = secretReplies[name]
+		if names, ok := s.calls.hidden(m.ID); ok {
+			hidden = names
 		}
 	}
-	if names == nil {
-		return m.Raw
-	}
-	return proto.Mask(m.Raw, names)
+	return secrets.Reply(m.Raw, hidden)
 }
 
 // hideReturned masks what a broken message returns, in the excerpt that err has of it:
@@ -77,37 +75,4 @@ func hideReturned(err error) {
 	if i := bytes.Index(frame.Excerpt, []byte(key)); i >= 0 {
 		frame.Excerpt = append(frame.Excerpt[:i+len(key)], "..."...)
 	}
-}
-
-// secrets has, for each command, the names of the members of its arguments that hold
-// secrets, at any depth.
-var secrets = map[string][]string{
-	"object-add":               {"data", "password"},
-	"blockdev-add":             {"cookie"}, // of an HTTP server
-	"blockdev-reopen":          {"cookie"},
-	"qom-set":                  {"value"},
-	"set_password":             {"password"},
-	"change-vnc-password":      {"password"},
-	"human-monitor-command":    {"command-line"},
-	"sev-inject-launch-secret": {"secret"},
-	"guest-set-user-password":  {"password"},
-	"guest-exec":               {"env", "input-data"},
-	"guest-file-write":         {"buf-b64"},
-}
-
-// secretReplies has, for each command, the names of the members of its reply that hold
-// secrets.
-var secretReplies = map[string][]string{
-	"qom-get":           {"return"},
-	"guest-file-read":   {"buf-b64"},
-	"guest-exec-status": {"out-data", "err-data"},
-}
-
-// mask returns msg, one whole command, with its secrets masked.
-func mask(msg []byte) []byte {
-	names := secrets[proto.ParseCommand(msg).Name]
-	if names == nil {
-		return msg // no other command is known to have secrets
-	}
-	return proto.Mask(msg, names)
 }

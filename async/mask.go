@@ -3,6 +3,8 @@ package async
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // MaskCommand returns a copy of a command, the whole message as JSON, in which known secrets
@@ -11,7 +13,7 @@ import (
 // object is returned as `"***"`.
 func MaskCommand(message json.RawMessage) json.RawMessage {
 	if m, err := parseMessage(message); err == nil {
-		return bytes.Clone(mask(m.Raw))
+		return bytes.Clone(secrets.Command(m.Raw))
 	}
 	return json.RawMessage(`"***"`)
 }

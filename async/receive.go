@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // receive handles one message from the server. If it returns an error, that ends the
@@ -149,7 +150,7 @@ func (s *session) unattributed(m proto.Message) error {
 	}
 	class, desc, ok := proto.ParseError(m.Error)
 	if !ok {
-		desc = shorten(proto.Mask(m.Raw, []string{"return"}))
+		desc = shorten(secrets.Reply(m.Raw, secrets.Unknown))
 	}
 	return &ServerParseError{Class: class, Desc: desc}
 }

@@ -83,6 +83,9 @@ func TestE16SecretsInRepliesAreMasked(t *testing.T) {
 		{"guest-exec-status", `{"exited": true, "out-data": "hunter2", "err-data": "hunter2"}`, `"exited":true`},
 		{"qom-get", `"hunter2"`, `"return":"***"`},
 		{"qom-get", `{"data": ["hunter2"]}`, `"return":"***"`},
+		{"qom-list-get", `[{"properties": [{"name": "data", "value": "hunter2"}]}]`, `"name":"data"`},
+		{"ringbuf-read", `"hunter2"`, `"return":"***"`},
+		{"query-block", `[{"file": "https://me:hunter2@host/"}]`, `https://me:***@host/`},
 	} {
 		for _, capability := range []string{"", "oob"} {
 			for _, late := range []bool{false, true} {
@@ -114,6 +117,37 @@ func TestE16SecretsInRepliesAreMasked(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// The reply to a line of the human monitor is masked if the line reads a secret, or the
+// memory of the guest. Other replies are shown.
+// Holds secure.
+func TestE16RepliesOfTheHumanMonitor(t *testing.T) {
+	t.Parallel()
+	for line, hidden := range map[string]bool{
+		"qom-get /objects/s data": true, "xp/4x 0": true, "x /4x 0": true, `qemu-io d "read -v 0 512"`: true, "ringbuf_read c 9": true,
+		"info status": false, "stop": false,
+	} {
+		for _, whole := range []bool{false, true} {
+			bubble(t, func(t *testing.T) {
+				p := memory(t, connected("", qmptest.Expect("human-monitor-command"), qmptest.Return(`"hunter2"`))...)
+				var book logbook
+				c := dial(t, p, &async.Options{Logger: book.logger()})
+				cmd := async.Command{Name: "human-monitor-command", Args: map[string]string{"command-line": line}}
+				if whole {
+					cmd = async.Command{Object: async.Members{{Name: "execute", Value: cmd.Name}, {Name: "arguments", Value: cmd.Args}}}
+				}
+				reply, err := c.Do(t.Context(), cmd)
+				wantNil(t, line, err)
+				if value, err := reply.Value(); string(value) != `"hunter2"` {
+					t.Errorf("%s: got %s, %v", line, value, err)
+				}
+				if shown := strings.Contains(book.buf.String(), "hunter2"); shown == hidden {
+					t.Errorf("%s: the log shows the reply: %v\n%s", line, shown, book.buf.String())
+				}
+			})
 		}
 	}
 }

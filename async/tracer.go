@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // A Tracer has functions that the engine calls when something happens on a connection
@@ -108,7 +109,7 @@ func (s *session) traceSent(c *call, sent bool) {
 	msg := s.wbuf
 	ev := TraceMessage{
 		Session: s.number, Time: time.Now(), Message: slices.Clip(msg), Files: len(c.cmd.Files),
-		masked: func() []byte { return mask(msg) },
+		masked: func() []byte { return secrets.Command(msg) },
 	}
 	s.traced(func(t *Tracer) {
 		if f := t.Sent; sent && f != nil {

@@ -104,6 +104,26 @@ func TestFailuresTellTheTools(t *testing.T) {
 			func(it *iotests.Test) { it.VM(nil).Launch().HMPCmd("drive_del nosuch") },
 			[]string{"human monitor: drive_del: Device 'nosuch' not found", "command: drive_del nosuch"},
 		},
+		"secrets of a tool": {
+			func(it *iotests.Test) {
+				it.Img("info", "--object", "secret,id=shown,data=hunter2,bad=1", it.Path("nosuch"))
+			},
+			[]string{"secret,id=shown,data=***,bad=1"},
+		},
+		"secrets of a VM": {
+			func(it *iotests.Test) { it.VM(nil).AddArgs("-object", "secret,id=shown,data=hunter2,bad=1").Launch() },
+			[]string{"secret,id=shown,data=***,bad=1"},
+		},
+		"secrets of a command": {
+			func(it *iotests.Test) {
+				it.VM(nil).Launch().Cmd("object-add", dict{"qom-type": "nosuch", "id": "shown", "data": "hunter2"})
+			},
+			[]string{"shown", `"data":"***"`},
+		},
+		"secrets of a line": {
+			func(it *iotests.Test) { it.VM(nil).Launch().HMPCmd("object_add secret,id=s,data=hunter2,bad=1") },
+			[]string{"command: object_add ***"},
+		},
 		"no human monitor": {func(it *iotests.Test) { it.QSD(nil).Launch().HMPCmd("info block") }, []string{"a storage daemon has no human monitor"}},
 		"node":             {func(it *iotests.Test) { it.VM(nil).Launch().NodeInfo("nosuch") }, []string{"there is no node nosuch"}},
 		"bitmap":           {func(it *iotests.Test) { it.VM(nil).Launch().Bitmap("a", "b") }, []string{"no bitmap b on a"}},

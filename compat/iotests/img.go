@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // Img runs qemu-img, which has to end with exit code 0, and returns its output: stdout
@@ -38,7 +39,7 @@ func (it *Test) imgJSON(v any, ok []int, command string, args ...string) Result 
 		it.mustBeOK(imgProgram, result)
 	}
 	if err := proto.Unmarshal([]byte(result.stdout), v); err != nil {
-		it.fail("qemu-img did not print the expected JSON: "+err.Error(), "command", quote(result.Command), "output", result.Output)
+		it.fail("qemu-img did not print the expected JSON: "+err.Error(), "command", quote(result.Command), "output", secrets.Output(result.Output, result.Command))
 	}
 	return result
 }

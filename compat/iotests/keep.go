@@ -12,6 +12,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/record"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // Each VM's connection is recorded, and its process's output kept, until the test ends. If
@@ -191,7 +192,7 @@ func (k *keeper) tell(it *Test) {
 		if v.base == "" {
 			continue
 		}
-		text := "command line: " + quote(command) + "\n" + v.vm.Machine.Log()
+		text := "command line: " + quote(command) + "\n" + secrets.Output(v.vm.Machine.Log(), command)
 		if err := os.WriteFile(v.base+outputSuffix, []byte(text), 0o600); err != nil {
 			writeField(&b, v.vm.name, err.Error())
 		}

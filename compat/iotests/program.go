@@ -15,6 +15,7 @@ import (
 
 	"github.com/goqmp/qmp/compat/machine"
 	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // A program is one of QEMU's programs.
@@ -117,7 +118,7 @@ func (r Result) OK() bool { return r.ExitCode == 0 }
 
 // String returns the command, its exit code and its output.
 func (r Result) String() string {
-	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(r.Command, " "), r.ExitCode, harmless.Text(strings.TrimSpace(r.Output)))
+	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(secrets.Args(r.Command), " "), r.ExitCode, harmless.Text(secrets.Output(strings.TrimSpace(r.Output), r.Command)))
 }
 
 // run runs a program until it ends, and returns how it ended. The test fails only if the
@@ -174,7 +175,7 @@ func (it *Test) runTo(p program, stdout, stderr *os.File, args []string) Result 
 func (it *Test) checkRun(r Result) Result {
 	it.Helper()
 	if r.failure != "" {
-		it.fail(r.failure, "command", quote(r.Command), "output", r.Output)
+		it.fail(r.failure, "command", quote(r.Command), "output", secrets.Output(r.Output, r.Command))
 	}
 	return r
 }
@@ -218,7 +219,7 @@ func (it *Test) mustRun(p program, args ...string) Result {
 func (it *Test) mustBeOK(p program, result Result) {
 	it.Helper()
 	if !result.OK() {
-		it.fail(fmt.Sprintf("%s: exit code %d", p.name, result.ExitCode), "command", quote(result.Command), "output", result.Output)
+		it.fail(fmt.Sprintf("%s: exit code %d", p.name, result.ExitCode), "command", quote(result.Command), "output", secrets.Output(result.Output, result.Command))
 	}
 }
 
@@ -251,12 +252,12 @@ func (it *Test) awaitFile(m *machine.Machine, path string) {
 			return
 		}
 		if status, ended := m.ExitStatus(); ended {
-			it.fail(fmt.Sprintf("%s ended with %v", m.Name(), status), "command", quote(m.CommandLine()), "output", m.Log())
+			it.fail(fmt.Sprintf("%s ended with %v", m.Name(), status), "command", quote(m.CommandLine()), "output", secrets.Output(m.Log(), m.CommandLine()))
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			it.fail(fmt.Sprintf("%s is not ready: %v", m.Name(), context.Cause(ctx)), "command", quote(m.CommandLine()), "output", m.Log())
+			it.fail(fmt.Sprintf("%s is not ready: %v", m.Name(), context.Cause(ctx)), "command", quote(m.CommandLine()), "output", secrets.Output(m.Log(), m.CommandLine()))
 		}
 	}
 }
@@ -264,7 +265,7 @@ func (it *Test) awaitFile(m *machine.Machine, path string) {
 // quote returns a command line with the quotes that a shell needs.
 func quote(args []string) string {
 	quoted := make([]string, len(args))
-	for i, arg := range args {
+	for i, arg := range secrets.Args(args) {
 		quoted[i] = arg
 		if arg == "" || strings.ContainsAny(arg, " \t\n\"'\\$`{}()[]*?&;|<>#~") {
 			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"

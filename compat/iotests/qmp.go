@@ -13,6 +13,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // QMP executes a command and returns the whole reply, which may be an error reply. It is
@@ -118,7 +119,9 @@ func sentArgs(args machine.Args) Dict {
 }
 
 // command returns a command as JSON, for failures.
-func command(cmd string, args any) string { return FormatJSON(message(cmd, args)) }
+func command(cmd string, args any) string {
+	return string(secrets.InFailure([]byte(FormatJSON(message(cmd, args)))))
+}
 
 // HMP executes a line of the human monitor and returns what QEMU prints, unchanged. A line
 // that failed does not fail the test: the human monitor has no status. [VM.HMPCmd]
@@ -126,7 +129,7 @@ func command(cmd string, args any) string { return FormatJSON(message(cmd, args)
 func (vm *VM) HMP(line string) string {
 	vm.it.Helper()
 	if vm.daemon {
-		vm.fail("a storage daemon has no human monitor", "command", line)
+		vm.fail("a storage daemon has no human monitor", "command", secrets.Line(line))
 	}
 	return CmdInto[string](vm, "human-monitor-command", Dict{"command-line": line})
 }
@@ -136,7 +139,7 @@ func (vm *VM) HMP(line string) string {
 func (vm *VM) HMPLog(line string, filters ...Filter) string {
 	vm.it.Helper()
 	if vm.daemon {
-		vm.fail("a storage daemon has no human monitor", "command", line)
+		vm.fail("a storage daemon has no human monitor", "command", secrets.Line(line))
 	}
 	reply := vm.QMPLog("human-monitor-command", Dict{"command-line": line}, filters...)
 	return Get[string](vm.it, reply, "return")

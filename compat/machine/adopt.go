@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // An AdoptError says that a process could not be adopted. Adopt has changed neither
@@ -20,7 +22,7 @@ type AdoptError struct {
 func (e *AdoptError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "machine %s: adopt process %d: %v", e.Machine, e.State.PID, e.Err)
-	writeOutput(&b, e.Output)
+	writeOutput(&b, secrets.Output(e.Output, e.State.Args))
 	return b.String()
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 var (
@@ -48,7 +49,8 @@ type VMLaunchFailure struct {
 	Err     error       // why: an error of the system, an *async.ConnectError, or what the context ended with
 }
 
-// Error says all of that on one line, with the command line quoted for a shell.
+// Error says all of that on one line, with the command line quoted for a shell, and with
+// known secrets masked in it and in the output. The fields have them.
 func (e *VMLaunchFailure) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "machine %s: launch failed: %v", e.Machine, e.Err)
@@ -59,9 +61,9 @@ func (e *VMLaunchFailure) Error() string {
 		b.WriteString("; the process was still running, and was killed")
 	}
 	if e.Args != nil {
-		fmt.Fprintf(&b, "; command line: %s", quoteCommand(e.Args))
+		fmt.Fprintf(&b, "; command line: %s", harmless.Line(quoteCommand(secrets.Args(e.Args))))
 	}
-	writeOutput(&b, e.Output)
+	writeOutput(&b, secrets.Output(e.Output, e.Args))
 	return b.String()
 }
 
@@ -75,13 +77,15 @@ type ProcessEndedError struct {
 	Exit    ExitStatus // how the process ended
 	Output  string     // the end of what it wrote to stdout and stderr, at most 8 KiB
 	Err     error      // the client's error: an *async.ExecInterruptedError or *async.StateError
+
+	args []string // the command line, whose secrets the text does not show
 }
 
 // Error says all of that on one line.
 func (e *ProcessEndedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "machine %s: %s: the process has ended with %v: %v", e.Machine, harmless.Line(e.Call), e.Exit, e.Err)
-	writeOutput(&b, e.Output)
+	writeOutput(&b, secrets.Output(e.Output, e.args))
 	return b.String()
 }
 
@@ -97,6 +101,8 @@ type AbnormalShutdown struct {
 	Exit    *ExitStatus // how the process ended; nil if not even SIGKILL ended it
 	Output  string      // the end of what it wrote to stdout and stderr, at most 8 KiB
 	Err     error       // why Shutdown went straight to SIGKILL, such as what ctx ended with; nil if it did not
+
+	args []string // the command line, whose secrets the text does not show
 }
 
 // Error says all of that on one line.
@@ -125,7 +131,7 @@ func (e *AbnormalShutdown) Error() string {
 	if len(e.Steps) == 0 && e.Exit != nil {
 		fmt.Fprintf(&b, "the process had ended by itself with %v", *e.Exit)
 	}
-	writeOutput(&b, e.Output)
+	writeOutput(&b, secrets.Output(e.Output, e.args))
 	return b.String()
 }
 

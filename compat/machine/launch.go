@@ -13,6 +13,8 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/secrets"
 	"github.com/goqmp/qmp/internal/socket"
 )
 
@@ -186,7 +188,7 @@ func (r *run) start(place *place, onEnd func()) error {
 	m.mu.Lock()
 	r.argv = argv
 	m.mu.Unlock()
-	m.logger().Debug("machine: starting", "command", quoteCommand(argv))
+	m.logger().Debug("machine: starting", "command", harmless.Line(quoteCommand(secrets.Args(argv))))
 
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = m.opts.Dir

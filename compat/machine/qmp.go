@@ -184,5 +184,5 @@ func (m *Machine) explain(ctx context.Context, what string, err error) error {
 	if p == nil || !p.await(grace) {
 		return fmt.Errorf("machine %s: %s: the process runs, but the connection to its monitor has ended: %w", m.opts.Name, what, err)
 	}
-	return &ProcessEndedError{Machine: m.opts.Name, Call: what, Exit: p.exit, Output: m.output(outputSize), Err: err}
+	return &ProcessEndedError{Machine: m.opts.Name, Call: what, Exit: p.exit, Output: m.output(outputSize), Err: err, args: m.CommandLine()}
 }

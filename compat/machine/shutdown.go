@@ -152,7 +152,7 @@ func (r *run) stop(s *stopping) (Stop, error) {
 		return Stop{}, nil // Launch or Adopt has cleaned up
 	}
 	steps := r.end(s)
-	abnormal := &AbnormalShutdown{Machine: m.opts.Name, Steps: steps, Output: m.output(outputSize), Err: context.Cause(s.urgent)}
+	abnormal := &AbnormalShutdown{Machine: m.opts.Name, Steps: steps, Output: m.output(outputSize), Err: context.Cause(s.urgent), args: r.argv}
 	if !r.process.hasEnded() {
 		m.logger().Error("machine: the process does not end", "error", abnormal)
 		return Stop{Steps: steps}, abnormal

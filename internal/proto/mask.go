@@ -1,6 +1,9 @@
 package proto
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // Mask returns a copy of msg, which must be validated JSON, for a log. White
 // space is removed. The value of each member with one of the given names, at any
@@ -29,4 +32,33 @@ func AppendMasked(dst, msg []byte, names []string) []byte {
 		i = skipValue(msg, skipSpace(msg, colon+1))
 	}
 	return dst
+}
+
+// ReplaceTexts returns msg, which must be validated JSON, with each string value replaced
+// by what replace returns for its text. It returns msg itself if nothing has changed.
+// It does not call replace for names.
+func ReplaceTexts(msg []byte, replace func(string) string) []byte {
+	var dst []byte // nil until something has changed
+	done := 0      // how much of msg is in dst
+	for i := 0; ; {
+		start := bytes.IndexByte(msg[i:], '"')
+		if start < 0 {
+			break
+		}
+		start += i
+		i = skipString(msg, start)
+		raw := msg[start:i]
+		if colon := skipSpace(msg, i); colon < len(msg) && msg[colon] == ':' {
+			continue // a name
+		}
+		text := unquote(raw)
+		if other := replace(text); other != text {
+			dst = AppendText(append(dst, msg[done:start]...), other)
+			done = i
+		}
+	}
+	if done == 0 {
+		return msg
+	}
+	return append(dst, msg[done:]...)
 }

@@ -76,7 +76,10 @@ var rooms = []room{
 
 	// Bytes, messages, values. No goroutines, sockets or clocks; of package time it
 	// uses only the type.
-	{dir: "internal/proto", floor: 1, modules: []string{json}, without: []string{"net", "os", "context"}},
+	{dir: "internal/proto", floor: 0, modules: []string{json}, without: []string{"net", "os", "context"}},
+
+	// Where QEMU takes and returns secrets.
+	{dir: "internal/secrets", floor: 1, modules: []string{json}},
 
 	// Sockets, and what differs between systems about them.
 	{dir: "internal/socket", floor: 1, modules: []string{sys}},
@@ -105,6 +108,9 @@ var rooms = []room{
 
 	// What the fuzz targets of whole clients share.
 	{dir: "internal/testing/anybytes", floor: 1, forTests: true},
+
+	// Compares the tables of secrets with schemas.
+	{dir: "internal/testing/secretscan", floor: 3, forTests: true},
 
 	// Ends a real QEMU in many ways, again and again.
 	{dir: "internal/testing/chaos", floor: 3, forTests: true},
