@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -230,5 +231,32 @@ func TestListenErrors(t *testing.T) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// A socket for a group has mode 0660 and that group.
+func TestListenGroup(t *testing.T) {
+	t.Parallel()
+	group := os.Getgid()
+	path := filepath.Join(t.TempDir(), "door")
+	ln, err := mux.ListenGroup(t.Context(), path, fmt.Sprint(group))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gid := info.Sys().(*syscall.Stat_t).Gid; info.Mode() != os.ModeSocket|0o660 || int(gid) != group {
+		t.Errorf("%s: mode %v, group %d, want %d", path, info.Mode(), gid, group)
+	}
+	for addr, want := range map[string]string{"127.0.0.1:0": "only the path of a unix socket", "@x": "only the path of a unix socket", "http://x": "URL"} {
+		if _, err := mux.ListenGroup(t.Context(), addr, "0"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ListenGroup(%s): %v", addr, err)
+		}
+	}
+	if _, err := mux.ListenGroup(t.Context(), path+"2", "no-such-group"); err == nil || !strings.Contains(err.Error(), "no-such-group") {
+		t.Errorf("ListenGroup: %v", err)
 	}
 }

@@ -157,7 +157,7 @@ func TestSlowUser(t *testing.T) {
 		}
 		err := <-slow.ended
 		e, ok := errors.AsType[*mux.SlowUserError](err)
-		if !ok || e.Limit != 1000 || e.Unread <= 1000 {
+		if !ok || e.Limit != 1000 || e.Unread <= 1000 || !strings.Contains(err.Error(), "the limit is 1000 (mux.Door.MaxUnread)") {
 			t.Errorf("ServeConn: %v", err)
 		}
 		quick.send(`{"execute":"query-name","id":1}`)

@@ -112,11 +112,6 @@ func (p *Parser) Feed(b []byte, emit func(Result)) {
 	}
 }
 
-// Partial reports whether the bytes so far end inside a message or a token.
-func (p *Parser) Partial() bool {
-	return p.tokens > 0 || p.scan.state != between && p.scan.state != recovering
-}
-
 func (p *Parser) limit() int {
 	if p.MaxBytes > 0 {
 		return min(p.MaxBytes, MaxBytes)

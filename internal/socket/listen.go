@@ -46,7 +46,7 @@ func Listen(ctx context.Context, network, name string) (*Listener, error) {
 		if err := checkPath(name); err != nil {
 			return nil, err
 		}
-		return listenUnix(ctx, name)
+		return listenUnix(ctx, name, ownerOnly)
 	}
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, network, name)
@@ -54,6 +54,26 @@ func Listen(ctx context.Context, network, name string) (*Listener, error) {
 		return nil, err
 	}
 	return &Listener{listener: ln}, nil
+}
+
+// ownerOnly stands for no group.
+const ownerOnly = -1
+
+// ListenGroup is [Listen] at a unix socket to which the members of a group can connect, too,
+// from the moment in which its file appears: its mode is 0660. This process has to be a member
+// of the group, or have the right to give files to any. The network has to be "unix", and the
+// name a path.
+func ListenGroup(ctx context.Context, network, name string, gid int) (*Listener, error) {
+	if err := contexts.Err(ctx); err != nil {
+		return nil, err
+	}
+	if network != "unix" || strings.HasPrefix(name, "@") {
+		return nil, fmt.Errorf("only the path of a unix socket can have a group: %s:%s", network, name)
+	}
+	if err := checkPath(name); err != nil {
+		return nil, err
+	}
+	return listenUnix(ctx, name, gid)
 }
 
 // Addr returns the address at which the socket listens. For port 0 it has the

@@ -5,6 +5,7 @@ package socket
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -16,7 +17,10 @@ const sunPathLen = 108
 // listenUnix listens at path. The folder decides who can connect: a file's mode
 // has no effect on this system, and a new file gets the access list of its
 // folder.
-func listenUnix(_ context.Context, path string) (*Listener, error) {
+func listenUnix(_ context.Context, path string, gid int) (*Listener, error) {
+	if gid != ownerOnly {
+		return nil, fmt.Errorf("on this system a socket cannot be given to a group: %w", errors.ErrUnsupported)
+	}
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}

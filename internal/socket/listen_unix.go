@@ -32,7 +32,9 @@ const (
 // none follows a link, and only names that this function made are removed. Another
 // user who can rename files in that folder can put a socket at path. That cannot
 // be prevented.
-func listenUnix(ctx context.Context, path string) (l *Listener, err error) {
+//
+// If gid is not ownerOnly, the members of that group can connect, too.
+func listenUnix(ctx context.Context, path string, gid int) (l *Listener, err error) {
 	at, base := filepath.Split(path)
 	dir, err := openFolder(unix.AT_FDCWD, cmp.Or(at, "."))
 	if err != nil {
@@ -61,7 +63,10 @@ func listenUnix(ctx context.Context, path string) (l *Listener, err error) {
 		return nil, err
 	}
 	file := &socketFile{dir: dir, base: base}
-	if file.id, err = identify(w.dir, made); err == nil {
+	if file.id, err = identify(w.dir, made); err == nil && gid != ownerOnly {
+		err = w.share(gid, path)
+	}
+	if err == nil {
 		err = w.place(ctx, file, path)
 	}
 	if err != nil {
@@ -230,6 +235,14 @@ func (w *workshop) listen(path string) (*net.UnixListener, error) {
 		return nil, also(listenError(path, "chmod", err), ln.Close())
 	}
 	return ln, nil
+}
+
+// share gives the socket to a group, before it is at its path.
+func (w *workshop) share(gid int, path string) error {
+	if err := unix.Fchownat(w.dir.fd(), made, -1, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return listenError(path, "chown", err)
+	}
+	return listenError(path, "chmod", unix.Fchmodat(w.dir.fd(), made, 0o660, chmodFlags))
 }
 
 // address returns a path to the socket, for bind.
