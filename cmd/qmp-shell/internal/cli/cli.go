@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -36,8 +37,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if sig, ok := errors.AsType[*SignalError](context.Cause(ctx)); ok {
 		return sig.Status()
 	}
-	if errors.Is(err, syscall.EPIPE) {
-		return statusPipe // nobody reads what the program prints: that is not worth a message
+	if unread(err) {
+		return statusPipe // that is not worth a message
 	}
 	if err != nil && !reported(err) {
 		a.complain(err)
@@ -81,6 +82,13 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run(a)
+}
+
+// unread reports whether err says that nobody reads what the program prints. (A socket fails
+// with another type of error.)
+func unread(err error) bool {
+	write, ok := errors.AsType[*fs.PathError](err)
+	return ok && write.Op == "write" && errors.Is(write.Err, syscall.EPIPE)
 }
 
 // complain prints an error, and what to do about it if that is known.

@@ -31,14 +31,14 @@ func (c *execution) run(ctx context.Context, a *app, address string) error {
 	if err != nil {
 		return err
 	}
-	steps, err := c.steps(a)
-	if err != nil {
-		return err
-	}
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, c.Timeout, &async.TimeoutError{Op: "the commands", Limit: c.Timeout, Option: "--timeout"})
 		defer cancel()
+	}
+	steps, err := c.steps(ctx, a)
+	if err != nil {
+		return err
 	}
 	var run *script.Run
 	s, err := a.open(ctx, address, func(client *async.Client) { run = script.New(client, opts) })
@@ -86,7 +86,7 @@ func (c *execution) options(a *app) (script.Options, error) {
 }
 
 // steps returns the commands. Those of -c and of a file are parsed first.
-func (c *execution) steps(a *app) (iter.Seq2[script.Step, error], error) {
+func (c *execution) steps(ctx context.Context, a *app) (iter.Seq2[script.Step, error], error) {
 	switch {
 	case len(c.Commands) > 0 && c.File != "":
 		return nil, wrong("give commands with -c or in a file, and not both")
@@ -102,7 +102,7 @@ func (c *execution) steps(a *app) (iter.Seq2[script.Step, error], error) {
 	case c.File == "" && (len(c.WaitEvent) > 0 || c.Job != ""):
 		return func(func(script.Step, error) bool) {}, nil // it only waits
 	}
-	return script.Lines(a.stdin, "standard input", c.HMP), nil
+	return script.Lines(&input{ctx: ctx, r: a.stdin}, "standard input", c.HMP), nil
 }
 
 // parsed reads all of steps before the first one is used. The error is the first of them.

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/mux"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/script"
 	"github.com/goqmp/qmp/compat/machine"
 )
@@ -44,7 +45,7 @@ func statusOf(err error) int {
 		return StatusNoConnection
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return StatusTimeout
-	case is[*async.StateError](err), is[*async.ExecInterruptedError](err), is[*async.GaveUpError](err):
+	case is[*async.StateError](err), is[*async.ExecInterruptedError](err), is[*async.GaveUpError](err), is[*mux.UpstreamError](err):
 		return StatusNoConnection
 	}
 	return StatusRefused
