@@ -55,6 +55,7 @@ matrix: guest ## run the tests that drive QEMU against VERSIONS of it (5.2 7.2 1
 .PHONY: iotests
 iotests: qemu pybridge ## run QEMU's own iotests with QEMU's Python library and with this one; QEMU=7.2 TESTS="030 040" FORMATS="qcow2 raw"
 	$(GO) run ./internal/testing/qemuiotests -python="$(PYTHON)" -qemu="$(or $(QEMU),7.2 10.0)" -tests="$(TESTS)" -formats="$(or $(FORMATS),qcow2)" $(IOTESTS)
+	$(GO) -C cmd/qmp-shell test -run OldShell ./internal/syntax -args -old-shell
 
 # QEMU's qemu.qmp and qmp-shell are in its source package, which is fetched into the cache.
 .PHONY: clients

@@ -69,7 +69,7 @@ func At(text string, cursor int) Cursor {
 	}
 	c.Command = text[before[0].start:before[0].end]
 	after := following(text, typed, cursor)
-	if len(before) > 1 && before[1].kind == opening {
+	if len(before) > 1 && before[1].kind == opening && c.Command == "transaction" {
 		return c.inTransaction(text, typed, before[2:], after)
 	}
 	if slices.ContainsFunc(before, func(w word) bool { return w.kind != plain }) {
@@ -128,15 +128,7 @@ func given(text string, ws []word) map[string]any {
 			_ = args.set(p, w.start, strings.Split(text[w.start:w.eq], "."), value)
 		}
 	}
-	obj, err := args.json(p)
-	if err != nil {
-		return nil
-	}
-	v, err := proto.Decode(obj)
-	if err != nil {
-		return nil
-	}
-	object, _ := v.(map[string]any)
+	object, _ := args.decoded().(map[string]any)
 	return object
 }
 

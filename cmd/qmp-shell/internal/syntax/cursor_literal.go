@@ -132,7 +132,7 @@ func place(object any, path []string, value any) any {
 		return value
 	}
 	in, ok := object.(map[string]any)
-	if !ok {
+	if !ok || in == nil {
 		in = map[string]any{}
 		list, _ := object.([]any)
 		for i, element := range list {

@@ -164,7 +164,7 @@ func number(text string) (string, bool) {
 		return n, true
 	}
 	rest := strings.TrimLeft(strings.ToLower(text), "+-")
-	if len(text)-len(rest) > 1 || len(rest) < 3 || rest[0] != '0' || strings.IndexByte("xob", rest[1]) < 0 {
+	if len(text)-len(rest) > 1 || len(rest) < 3 || strings.Contains(rest, "_") || rest[0] != '0' || strings.IndexByte("xob", rest[1]) < 0 {
 		return "", false
 	}
 	n, ok := new(big.Int).SetString(text, 0)

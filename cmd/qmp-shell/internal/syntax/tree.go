@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goqmp/qmp/internal/proto"
 )
 
 // A tree is an object that key=value pairs build, or a value in it.
@@ -92,6 +93,23 @@ func (t *tree) append(dst []byte, p *parser, top bool) ([]byte, error) {
 		}
 	}
 	return append(dst, end), nil
+}
+
+// decoded returns the tree in the types of JSON. A list is a map with the numbers of its
+// elements.
+func (t *tree) decoded() any {
+	if t.value != nil {
+		v, err := proto.Decode(t.value)
+		if err != nil {
+			return nil
+		}
+		return v
+	}
+	object := make(map[string]any)
+	for _, m := range t.members {
+		object[m.name] = m.decoded()
+	}
+	return object
 }
 
 // sort puts the elements of a list in order. It fails unless the names are the numbers
