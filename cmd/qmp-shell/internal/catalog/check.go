@@ -25,7 +25,7 @@ type Problem struct {
 // itself will say what is wrong.
 //
 // A server without introspection did not say which arguments it takes. Then everything
-// but an unknown command is a warning.
+// is a warning, except for a command that is not among those that the server named.
 func (c *Catalog) Check(cmd syntax.Command) []Problem {
 	s := c.known()
 	if s == nil {
@@ -39,6 +39,7 @@ func (s *server) check(cmd syntax.Command) []Problem {
 	info := s.entries[cmd.Name]
 	if info == nil || info.Command == nil {
 		k.problem(nil, s.noCommand(cmd.Name))
+		k.problems[0].Warning = s.unnamed
 		return k.problems
 	}
 	if cmd.OOB && s.exact && (info.Command.AllowOOB == nil || !*info.Command.AllowOOB) {
@@ -204,17 +205,14 @@ func (k *checker) object(raw jsontext.Value, given any, typ string, path []strin
 // open reports whether the arguments of a command may have members that its definition
 // does not list: the properties of a device, or of an object before QEMU 6.0.
 func (k *checker) open(typ string, path []string) bool {
-	if len(path) > 0 {
-		return !k.exact
-	}
-	switch k.cmd.Name {
-	case "device_add":
-		return true
-	case "object-add":
+	switch {
+	case len(path) > 0:
+		return k.unions[typ]
+	case k.cmd.Name == "object-add":
 		info := k.entries[typ]
 		return info.Object != nil && info.Object.Tag == nil
 	}
-	return !k.exact && len(k.membersOf(typ, nil)) == 0
+	return k.cmd.Name == "device_add" || k.unions[typ]
 }
 
 // owner names what has the members at path.

@@ -179,10 +179,7 @@ func (s *server) elementNumbers(at syntax.Cursor, given any, element string) []C
 func (s *server) describe(m member) string {
 	words := []string{s.typeName(m.typ)}
 	if values := s.values(m.typ); len(values) > 0 {
-		words[0] = alternatives(values)
-		if typ := s.typeName(m.typ); typ != "enum" {
-			words[0] = typ + ": " + words[0]
-		}
+		words[0] = strings.Replace(words[0], "enum", alternatives(values), 1)
 	}
 	if !m.optional {
 		words = append([]string{"required"}, words...)

@@ -47,7 +47,7 @@ func old(commands []qapi.CommandInfo, version string) *server {
 		}
 	}
 	s := fromTable("QEMU", names, table)
-	s.version, s.note = version, note
+	s.version, s.note, s.unnamed = version, note, len(commands) == 0
 	for _, ev := range qapi.Events() {
 		s.events = append(s.events, ev.Name)
 	}
@@ -57,7 +57,7 @@ func old(commands []qapi.CommandInfo, version string) *server {
 
 // fromTable returns a server with commands of these names, whose arguments are in table.
 func fromTable(program string, names []string, table []support.CommandInfo) *server {
-	f := fallback{entries: make(map[string]*qapi.SchemaInfo)}
+	f := fallback{entries: make(map[string]*qapi.SchemaInfo), unions: make(map[string]bool)}
 	for _, name := range names {
 		cmd := &qapi.SchemaInfoCommand{ArgType: anyType, RetType: anyType}
 		if i := slices.IndexFunc(table, func(c support.CommandInfo) bool { return c.Name == name }); i >= 0 {
@@ -66,7 +66,7 @@ func fromTable(program string, names []string, table []support.CommandInfo) *ser
 		}
 		f.entries[name] = &qapi.SchemaInfo{Name: name, MetaType: qapi.SchemaMetaTypeCommand, Command: cmd}
 	}
-	s := &server{entries: f.entries, program: program, commands: slices.Clone(names)}
+	s := &server{entries: f.entries, unions: f.unions, program: program, commands: slices.Clone(names)}
 	s.namesOnce.Do(func() {
 		s.names = make(map[string]string)
 		for typ, info := range f.entries {
@@ -87,6 +87,7 @@ const anyType = "any"
 // A fallback makes entries of a schema from the types of package qapi or qga.
 type fallback struct {
 	entries map[string]*qapi.SchemaInfo
+	unions  map[string]bool // the types whose branches are not in the entries
 }
 
 // add adds the type of what makeValue returns a pointer to, and returns its name.
@@ -155,9 +156,10 @@ func (f *fallback) object(info *qapi.SchemaInfo, t reflect.Type) {
 	}
 	if len(object.Members) == 0 && len(alternate.Members) > 0 {
 		info.Alternate = alternate
-	} else {
-		info.Object = object
+		return
 	}
+	info.Object = object
+	f.unions[info.Name] = len(alternate.Members) > 0
 }
 
 // enumValues has the values of the enums in the arguments of the guest agent's commands.

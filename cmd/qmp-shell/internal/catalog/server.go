@@ -20,11 +20,13 @@ type server struct {
 	entries  map[string]*qapi.SchemaInfo // the key is a name, or the server's name for a type
 	commands []string
 	events   []string
-	version  string   // such as "7.2.22", or ""
-	program  string   // "QEMU", or "the guest agent"
-	note     string   // what is not known
-	exact    bool     // whether the entries are the server's own
-	disabled []string // commands that the server has and does not execute
+	version  string          // such as "7.2.22", or ""
+	program  string          // "QEMU", or "the guest agent"
+	note     string          // what is not known
+	exact    bool            // whether the entries are the server's own
+	unnamed  bool            // whether the server did not even name its commands
+	unions   map[string]bool // if not exact: types that have more members than the entries say
+	disabled []string        // commands that the server has and does not execute
 
 	namesOnce sync.Once
 	names     map[string]string // see typeNames; set by namesOnce
