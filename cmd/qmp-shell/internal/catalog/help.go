@@ -208,6 +208,7 @@ func (p *page) since(key, owner string) string {
 	// The table begins with 2.12: there it means this release or an older one.
 	const oldest = "2.12"
 	since := qapi.Since(key)
+	owner, _, _ = strings.Cut(owner, ".[") // a branch came with its union, or its members tell
 	if p.program != "QEMU" || since == oldest || since == qapi.Since(owner) {
 		return ""
 	}
