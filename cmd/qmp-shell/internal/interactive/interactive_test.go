@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -269,4 +270,157 @@ func TestSecretsAreNotInTheHistory(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the mode of the history is %v", info.Mode())
 	}
+}
+
+func TestOwnCommands(t *testing.T) {
+	vm := machine(t, nil)
+	release := make(chan struct{})
+	vm.Handle("slow", func(ctx context.Context, _ *qmptest.Command) (any, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return map[string]any{"text": strings.Repeat("long ", 40)}, nil
+	})
+	s := start(t, vm.Addr(), interactive.Options{Color: true})
+	s.WaitLine("(QEMU running)")
+	emit := func(name string) {
+		if err := vm.Emit(name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Type("/jobs" + ttytest.Enter)
+	s.WaitFor("no job, no migration and no command is going on")
+	s.Type("events" + ttytest.Enter)
+	s.WaitFor("no events have come")
+	s.Type("events RESET -STOP" + ttytest.Enter)
+	s.WaitFor("the events RESET are printed, but not JOB_STATUS_CHANGE, STOP")
+	emit("ACPI_DEVICE_OST") // is not printed
+	s.Type("stop" + ttytest.Enter)
+	s.WaitFor(" the machine is paused") // the notice is, without its event
+	if screen := s.Screen(); screen.Contains("ACPI_DEVICE_OST") || screen.Contains("STOP  ·") {
+		t.Errorf("events that are hidden are printed:\n%s", screen.Text())
+	}
+	s.Type("events 2" + ttytest.Enter)
+	s.WaitFor("ACPI_DEVICE_OST")
+	s.Type("events [" + ttytest.Enter)
+	s.WaitFor("[ is not a pattern for names of events")
+	s.Type("/nothing" + ttytest.Enter)
+	s.WaitFor("the shell has no command /nothing")
+	s.Type("verbose maybe" + ttytest.Enter)
+	s.WaitFor("verbose takes on or off")
+	s.Type("verbose" + ttytest.Enter + "verbose off" + ttytest.Enter)
+	s.WaitFor("messages are not printed")
+	s.Type("help events" + ttytest.Enter)
+	s.WaitFor("/events [N | on | off | NAME... | -NAME...]")
+	s.Type("help no-such-thing" + ttytest.Enter)
+	s.WaitFor("no-such-thing")
+	s.Type("history stop" + ttytest.Enter)
+	s.WaitFor("\nstop")
+	s.Type("/he" + ttytest.Tab)
+	s.WaitLine("(QEMU paused) /help")
+	s.Type(ttytest.CtrlC)
+	s.Type("/events re" + ttytest.Tab)
+	s.WaitFor("/events [N | on")
+	s.Type(ttytest.CtrlC)
+	s.Type("/help" + ttytest.Enter)
+	s.WaitFor("Ctrl-L, Ctrl-Z  clear the screen, suspend the shell")
+	s.Type(`{"execute": "slow"}` + ttytest.Enter)
+	s.WaitLine("(QEMU paused)")
+	s.Type("jobs" + ttytest.Enter)
+	s.WaitFor("slow: no reply yet")
+	close(release)
+	s.WaitFor(`"text": "long long`)
+}
+
+// A job has a bar, and a notice at its end; a flood of events does not fill the screen.
+func TestJobsAndFloods(t *testing.T) {
+	vm := machine(t, nil)
+	var current atomic.Int64
+	current.Store(25)
+	vm.Handle("query-jobs", func(context.Context, *qmptest.Command) (any, error) {
+		if current.Load() < 0 {
+			return []any{}, nil
+		}
+		return []any{map[string]any{"id": "b0", "type": "backup", "status": "running", "current-progress": current.Load(), "total-progress": 100}}, nil
+	})
+	s := start(t, vm.Addr(), interactive.Options{})
+	s.WaitFor("b0 backup [")
+	s.WaitFor(" 25%")
+	current.Store(50)
+	s.WaitFor(" 50%")
+	s.Type("jobs" + ttytest.Enter)
+	s.Wait("the bar twice", func(s ttytest.Screen) bool { return strings.Count(s.Text(), "b0 backup [") == 2 })
+	current.Store(-1)
+	s.WaitFor("job b0 (backup) has ended; how is not known")
+	for range 3000 {
+		if err := vm.Emit("RTC_CHANGE", map[string]any{"offset": 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := vm.Emit("WAKEUP", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Type("events 1" + ttytest.Enter)
+	s.WaitFor("WAKEUP")
+	s.WaitLine("(QEMU running)")
+}
+
+func TestDumbTerminal(t *testing.T) {
+	vm := machine(t, nil)
+	s := start(t, vm.Addr(), interactive.Options{Environ: []string{"TERM=dumb"}})
+	s.Type("query-name\n")
+	s.WaitFor("\n{}")
+	if err := vm.Emit("RTC_CHANGE", map[string]any{"offset": 1}); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitFor("RTC_CHANGE")
+	if strings.Contains(s.Raw(), "\x1b") {
+		t.Errorf("an escape sequence was written: %q", s.Raw())
+	}
+	s.Type("exit\n")
+	<-s.done
+}
+
+func TestGuestAgent(t *testing.T) {
+	vm := qmptest.Start(t, &qmptest.Options{NoGreeting: true})
+	s := start(t, vm.Addr(), interactive.Options{Agent: true})
+	s.WaitLine("(guest agent)")
+	s.Type("guest-ping" + ttytest.Enter)
+	s.WaitFor("{}")
+	s.Type("/help" + ttytest.Enter)
+	s.WaitFor("Keys:")
+	if s.Screen().Contains("quit is a command of QEMU") {
+		t.Error("help tells of quit, which the agent does not have")
+	}
+}
+
+// With Once the shell leaves when the connection has ended.
+func TestOnce(t *testing.T) {
+	vm := machine(t, nil)
+	s := start(t, vm.Addr(), interactive.Options{Once: true})
+	s.WaitLine("(QEMU running)")
+	s.Type("quit" + ttytest.Enter)
+	s.WaitFor("the connection has ended: the server has hung up")
+	<-s.done
+	if s.err != nil {
+		t.Error(s.err)
+	}
+}
+
+// Leaving gives up the commands that run, and says so.
+func TestLeaveWhileACommandRuns(t *testing.T) {
+	vm := machine(t, nil)
+	started := make(chan struct{})
+	vm.Handle("slow", func(ctx context.Context, _ *qmptest.Command) (any, error) {
+		close(started)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	s := start(t, vm.Addr(), interactive.Options{})
+	s.Type(`{"execute": "slow"}` + ttytest.Enter)
+	<-started
+	s.Type(ttytest.CtrlD)
+	s.WaitFor("gave up on slow: it was sent")
+	<-s.done
 }

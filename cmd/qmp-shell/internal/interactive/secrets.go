@@ -28,7 +28,7 @@ func (q *qmp) mask(text string) string {
 	for i := len(cmd.Keys) - 1; i >= 0; i-- {
 		k := cmd.Keys[i]
 		if !bytes.Equal(valueAt(wire, k.Path), valueAt(masked, k.Path)) {
-			out = out[:k.Value] + syntax.Quote(maskOf(valueAt(masked, k.Path))) + out[k.End:]
+			out = out[:k.Value] + written(valueAt(masked, k.Path)) + out[k.End:]
 		}
 	}
 	// What was made means the masked command, or the masked command itself is kept.
@@ -38,14 +38,13 @@ func (q *qmp) mask(text string) string {
 	return string(masked)
 }
 
-// maskOf returns the text in a masked value, or the value itself if only a part of it is
-// masked.
-func maskOf(value json.RawMessage) string {
+// written returns how a masked value is written in a line.
+func written(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
-		return text
+		return syntax.Quote(text)
 	}
-	return string(value)
+	return string(value) // an object or a list with a secret in it
 }
 
 // valueAt returns the value at a path in the arguments of a command.

@@ -77,6 +77,11 @@ func (p *plain) read() error {
 	var text string
 	for {
 		line, err := in.ReadString('\n')
+		select {
+		case <-p.done:
+			return nil
+		default:
+		}
 		text += clean(line)
 		more := p.opts.Incomplete != nil && p.opts.Incomplete(strings.TrimSuffix(text, "\n"))
 		p.mu.Lock()
