@@ -30,12 +30,12 @@ type Client struct {
 	mu       sync.Mutex // guards the fields below; held briefly, never across I/O
 	stage    *stage     // what the client is doing; only move writes it
 	watchers map[*RunstateWatcher]struct{}
-	greeting *Greeting // of the newest session that has done its handshake
-	current  uint64    // the number of that session; 0 before
-	life     *life     // the present one, or the last one; nil before the first
-	queue    []*entry  // calls that wait for a connection, in the order in which they were made
-	entering *entry    // the call that goes on, and for which those in the queue wait; nil for none
-	waited   uint64    // how many calls have waited for a connection
+	greeting *Greeting  // of the newest session that has done its handshake
+	current  uint64     // the number of that session; 0 before
+	life     *life      // the present one, or the last one; nil before the first
+	queue    entryQueue // calls that wait for a connection, in the order in which they were made
+	entering *entry     // the call that goes on, and for which those in the queue wait; nil for none
+	waited   uint64     // how many calls have waited for a connection
 }
 
 // New returns a client that is idle. Options of nil suit a QEMU monitor. They are

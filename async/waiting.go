@@ -1,10 +1,8 @@
 package async
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/goqmp/qmp/internal/contexts"
 )
@@ -24,6 +22,7 @@ type entry struct {
 	oob    bool
 
 	number   uint64        // counts the calls that have waited; 0 before the first wait
+	queued   bool          // it is in Client.queue
 	released chan struct{} // closed when the entry is not in the queue any more
 	first    bool          // it is Client.entering: the calls in the queue wait for it
 }
@@ -51,7 +50,7 @@ func (c *Client) session(ctx context.Context, e *entry, op, command string) (*se
 		at := c.stage
 		switch {
 		case at.activity() == running:
-			if e.oob || e.first || c.entering == nil && len(c.queue) == 0 {
+			if e.oob || e.first || c.entering == nil && c.queue.len() == 0 {
 				return at.session, nil
 			}
 		case at.state() != Connecting:
@@ -84,8 +83,7 @@ func (e *entry) join() {
 		e.number = c.waited
 	}
 	e.released = make(chan struct{})
-	i, _ := slices.BinarySearchFunc(c.queue, e.number, func(o *entry, n uint64) int { return cmp.Compare(o.number, n) })
-	c.queue = slices.Insert(c.queue, i, e)
+	c.queue.insert(e)
 	if e.first {
 		e.first, c.entering = false, nil
 	}
@@ -96,7 +94,7 @@ func (e *entry) join() {
 // is held.
 func (e *entry) leave() {
 	c := e.client
-	c.queue = slices.DeleteFunc(c.queue, func(o *entry) bool { return o == e })
+	c.queue.remove(e)
 	if e.first {
 		e.first, c.entering = false, nil
 		c.admit()
@@ -116,12 +114,10 @@ func (e *entry) entered() {
 
 // admit lets the first entry of the queue go on, if it may. mu is held.
 func (c *Client) admit() {
-	if c.entering != nil || len(c.queue) == 0 || c.stage.activity() != running {
+	if c.entering != nil || c.queue.len() == 0 || c.stage.activity() != running {
 		return
 	}
-	e := c.queue[0]
-	c.queue[0] = nil
-	c.queue = c.queue[1:]
+	e := c.queue.pop()
 	c.entering, e.first = e, true
 	close(e.released)
 }
@@ -130,7 +126,7 @@ func (c *Client) admit() {
 // order if it is running, or else all, which fail. mu is held.
 func (c *Client) settled() {
 	all := c.stage.activity() != running
-	c.queue = slices.DeleteFunc(c.queue, func(e *entry) bool {
+	c.queue.removeFunc(func(e *entry) bool {
 		if all || e.oob {
 			close(e.released)
 			return true
