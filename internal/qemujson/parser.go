@@ -79,7 +79,7 @@ const (
 func (p *Parser) Feed(b []byte, emit func(Result)) {
 	again := false // b[i] has ended a token, and does not belong to it
 	for i := 0; i < len(b); {
-		if n := p.scan.skip(b[i:]); n > 0 {
+		if n := p.scan.skip(b[i:], p.limit()+1-len(p.scan.token)); n > 0 {
 			i += n
 			p.col += n
 			if p.scan.state != recovering {

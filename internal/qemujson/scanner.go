@@ -62,11 +62,13 @@ func (s *scanner) step(c byte) (k kind, used bool) {
 }
 
 // skip takes as many bytes of b as belong to the string or the rubbish that the scanner is
-// in the middle of, without looking at each of them. It returns how many.
-func (s *scanner) skip(b []byte) int {
+// in the middle of, without looking at each of them. It returns how many. A string grows by at
+// most room bytes.
+func (s *scanner) skip(b []byte, room int) int {
 	switch s.state {
 	case inDouble, inSingle:
 		n := 0
+		b = b[:min(len(b), room)]
 		for n < len(b) && b[n] >= ' ' && b[n] < 0xFE && b[n] != '"' && b[n] != '\'' && b[n] != '\\' {
 			n++
 		}
