@@ -169,29 +169,6 @@ func TestAddressOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// An inherited descriptor is an address, too.
-func TestDescriptor(t *testing.T) {
-	conn := qmptest.ScriptConn(t, qmptest.Greet(), qmptest.Expect("qmp_capabilities"), qmptest.Return(`{}`), qmptest.Expect("query-name"), qmptest.Return(`{}`))
-	f, err := conn.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	fd, err := syscall.Dup(int(f.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	want(t, run("", "-c", "query-name", "fd:"+itoa(fd)), 0, "{}\n", "")
-}
-
-func itoa(n int) string {
-	if n < 10 {
-		return string(rune('0' + n))
-	}
-	return itoa(n/10) + itoa(n%10)
-}
-
 // A monitor that serves another client takes the connection, and does not greet.
 func TestBusyMonitor(t *testing.T) {
 	vm := qmptest.Start(t, nil)
