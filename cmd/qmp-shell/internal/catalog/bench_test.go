@@ -55,13 +55,18 @@ func BenchmarkLoad(b *testing.B) {
 	})
 	b.Run("catalog", func(b *testing.B) {
 		for b.Loop() {
-			loaded(b, m)
+			if err := New(m).Load(context.Background()); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 	b.Run("names of types", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			c := loaded(b, m)
+			c := New(m)
+			if err := c.Load(context.Background()); err != nil {
+				b.Fatal(err)
+			}
 			b.StartTimer()
 			c.known().typeNames()
 		}

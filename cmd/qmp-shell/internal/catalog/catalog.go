@@ -33,7 +33,7 @@ type question struct {
 	err    error         // why there is none; set before done is closed
 }
 
-// New returns a Catalog of the server behind c. It asks nothing yet.
+// New returns a Catalog of the server that c talks to. It asks nothing yet.
 func New(c async.Caller) *Catalog {
 	return &Catalog{caller: c, live: newLiveNames(c)}
 }

@@ -181,7 +181,7 @@ func (s *server) walk(command string, path []string, given any) (typ string, at 
 	return typ, at, last, true
 }
 
-// element returns the type of the elements of a list, or "" if typ is no list. It looks
+// element returns the type of the elements of a list, or "" if typ is not a list. It looks
 // into alternates.
 func (s *server) element(typ string) string {
 	info := s.entries[typ]

@@ -110,7 +110,7 @@ func following(text string, typed word, cursor int) []word {
 	return after
 }
 
-// given returns the arguments that ws has, up to a word that is no key=value pair.
+// given returns the arguments that ws has, as far as it is key=value pairs.
 func given(text string, ws []word) map[string]any {
 	args := &tree{}
 	p := &parser{text: text}

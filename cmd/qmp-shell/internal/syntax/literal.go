@@ -326,7 +326,7 @@ func members(obj jsontext.Value) iter.Seq2[string, jsontext.Value] {
 }
 
 // Integer returns a whole number, in decimal notation or with 0x, 0o or 0b, in decimal
-// notation. ok is false if text is none.
+// notation. ok is false if text is not one.
 func Integer(text string) (n string, ok bool) {
 	n, ok = number(text)
 	return n, ok && strings.Trim(n, "-0123456789") == ""
