@@ -35,11 +35,13 @@ CGO_ENABLED=1 $GO build -tags pybridge -buildmode=c-shared -o "$folder/libgoqmp.
 rm -f "$folder/libgoqmp.h" # the module does not use it
 
 [ "${1:-}" = test ] || exit 0
-# The generations differ in names only: the long test of connections needs to run once.
+# The generations differ in names only: what takes long needs to run once.
 connections=1000
+tests="$folder/tests/test_monitor.py $folder/tests/test_hostile.py"
 for generation in since-8.2 until-8.1; do
 	say "testing $generation with $("$PYTHON" --version)"
 	CONNECTIONS=$connections PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$folder/$generation "$PYTHON" -W error::ResourceWarning \
-		-m unittest -b -q "$folder/tests/test_monitor.py"
+		-m unittest -b -q $tests
 	connections=100
+	tests=$folder/tests/test_monitor.py
 done

@@ -3,9 +3,9 @@
 // Python module that calls it.
 //
 // A request names what it does (op), and the object that it is for. [Bridge.Start]
-// begins it and returns a ticket; [Bridge.Take] returns its result:
+// begins it, and [Bridge.Result] returns its result:
 //
-//	{"op": "new", "address": "/run/vm1.qmp"}                    {"value": 1}
+//	{"op": "new", "object": 1, "path": "/run/vm1.qmp"}          {"value": null}
 //	{"op": "connect", "object": 1, "negotiate": true}           {"value": {"QMP": ...}}
 //	{"op": "execute", "object": 1,
 //	 "message": {"execute": "stop"}, "timeout": 1.5}            {"value": {"return": {}, "id": 1}}
@@ -13,6 +13,10 @@
 //
 // Replies, events and the greeting are in the result as they came from the server, so
 // that the caller gets the order of the members and every number as it was sent.
+//
+// The numbers of calls and objects come from [Bridge.Number], before the request that
+// uses them. So the other program knows what it has to give back even if it was
+// interrupted, by a signal for example, at any moment of a request.
 package pybridge
 
 import (
@@ -28,7 +32,7 @@ type Bridge struct {
 	mu      sync.Mutex                             // guards the fields below; never held during a call
 	last    uint64                                 // the last number that was given to an object or a call
 	objects map[uint64]*legacy.QEMUMonitorProtocol // until "release"
-	calls   map[uint64]*call                       // until Take
+	calls   map[uint64]*call                       // until Forget
 }
 
 // A call is one request.
@@ -38,38 +42,39 @@ type call struct {
 	result []byte
 }
 
-// Start begins the request and returns the ticket of the call. When the call is over,
-// finished is called with the ticket, in another goroutine. Take waits until it has
-// returned.
-func (b *Bridge) Start(text []byte, finished func(ticket uint64)) uint64 {
+// Number returns a number for a call or an object, which was not returned before.
+func (b *Bridge) Number() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last++
+	return b.last
+}
+
+// Start begins the request under the number. When the call is over, finished is called
+// in another goroutine. Result waits until it has returned.
+func (b *Bridge) Start(number uint64, text []byte, finished func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &call{cancel: cancel, done: make(chan struct{})}
 	b.mu.Lock()
-	b.last++
-	ticket := b.last
 	if b.calls == nil {
 		b.calls = make(map[uint64]*call)
 	}
-	b.calls[ticket] = c
+	b.calls[number] = c
 	b.mu.Unlock()
 
 	go func() {
 		defer cancel()
 		value, err := b.run(ctx, text)
 		c.result = result(value, err)
-		finished(ticket)
+		finished()
 		close(c.done)
 	}()
-	return ticket
 }
 
-// Take waits for the end of the call and returns its result, once: the ticket is not
-// valid after that. For a ticket that is not valid it returns nil.
-func (b *Bridge) Take(ticket uint64) []byte {
-	b.mu.Lock()
-	c := b.calls[ticket]
-	delete(b.calls, ticket)
-	b.mu.Unlock()
+// Result waits for the end of the call and returns its result. For a number without a
+// call it returns nil.
+func (b *Bridge) Result(number uint64) []byte {
+	c := b.call(number)
 	if c == nil {
 		return nil
 	}
@@ -77,28 +82,48 @@ func (b *Bridge) Take(ticket uint64) []byte {
 	return c.result
 }
 
-// Cancel ends a call early. Take has to be called after it, too. A command that has
-// not been sent is not sent, and a wait for an event leaves the queue as it is, unless
-// the call was over already: then the result has the reply or the event.
-func (b *Bridge) Cancel(ticket uint64) {
-	b.mu.Lock()
-	c := b.calls[ticket]
-	b.mu.Unlock()
-	if c != nil {
+// Cancel ends a call early. A command that has not been sent is not sent, and a wait for
+// an event leaves the queue as it is, unless the call was over already: then the result
+// has the reply or the event.
+func (b *Bridge) Cancel(number uint64) {
+	if c := b.call(number); c != nil {
 		c.cancel()
 	}
 }
 
-// add puts an object into the table and returns its number.
-func (b *Bridge) add(q *legacy.QEMUMonitorProtocol) uint64 {
+// Forget cancels the call, whose result nobody wants any more. The channel that it
+// returns is closed when the call is over; it is nil if there is no such call.
+func (b *Bridge) Forget(number uint64) (done <-chan struct{}) {
+	b.mu.Lock()
+	c := b.calls[number]
+	delete(b.calls, number)
+	b.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.cancel()
+	return c.done
+}
+
+// call returns the call with the number, or nil.
+func (b *Bridge) call(number uint64) *call {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.last++
+	return b.calls[number]
+}
+
+// add puts an object into the table. It reports whether the number was free.
+func (b *Bridge) add(number uint64, q *legacy.QEMUMonitorProtocol) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.objects == nil {
 		b.objects = make(map[uint64]*legacy.QEMUMonitorProtocol)
 	}
-	b.objects[b.last] = q
-	return b.last
+	if b.objects[number] != nil {
+		return false
+	}
+	b.objects[number] = q
+	return true
 }
 
 // object returns the object with the number, or nil.

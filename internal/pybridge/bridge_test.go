@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,26 +20,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type object = map[string]any
 
-// begin starts a request and returns its ticket. done is closed when it is over.
-func begin(t *testing.T, b *pybridge.Bridge, request object) (ticket uint64, done chan struct{}) {
+// begin starts a request and returns the number of the call. done is closed when it is
+// over.
+func begin(t *testing.T, b *pybridge.Bridge, request object) (number uint64, done chan struct{}) {
 	t.Helper()
 	text, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done = make(chan struct{})
-	told := make(chan uint64, 1)
-	ticket = b.Start(text, func(ticket uint64) {
-		told <- ticket
-		close(done)
-	})
-	t.Cleanup(func() {
-		<-done
-		if got := <-told; got != ticket {
-			t.Errorf("finished was called with ticket %d instead of %d", got, ticket)
-		}
-	})
-	return ticket, done
+	number = b.Number()
+	b.Start(number, text, func() { close(done) })
+	t.Cleanup(func() { <-done })
+	return number, done
 }
 
 // call executes a request and returns the text of its result.
@@ -47,7 +43,8 @@ func call(t *testing.T, b *pybridge.Bridge, op string, number int, more object) 
 		request[k] = v
 	}
 	ticket, _ := begin(t, b, request)
-	return string(b.Take(ticket))
+	defer b.Forget(ticket)
+	return string(b.Result(ticket))
 }
 
 // want requires a result.
@@ -81,7 +78,7 @@ func number(t *testing.T, got string) int {
 	return result.Value
 }
 
-// made returns a bridge with an object for a scripted server. The object's number is 1.
+// made returns a bridge with an object for a scripted server.
 func made(t *testing.T, more object, steps ...qmptest.Step) *pybridge.Bridge {
 	t.Helper()
 	b := new(pybridge.Bridge)
@@ -89,8 +86,7 @@ func made(t *testing.T, more object, steps ...qmptest.Step) *pybridge.Bridge {
 	for k, v := range more {
 		request[k] = v
 	}
-	// The ticket of this call is 1, and the object's number is the next one.
-	want(t, call(t, b, "new", 0, request), `{"value":2}`)
+	want(t, call(t, b, "new", vm, request), null)
 	t.Cleanup(func() {
 		call(t, b, "release", vm, nil)
 		if objects, calls := b.Len(); objects != 0 || calls != 0 {
@@ -100,7 +96,10 @@ func made(t *testing.T, more object, steps ...qmptest.Step) *pybridge.Bridge {
 	return b
 }
 
-const vm = 2 // the number of made's object
+const (
+	vm   = 1000 // the number of made's object
+	null = `{"value":null}`
+)
 
 func handshake(steps ...qmptest.Step) []qmptest.Step {
 	return append([]qmptest.Step{
@@ -169,14 +168,14 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	want(t, call(t, b, "events", vm, nil), `{"value":[]}`)
-	want(t, call(t, b, "try_event", vm, nil), `{"value":null}`)
+	want(t, call(t, b, "try_event", vm, nil), null)
 	wantClass(t, call(t, b, "event", vm, object{"timeout": 0.001}), "TimeoutError", "time limit")
 	call(t, b, "execute", vm, run("y", nil))
 	if got := number(t, call(t, b, "queued", vm, nil)); got != 1 {
 		t.Errorf("%d events are queued", got)
 	}
-	want(t, call(t, b, "clear", vm, nil), `{"value":null}`)
-	want(t, call(t, b, "try_event", vm, nil), `{"value":null}`)
+	want(t, call(t, b, "clear", vm, nil), null)
+	want(t, call(t, b, "try_event", vm, nil), null)
 	wantClass(t, call(t, b, "event", vm, object{"timeout": -1}), "TimeoutError", "time limit")
 }
 
@@ -188,12 +187,15 @@ func TestCancel(t *testing.T) {
 	event, eventDone := begin(t, b, object{"op": "event", "object": vm})
 	b.Cancel(event)
 	<-eventDone
-	wantClass(t, string(b.Take(event)), "QMPError", "no event came: context canceled")
+	wantClass(t, string(b.Result(event)), "QMPError", "no event came: context canceled")
+	if b.Forget(event) == nil || b.Forget(event) != nil {
+		t.Error("a call can be forgotten once")
+	}
 
 	// The script's time would be over if the next command had to wait for an answer.
-	want(t, call(t, b, "try_event", vm, nil), `{"value":null}`)
-	if b.Take(event) != nil {
-		t.Error("a result can be taken twice")
+	want(t, call(t, b, "try_event", vm, nil), null)
+	if b.Result(event) != nil {
+		t.Error("a call that is forgotten has a result")
 	}
 	b.Cancel(event) // does nothing
 
@@ -203,10 +205,11 @@ func TestCancel(t *testing.T) {
 	wantEvent(t, b, "SLOW") // it has been sent
 	b.Cancel(slow)
 	<-slowDone
-	failure := wantClass(t, string(b.Take(slow)), "ExecInterruptedError", "interrupted after it was sent")
+	failure := wantClass(t, string(b.Result(slow)), "ExecInterruptedError", "interrupted after it was sent")
 	if failure["sent"] != true {
 		t.Errorf("sent is %v", failure["sent"])
 	}
+	b.Forget(slow)
 	if got := call(t, b, "execute", vm, run("quick", nil)); !strings.Contains(got, `"n": 2`) {
 		t.Errorf("after a canceled command: %s", got)
 	}
@@ -228,7 +231,7 @@ func TestCancelConnect(t *testing.T) {
 	}
 	defer silent.Close()
 	b := new(pybridge.Bridge)
-	want(t, call(t, b, "new", 0, object{"path": path}), `{"value":2}`)
+	want(t, call(t, b, "new", vm, object{"path": path}), null)
 	ticket, done := begin(t, b, object{"op": "connect", "object": vm, "negotiate": true})
 	conn, err := silent.Accept()
 	if err != nil {
@@ -237,7 +240,7 @@ func TestCancelConnect(t *testing.T) {
 	defer conn.Close()
 	b.Cancel(ticket)
 	<-done
-	wantClass(t, string(b.Take(ticket)), "ConnectError", "closed by this side")
+	wantClass(t, string(b.Result(ticket)), "ConnectError", "closed by this side")
 	want(t, call(t, b, "runstate", vm, nil), `{"value":"IDLE"}`)
 	call(t, b, "release", vm, nil)
 }
@@ -245,19 +248,20 @@ func TestCancelConnect(t *testing.T) {
 func TestAccept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	b := new(pybridge.Bridge)
-	want(t, call(t, b, "new", 0, object{"path": path, "server": true}), `{"value":2}`)
+	want(t, call(t, b, "new", vm, object{"path": path, "server": true}), null)
 	wantClass(t, call(t, b, "connect", vm, nil), "StateError", "CONNECTING")
 	qmptest.ScriptDial(t, path, handshake()...)
 	if got := call(t, b, "accept", vm, object{"timeout": 9}); !strings.HasPrefix(got, `{"value":{"QMP":`) {
 		t.Error(got)
 	}
 	wantClass(t, call(t, b, "accept", vm, object{"timeout": 9}), "StateError", "accept")
-	want(t, call(t, b, "release", vm, nil), `{"value":null}`)
-	wantClass(t, call(t, b, "release", vm, nil), "QMPError", "there is no object 2")
+	want(t, call(t, b, "release", vm, nil), null)
+	wantClass(t, call(t, b, "release", vm, nil), "QMPError", "there is no object 1000")
 
-	again := number(t, call(t, b, "new", 0, object{"path": path, "server": true}))
+	const again = 1001
+	want(t, call(t, b, "new", again, object{"path": path, "server": true}), null)
 	wantClass(t, call(t, b, "accept", again, object{"timeout": 0.01}), "TimeoutError", "time limit")
-	want(t, call(t, b, "release", again, nil), `{"value":null}`)
+	want(t, call(t, b, "release", again, nil), null)
 }
 
 func TestTheServerHangsUp(t *testing.T) {
@@ -272,15 +276,44 @@ func TestTheServerHangsUp(t *testing.T) {
 	}
 	wantClass(t, call(t, b, "event", vm, nil), "ExecInterruptedError", "ended")
 	wantClass(t, call(t, b, "close", vm, nil), "EOFError", "EOF")
-	want(t, call(t, b, "close", vm, nil), `{"value":null}`)
+	want(t, call(t, b, "close", vm, nil), null)
 	wantClass(t, call(t, b, "event", vm, nil), "StateError", "IDLE")
+}
+
+// A zero byte begins an abstract name, as in Python, and @ begins none.
+func TestAbstractNames(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has abstract names")
+	}
+	t.Chdir(t.TempDir())
+	name := "goqmp-test-" + strconv.Itoa(os.Getpid())
+	for path, listen := range map[string]string{"\x00" + name: "@" + name, "@" + name: "./@" + name} {
+		qmptest.ScriptDial(t, listen, handshake()...)
+		b := new(pybridge.Bridge)
+		want(t, call(t, b, "new", vm, object{"path": path, "server": true}), null)
+		if got := call(t, b, "accept", vm, object{"timeout": 60}); !strings.HasPrefix(got, `{"value":{"QMP":`) {
+			t.Errorf("%q: %s", path, got)
+		}
+		call(t, b, "release", vm, nil)
+	}
+}
+
+// A number is for one object, and a caller that was interrupted gets none.
+func TestNumbers(t *testing.T) {
+	b := new(pybridge.Bridge)
+	want(t, call(t, b, "new", vm, object{"path": "s"}), null)
+	wantClass(t, call(t, b, "new", vm, object{"path": "s"}), "QMPError", "there is one already")
+	call(t, b, "release", vm, nil)
+	if one, two := b.Number(), b.Number(); one == two {
+		t.Errorf("the number %d was returned twice", one)
+	}
 }
 
 // The characters of a path stand for bytes, so that it need not be UTF-8.
 func TestPathIsBytes(t *testing.T) {
 	b := new(pybridge.Bridge)
 	path := filepath.Join(t.TempDir(), "\u00ff\u00e9")
-	want(t, call(t, b, "new", 0, object{"path": path}), `{"value":2}`)
+	want(t, call(t, b, "new", vm, object{"path": path}), null)
 	f := wantClass(t, call(t, b, "connect", vm, nil), "ConnectError", "connect")
 	if address := fmt.Sprint(f["path"]); !strings.HasSuffix(address, "/\ufffd\ufffd") {
 		t.Errorf("address %q does not end in two bytes that are not UTF-8", address)
@@ -298,7 +331,7 @@ func TestTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := new(pybridge.Bridge)
-	want(t, call(t, b, "new", 0, object{"host": host, "port": json.Number(port)}), `{"value":2}`)
+	want(t, call(t, b, "new", vm, object{"host": host, "port": json.Number(port)}), null)
 	if got := call(t, b, "connect", vm, object{"negotiate": true}); !strings.HasPrefix(got, `{"value":{"QMP":`) {
 		t.Error(got)
 	}
@@ -308,7 +341,8 @@ func TestTCP(t *testing.T) {
 // What the object's state does not allow comes before what is wrong with a descriptor.
 func TestDescriptorWithoutSession(t *testing.T) {
 	b := new(pybridge.Bridge)
-	made := number(t, call(t, b, "new", 0, object{"path": "s"}))
+	const made = 1001
+	want(t, call(t, b, "new", made, object{"path": "s"}), null)
 	f := wantClass(t, call(t, b, "send_fd", made, object{"sendFD": 1 << 20}), "StateError", "send file descriptors")
 	if f["state"] != "IDLE" || f["required"] != "RUNNING" {
 		t.Errorf("states %v and %v", f["state"], f["required"])
@@ -323,12 +357,13 @@ func TestBadRequests(t *testing.T) {
 	wantClass(t, call(t, b, "parse_address", 0, object{"text": "a:b"}), "QMPBadPortError", "Bad port: 'b' in 'a:b'.")
 	wantClass(t, call(t, b, "connect", 5, nil), "QMPError", "there is no object 5")
 	wantClass(t, call(t, b, "new", 0, object{"path": filepath.Join(t.TempDir(), "no", "s"), "server": true}), "ConnectError", "listen")
-	made := number(t, call(t, b, "new", 0, object{"path": "s"}))
+	const made = 1001
+	want(t, call(t, b, "new", made, object{"path": "s"}), null)
 	wantClass(t, call(t, b, "dance", made, nil), "QMPError", "unknown op")
 	call(t, b, "release", made, nil)
 
 	done := make(chan struct{})
-	ticket := b.Start([]byte("{"), func(uint64) { close(done) })
+	b.Start(7, []byte("{"), func() { close(done) })
 	<-done
-	wantClass(t, string(b.Take(ticket)), "QMPError", "malformed request")
+	wantClass(t, string(b.Result(7)), "QMPError", "malformed request")
 }

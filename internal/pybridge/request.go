@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goqmp/qmp/async"
@@ -19,10 +20,10 @@ import (
 // needs.
 type request struct {
 	Op     string
-	Object uint64 // the object's number; 0 for "new" and "parse_address"
+	Object uint64 // the object's number; 0 for "parse_address"
 
 	// new
-	Path     *string // of a unix socket: each character stands for a byte, as in Latin-1
+	Path     *string // of a unix socket: each character stands for a byte, as in Latin-1. A zero byte begins an abstract name
 	Host     string  // and Port: of a TCP socket, if Path and FD are nil
 	Port     int
 	FD       *int // an open connection; it stays the caller's
@@ -52,7 +53,7 @@ func (b *Bridge) run(ctx context.Context, text []byte) (value []byte, err error)
 	}
 	switch r.Op {
 	case "new":
-		return b.make(r)
+		return nil, b.make(ctx, r)
 	case "parse_address":
 		return parseAddress(r.Text)
 	}
@@ -99,22 +100,22 @@ var ops = map[string]func(context.Context, *legacy.QEMUMonitorProtocol, request)
 
 // make makes an object. Python's module has no time limit for connect, so this has
 // none either: the other program ends the call if it takes too long.
-func (b *Bridge) make(r request) ([]byte, error) {
+func (b *Bridge) make(ctx context.Context, r request) error {
 	opts := &legacy.Options{Server: r.Server, Nickname: r.Nickname, Sync: qmpsync.Options{ConnectLimit: -1}}
 	addr := ""
 	switch {
 	case r.FD != nil:
 		conn, err := connOf(*r.FD)
 		if err != nil {
-			return nil, err
+			return &async.ConnectError{Stage: async.StageConnection, Err: err}
 		}
 		opts.Conn = conn
 	case r.Path != nil:
 		path, err := pathOf(*r.Path)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		addr = legacy.Address{Path: path}.String()
+		addr = unixAddress(path)
 	default:
 		addr = "tcp:" + net.JoinHostPort(r.Host, strconv.Itoa(r.Port))
 	}
@@ -123,9 +124,26 @@ func (b *Bridge) make(r request) ([]byte, error) {
 		if opts.Conn != nil {
 			opts.Conn.Close()
 		}
-		return nil, err
+		return err
 	}
-	return strconv.AppendUint(nil, b.add(q), 10), nil
+	// A caller that has been interrupted does not know that there is an object.
+	if ctx.Err() != nil || !b.add(r.Object, q) {
+		q.Close()
+		return fmt.Errorf("new: object %d is not made: the call was canceled, or there is one already", r.Object)
+	}
+	return nil
+}
+
+// unixAddress returns the address of a path as package legacy takes it. There @ begins
+// an abstract name; in Python a zero byte does, and @ is a character like others.
+func unixAddress(path string) string {
+	switch {
+	case strings.HasPrefix(path, "\x00"):
+		path = "@" + path[1:]
+	case strings.HasPrefix(path, "@"):
+		path = "./" + path
+	}
+	return legacy.Address{Path: path}.String()
 }
 
 // pathOf returns the path whose bytes are the characters of text. JSON cannot have

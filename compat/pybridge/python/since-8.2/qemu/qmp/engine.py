@@ -4,6 +4,9 @@ A call is a request and a result, both in JSON. The library executes the request
 thread of its own and then writes to a pipe. This module waits at that pipe, so that
 signals (Ctrl-C, an alarm) end a wait as they end every wait in Python.
 
+A signal handler can raise an exception between any two steps of this module. Until a
+call is forgotten its number stays in the _Pipe, whose end gives back what is left.
+
 The library is the file that the environment variable GOQMP_LIBRARY names, or
 libgoqmp.so in the folder "python", two levels above the folder "qemu".
 """
@@ -14,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from .error import QMPError
 
@@ -55,27 +58,48 @@ def _load() -> ctypes.CDLL:
                 f'cannot load the Go library: {err}. "make pybridge" builds it; '
                 'the environment variable GOQMP_LIBRARY can name the file'
             ) from err
-        lib.goqmp_start.restype = ctypes.c_uint64
-        lib.goqmp_start.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
-        lib.goqmp_take.restype = ctypes.c_void_p
-        lib.goqmp_take.argtypes = (ctypes.c_uint64, ctypes.POINTER(ctypes.c_size_t))
-        lib.goqmp_cancel.restype = None
-        lib.goqmp_cancel.argtypes = (ctypes.c_uint64,)
-        lib.goqmp_free.restype = None
-        lib.goqmp_free.argtypes = (ctypes.c_void_p,)
-        lib.goqmp_count.restype = None
-        lib.goqmp_count.argtypes = (ctypes.POINTER(ctypes.c_size_t),) * 3
+        number, size, pointer = ctypes.c_uint64, ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t)
+        for name, result, arguments in (
+            ('number', number, ()),
+            ('start', None, (number, ctypes.c_char_p, size, ctypes.c_int)),
+            ('result', ctypes.c_void_p, (number, pointer)),
+            ('cancel', None, (number,)),
+            ('forget', None, (number,)),
+            ('discard', None, (number, ctypes.c_int, ctypes.c_int)),
+            ('free', None, (ctypes.c_void_p,)),
+            ('count', None, (pointer,) * 3),
+        ):
+            function = getattr(lib, 'goqmp_' + name)
+            function.restype, function.argtypes = result, arguments
     return lib
 
 
+def _go(name: str, *arguments: object) -> Any:
+    """Call a function of the library."""
+    function = getattr(_lib, 'goqmp_' + name)
+    if _BLOCK_SIGNALS:
+        with _Masked():
+            return function(*arguments)
+    return function(*arguments)
+
+
 class _Pipe:
-    """The pipe at which one thread waits for its calls."""
+    """The pipe at which one thread waits for its calls.
+
+    :ivar number: the number of the call that uses it, or 0.
+    """
 
     def __init__(self) -> None:
+        self.number = 0
+        self.read = self.write = -1
         self.read, self.write = os.pipe()
 
     def __del__(self) -> None:
+        if sys.is_finalizing():
+            return
         if usable():
+            _go('discard', self.number, self.read, self.write)
+        elif self.write >= 0:
             os.close(self.read)
             os.close(self.write)
 
@@ -88,65 +112,86 @@ def usable() -> bool:
     return os.getpid() == _OWNER
 
 
-def call(op: str, kept: Optional[Any] = None, **request: object) -> Any:
+def new_number() -> int:
+    """Return a number for an object."""
+    _check('new')
+    return _go('number')
+
+
+def _check(op: str) -> None:
+    if not usable():
+        raise QMPError(
+            f'{op}: this process is a fork of the one that loaded the Go library, and '
+            'a fork cannot use Go: start a program (subprocess), or use the start '
+            'method "spawn" of multiprocessing')
+
+
+def _free_pipe() -> _Pipe:
+    """Return the pipe of the current thread.
+
+    An earlier call still uses it if this call comes from a signal handler or a finalizer
+    in the middle of that one, or if several exceptions have ended that one. Then the
+    thread gets a new pipe.
+    """
+    pipe = getattr(_thread, 'pipe', None)
+    if pipe is None or pipe.number:
+        pipe = _thread.pipe = _Pipe()
+    return pipe
+
+
+def call(op: str, kept: Optional[Callable[[Any], None]] = None, **request: object) -> Any:
     """Execute a request and return its value.
 
     :param kept: called with the value if an exception ended the wait after the
                  request had been executed, so that the value is not lost.
     :raise: what the error of the result says, or what a signal handler raises.
     """
-    if not usable():
-        raise QMPError(
-            f'{op}: this process is a fork of the one that loaded the Go library, and '
-            'a fork cannot use Go: start a program (subprocess), or use the start '
-            'method "spawn" of multiprocessing')
+    _check(op)
     request['op'] = op
     text = json.dumps(request, allow_nan=False).encode()
-    pipe = getattr(_thread, 'pipe', None)
-    if pipe is None:
-        pipe = _thread.pipe = _Pipe()
-    ticket = 0
-    finished = False
+    pipe = _free_pipe()
+    number = pipe.number = _go('number')
     try:
-        ticket = _start(text, pipe.write)
-        os.read(pipe.read, 8)
-        finished = True
-    finally:
-        if not finished:
-            _thread.pipe = None  # its 8 bytes are still to be read
-            if ticket:
-                _lib.goqmp_cancel(ticket)
-                value = _decode(_take(ticket))
-                if kept is not None and value.get('value') is not None:
-                    kept(value['value'])
-    result = _decode(_take(ticket))
+        _go('start', number, text, len(text), pipe.write)
+        # An earlier call that an exception has ended can have left its number.
+        while int.from_bytes(os.read(pipe.read, 8), sys.byteorder) != number:
+            pass
+        result = _decode(_result(number))
+    except BaseException:
+        _go('cancel', number)
+        _keep(number, kept)
+        _go('forget', number)
+        pipe.number = 0
+        raise
+    _go('forget', number)
+    pipe.number = 0
     if 'error' in result:
         from .failures import exception
         raise exception(result['error'])
     return result['value']
 
 
-def _start(text: bytes, fd: int) -> int:
-    if _BLOCK_SIGNALS:
-        with _Masked():
-            return _lib.goqmp_start(text, len(text), fd)
-    return _lib.goqmp_start(text, len(text), fd)
-
-
-def _take(ticket: int) -> bytes:
-    if _BLOCK_SIGNALS:
-        with _Masked():
-            return _copy(ticket)
-    return _copy(ticket)
-
-
-def _copy(ticket: int) -> bytes:
-    size = ctypes.c_size_t()
-    result = _lib.goqmp_take(ticket, ctypes.byref(size))
+def _keep(number: int, kept: Optional[Callable[[Any], None]]) -> None:
+    """Save the value of a call that an exception has ended."""
+    text = _result(number)
+    if kept is None or not text:
+        return
     try:
-        return ctypes.string_at(result, size.value)
+        value = _decode(text).get('value')
+    except (ValueError, RecursionError):
+        return  # the exception is about this value
+    if value is not None:
+        kept(value)
+
+
+def _result(number: int) -> bytes:
+    """Return the result of a call, or b'' if it was not started."""
+    size = ctypes.c_size_t()
+    result = _go('result', number, ctypes.byref(size))
+    try:
+        return ctypes.string_at(result, size.value) if result else b''
     finally:
-        _lib.goqmp_free(result)
+        _go('free', result)
 
 
 def _decode(text: bytes) -> Dict[str, Any]:
@@ -157,7 +202,7 @@ def _decode(text: bytes) -> Dict[str, Any]:
 def count() -> Dict[str, int]:
     """Return how many objects, calls and goroutines the library has, for tests."""
     numbers = [ctypes.c_size_t() for _ in range(3)]
-    _lib.goqmp_count(*(ctypes.byref(n) for n in numbers))
+    _go('count', *(ctypes.byref(n) for n in numbers))
     return dict(zip(('objects', 'calls', 'goroutines'), (n.value for n in numbers)))
 
 

@@ -5,13 +5,14 @@ import math
 import os
 import socket
 import sys
+import threading
 import warnings
 from typing import Any, Dict, List, Optional, Tuple, TypeVar, Union
 
 from . import engine
 from .error import QMPError, RefusedError
 from .message import Message
-from .protocol import Runstate, SocketAddrT
+from .protocol import Runstate, SocketAddrT, StateError
 from .qmp_client import BadReplyError, ExecuteError
 
 QMPMessage = Dict[str, Any]
@@ -36,26 +37,44 @@ class Monitor:
 
     def __init__(self, address: Address, server: bool = False,
                  nickname: Optional[str] = None) -> None:
-        self._number = 0  # the library's number of the object, or 0
+        self._number = 0  # the library's number of the object; 0 if there is none
         self._timeout: Optional[float] = None
         self._kept: List[QMPMessage] = []  # events that an interrupted wait took
         self._socket: Optional[socket.socket] = None
+        self._making = threading.RLock()  # held while the object is made for an open socket
         self._nickname = nickname
         if isinstance(address, socket.socket):
             if server:
-                raise ValueError('an open socket cannot be the address of a server')
+                raise ValueError('server argument should be False when passing a socket')
+            if address.type != socket.SOCK_STREAM:
+                raise ValueError(f'a stream socket was expected, got {address!r}')
             self._socket = address
         else:
             self._make(**_where(address), server=bool(server))
 
     def _make(self, **request: object) -> None:
-        self._number = engine.call('new', nickname=str(self._nickname or ''), **request)
+        self._number = engine.new_number()
+        try:
+            engine.call('new', object=self._number, nickname=str(self._nickname or ''), **request)
+        except QMPError:
+            self._number = 0
+            raise
 
     def _call(self, op: str, **request: Any) -> Any:
         if not self._number:
-            assert self._socket is not None
-            self._make(fd=self._socket.fileno())
+            self._make_for_socket()
         return engine.call(op, object=self._number, **request)
+
+    def _make_for_socket(self) -> None:
+        with self._making:
+            if self._number:
+                return
+            if self._socket is None:  # this finalizer, or that of another object, was first
+                raise StateError('The object has been finalized', Runstate.IDLE, Runstate.RUNNING)
+            self._make(fd=self._socket.fileno())
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(f'cannot copy or pickle {type(self).__name__}: it is a connection')
 
     def __enter__(self: _T) -> _T:
         return self
@@ -67,12 +86,21 @@ class Monitor:
         number = getattr(self, '_number', 0)
         if not number or sys.is_finalizing() or not engine.usable():
             return
-        if self._runstate() != Runstate.IDLE:
-            warnings.warn(f'{type(self).__name__} was never closed', ResourceWarning,
-                          source=self)
+        try:
+            if self._runstate() != Runstate.IDLE:
+                warnings.warn(f'{type(self).__name__} was never closed', ResourceWarning,
+                              source=self)
+        except QMPError:
+            pass  # the object was not made
+        finally:  # a warning can be an exception
+            self._number, self._socket = 0, None
+            self._release(number)
+
+    @staticmethod
+    def _release(number: int) -> None:
         try:
             engine.call('release', object=number)
-        except Exception:  # pylint: disable=broad-except
+        except (QMPError, EOFError, OSError):
             pass  # why the connection ended; nobody has asked
 
     def _runstate(self) -> Runstate:
@@ -162,7 +190,7 @@ class Monitor:
                      A number: wait that many seconds for one.
         :raise asyncio.TimeoutError: no event came in time.
         """
-        if wait < 0:
+        if wait and wait < 0:
             raise asyncio.TimeoutError
         if self._kept:
             return self._kept.pop(0)
@@ -179,7 +207,7 @@ class Monitor:
 
         If there are none, wait for one, as in pull_event().
         """
-        if wait < 0:
+        if wait and wait < 0:
             raise asyncio.TimeoutError
         events, self._kept = self._kept, []
         events += map(_event, self._call('events'))
@@ -214,8 +242,15 @@ def _where(address: Any) -> Dict[str, object]:
     if isinstance(address, (str, bytes, os.PathLike)):
         # JSON has no bytes: each character of the text stands for one.
         return {'path': os.fsencode(address).decode('latin-1')}
+    if not isinstance(address, (tuple, list)):
+        raise TypeError('the address has to be a path, a tuple of host and port, or a socket, '
+                        f'not {type(address).__name__}')
     host, port = address[:2]
-    return {'host': host, 'port': port}
+    try:
+        port = int(port)
+    except ValueError:
+        port = socket.getservbyname(port, 'tcp')
+    return {'host': str(host), 'port': port}
 
 
 def _seconds(timeout: Optional[float]) -> Optional[float]:

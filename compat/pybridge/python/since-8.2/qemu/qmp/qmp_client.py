@@ -5,7 +5,7 @@ to package async of the Go library.
 """
 
 from types import SimpleNamespace
-from typing import Mapping, NoReturn
+from typing import Any, Mapping, NoReturn
 
 from .error import ProtocolError, QMPError
 from .message import Message
@@ -37,6 +37,11 @@ class ExecuteError(QMPError):
         self.error_class = error['class']
         self.sent = sent
         self.received = received
+
+    def __reduce__(self) -> Any:
+        # An exception is copied and pickled by its arguments, and this has others.
+        error = {'class': self.error_class, 'desc': self.error.desc}
+        return (type(self), (error, self.sent, self.received))
 
 
 class ExecInterruptedError(QMPError):

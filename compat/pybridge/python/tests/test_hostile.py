@@ -1,0 +1,358 @@
+"""What hostile surroundings do to the module: exceptions at any moment, finalizers in any
+order, forks, ends of the process, copies, strange addresses.
+
+scripts/pybridge.sh runs them as those of test_monitor.py.
+"""
+
+import ast
+import asyncio
+import copy
+import gc
+import itertools
+import json
+import logging
+import os
+import pathlib
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import warnings
+
+from qemu.qmp import ConnectError, ExecuteError, Runstate, StateError, engine
+from qemu.qmp.error import RefusedError
+from qemu.qmp.legacy import QEMUMonitorProtocol
+from qemu.qmp.message import DeserializationError, Message, UnexpectedTypeError
+from qemu.qmp.qmp_client import BadReplyError, ExecInterruptedError, GreetingError
+
+from .test_monitor import GREETING, Server, connected, reply, value
+
+
+def echo(message):
+    """Answer with the argument n."""
+    return json.dumps({'return': message['arguments']['n']})[:-1].encode() + b', "id": $id}'
+
+
+def descriptors():
+    return len(os.listdir('/proc/self/fd'))
+
+
+class Stop(Exception):
+    """What a signal handler raises."""
+
+
+def in_finalizer(frame):
+    """Say whether a finalizer calls. What a handler raises there is only printed."""
+    while frame:
+        if frame.f_code.co_name == '__del__':
+            return True
+        frame = frame.f_back
+    return False
+
+
+def stopped_at(step, work):
+    """Call work, and raise Stop at a step of module engine. Say whether it was reached.
+
+    A step is an instruction of the interpreter: between any two of them a signal handler
+    can raise.
+    """
+    steps = 0
+
+    def trace(frame, event, _):
+        nonlocal steps
+        if event == 'call':
+            if frame.f_code.co_filename != engine.__file__ or in_finalizer(frame):
+                return None
+            if frame.f_code.co_name in ('__enter__', '__exit__'):
+                return None  # signals are blocked there
+            frame.f_trace_opcodes = True
+        if event == 'opcode':
+            steps += 1
+            if steps == step:
+                raise Stop
+        return trace
+
+    before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # since Python 3.12 a frame has to ask before settrace
+    sys.settrace(trace)
+    try:
+        work()
+    except Stop:
+        pass
+    finally:
+        sys.settrace(before)
+    return steps >= step
+
+
+class Interruptions(unittest.TestCase):
+    @unittest.skipIf(sys.version_info < (3, 10), 'no handler runs in the middle: the module blocks signals')
+    def test_exception_at_each_step(self):
+        """Nothing is left, no reply goes to the next command, and no descriptor gets bytes."""
+        with Server(echo) as server, connected(server) as qmp:
+            value(qmp, 'x', n=0)
+            gc.collect()
+            before, opened = engine.count()['calls'], descriptors()
+            for step in itertools.count(1):
+                reached = stopped_at(step, lambda: value(qmp, 'x', n='interrupted'))
+                # These get the numbers of descriptors that were closed too early.
+                pairs = [socket.socketpair() for _ in range(3)]
+                self.assertEqual(value(qmp, 'x', n=step), step)
+                for end in itertools.chain(*pairs):
+                    end.setblocking(False)
+                    with self.assertRaises(BlockingIOError, msg=f'bytes at step {step}'):
+                        end.recv(8)
+                for end in itertools.chain(*pairs):
+                    end.close()
+                if not reached:
+                    break
+            gc.collect()
+            self.assertGreater(step, 100)
+            self.assertEqual(engine.count()['calls'], before)
+            # A pipe is lost if the exception comes between its making and its assignment.
+            self.assertLessEqual(descriptors(), opened + 8)
+
+    @unittest.skipIf(sys.version_info < (3, 10), 'no handler runs in the middle: the module blocks signals')
+    def test_exception_at_each_step_of_the_constructor(self):
+        objects = engine.count()['objects']
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter('ignore', ResourceWarning)
+            path = os.path.join(folder, 's')
+            for step in itertools.count(1):
+                if not stopped_at(step, lambda: QEMUMonitorProtocol(path, server=True).close()):
+                    break
+                gc.collect()
+                self.assertFalse(os.path.exists(path), f'step {step}: it still listens')
+        gc.collect()
+        self.assertEqual(engine.count()['objects'], objects)
+
+    def test_call_in_a_signal_handler(self):
+        """A handler may use the object whose call it interrupts."""
+        seen = []
+        with Server(echo) as server, connected(server) as qmp:
+            before = signal.signal(signal.SIGALRM, lambda *_: seen.append(value(qmp, 'x', n=-1)))
+            try:
+                n = 0
+                while len(seen) < 20:
+                    n += 1
+                    signal.setitimer(signal.ITIMER_REAL, n % 10 * 0.0001 + 0.0001)
+                    self.assertEqual(value(qmp, 'x', n=n), n)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+        self.assertEqual(set(seen), {-1})
+
+    def test_keyboard_interrupt(self):
+        with Server(reply(b'')) as server, connected(server) as qmp:
+            for wait in (lambda: value(qmp, 'x'), lambda: qmp.pull_event(wait=True), lambda: qmp.get_events(wait=9.0)):
+                timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+                timer.start()
+                with self.assertRaises(KeyboardInterrupt):
+                    wait()
+                timer.join()
+
+
+class Objects(unittest.TestCase):
+    def test_warning_that_is_an_exception(self):
+        with Server(echo) as server, warnings.catch_warnings(), self.assertLogs() as logs:
+            warnings.simplefilter('error', ResourceWarning)
+            before = sys.unraisablehook
+            sys.unraisablehook = lambda caught: logging.warning('%r', caught.exc_value)
+            objects = engine.count()['objects']
+            connected(server)
+            gc.collect()
+            sys.unraisablehook = before
+        self.assertIn('never closed', logs.output[0])
+        self.assertEqual(engine.count()['objects'], objects)
+
+    def test_copies(self):
+        with Server(echo) as server, connected(server) as qmp:
+            for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                with self.assertRaisesRegex(TypeError, 'QEMUMonitorProtocol'):
+                    make(qmp)
+            gc.collect()
+            self.assertEqual(value(qmp, 'x', n=1), 1)
+
+    def test_copies_of_exceptions(self):
+        """multiprocessing sends exceptions to another process in this way."""
+        for err in (
+                StateError('a', Runstate.IDLE, Runstate.RUNNING), ConnectError('a', OSError(2, 'x')),
+                ExecuteError({'class': 'A', 'desc': 'b'}, Message({'execute': 'x'}), Message({})),
+                ExecInterruptedError('a'), BadReplyError('a', Message({}), Message({})), RefusedError('a'),
+                DeserializationError('a', b'x'), UnexpectedTypeError('a', 3), GreetingError('a', ValueError('x'))):
+            other = pickle.loads(pickle.dumps(err))
+            self.assertEqual((type(other), str(other), sorted(vars(other))), (type(err), str(err), sorted(vars(err))))
+
+    def test_finalizers_in_any_order(self):
+        """In a cycle the object can be finalized before the one that closes it."""
+        class Owner:
+            def __init__(self, qmp):
+                self.qmp, qmp.owner = qmp, self
+
+            def __del__(self):
+                closed.append(self.qmp.close())
+
+        closed = []
+        with Server(echo) as server, warnings.catch_warnings():
+            warnings.simplefilter('ignore', ResourceWarning)
+            for _ in range(20):
+                Owner(connected(server))
+            gc.collect()
+        self.assertEqual(closed, [None] * 20)
+
+    def test_with_asyncio(self):
+        async def main():
+            loop = asyncio.get_running_loop()
+            qmp = await loop.run_in_executor(None, connected, server)
+            calls = [loop.run_in_executor(None, lambda n=n: value(qmp, 'x', n=n)) for n in range(50)]
+            self.assertEqual(await asyncio.gather(*calls), list(range(50)))
+            self.assertEqual(value(qmp, 'x', n='here'), 'here')
+            qmp.close()
+
+        with Server(echo) as server:
+            asyncio.run(main())
+
+    def test_errors_speak_python(self):
+        with Server(echo) as server, connected(server) as qmp:
+            with self.assertRaises(StateError) as caught:
+                qmp.connect()
+            self.assertIn('call close() first', str(caught.exception))
+            with self.assertRaises(StateError) as caught:
+                qmp.accept()
+            self.assertNotIn('async', str(caught.exception))
+
+
+class Addresses(unittest.TestCase):
+    def test_abstract_names(self):
+        """A zero byte begins one, as in module socket, and @ begins none."""
+        name = f'goqmp-test-{os.getpid()}'
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind('\0' + name)
+            listener.listen()
+            with self.assertRaises(ConnectError) as caught:
+                QEMUMonitorProtocol('@' + name).connect()
+            self.assertIsInstance(caught.exception.exc, FileNotFoundError)
+            qmp = QEMUMonitorProtocol('\0' + name)
+
+            def serve():
+                with listener.accept()[0] as conn:
+                    conn.sendall(GREETING + b'{"return": {}}\r\n')
+                    while conn.recv(100):
+                        pass
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            self.assertIn('QMP', qmp.connect())
+            qmp.close()
+            thread.join()
+
+    def test_ports_and_paths(self):
+        with Server(echo, socket.AF_INET) as server:
+            host, port = server.address
+            for address in ((host, str(port)), [host, port]):
+                qmp = QEMUMonitorProtocol(address)
+                qmp.connect()
+                qmp.close()
+        with Server(echo) as server:
+            qmp = QEMUMonitorProtocol(pathlib.Path(server.address))
+            qmp.connect()
+            qmp.close()
+        for address, cause in (('x' * 300, OSError), ('a\0b', ValueError), (('127.0.0.1', 99999), ValueError),
+                               (('127.0.0.1', 1), ConnectionRefusedError)):
+            with self.assertRaises(ConnectError) as caught:
+                QEMUMonitorProtocol(address).connect()
+            self.assertIsInstance(caught.exception.exc, cause)
+        for address in (None, 5, bytearray(b'/x')):
+            with self.assertRaises(TypeError):
+                QEMUMonitorProtocol(address)
+
+    def test_sockets(self):
+        ours, theirs = socket.socketpair()
+        again = ours.dup()
+        ours.settimeout(0.01)  # concerns Python's object only
+        theirs.sendall(GREETING)
+        qmp = QEMUMonitorProtocol(ours)
+        timer = threading.Timer(0.1, theirs.sendall, (b'{"return": {}}\r\n',))
+        timer.start()
+        qmp.connect()
+        timer.join()
+        qmp.close()
+        again.close()  # the connection was open for the copy until here
+        self.assertTrue(theirs.recv(100).startswith(b'{"execute"'))
+        self.assertEqual(theirs.recv(100), b'')
+        theirs.close()
+
+        closed = socket.socket(socket.AF_UNIX)
+        closed.close()
+        with self.assertRaises(ConnectError):
+            QEMUMonitorProtocol(closed).connect()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets, self.assertRaises(ValueError):
+            QEMUMonitorProtocol(packets)
+
+
+# What a program does after it has connected, and what it prints.
+ENDINGS = {
+    'pass': '',
+    'threading.Thread(target=lambda: wait(qmp), daemon=True).start()': '',
+    'atexit.register(lambda: (qmp.close(), print("closed")))': 'closed\n',
+    'threading.Thread(target=lambda: os._exit(0)).start(); wait(qmp)': '',
+    'qmp.me = qmp': '',
+    'os.execv("/bin/echo", ["echo", "executed"])': 'executed\n',
+    '''
+child = os.fork()
+if not child:
+    sys.exit(3)  # with finalizers and atexit
+print(os.waitpid(child, 0)[1] >> 8)
+qmp.close()
+''': '3\n',
+    '''
+def fork():
+    child = os.fork()
+    if not child:
+        try:
+            qmp.close()
+        except QMPError as err:
+            os._exit("fork" in str(err))
+        os._exit(9)
+    print(os.waitpid(child, 0)[1] >> 8)
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+qmp.close()
+''': '1\n',
+}
+
+
+class Endings(unittest.TestCase):
+    def test_ends_of_the_process(self):
+        head = '''
+import atexit, os, sys, threading
+from qemu.qmp import QMPError
+from qemu.qmp.legacy import QEMUMonitorProtocol
+def wait(qmp):
+    qmp.pull_event(wait=True)
+qmp = QEMUMonitorProtocol(sys.argv[1])
+qmp.connect()
+'''
+        with Server(echo) as server:
+            for ending, prints in ENDINGS.items():
+                with self.subTest(ending):
+                    done = subprocess.run([sys.executable, '-W', 'ignore::DeprecationWarning', '-c', head + ending, server.address], check=False,
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+                    self.assertEqual((done.stdout.decode(), done.stderr.decode(), done.returncode), (prints, '', 0))
+
+
+class Versions(unittest.TestCase):
+    def test_syntax_of_python_3_8(self):
+        folder = pathlib.Path(__file__).resolve().parent.parent
+        files = list(folder.glob('*/qemu/qmp/*.py'))
+        self.assertGreater(len(files), 9)
+        for file in files:
+            ast.parse(file.read_text(encoding='utf-8'), feature_version=(3, 8))
+
+
+if __name__ == '__main__':
+    unittest.main()
