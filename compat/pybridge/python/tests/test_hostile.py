@@ -110,13 +110,14 @@ class Interruptions(unittest.TestCase):
                 if not reached:
                     break
             gc.collect()
-            self.assertGreater(step, 100)
+            self.assertGreater(step, 50)  # Python 3.13 does not report all of them
             self.assertEqual(engine.count()['calls'], before)
             # A pipe is lost if the exception comes between its making and its assignment.
             self.assertLessEqual(descriptors(), opened + 8)
 
     @unittest.skipIf(sys.version_info < (3, 10), 'no handler runs in the middle: the module blocks signals')
     def test_exception_at_each_step_of_the_constructor(self):
+        gc.collect()
         objects = engine.count()['objects']
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter('ignore', ResourceWarning)
