@@ -76,7 +76,7 @@ func (c *agentCommand) run(ctx context.Context, a *app, name string) error {
 		return a.withAgent(ctx, c.Cat.Address, func(g *agent.Client) error { return tools.AgentCat(ctx, g, c.Cat.File, a.stdout) })
 	case "put":
 		return a.withAgent(ctx, c.Put.Address, func(g *agent.Client) error {
-			_, err := tools.AgentPut(ctx, g, c.Put.Local, c.Put.Guest, a.stdin)
+			_, err := tools.AgentPut(ctx, g, c.Put.Local, c.Put.Guest, &input{ctx: ctx, r: a.stdin})
 			return err
 		})
 	case "get":
@@ -129,7 +129,7 @@ func (c *agentCommand) exec(ctx context.Context, a *app, program []string) error
 	}
 	var stdin io.Reader
 	if !e.NoInput {
-		stdin = a.stdin
+		stdin = &input{ctx: ctx, r: a.stdin}
 	}
 	return a.withAgent(ctx, e.Address, func(g *agent.Client) error {
 		return tools.AgentExec(ctx, g, tools.Program{Args: args, Env: e.Env, Dir: e.Dir, Buffered: e.Buffered}, stdin, a.stdout, a.stderr)

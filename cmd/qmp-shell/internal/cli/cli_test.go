@@ -178,7 +178,7 @@ func TestBusyMonitor(t *testing.T) {
 	}
 	defer c.Close()
 	want(t, run("", "-c", "stop", "--connect-timeout", "50ms", vm.Addr()), 3, "", "is another client connected?")
-	want(t, run("", "-c", "stop", "--connect-timeout", "0", "--timeout", "50ms", vm.Addr()), 3, "", "is another client connected?")
+	want(t, run("", "-c", "stop", "--connect-timeout", "0", "--timeout", "50ms", vm.Addr()), 4, "", "is another client connected?")
 }
 
 func TestLogMasksSecrets(t *testing.T) {
@@ -204,14 +204,14 @@ func TestRecordAndReplay(t *testing.T) {
 	want(t, run("", "record", "--stable", file, vm.Addr(), "-c", "query-status"), 0, out, "")
 	ended := make(chan result)
 	go func() { ended <- run("", "replay", "--fast", "-v", file, addr) }()
-	want(t, run("", "--retry", "-c", "query-status", addr), 0, out, "")
+	want(t, run("", "--retry", "--connect-timeout", "1m", "-c", "query-status", addr), 0, out, "")
 	r := <-ended
 	want(t, r, 0, "", "listening at "+addr)
 	if !strings.Contains(r.stderr, `-> {"execute":"query-status"`) {
 		t.Errorf("%q", r.stderr)
 	}
 	go func() { ended <- run("", "replay", file, addr) }()
-	want(t, run("", "--retry", "-c", "query-name", addr), 3, "", "interrupted after it was sent")
+	want(t, run("", "--retry", "--connect-timeout", "1m", "-c", "query-name", addr), 3, "", "interrupted after it was sent")
 	if r := <-ended; r.status != 1 || !strings.Contains(r.stderr, "query-name") {
 		t.Errorf("%+v", r)
 	}
@@ -228,7 +228,7 @@ func TestServe(t *testing.T) {
 	go func() { ended <- run("", "serve", "--read-only", "--audit", audit, "-v", vm.Addr(), addr) }()
 	users := make(chan result)
 	for range 2 {
-		go func() { users <- run("", "--retry", "-c", "query-name", addr) }()
+		go func() { users <- run("", "--retry", "--connect-timeout", "1m", "-c", "query-name", addr) }()
 	}
 	for range 2 {
 		want(t, <-users, 0, "{}\n", "")
@@ -353,6 +353,9 @@ func TestInput(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	cancel(syscall.EINTR)
+	if err := (&typeCommand{Text: "-", Rate: 1}).Run(ctx, &app{stdin: r}); !errors.Is(err, syscall.EINTR) {
+		t.Errorf("%v", err)
+	}
 	if n, err := in.Read(make([]byte, 4)); n != 0 || err != syscall.EINTR {
 		t.Errorf("%d, %v", n, err)
 	}

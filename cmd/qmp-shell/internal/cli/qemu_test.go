@@ -41,7 +41,8 @@ func TestQEMU(t *testing.T) {
 		want(t, r, 0, "mirror\n", "")
 		want(t, run("", "-c", "blockdev-backup job-id=e device=bad target=copy sync=full", "--job", "e", addr), 1, "{}\n", "e")
 		want(t, run("", "-c", backup, "--wait-event", "BLOCK_JOB_COMPLETED", "--match", "device=j", "--get", "data/len", "--timeout", "1m", addr), 0, "4194304\n", "")
-		want(t, run("", "-c", "blockdev-mirror job-id=m device=disk target=copy sync=full", "--job", "m", "--timeout", "300ms", addr), 4, "{}\n", "m")
+		want(t, run("", "-c", "blockdev-mirror job-id=m device=disk target=copy sync=full", "--wait-event", "BLOCK_JOB_READY", "--get", "data/len", addr), 0, "4194304\n", "")
+		want(t, run("", "--job", "m", "--timeout", "100ms", addr), 4, "", "--timeout")
 		want(t, run("", "-c", "block-job-cancel device=m", "--job", "m", addr), 0, "{}\n"+`{"id":"m","type":"mirror","current-progress":4194304,"total-progress":4194304}`+"\n", "")
 	})
 	t.Run("qom", func(t *testing.T) {

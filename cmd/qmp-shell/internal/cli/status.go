@@ -41,6 +41,8 @@ func statusOf(err error) int {
 		return StatusUsage
 	case is[*async.ExecuteError](err):
 		return StatusRefused
+	case overtime(err):
+		return StatusTimeout
 	case is[*async.ConnectError](err), is[*machine.VMLaunchFailure](err):
 		return StatusNoConnection
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
@@ -49,6 +51,12 @@ func statusOf(err error) int {
 		return StatusNoConnection
 	}
 	return StatusRefused
+}
+
+// overtime reports whether the time of --timeout is over.
+func overtime(err error) bool {
+	limit, ok := errors.AsType[*async.TimeoutError](err)
+	return ok && limit.Option == "--timeout"
 }
 
 // is reports whether err has an error of type E in its chain.

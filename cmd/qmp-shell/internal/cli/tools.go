@@ -155,7 +155,7 @@ func (c *screenshotCommand) Run(ctx context.Context, a *app) error {
 func (c *typeCommand) Run(ctx context.Context, a *app) error {
 	text := c.Text
 	if text == "-" && !c.Keys {
-		all, err := io.ReadAll(a.stdin)
+		all, err := io.ReadAll(&input{ctx: ctx, r: a.stdin})
 		if err != nil {
 			return err
 		}

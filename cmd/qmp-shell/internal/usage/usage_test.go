@@ -97,7 +97,7 @@ func TestHelp(t *testing.T) {
 func TestMan(t *testing.T) {
 	page := usage.Man(model(t))
 	if _, err := exec.LookPath("groff"); err != nil {
-		qemutest.Lacks(t, "groff is not installed")
+		t.Skip("groff is not installed")
 	}
 	cmd := exec.Command("groff", "-ww", "-man", "-Tascii", "-P-cbou")
 	cmd.Stdin = strings.NewReader(page)
