@@ -77,7 +77,11 @@ func writeTable(w io.Writer, g group, stats map[string]stat) {
 		memory = memory || g.count > 0 && s.peak.mid > 0
 		open = open || s.goroutines.mid > 0 || s.resident.mid > 0
 	}
-	head := []string{"", "a " + g.unit, ratio + g.clients[0].name, "CPU", "allocations"}
+	article := "a "
+	if strings.ContainsRune("aeiou", rune(g.unit[0])) {
+		article = "an "
+	}
+	head := []string{"", article + g.unit, ratio + g.clients[0].name, "CPU", "allocations"}
 	switch {
 	case open:
 		head = append(head[:3], "MiB resident", "goroutines")
