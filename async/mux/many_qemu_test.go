@@ -21,7 +21,7 @@ import (
 
 var (
 	users = flag.Int("users", 100, "how many users TestManyUsers_QEMU has")
-	each  = flag.Int("commands", 8, "how many commands each of them sends")
+	each  = flag.Int("commands", 5, "how many commands each of them sends")
 )
 
 // A hundred users work on one QEMU at once, each with tokens of its own: in the ids, and in what
@@ -41,7 +41,7 @@ func TestManyUsers_QEMU(t *testing.T) {
 		c.SetDeadline(time.Now().Add(qemutest.Patience))
 		return c
 	}
-	for i := range 10 { // users that read nothing
+	for i := range 3 { // users that read nothing
 		others.Go(func() {
 			c := dial()
 			if c == nil {

@@ -72,7 +72,7 @@ type testPackage struct {
 }
 
 // engine has the packages that are tested with the oldest versions, too.
-var engine = []string{"async", "async/agent", "async/group", "async/jobs", "async/record", "sync", "legacy", "compat"}
+var engine = []string{"async", "async/agent", "async/group", "async/jobs", "async/mux", "async/record", "internal/qemujson", "sync", "legacy", "compat"}
 
 // drivers are the packages that start QEMU for the tests that import them.
 var drivers = []string{"/internal/testing/qemutest", "/compat/machine", "/compat/iotests"}
