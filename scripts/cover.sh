@@ -13,7 +13,7 @@ awk -v min="${COVER_MIN:-92}" '
 	{
 		pkg = $1
 		sub(/\/[^\/]*$/, "", pkg)
-		if (pkg ~ /\/(cmd|examples)(\/|$)/ || pkg ~ /\/internal\/testing\//) next
+		if (pkg ~ /\/(bench|cmd|examples)(\/|$)/ || pkg ~ /\/internal\/testing\//) next
 		if (!($1 in seen)) { seen[$1] = 1; total[pkg] += $2; all += $2 }
 		if ($3 > 0 && !($1 in hit)) { hit[$1] = 1; reached[pkg] += $2; done += $2 }
 	}
