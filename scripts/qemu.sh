@@ -6,10 +6,11 @@ set -eu
 # Debian keeps qemu-ga in a folder that a user's PATH often lacks.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent'
-dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent'
-apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga'
-brew_packages='qemu'
+# tmux is the terminal in which the shell is tested.
+apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent tmux'
+dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent tmux'
+apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga cmd:tmux'
+brew_packages='qemu tmux'
 
 say() { printf 'qemu: %s\n' "$*"; }
 
@@ -53,7 +54,7 @@ run() {
 }
 
 # The guest agent is not built for macOS.
-wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img'
+wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img tmux'
 [ "$(uname -s)" = Darwin ] || wanted="$wanted qemu-ga"
 
 if [ -n "${QMP_TEST_QEMU:-}" ] && ! command -v "$QMP_TEST_QEMU" >/dev/null 2>&1; then

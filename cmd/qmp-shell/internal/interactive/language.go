@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/catalog"
@@ -38,12 +39,16 @@ type command struct {
 }
 
 func (s *Shell) newLanguage() language {
-	q := &qmp{catalog: catalog.New(s.caller)}
+	known := catalog.New(s.caller)
 	if s.opts.HMP {
-		return &hmp{caller: s.caller}
+		return &hmp{caller: s.caller, catalog: known}
 	}
-	return q
+	return &qmp{catalog: known}
 }
+
+// completeLimit is how long a completion waits for names that only the server knows. A
+// server that is busy does not answer in that time, and typing goes on without them.
+const completeLimit = 2 * time.Second
 
 // complete completes what is typed.
 func (s *Shell) complete(ctx context.Context, text string, pos int) terminal.Completion {
@@ -51,6 +56,8 @@ func (s *Shell) complete(ctx context.Context, text string, pos int) terminal.Com
 	if ok {
 		return own
 	}
+	ctx, cancel := context.WithTimeout(ctx, completeLimit)
+	defer cancel()
 	c := s.lang.complete(ctx, text, pos)
 	if len(own.Candidates) > 0 && own.Start == c.Start {
 		c.Candidates = append(c.Candidates, own.Candidates...)
@@ -144,14 +151,18 @@ func (q *qmp) words(builtin string) []string {
 }
 
 func (q *qmp) complete(ctx context.Context, text string, pos int) terminal.Completion {
-	from := q.catalog.Complete(ctx, text, pos)
+	return completion(q.catalog.Complete(ctx, text, pos))
+}
+
+// completion returns a completion of the catalog for the terminal.
+func completion(from catalog.Completion) terminal.Completion {
 	c := terminal.Completion{Start: from.Start, End: from.End, Hint: from.Note}
 	for _, candidate := range from.Candidates {
-		t := candidate.Text
+		text := candidate.Text
 		if candidate.Space {
-			t += " "
+			text += " "
 		}
-		c.Candidates = append(c.Candidates, terminal.Candidate{Text: t, Label: candidate.Label, Description: candidate.Help})
+		c.Candidates = append(c.Candidates, terminal.Candidate{Text: text, Label: candidate.Label, Description: candidate.Help})
 	}
 	return c
 }

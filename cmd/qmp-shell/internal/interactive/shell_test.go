@@ -131,20 +131,6 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-func TestHumanHelp(t *testing.T) {
-	got := parseHelp("acl_add aclname match -- add a match rule\nc|cont  -- resume emulation\nhelp|? [cmd] -- show the help\nnot a command\n", "")
-	var names []string
-	for _, c := range got {
-		names = append(names, c.name)
-	}
-	if want := "acl_add cont help"; strings.Join(names, " ") != want {
-		t.Errorf("got %q, want %q", names, want)
-	}
-	if got[0].args != "aclname match" || got[0].help != "add a match rule" {
-		t.Errorf("got %+v", got[0])
-	}
-}
-
 func TestFailures(t *testing.T) {
 	s := New(Options{})
 	r := &running{name: "migrate"}

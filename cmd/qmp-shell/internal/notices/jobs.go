@@ -121,6 +121,8 @@ func (j *job) notices(asked bool) []Notice {
 		return []Notice{{name + " has a " + string(info.IOError.Operation) + " error; its action is " + string(info.IOError.Action), true}}
 	case info.Status == j.shown:
 		return nil
+	case info.Status == qapi.JobStatusPending && !asked:
+		return nil // most jobs finalize themselves at once; QEMU is asked whether this one waits
 	}
 	j.shown = info.Status
 	if info.IOError == nil {

@@ -136,10 +136,15 @@ func TestJobs(t *testing.T) {
 		"a backup that removes itself": {
 			status("b0", "created"), status("b0", "running"),
 			asked("", info("b0", "backup", "running", 1, 100)),
-			status("b0", "waiting"), with(status("b0", "pending"), "job b0 (backup) waits for job-finalize\n"),
+			status("b0", "waiting"), status("b0", "pending"),
 			{event: "BLOCK_JOB_COMPLETED", data: `{"device": "b0", "type": "backup", "len": 100, "offset": 100, "speed": 0}`},
 			status("b0", "concluded"), with(status("b0", "null"), "job b0 (backup) is done\n"),
 			asked(""),
+		},
+		"one that waits for job-finalize": {
+			status("b0", "created"), status("b0", "running"), status("b0", "waiting"), status("b0", "pending"),
+			asked("job b0 (backup) waits for job-finalize\n", info("b0", "backup", "pending", 1, 1)),
+			asked("", info("b0", "backup", "pending", 1, 1)),
 		},
 		"one that nobody had asked about": {
 			status("b0", "created"), status("b0", "running"), status("b0", "waiting"),

@@ -49,7 +49,9 @@ func (p *plain) Run(ctx context.Context) error {
 	}
 	defer p.Close()
 	p.mu.Lock()
-	p.ask(p.prompt)
+	if !p.open { // something may have been printed already
+		p.ask(p.prompt)
+	}
 	p.mu.Unlock()
 	failed := make(chan error, 1)
 	go func() { failed <- p.read() }()
