@@ -51,6 +51,7 @@ func startKeeper(dirs ...*privateDir) *keeper {
 		defer f.Close() // the keeper has its own
 		cmd.Args, cmd.ExtraFiles = append(cmd.Args, d.path), append(cmd.ExtraFiles, f)
 	}
+	closeInherited(cmd)
 	cmd.Dir = "/" // so that it does not keep a file system busy
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	takeHandle := withHandle(cmd.SysProcAttr, false)

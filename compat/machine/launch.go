@@ -194,7 +194,8 @@ func (r *run) start(place *place, onEnd func()) error {
 	cmd.Dir = m.opts.Dir
 	cmd.Env = append(os.Environ(), m.opts.Env...)
 	cmd.Stdout, cmd.Stderr = log.output(), log.output()
-	cmd.ExtraFiles = r.files
+	cmd.ExtraFiles = slices.Clip(r.files)
+	closeInherited(cmd)
 	var process *process
 	if m.opts.Detached {
 		process, err = startDetached(cmd, log.settle, onEnd)

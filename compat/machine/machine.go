@@ -95,7 +95,8 @@ func (m *Machine) AddArgs(args ...string) {
 
 // Inherit makes the process inherit f in later launches. It returns the number that
 // the descriptor will have in the process, for options such as "fd=NUMBER". The
-// caller keeps f, and f must be open whenever Launch is called.
+// caller keeps f, and f must be open whenever Launch is called. The process inherits no
+// other descriptors: those that this program has inherited itself are closed in it.
 func (m *Machine) Inherit(f *os.File) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
