@@ -263,6 +263,7 @@ const (
 	TooDeep   Reason = "too deep"               // Limit is in levels of arrays and objects
 	Truncated Reason = "cut off"                // the connection ended inside the message
 	BadNumber Reason = "number too long"        // Limit is in digits; only Decode, Object and Call return it
+	TooMany   Reason = "too many values"        // Limit is in values; only Decode, Object and Call return it
 	NotEvent  Reason = "not an event"           // only ParseEvent returns it
 	Refused   Reason = "refused before sending" // QEMU could not read it, or its files cannot be sent
 )
@@ -311,6 +312,8 @@ func messageError(err error) error {
 		e.Reason = Truncated
 	case proto.BadNumber:
 		e.Reason = BadNumber
+	case proto.TooMany:
+		e.Reason = TooMany
 	}
 	return e
 }

@@ -56,7 +56,9 @@ type Options struct {
 	// MaxMessage limits one message in either direction, in bytes. Zero means 80 MiB,
 	// enough for a guest-file-read of 48 MiB, the largest reply that a program of
 	// QEMU's limits by itself. Other replies have no limit, such as ringbuf-read of a
-	// large buffer, and may need more. A negative number means no limit. A message to
+	// large buffer, and may need more. A negative number means no limit. Decoding a
+	// message to maps may take 50 times its size; a message with more than 2,097,152
+	// values is not decoded (the error is a MessageError; Raw has it). A message to
 	// be sent has to be smaller than 64 MiB in any case, since QEMU does not read a
 	// larger one.
 	MaxMessage int

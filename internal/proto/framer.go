@@ -55,12 +55,13 @@ const (
 	TooDeep                // more levels than the limit
 	Truncated              // the stream ended inside the message
 	BadNumber              // a number too long to convert
+	TooMany                // more values than can be converted
 )
 
 // A FrameError is the error for bytes that are not a message.
 type FrameError struct {
 	Fault   Fault
-	Limit   int    // for TooLarge, TooDeep and BadNumber: the limit that was exceeded
+	Limit   int    // for TooLarge, TooDeep, BadNumber and TooMany: the limit that was exceeded
 	Excerpt []byte // how the message begins, shortened
 	Err     error  // the parser's error, or nil
 }
@@ -76,6 +77,8 @@ func (e *FrameError) Error() string {
 		return fmt.Sprintf("larger than the limit of %d bytes", e.Limit)
 	case TooDeep:
 		return fmt.Sprintf("nested deeper than the limit of %d levels", e.Limit)
+	case TooMany:
+		return fmt.Sprintf("more than the limit of %d values", e.Limit)
 	case Truncated:
 		what = "cut off"
 	case BadNumber:

@@ -22,8 +22,14 @@ import (
 //   - The faults that a [Framer] accepts are accepted: repeated names, and invalid
 //     UTF-8 and lone surrogates, which become U+FFFD.
 //
-// Everything else is as in package github.com/go-json-experiment/json.
-func Unmarshal(raw []byte, v any) error { return json.Unmarshal(raw, v, decoding) }
+// JSON with more than MaxValues values is a *FrameError. Everything else is as in package
+// github.com/go-json-experiment/json.
+func Unmarshal(raw []byte, v any) error {
+	if err := checkValues(raw); err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, v, decoding)
+}
 
 var decoding = json.JoinOptions(
 	jsontext.AllowDuplicateNames(true),

@@ -11,12 +11,42 @@ import (
 // there must be a limit. This one is Python's.
 const MaxDigits = 4300
 
+// MaxValues is the largest number of values that JSON may have to be converted to Go
+// values. A value of three bytes, such as "{}" and a comma, may become hundreds of bytes,
+// so the size of a message does not limit the memory. This is how many tokens QEMU reads
+// in one message; a real reply has thousands.
+const MaxValues = 1 << 21
+
+// checkValues returns a *FrameError if raw has more than MaxValues values. (An empty array
+// or object counts as two.)
+func checkValues(raw []byte) error {
+	if len(raw) < MaxValues {
+		return nil // each value needs a byte
+	}
+	n := 1
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			i = skipString(raw, i) - 1
+		case ',', '[', '{':
+			if n++; n > MaxValues {
+				return &FrameError{Fault: TooMany, Limit: MaxValues, Excerpt: excerpt(raw)}
+			}
+		}
+	}
+	return nil
+}
+
 // Decode returns the Go value of raw, validated JSON: a map[string]any, []any, string,
 // bool or nil. An integer is an int64, a uint64 above 2^63-1, and a *big.Int beyond 64
 // bits. Any other number is a float64, an infinity if it is too large for one. If a
 // name is repeated, the last one counts. Invalid UTF-8 and lone surrogates become
-// U+FFFD. For a number with more than MaxDigits digits the error is a *FrameError.
+// U+FFFD. For a number with more than MaxDigits digits, and for more than MaxValues values,
+// the error is a *FrameError.
 func Decode(raw []byte) (any, error) {
+	if err := checkValues(raw); err != nil {
+		return nil, err
+	}
 	d := decoder{b: raw}
 	v := d.value()
 	return v, d.err
