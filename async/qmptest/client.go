@@ -261,8 +261,12 @@ func (c *client) say(text []byte) {
 	c.send(layout(nil, text, c.srv.opts.Pretty, c.srv.opts.LineEnd))
 }
 
-// send queues msg for write. It never waits and the queue has no limit: QEMU, too,
-// keeps what a client does not read.
+// mostUnread is how many bytes a server keeps for a client that does not read. QEMU has no
+// such limit; but a test would take all memory.
+const mostUnread = 64 << 20
+
+// send queues msg for write, and never waits. If the client has left more than mostUnread
+// unread, its connection ends.
 func (c *client) send(msg []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -281,6 +285,11 @@ func (c *client) event(msg []byte) {
 // append queues msg. c.mu is held.
 func (c *client) append(msg []byte) {
 	if !c.finished && !c.gone {
+		if len(c.out) > mostUnread {
+			c.gone = true
+			c.srv.wg.Go(c.abort)
+			return
+		}
 		c.out = append(c.out, msg...)
 		c.cond.Broadcast()
 	}

@@ -36,9 +36,22 @@ type Arrival struct {
 	End  int    // where that ends in the Receiver's Buf
 }
 
-// Fill waits for bytes and adds them to Buf.
+// mostFDs is how many descriptors may wait for their message. One message of Linux
+// brings at most 253. QEMU keeps those that came last, too.
+const mostFDs = 253
+
+// Fill waits for bytes and adds them to Buf. If Buf has only white space, it drops that
+// first, so a client cannot fill the memory with it. If too many descriptors wait, Fill
+// closes the oldest ones.
 func (r *Receiver) Fill() error {
 	const chunk = 4 << 10
+	if len(r.Buf) >= chunk && r.Blank() == len(r.Buf) {
+		for i := range r.Arrivals {
+			r.Arrivals[i].End = max(0, r.Arrivals[i].End-len(r.Buf))
+		}
+		r.given -= min(r.given, len(r.Buf))
+		r.Buf = r.Buf[:0]
+	}
 	r.Buf = slices.Grow(r.Buf, chunk)
 	start := len(r.Buf)
 	n, fds, err := socket.Read(r.Conn, r.Buf[start:cap(r.Buf)])
@@ -47,6 +60,7 @@ func (r *Receiver) Fill() error {
 		r.Arrivals = append(r.Arrivals, Arrival{
 			FDs: fds, Data: bytes.Clone(r.Buf[start:]), End: len(r.Buf),
 		})
+		r.dropOldFDs()
 	}
 	if n > 0 {
 		return nil // the next read returns the error again
@@ -55,6 +69,19 @@ func (r *Receiver) Fill() error {
 		err = io.ErrNoProgress
 	}
 	return err
+}
+
+// dropOldFDs closes the oldest descriptors that wait, if there are more than mostFDs.
+func (r *Receiver) dropOldFDs() {
+	n := 0
+	for _, a := range r.Arrivals {
+		n += len(a.FDs)
+	}
+	for n > mostFDs {
+		n -= len(r.Arrivals[0].FDs)
+		socket.CloseFDs(r.Arrivals[0].FDs)
+		r.Arrivals = r.Arrivals[1:]
+	}
 }
 
 // Read gives Buf, and then what the client sends next, to a framer.
