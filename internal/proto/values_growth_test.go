@@ -64,7 +64,7 @@ func repeated(n int, element string) []byte {
 func TestGrowthOfHostileShapes(t *testing.T) {
 	sizes := []int{1 << 20, 2 << 20, 4 << 20, 8 << 20}
 	if testing.Short() {
-		sizes = []int{64 << 10, 128 << 10, 256 << 10, 512 << 10}
+		sizes = []int{16 << 10, 32 << 10, 64 << 10, 128 << 10}
 	}
 	for name, shape := range shapes {
 		for _, cost := range []growth.Cost{growth.Allocated, growth.CPU} {

@@ -140,3 +140,14 @@ func TestFateOf(t *testing.T) {
 		t.Errorf("a reply that is neither value nor error: got %v", f)
 	}
 }
+
+// A crash at quit is accepted of the versions that were seen to crash, and of no other.
+func TestCrashesOfOtherVersionsCount(t *testing.T) {
+	for v, want := range map[async.Version]bool{
+		{Major: 5, Minor: 2}: true, {Major: 10}: true, {Major: 10, Minor: 1}: false, {Major: 7, Minor: 2}: false, {Major: 11, Minor: 1}: false,
+	} {
+		if got := crashesAtQuit(v); got != want {
+			t.Errorf("%v: got %v, want %v", v, got, want)
+		}
+	}
+}
