@@ -361,6 +361,8 @@ func TestJobsAndFloods(t *testing.T) {
 	if err := vm.Emit("WAKEUP", nil); err != nil {
 		t.Fatal(err)
 	}
+	s.Type("query-name" + ttytest.Enter)
+	s.WaitFor("{}") // the events came before it, and were taken
 	s.Type("events 1" + ttytest.Enter)
 	s.WaitFor("WAKEUP")
 	s.WaitLine("(QEMU running)")
