@@ -20,7 +20,11 @@ import (
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/ttytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain allows one goroutine to be left: Bubble Tea's reader does not end if a key comes at
+// the moment at which the program ends. The process ends then, too.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/charmbracelet/ultraviolet.(*TerminalReader).sendEvents"))
+}
 
 // A session is a shell on a terminal.
 type session struct {
