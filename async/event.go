@@ -64,7 +64,7 @@ func (e Event) Decode(v any) error {
 }
 
 // newEvent returns the Event of m. It copies the bytes, which belong to the framer.
-func newEvent(m proto.Message) Event { return event(m.Clone()) }
+func newEvent(m proto.Message) Event { return event(m.Keep()) }
 
 // event returns the Event of m, whose bytes it shares.
 func event(m proto.Message) Event {

@@ -47,7 +47,7 @@ func newGreeting(m proto.Message) (*Greeting, error) {
 	if !proto.IsObject(m.QMP) {
 		return nil, errors.New("member QMP is not an object")
 	}
-	m = m.Clone()
+	m = m.Keep()
 	var version, capabilities []byte
 	proto.Members(m.QMP, func(name string, value []byte) bool {
 		switch name {

@@ -13,18 +13,17 @@ import (
 // session.
 //
 // Lower half: runs on readLoop.
-func (s *session) receive(raw []byte) error {
-	s.traceReceived(raw)
+func (s *session) receive(m proto.Message) error {
+	s.traceReceived(m)
 	if hook := s.client.opts.OnReceive; hook != nil {
-		if other := hook(raw); other != nil {
+		if other := hook(m.Raw); other != nil {
 			valid := jsontext.Value(other).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 			if !valid || jsontext.Value(other).Kind() != '{' {
 				return &MessageError{Reason: NotObject, Err: fmt.Errorf("what async.Options.OnReceive returned is not a JSON object: %q", shorten(other))}
 			}
-			raw = bytes.TrimSpace(other) // the framer returns messages without white space around them, too
+			m = proto.ParseMessage(bytes.TrimSpace(other)) // the framer returns messages without white space around them, too
 		}
 	}
-	m := proto.ParseMessage(raw)
 	s.logReceived(m)
 	if m.Event != nil && m.QMP == nil {
 		s.event(m)
@@ -134,7 +133,7 @@ func (s *session) deliver(c *call, m proto.Message, wanted bool) {
 		s.served = true
 	}
 	if wanted {
-		s.ready = append(s.ready, delivery{call: c, reply: m.Clone()})
+		s.ready = append(s.ready, delivery{call: c, reply: m.Keep()})
 	}
 }
 

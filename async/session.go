@@ -105,9 +105,9 @@ func (s *session) readLoop() {
 	defer s.traceEnded()
 	defer s.tellDropped()
 	for {
-		raw, err := s.framer.Next()
+		m, err := s.framer.Message()
 		if err == nil {
-			err = s.receive(raw)
+			err = s.receive(m)
 		}
 		if err != nil {
 			s.readEnded(err)

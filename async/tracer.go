@@ -124,13 +124,13 @@ func (s *session) traceSent(c *call, sent bool) {
 // traceReceived calls Received of every tracer with a message as it came.
 //
 // Lower half: runs on readLoop.
-func (s *session) traceReceived(raw []byte) {
+func (s *session) traceReceived(m proto.Message) {
 	if len(s.client.opts.Tracers) == 0 {
 		return
 	}
 	ev := TraceMessage{
-		Session: s.number, Time: time.Now(), Message: slices.Clip(raw),
-		masked: func() []byte { return s.maskReceived(proto.ParseMessage(raw)) },
+		Session: s.number, Time: time.Now(), Message: slices.Clip(m.Raw),
+		masked: func() []byte { return s.maskReceived(m) },
 	}
 	s.traced(func(t *Tracer) {
 		if t.Received != nil {

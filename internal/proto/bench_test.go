@@ -35,11 +35,27 @@ func BenchmarkNext(b *testing.B) {
 			b.ReportAllocs()
 			f := NewFramer(stream(), 0, nil)
 			for b.Loop() {
+				m, err := f.Message()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if m.Return == nil && m.Event == nil {
+					b.Fatal("no member")
+				}
+			}
+		})
+		b.Run(bm.name+"/jsontext", func(b *testing.B) {
+			b.SetBytes(int64(len(bm.text)))
+			b.ReportAllocs()
+			f := newJSONTextFramer(stream(), 0, nil)
+			for b.Loop() {
 				msg, err := f.Next()
 				if err != nil {
 					b.Fatal(err)
 				}
-				if m := ParseMessage(msg); m.Return == nil && m.Event == nil {
+				found := false
+				spans(msg, func(string, span) bool { found = true; return true })
+				if !found {
 					b.Fatal("no member")
 				}
 			}

@@ -1,14 +1,10 @@
 package proto
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
+	"slices"
 	"sync"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of one message, either way.
@@ -32,11 +28,13 @@ const (
 	// gives up above it.
 	MaxSendTokens = 2 << 20
 
-	// readSize is how much a Framer reads at once between large messages.
-	readSize = 4 << 10
-	// keepMessage is the largest message whose buffer, at most twice as long,
-	// a Framer keeps for the next one.
-	keepMessage = 8 << 10
+	// smallBuffer is the size of the buffer that a Framer keeps, and busyBuffer that of
+	// the one that it uses while much comes at once.
+	smallBuffer = 4 << 10
+	busyBuffer  = 16 << 10
+	// pieceSize is the size of the pieces in which a message is received that does
+	// not fit into a busyBuffer.
+	pieceSize = 64 << 10
 	// maxEmptyReads is how often in a row the reader may return no bytes and no
 	// error.
 	maxEmptyReads = 100
@@ -44,76 +42,29 @@ const (
 	excerptLen = 80
 )
 
-// A Fault says why bytes are not a message.
-type Fault int
-
-// The faults.
-const (
-	NotJSON   Fault = iota // not a JSON value
-	NotObject              // JSON, but not an object
-	TooLarge               // more bytes than the limit
-	TooDeep                // more levels than the limit
-	Truncated              // the stream ended inside the message
-	BadNumber              // a number too long to convert
-	TooMany                // more values than can be converted
-)
-
-// A FrameError is the error for bytes that are not a message.
-type FrameError struct {
-	Fault   Fault
-	Limit   int    // for TooLarge, TooDeep, BadNumber and TooMany: the limit that was exceeded
-	Excerpt []byte // how the message begins, shortened
-	Err     error  // the parser's error, or nil
-}
-
-func (e *FrameError) Error() string {
-	var what string
-	switch e.Fault {
-	case NotJSON:
-		what = "not JSON"
-	case NotObject:
-		what = "not a JSON object"
-	case TooLarge:
-		return fmt.Sprintf("larger than the limit of %d bytes", e.Limit)
-	case TooDeep:
-		return fmt.Sprintf("nested deeper than the limit of %d levels", e.Limit)
-	case TooMany:
-		return fmt.Sprintf("more than the limit of %d values", e.Limit)
-	case Truncated:
-		what = "cut off"
-	case BadNumber:
-		return fmt.Sprintf("a number of more than %d digits", e.Limit)
-	}
-	if e.Err != nil && e.Fault == NotJSON {
-		// Errors take one line; a parser may quote what it has read.
-		what += " (" + strings.ReplaceAll(e.Err.Error(), "\n", " ") + ")"
-	}
-	return fmt.Sprintf("%s: %q", what, e.Excerpt)
-}
-
-func (e *FrameError) Unwrap() error { return e.Err }
-
-// errMaxDepth returns the error with which jsontext reports too many levels.
-// jsontext does not export it, so it is provoked once, when first needed.
-var errMaxDepth = sync.OnceValue(func() error {
-	dec := jsontext.NewDecoder(strings.NewReader(strings.Repeat("[", MaxDepth+1)))
-	_, err := dec.ReadValue()
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
-		return syntax.Err
-	}
-	return err
-})
-
-// A Framer cuts a stream into messages. It is for one goroutine.
+// A Framer cuts a stream into messages. It is for one goroutine at a time.
 //
 // Messages may be split and joined in any way, end in CRLF, LF or nothing, and
 // be spread over many lines.
 type Framer struct {
-	src   source
-	dec   *jsontext.Decoder
-	start int64 // where the current message begins, as dec counts
-	err   error // sticky
+	r          io.Reader
+	max        int // no limit if negative
+	beforeRead func()
+	pending    error // came together with bytes: returned after they are used up
+	err        error // sticky
+
+	small []byte // nil until it is needed
+	buf   []byte // the buffer in use: small, a busy one, or a piece of a large message
+	off   int    // buf[off:end] was received, and no message that was returned has it
+	end   int
+	busy  bool // the last read brought more than small has room for
+
+	// About the message that has begun.
+	begun   bool
+	scan    scanner
+	scanned int      // how much of it is in buf: buf[off:off+scanned]
+	pieces  [][]byte // what came before that, if it is a large one
+	size    int      // the length of pieces
 }
 
 // NewFramer returns a Framer that reads from r. max is the largest message in
@@ -124,216 +75,204 @@ func NewFramer(r io.Reader, max int, beforeRead func()) *Framer {
 	if max == 0 {
 		max = DefaultMaxMessage
 	}
-	f := &Framer{src: source{r: r, max: max, beforeRead: beforeRead}}
-	f.reset()
-	return f
+	return &Framer{r: r, max: max, beforeRead: beforeRead}
 }
 
-func (f *Framer) reset() {
-	f.dec = jsontext.NewDecoder(&f.src,
-		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-}
-
-// Next returns the next message, one JSON object without white space around
-// it. The bytes are valid until the next call. The error is io.EOF when the stream
-// ends between messages, a *FrameError for bytes that are not a message, and
-// otherwise the reader's own. Every later call returns the same error.
+// Next is [Framer.Message] that returns only the bytes of the message.
 func (f *Framer) Next() ([]byte, error) {
-	if f.err != nil {
-		return nil, f.err
-	}
-	msg, err := f.next()
+	m, err := f.Message()
 	if err != nil {
-		f.err = err
 		return nil, err
 	}
-	return msg, nil
+	return m.Raw, nil
 }
 
-func (f *Framer) next() ([]byte, error) {
-	unread := f.dec.UnreadBuffer()
-	rest := bytes.TrimLeft(unread, whitespace)
-	f.start = f.dec.InputOffset() + int64(len(unread)-len(rest))
-	f.src.left = f.src.max - len(rest)
-	if len(rest) == 0 {
-		// Wait for a message here, not in the decoder: white space between
-		// messages must not count as part of one, nor fill a buffer.
-		var err error
-		if rest, err = f.src.first(); err != nil {
-			return nil, err
+// Message returns the next message, one JSON object without white space around it. It
+// is valid until the next call: see [Message.Keep]. The error is io.EOF when the
+// stream ends between messages, a *FrameError for bytes that are not a message, and
+// otherwise the reader's own. Every later call returns the same error.
+func (f *Framer) Message() (m Message, err error) {
+	if f.err == nil {
+		f.err = f.next(&m)
+		if f.err != nil {
+			f.drop()
+			f.small, f.buf, f.off, f.end = nil, nil, 0, 0
 		}
 	}
+	return m, f.err
+}
 
+// next stores the next message in m.
+func (f *Framer) next(m *Message) error {
+	if !f.begun {
+		if err := f.begin(); err != nil {
+			return err
+		}
+	}
+	for {
+		received := f.buf[f.off+f.scanned : f.end]
+		left := f.max - f.size - f.scanned
+		if f.max > 0 && len(received) > left {
+			received = received[:left]
+		}
+		n, v := f.scan.scan(received)
+		f.scanned += n
+		switch {
+		case v == complete:
+			return f.finish(m)
+		case v != incomplete:
+			return faultOf(f.received(), v)
+		case f.max > 0 && n == left:
+			return &FrameError{Fault: TooLarge, Limit: f.max, Excerpt: excerpt(f.received())}
+		}
+		switch err := f.fill(); err {
+		case nil:
+		case io.EOF:
+			return &FrameError{Fault: Truncated, Excerpt: excerpt(f.received()), Err: io.ErrUnexpectedEOF}
+		default:
+			return err
+		}
+	}
+}
+
+// begin waits for the first byte of a message. White space before it does not count as
+// a part of the message.
+func (f *Framer) begin() error {
+	for {
+		if f.off = skipSpace(f.buf[:f.end], f.off); f.off < f.end {
+			break
+		}
+		if err := f.fill(); err != nil {
+			return err
+		}
+	}
 	// Report a wrong first byte immediately: the rest of such a value may
 	// come late, or never.
-	switch c := rest[0]; {
+	switch c := f.buf[f.off]; {
 	case c == '[' || c == '"' || c == '-' || '0' <= c && c <= '9':
-		return nil, &FrameError{Fault: NotObject, Excerpt: excerpt(rest)}
+		return &FrameError{Fault: NotObject, Excerpt: excerpt(f.received())}
 	case c == ',' || c == ':':
-		return nil, &FrameError{Fault: NotJSON, Excerpt: excerpt(rest), Err: errDelim}
+		return &FrameError{Fault: NotJSON, Excerpt: excerpt(f.received()), Err: errDelim}
 	}
-	msg, err := f.dec.ReadValue()
-	if err != nil {
-		return nil, f.explain(err)
-	}
-	if msg[0] != '{' { // a literal
-		return nil, &FrameError{Fault: NotObject, Excerpt: excerpt(msg)}
-	}
-	if len(msg) > keepMessage {
-		// The message keeps the grown buffer. The decoder starts with a new one.
-		f.src.unread(f.dec.UnreadBuffer())
-		f.reset()
-	}
-	return msg, nil
+	f.begun, f.scanned = true, 0
+	f.scan.reset()
+	return nil
 }
 
 var errDelim = errors.New("a comma or colon at start of value")
 
-// explain turns an error of the decoder into one of this package. An error of
-// the reader is the cause, whatever the decoder makes of it.
-func (f *Framer) explain(err error) error {
-	switch f.src.err {
-	case nil:
-	case errFull:
-		return &FrameError{Fault: TooLarge, Limit: f.src.max, Excerpt: f.excerpt()}
-	case io.EOF:
-		return &FrameError{Fault: Truncated, Excerpt: f.excerpt(), Err: io.ErrUnexpectedEOF}
+// finish stores the message, which has ended, in m.
+func (f *Framer) finish(m *Message) error {
+	raw := f.buf[f.off : f.off+f.scanned : f.off+f.scanned]
+	large := f.size > 0
+	if large {
+		raw = slices.Clip(slices.Concat(append(f.pieces, raw)...))
+	}
+	f.off += f.scanned
+	f.drop()
+	if raw[0] != '{' { // a literal
+		return &FrameError{Fault: NotObject, Excerpt: excerpt(raw)}
+	}
+	m.set(raw, &f.scan.at, large)
+	return nil
+}
+
+// drop drops what the Framer knows about the message that has begun.
+func (f *Framer) drop() {
+	for _, p := range f.pieces {
+		putPiece(p)
+	}
+	f.begun, f.pieces, f.size, f.scanned = false, nil, 0, 0
+}
+
+// received returns what was received of the message that has begun, and of what comes
+// after it.
+func (f *Framer) received() []byte {
+	if f.size == 0 {
+		return f.buf[f.off:f.end]
+	}
+	return slices.Concat(append(f.pieces, f.buf[f.off:f.end])...)
+}
+
+// piecePool has pieces of large messages.
+var piecePool = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+
+// putPiece puts b into the pool, if it is a whole piece.
+func putPiece(b []byte) {
+	if len(b) == pieceSize {
+		piecePool.Put((*[pieceSize]byte)(b))
+	}
+}
+
+// chooseBuffer makes buf a buffer without bytes of a message.
+func (f *Framer) chooseBuffer() {
+	switch {
+	case !f.busy:
+		putPiece(f.buf)
+		if f.small == nil {
+			f.small = make([]byte, smallBuffer)
+		}
+		f.buf = f.small
+	case len(f.buf) != busyBuffer:
+		putPiece(f.buf)
+		f.buf = make([]byte, busyBuffer)
+	}
+}
+
+// makeRoom makes room in buf for more bytes. All bytes in it were scanned.
+func (f *Framer) makeRoom() {
+	part := f.buf[f.off:f.end] // of a message that has begun
+	switch {
+	case f.size > 0 && f.end < len(f.buf):
+		return // the piece is not full
+	case f.size == 0 && len(part) == 0:
+		f.chooseBuffer()
+	case f.size == 0 && f.off <= len(f.buf)/2 && f.end < len(f.buf):
+		return
+	case f.size == 0 && len(part) <= len(f.buf)/2:
+		copy(f.buf, part)
+	case f.size == 0 && len(f.buf) < busyBuffer:
+		f.buf = make([]byte, busyBuffer)
+		copy(f.buf, part)
 	default:
-		return f.src.err
-	}
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
-		if syntax.Err == errMaxDepth() {
-			return &FrameError{Fault: TooDeep, Limit: MaxDepth, Excerpt: f.excerpt(), Err: syntax.Err}
+		if f.pieces = append(f.pieces, part); f.size == 0 {
+			f.small = nil // in case that part is in it
 		}
-		// The decoder counts offsets from its own beginning, not from the
-		// message's. Its path holds member names, which can be very long.
-		short := &jsontext.SyntacticError{ByteOffset: syntax.ByteOffset - f.start, Err: syntax.Err}
-		if len(syntax.JSONPointer) <= excerptLen {
-			short.JSONPointer = syntax.JSONPointer
-		}
-		err = short
+		f.size += len(part)
+		f.scanned -= len(part)
+		f.buf, part = piecePool.Get().(*[pieceSize]byte)[:], nil
 	}
-	return &FrameError{Fault: NotJSON, Excerpt: f.excerpt(), Err: err}
+	f.off, f.end = 0, len(part)
 }
 
-func (f *Framer) excerpt() []byte {
-	return excerpt(bytes.TrimLeft(f.dec.UnreadBuffer(), whitespace))
-}
+var errCount = errors.New("a Read reported more bytes than there was room for")
 
-// excerpt copies how b begins, for an error.
-func excerpt(b []byte) []byte {
-	if len(b) > excerptLen {
-		b = append(b[:excerptLen:excerptLen], "..."...)
+// fill reads more bytes into buf. All bytes in it must have been scanned.
+func (f *Framer) fill() error {
+	if f.pending != nil {
+		return f.pending
 	}
-	return bytes.Clone(b)
+	f.makeRoom()
+	if f.beforeRead != nil {
+		f.beforeRead()
+	}
+	for range maxEmptyReads {
+		room := f.buf[f.end:]
+		n, err := f.r.Read(room)
+		if n < 0 || n > len(room) {
+			n, err = 0, errCount // a Conn that breaks the rules must not break the program
+		}
+		f.pending = err
+		if n > 0 {
+			f.end += n
+			f.busy = n >= smallBuffer
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
 }
 
 const whitespace = " \t\r\n"
-
-var (
-	errFull  = errors.New("message too large")
-	errCount = errors.New("a Read reported more bytes than there was room for")
-)
-
-// source feeds the decoder. It counts the bytes of the message being read, so
-// that the decoder never holds more of one than max, and remembers the reader's
-// error.
-type source struct {
-	r          io.Reader
-	max        int // no limit if negative
-	beforeRead func()
-
-	buf     []byte // bytes that were read
-	off     int    // how many of buf have been passed on
-	left    int    // how many more bytes the current message may have
-	pending error  // came together with bytes: returned after they are passed on
-	err     error  // the error that was returned
-}
-
-// Read passes bytes of the current message, and of later ones, to the decoder.
-// Short reads are served from buf. A long one, for a large message, reads from
-// the reader directly.
-func (s *source) Read(p []byte) (int, error) {
-	if s.max > 0 && len(p) > s.left {
-		if s.left <= 0 {
-			s.err = errFull
-			return 0, s.err
-		}
-		p = p[:s.left]
-	}
-	if s.off == len(s.buf) {
-		if len(p) >= readSize {
-			s.buf, s.off = s.buf[:0], 0 // so that unread does not find older bytes there
-			n, err := s.fetch(p)
-			s.left -= n
-			return n, err
-		}
-		if err := s.fill(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, s.buf[s.off:])
-	s.off += n
-	s.left -= n
-	return n, nil
-}
-
-// first skips white space, waits for the first byte of a message, and returns
-// the bytes that are there. It does not count them as passed on.
-func (s *source) first() ([]byte, error) {
-	for {
-		s.off = skipSpace(s.buf, s.off)
-		if s.off < len(s.buf) {
-			return s.buf[s.off:], nil
-		}
-		if err := s.fill(); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// fill reads into buf. All bytes in it must have been passed on.
-func (s *source) fill() error {
-	if cap(s.buf) != readSize {
-		s.buf = make([]byte, 0, readSize)
-	}
-	n, err := s.fetch(s.buf[:readSize])
-	s.buf, s.off = s.buf[:n], 0
-	return err
-}
-
-// unread takes back b, the last bytes that were passed on.
-func (s *source) unread(b []byte) {
-	if len(b) <= s.off {
-		s.off -= len(b) // they are still in buf
-		return
-	}
-	s.buf, s.off = append(bytes.Clone(b), s.buf[s.off:]...), 0
-}
-
-// fetch reads from the reader, at least one byte unless there is an error.
-func (s *source) fetch(p []byte) (int, error) {
-	if s.err = s.pending; s.err != nil {
-		return 0, s.err
-	}
-	if s.beforeRead != nil {
-		s.beforeRead()
-	}
-	for range maxEmptyReads {
-		n, err := s.r.Read(p)
-		if n < 0 || n > len(p) {
-			n, err = 0, errCount // a Conn that breaks the rules must not break the program
-		}
-		s.pending = err
-		if n > 0 {
-			return n, nil
-		}
-		if err != nil {
-			s.err = err
-			return 0, err
-		}
-	}
-	s.pending, s.err = io.ErrNoProgress, io.ErrNoProgress
-	return 0, s.err
-}

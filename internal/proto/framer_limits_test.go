@@ -51,7 +51,7 @@ func TestFramerMemory(t *testing.T) {
 	t.Run("what follows a large message is not copied again and again", func(t *testing.T) {
 		// Everything comes in one piece: the Framer makes a large buffer for the
 		// first message, and the reader fills it with the others.
-		in := sized(4<<20) + strings.Repeat(sized(keepMessage+1), 200)
+		in := sized(4<<20) + strings.Repeat(sized(busyBuffer+1), 200)
 		f := NewFramer(strings.NewReader(in), 0, nil)
 		count := 0
 		n := allocated(func() {
@@ -125,7 +125,7 @@ func TestFramerLinear(t *testing.T) {
 		"elements":             `{"a":[` + strings.Repeat(`{},`, n/3) + `null]}`,
 		"deep":                 `{"a":[` + strings.Repeat(nested(MaxDepth-2)+",", n/(6*MaxDepth)) + `1]}`,
 		"tiny":                 strings.Repeat(`{}`, n/2),
-		"medium":               strings.Repeat(sized(keepMessage+1), 16),
+		"medium":               strings.Repeat(sized(busyBuffer+1), 16),
 		"blank space after it": `{}` + strings.Repeat(" ", n) + `{}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestFramerAllocations(t *testing.T) {
 		`{"return": {}, "id": 12345}` + "\r\n",
 		`{"id": 7, "error": {"class": "GenericError", "desc": "no"}}` + "\r\n",
 		`{"timestamp": {"seconds": 1700000000, "microseconds": 12}, "event": "STOP", "data": {"a": [1, "\u00e9"]}}`,
-		sized(keepMessage),
+		sized(busyBuffer),
 	} {
 		f := NewFramer(&repeat{text: []byte(text)}, 0, nil)
 		next := func() {

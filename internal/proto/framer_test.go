@@ -17,7 +17,7 @@ import (
 func TestFramer(t *testing.T) {
 	reset := iotest.ErrReader(syscall.ECONNRESET)
 	blank := strings.Repeat(" \t\r\n", 5000)
-	long := sized(keepMessage + 4000)
+	long := sized(busyBuffer + 4000)
 
 	// The errors that end a stream, apart from io.EOF.
 	fault := func(f Fault) error { return &FrameError{Fault: f} }
@@ -47,8 +47,8 @@ func TestFramer(t *testing.T) {
 		{name: "large and ends", in: long, want: []string{long}},
 		{name: "large and blank", in: long + blank + `{}`, want: []string{long, `{}`}},
 		{
-			name: "largest that keeps its buffer", in: sized(keepMessage) + sized(keepMessage+1) + `{}`,
-			want: []string{sized(keepMessage), sized(keepMessage + 1), `{}`},
+			name: "largest that keeps its buffer", in: sized(busyBuffer) + sized(busyBuffer+1) + `{}`,
+			want: []string{sized(busyBuffer), sized(busyBuffer + 1), `{}`},
 		},
 		{name: "escapes", in: `{"\u0061":"\ud83d\ude00\"\\\/\b\f\n\r\t","b":"\\"}`, want: []string{`{"\u0061":"\ud83d\ude00\"\\\/\b\f\n\r\t","b":"\\"}`}},
 		{name: "literals and numbers", in: `{"a":[true,false,null,-0,1e5,-1.25E-3]}`, want: []string{`{"a":[true,false,null,-0,1e5,-1.25E-3]}`}},
@@ -91,7 +91,7 @@ func TestFramer(t *testing.T) {
 		{name: "reset in a string", in: `{"a":"x`, then: reset, err: syscall.ECONNRESET},
 		{name: "reset in a number", in: `{"a":1`, then: reset, err: syscall.ECONNRESET},
 		{name: "reset in a literal", in: `{"a":nul`, then: reset, err: syscall.ECONNRESET},
-		{name: "reset when large", in: long + long[:keepMessage+1000], then: reset, want: []string{long}, err: syscall.ECONNRESET},
+		{name: "reset when large", in: long + long[:busyBuffer+1000], then: reset, want: []string{long}, err: syscall.ECONNRESET},
 		{name: "cut off by TLS", in: `{"a":1}`, then: iotest.ErrReader(io.ErrUnexpectedEOF), want: []string{`{"a":1}`}, err: io.ErrUnexpectedEOF},
 		{name: "bad before reset", in: `{"a":x`, then: reset, err: fault(NotJSON)},
 		{name: "reader returns no bytes", in: `{"a":1}`, then: idle{}, want: []string{`{"a":1}`}, err: io.ErrNoProgress},
@@ -216,7 +216,7 @@ func TestFramerSaysAtOnce(t *testing.T) {
 			if strings.HasSuffix(name, "with end") {
 				continue
 			}
-			for _, before := range []string{"", "{}", sized(keepMessage+1) + "\r\n"} {
+			for _, before := range []string{"", "{}", sized(busyBuffer+1) + "\r\n"} {
 				if len(before) > 2 && name != "whole" && name != "halves" {
 					continue // the other readers take too long
 				}
@@ -316,7 +316,7 @@ func TestFramerBeforeRead(t *testing.T) {
 func TestFramerValidUntilNext(t *testing.T) {
 	// A message must be valid until the next call, also if the bytes after it are in
 	// the same buffer, and if its buffer has been released.
-	for _, in := range []string{`{"a":1}`, sized(keepMessage), sized(keepMessage + 1), sized(1 << 20)} {
+	for _, in := range []string{`{"a":1}`, sized(busyBuffer), sized(busyBuffer + 1), sized(1 << 20)} {
 		f := NewFramer(strings.NewReader(in+in+in), 0, nil)
 		for range 3 {
 			msg, err := f.Next()

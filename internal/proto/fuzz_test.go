@@ -27,7 +27,7 @@ func FuzzFramer(f *testing.F) {
 	}
 	f.Add([]byte(strings.Join(objects[:16], "\n")), uint64(4), 0)
 	f.Add([]byte("{}"+strings.Repeat(" ", 300)+"{}"), uint64(5), 2)
-	large := sized(keepMessage + 1)
+	large := sized(busyBuffer + 1)
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64, limit int) {
 		if seed%2 == 0 && limit <= 0 {
 			// Insert a message whose buffer is released, before the data and within

@@ -78,44 +78,63 @@ type Message struct {
 	Error     []byte
 	ID        ID
 
-	at [memberCount]span // where the members above are in Raw
+	at  [memberCount]span // where the members above are in Raw
+	own bool              // Raw belongs to this message alone
 }
 
-// The members of a Message, in the order of its fields.
+// The members of a Message.
 const (
-	memberQMP = iota
+	memberOther = iota // any other member
+	memberQMP
 	memberEvent
 	memberData
 	memberTimestamp
 	memberReturn
 	memberError
+	memberID
 	memberCount
 )
 
+// memberOf returns which member has the name quoted, a JSON string.
+func memberOf(quoted []byte) int {
+	name := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name = []byte(unquote(quoted))
+	}
+	switch string(name) {
+	case "QMP":
+		return memberQMP
+	case "event":
+		return memberEvent
+	case "data":
+		return memberData
+	case "timestamp":
+		return memberTimestamp
+	case "return":
+		return memberReturn
+	case "error":
+		return memberError
+	case "id":
+		return memberID
+	}
+	return memberOther
+}
+
 // ParseMessage returns the message in raw, one validated JSON object.
 func ParseMessage(raw []byte) Message {
-	m := Message{Raw: raw}
-	spans(raw, func(name string, at span) bool {
-		switch name {
-		case "QMP":
-			m.at[memberQMP] = at
-		case "event":
-			m.at[memberEvent] = at
-		case "data":
-			m.at[memberData] = at
-		case "timestamp":
-			m.at[memberTimestamp] = at
-		case "return":
-			m.at[memberReturn] = at
-		case "error":
-			m.at[memberError] = at
-		case "id":
-			m.ID = parseID(at.of(raw))
-		}
-		return true
-	})
-	m.cut()
+	var s scanner
+	s.scan(raw)
+	var m Message
+	m.set(raw, &s.at, false)
 	return m
+}
+
+// set makes m the message in raw, whose members are where at says. own says that raw
+// belongs to m alone.
+func (m *Message) set(raw []byte, at *[memberCount]span, own bool) {
+	m.Raw, m.at, m.own = raw, *at, own
+	m.cut()
+	m.ID = parseID(m.at[memberID].of(raw))
 }
 
 // cut sets the members of m to the parts of Raw that at names.
@@ -208,10 +227,14 @@ func ParseCommand(raw []byte) Command {
 	return c
 }
 
-// Clone returns a copy of the message that shares no bytes with m, without
-// parsing it again.
-func (m Message) Clone() Message {
+// Keep returns a message that stays valid, without parsing it again. It copies the
+// bytes of m, unless they belong to m alone.
+func (m Message) Keep() Message {
+	if m.own {
+		return m
+	}
 	m.Raw = bytes.Clone(m.Raw)
 	m.cut()
+	m.own = true
 	return m
 }

@@ -177,8 +177,9 @@ func TestParseMessage(t *testing.T) {
 		}
 
 		raw := b(tt.raw)
-		clone := ParseMessage(raw).Clone()
+		clone := ParseMessage(raw).Keep()
 		clear(raw)
+		want.own = true
 		if !reflect.DeepEqual(clone, want) {
 			t.Errorf("%s: the clone went with the original: %+v", tt.raw, clone)
 		}
