@@ -15,9 +15,7 @@ import (
 type Client struct {
 	opts Options
 
-	// listeners is replaced as a whole, with mu held. It is read without mu, since
-	// readLoop reads it for every event.
-	listeners atomic.Pointer[[]*EventListener]
+	hearing hearing // the listeners
 
 	// lastID is the newest of the engine's ids, which count from 1. An id is never
 	// used again, not even on a later connection: if a client goes before QEMU has
@@ -102,15 +100,6 @@ func (c *Client) ListenAddr() net.Addr {
 	}
 	return nil
 }
-
-func (c *Client) loadListeners() []*EventListener {
-	if p := c.listeners.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
-func (c *Client) storeListeners(ls []*EventListener) { c.listeners.Store(&ls) }
 
 // running returns the session of a running client, or else a [*StateError] for a call
 // that op describes.

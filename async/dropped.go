@@ -24,7 +24,7 @@ type dropped struct {
 // drop logs a message that no call and no listener gets, or only counts it.
 //
 // Lower half: runs on readLoop.
-func (s *session) drop(m proto.Message, why string) {
+func (s *session) drop(m *proto.Message, why string) {
 	d := &s.dropped
 	if now := time.Now(); now.Sub(d.since) >= droppedPeriod {
 		s.tellDropped()

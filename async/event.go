@@ -63,9 +63,6 @@ func (e Event) Decode(v any) error {
 	return misfit(decode(e.Data, v), "event "+e.Name+": data", v)
 }
 
-// newEvent returns the Event of m. It copies the bytes, which belong to the framer.
-func newEvent(m proto.Message) Event { return event(m.Keep()) }
-
 // event returns the Event of m, whose bytes it shares.
 func event(m proto.Message) Event {
 	name, _ := proto.Text(m.Event)

@@ -40,14 +40,15 @@ type Version struct {
 
 // newGreeting returns the greeting in m. It checks what QEMU's own client checks: the
 // member QMP is an object, its version is an object, its capabilities are an array.
-func newGreeting(m proto.Message) (*Greeting, error) {
+func newGreeting(m *proto.Message) (*Greeting, error) {
 	if m.QMP == nil {
 		return nil, errors.New("no QMP member")
 	}
 	if !proto.IsObject(m.QMP) {
 		return nil, errors.New("member QMP is not an object")
 	}
-	m = m.Keep()
+	kept := m.Keep()
+	m = &kept
 	var version, capabilities []byte
 	proto.Members(m.QMP, func(name string, value []byte) bool {
 		switch name {

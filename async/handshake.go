@@ -88,7 +88,7 @@ func (h *handshake) failure(cause error) error {
 // the next client. So m is not taken for it if it has an id of an earlier session of
 // this client, or if it is an error reply with an id that qmp_capabilities does not
 // have.
-func (h *handshake) isReply(m proto.Message) bool {
+func (h *handshake) isReply(m *proto.Message) bool {
 	earlier := m.ID.Kind == proto.NumberID && m.ID.Number < h.firstID
 	another := m.Error != nil && m.ID.Kind != proto.NoID && m.ID != proto.Number(h.firstID)
 	return !earlier && !another

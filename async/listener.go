@@ -46,23 +46,31 @@ type ListenerOptions struct {
 // Close. The reader can go on reading after a notice.
 type EventListener struct {
 	client  *Client
-	names   map[string]struct{} // nil takes every name
+	names   map[string]*int // the wanted names, with the index in hearing.byName, which hearing.mu guards; nil takes every name
+	index   int             // in hearing.all or hearing.named; hearing.mu guards it
 	filter  func(Event) bool
 	notify  func() // may be nil; called with mu held
 	limit   int
 	history int
 
-	mu     sync.Mutex    // guards the fields below; may be locked with Client.mu held, and never the other way round
-	queue  []Event       // unread, oldest first
-	base   uint64        // how many events were queued before queue[0]
-	ends   []listenerEnd // unread ends of connections, oldest first
-	lost   int           // how many events were dropped since the last read
-	past   []Event       // the history, oldest first
-	state  Runstate      // the client's
-	cause  error         // why the connection ended, while there is no other; otherwise nil
-	epoch  uint64        // grows when Disconnect ends a connection or an attempt: a wait that sees it ends with ErrClosed
-	closed bool
-	wake   chan struct{} // closed at the next change; nil if no reader waits
+	mu      sync.Mutex         // guards the fields below; may be locked with Client.mu or hearing.mu held, and never the other way round
+	queue   eventQueue         // the unread events
+	base    uint64             // how many events were queued before the first one of queue
+	ends    []listenerEnd      // unread ends of connections, oldest first
+	lost    int                // how many events were dropped since the last read
+	past    []*heard           // the history, oldest first
+	state   Runstate           // the client's
+	cause   error              // why the connection ended, while there is no other; otherwise nil
+	epoch   uint64             // grows when Disconnect ends a connection or an attempt: a wait that sees it ends with ErrClosed
+	readers fifo[*eventReader] // those that wait and have not been woken
+	spare   *eventReader       // one that is not in use; nil for none
+	closed  bool
+}
+
+// An eventReader is a call of Next that waits.
+type eventReader struct {
+	place element[*eventReader] // guarded by EventListener.mu
+	wake  chan struct{}         // has room for one; gets a value when the reader has left the queue of readers
 }
 
 // listenerEnd is the notice that a connection ended.
@@ -81,49 +89,45 @@ func (c *Client) NewListener(opts *ListenerOptions, names ...string) *EventListe
 	}
 	l := &EventListener{client: c, filter: opts.Filter, notify: opts.Notify, limit: max(opts.Limit, 0), history: max(opts.History, 0)}
 	if len(names) > 0 {
-		l.names = make(map[string]struct{}, len(names))
+		l.names = make(map[string]*int, len(names))
 		for _, name := range names {
-			l.names[name] = struct{}{}
+			l.names[name] = new(int)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.state, l.cause = c.stage.state(), c.stage.cause()
-	c.storeListeners(append(slices.Clone(c.loadListeners()), l))
+	c.hearing.add(l)
 	return l
 }
 
 // Close ends the listener. It does not wait. A reader that waits gets [ErrClosed].
 // Events in the queue can still be read.
 func (l *EventListener) Close() {
-	c := l.client
-	c.mu.Lock()
-	c.storeListeners(slices.DeleteFunc(slices.Clone(c.loadListeners()), func(o *EventListener) bool { return o == l }))
-	c.mu.Unlock()
-
+	l.client.hearing.remove(l)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
 	l.wakeAll()
 }
 
-// hears reports whether the listener was made for events of this name.
-func (l *EventListener) hears(name string) bool {
-	if l.names == nil {
-		return true
-	}
-	_, ok := l.names[name]
-	return ok
-}
-
 // wanted returns the names that the listener was made for, sorted; none means all.
 func (l *EventListener) wanted() []string { return slices.Sorted(maps.Keys(l.names)) }
 
-// put queues ev, unless the filter rejects it, and returns at once.
+// put queues those of events that the filter takes, and returns at once.
 //
 // Lower half: runs on readLoop.
-func (l *EventListener) put(ev Event) {
-	if l.filter != nil && !l.filter(ev) {
+func (l *EventListener) put(events []*heard) {
+	if l.filter != nil {
+		var taken []*heard
+		for _, e := range events {
+			if l.filter(e.event()) {
+				taken = append(taken, e)
+			}
+		}
+		events = taken
+	}
+	if len(events) == 0 {
 		return
 	}
 	l.mu.Lock()
@@ -132,25 +136,19 @@ func (l *EventListener) put(ev Event) {
 		return
 	}
 	if l.history > 0 {
-		if len(l.past) == l.history {
-			l.past[0] = Event{}
-			l.past = l.past[1:]
+		l.past = append(l.past, events...)
+		if n := len(l.past) - l.history; n > 0 {
+			clear(l.past[:n])
+			l.past = l.past[n:]
 		}
-		l.past = append(l.past, ev)
 	}
-	if l.limit > 0 && len(l.queue) == l.limit {
-		l.drop()
+	l.queue.push(events)
+	for l.limit > 0 && l.queue.len() > l.limit {
+		l.queue.pop()
+		l.base++
 		l.lost++
 	}
-	l.queue = append(l.queue, ev)
-	l.wakeAll()
-}
-
-// drop removes the oldest event from the queue. mu is held.
-func (l *EventListener) drop() {
-	l.queue[0] = Event{} // so that its bytes are freed
-	l.queue = l.queue[1:]
-	l.base++
+	l.changed(len(events))
 }
 
 // connectionEnded queues the notice that a connection ended without a Disconnect.
@@ -161,8 +159,8 @@ func (l *EventListener) connectionEnded(err *ExecInterruptedError) {
 	if l.limit > 0 && len(l.ends) == l.limit {
 		l.ends = l.ends[1:] // so memory stays bounded, however often a connection fails
 	}
-	l.ends = append(l.ends, listenerEnd{at: l.base + uint64(len(l.queue)), err: err})
-	l.wakeAll()
+	l.ends = append(l.ends, listenerEnd{at: l.base + uint64(l.queue.len()), err: err})
+	l.changed(1)
 }
 
 // stateChanged notes that the client has changed its run state. orderly says that
@@ -180,39 +178,43 @@ func (l *EventListener) stateChanged(state Runstate, orderly bool, cause error) 
 	}
 }
 
-// wakeAll wakes all readers that wait, after a change. mu is held.
-func (l *EventListener) wakeAll() {
-	if l.notify != nil {
+// changed says that n events or notices were added: it wakes as many readers. mu is held.
+func (l *EventListener) changed(n int) {
+	for i := 0; i < n && l.notify != nil; i++ {
 		l.notify()
 	}
-	if l.wake != nil {
-		close(l.wake)
-		l.wake = nil
+	for ; n > 0; n-- {
+		r := l.readers.pop()
+		if r == nil {
+			return
+		}
+		r.value.wake <- struct{}{}
 	}
+}
+
+// wakeAll wakes all readers that wait, after a change that all must see. mu is held.
+func (l *EventListener) wakeAll() {
+	l.changed(max(1, l.readers.length))
 }
 
 // take returns the next event or notice without waiting. ok is false if there is
 // neither. mu is held.
-func (l *EventListener) take() (ev Event, ok bool, err error) {
+func (l *EventListener) take() (e *heard, ok bool, err error) {
 	if l.lost > 0 {
 		err = &OverflowError{Lost: l.lost}
 		l.lost = 0
-		return Event{}, true, err
+		return nil, true, err
 	}
 	if len(l.ends) > 0 && l.ends[0].at <= l.base {
 		err = l.ends[0].err
 		l.ends = l.ends[1:]
-		return Event{}, true, err
+		return nil, true, err
 	}
-	if len(l.queue) > 0 {
-		ev = l.queue[0]
-		l.drop()
-		if len(l.queue) == 0 {
-			l.queue = nil // so that the memory of a burst of events is freed
-		}
-		return ev, true, nil
+	if e := l.queue.pop(); e != nil {
+		l.base++
+		return e, true, nil
 	}
-	return Event{}, false, nil
+	return nil, false, nil
 }
 
 // Next returns the oldest unread event. If there is none, it waits for one. The
@@ -226,11 +228,11 @@ func (l *EventListener) take() (ev Event, ok bool, err error) {
 //     Disconnect ended the connection or the attempt to connect during the wait.
 func (l *EventListener) Next(ctx context.Context) (Event, error) {
 	var epoch uint64
+	l.mu.Lock()
 	for first := true; ; first = false {
-		l.mu.Lock()
-		if ev, ok, err := l.take(); ok {
+		if e, ok, err := l.take(); ok {
 			l.mu.Unlock()
-			return ev, err
+			return taken(e), err
 		}
 		if first {
 			epoch = l.epoch
@@ -239,18 +241,52 @@ func (l *EventListener) Next(ctx context.Context) (Event, error) {
 			l.mu.Unlock()
 			return Event{}, err
 		}
-		if l.wake == nil {
-			l.wake = make(chan struct{})
-		}
-		wake := l.wake
+		r := l.newReader()
+		l.readers.push(&r.place)
 		l.mu.Unlock()
 
 		select {
-		case <-wake:
+		case <-r.wake:
+			l.mu.Lock()
+			l.spare = r
 		case <-ctx.Done():
+			l.leave(r)
 			return Event{}, &EventWaitError{Names: l.wanted(), Client: l.client.name(), Err: contexts.Err(ctx)}
 		}
 	}
+}
+
+// leave ends the wait of r, which gives up. If r has been woken meanwhile, another
+// reader is woken in its place.
+func (l *EventListener) leave(r *eventReader) {
+	l.mu.Lock()
+	if !r.place.remove() {
+		<-r.wake
+		if next := l.readers.pop(); next != nil {
+			next.value.wake <- struct{}{}
+		}
+	}
+	l.spare = r
+	l.mu.Unlock()
+}
+
+// newReader returns a reader for a call that is going to wait. mu is held.
+func (l *EventListener) newReader() *eventReader {
+	r := l.spare
+	if r == nil {
+		r = &eventReader{wake: make(chan struct{}, 1)}
+		r.place.value = r
+	}
+	l.spare = nil
+	return r
+}
+
+// taken returns the event that take has returned, for a caller.
+func taken(e *heard) Event {
+	if e == nil {
+		return Event{}
+	}
+	return e.event()
 }
 
 // idleError returns why no event can come, or nil. epoch is l.epoch at the beginning
@@ -269,9 +305,9 @@ func (l *EventListener) idleError(epoch uint64) error {
 // event, and if err is a notice. err is nil or a notice.
 func (l *EventListener) TryNext() (ev Event, ok bool, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	ev, taken, err := l.take()
-	return ev, taken && err == nil, err
+	e, _, err := l.take()
+	l.mu.Unlock()
+	return taken(e), e != nil, err
 }
 
 // Drain returns the unread events before the first notice, without waiting. If a
@@ -279,28 +315,32 @@ func (l *EventListener) TryNext() (ev Event, ok bool, err error) {
 // next Drain returns the events after it.
 func (l *EventListener) Drain() ([]Event, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	var events []Event
-	for {
-		if len(events) > 0 && len(l.ends) > 0 && l.ends[0].at <= l.base {
-			return events, nil
-		}
-		ev, ok, err := l.take()
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return events, nil
-		}
-		events = append(events, ev)
+	e, ok, err := l.take()
+	if !ok || err != nil {
+		l.mu.Unlock()
+		return nil, err
 	}
+	n := l.queue.len()
+	if len(l.ends) > 0 {
+		n = int(l.ends[0].at - l.base)
+	}
+	rest := l.queue.cut(n)
+	l.base += uint64(n)
+	l.mu.Unlock()
+
+	events := make([]Event, 1, 1+n)
+	events[0] = e.event()
+	for _, e := range rest {
+		events = append(events, e.event())
+	}
+	return events, nil
 }
 
 // Len returns how many events are unread. Notices do not count.
 func (l *EventListener) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue)
+	return l.queue.len()
 }
 
 // History returns the newest events that were queued, whether they have been read,
@@ -308,8 +348,13 @@ func (l *EventListener) Len() int {
 // [ListenerOptions] says. The slice belongs to the caller.
 func (l *EventListener) History() []Event {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.past)
+	past := slices.Clone(l.past)
+	l.mu.Unlock()
+	var events []Event
+	for _, e := range past {
+		events = append(events, e.event())
+	}
+	return events
 }
 
 // All returns an iterator over the events, which waits as [EventListener.Next] does.

@@ -34,7 +34,7 @@ func (s *session) logSent(msg []byte) {
 // logReceived logs a message before it is handled.
 //
 // Lower half: runs on readLoop.
-func (s *session) logReceived(m proto.Message) {
+func (s *session) logReceived(m *proto.Message) {
 	if !s.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
@@ -44,7 +44,7 @@ func (s *session) logReceived(m proto.Message) {
 // maskReceived returns a received message with its secrets masked.
 //
 // Lower half: runs on readLoop.
-func (s *session) maskReceived(m proto.Message) []byte {
+func (s *session) maskReceived(m *proto.Message) []byte {
 	negotiated := s.handshake.awaitsReply() && m.Error == nil && (m.ID.Kind == proto.NoID || m.ID == proto.Number(s.handshake.firstID))
 	if m.Event != nil || negotiated {
 		return secrets.Event(m.Raw)
@@ -54,7 +54,7 @@ func (s *session) maskReceived(m proto.Message) []byte {
 
 // maskReply returns a reply with its secrets masked. If the command is not known any
 // more, everything that the reply returns is masked.
-func (s *session) maskReply(m proto.Message) []byte {
+func (s *session) maskReply(m *proto.Message) []byte {
 	hidden := secrets.Unknown
 	if m.ID.Kind != proto.NoID {
 		if names, ok := s.calls.hidden(m.ID); ok {

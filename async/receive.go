@@ -13,7 +13,7 @@ import (
 // session.
 //
 // Lower half: runs on readLoop.
-func (s *session) receive(m proto.Message) error {
+func (s *session) receive(m *proto.Message) error {
 	s.traceReceived(m)
 	if hook := s.client.opts.OnReceive; hook != nil {
 		if other := hook(m.Raw); other != nil {
@@ -21,12 +21,12 @@ func (s *session) receive(m proto.Message) error {
 			if !valid || jsontext.Value(other).Kind() != '{' {
 				return &MessageError{Reason: NotObject, Err: fmt.Errorf("what async.Options.OnReceive returned is not a JSON object: %q", shorten(other))}
 			}
-			m = proto.ParseMessage(bytes.TrimSpace(other)) // the framer returns messages without white space around them, too
+			*m = proto.ParseMessage(bytes.TrimSpace(other)) // the framer returns messages without white space around them, too
 		}
 	}
 	s.logReceived(m)
 	if m.Event != nil && m.QMP == nil {
-		s.event(m)
+		s.arrivals.events = append(s.arrivals.events, m.Parts())
 		return nil
 	}
 	switch h := s.handshake; {
@@ -39,29 +39,9 @@ func (s *session) receive(m proto.Message) error {
 	}
 }
 
-// event queues the event m in every listener that was made for it.
-func (s *session) event(m proto.Message) {
-	listeners := s.client.loadListeners()
-	if len(listeners) == 0 {
-		return
-	}
-	name, _ := proto.Text(m.Event)
-	var ev Event
-	for _, l := range listeners {
-		if !l.hears(name) {
-			continue
-		}
-		if ev.raw == nil {
-			ev = newEvent(m) // one copy for all listeners
-			ev.Session = s.number
-		}
-		l.put(ev)
-	}
-}
-
 // receiveGreeting handles the first message that is not an event: it has to be the
 // greeting.
-func (s *session) receiveGreeting(h *handshake, m proto.Message) error {
+func (s *session) receiveGreeting(h *handshake, m *proto.Message) error {
 	g, err := newGreeting(m)
 	if err != nil {
 		return &GreetingError{Received: shorten(s.maskReply(m)), Err: err}
@@ -76,7 +56,7 @@ func (s *session) receiveGreeting(h *handshake, m proto.Message) error {
 
 // receiveNegotiation handles a message that comes after the greeting and is not an
 // event: usually the reply to qmp_capabilities (see handshake.isReply).
-func (s *session) receiveNegotiation(h *handshake, m proto.Message) error {
+func (s *session) receiveNegotiation(h *handshake, m *proto.Message) error {
 	if m.QMP != nil {
 		s.drop(m, "second greeting")
 		return nil
@@ -98,7 +78,7 @@ func (s *session) receiveNegotiation(h *handshake, m proto.Message) error {
 
 // route handles a message that comes after the handshake and is not an event: usually
 // a reply. It finds the call that the reply answers.
-func (s *session) route(m proto.Message) error {
+func (s *session) route(m *proto.Message) error {
 	switch {
 	case m.QMP != nil:
 		s.drop(m, "greeting after the handshake")
@@ -119,7 +99,7 @@ func (s *session) route(m proto.Message) error {
 
 // deliver queues the reply m for flush, which delivers it to c. If the caller of c has
 // given up, wanted is false, and m is dropped.
-func (s *session) deliver(c *call, m proto.Message, wanted bool) {
+func (s *session) deliver(c *call, m *proto.Message, wanted bool) {
 	if c.kind == probe {
 		s.keepalive.answered()
 		return
@@ -139,7 +119,7 @@ func (s *session) deliver(c *call, m proto.Message, wanted bool) {
 
 // unattributed handles an error reply without an id: the server could not parse a
 // message, and cannot say which one. See calls.answeredWithoutID.
-func (s *session) unattributed(m proto.Message) error {
+func (s *session) unattributed(m *proto.Message) error {
 	c, wanted, known := s.calls.answeredWithoutID()
 	if c != nil {
 		s.deliver(c, m, wanted)

@@ -48,9 +48,11 @@ type session struct {
 
 	// Used by readLoop only.
 	framer    *proto.Framer
-	handshake *handshake // nil once it is over
-	ready     []delivery // answers that flush delivers before the next read blocks
-	served    bool       // a command of any caller but OnConnect was answered; read by others after wg
+	msg       proto.Message // the message that receive handles
+	handshake *handshake    // nil once it is over
+	arrivals  arrivals      // events that flush gives to the listeners; their bytes belong to the framer, which keeps them until flush
+	ready     []delivery    // answers that flush delivers before the next read blocks
+	served    bool          // a command of any caller but OnConnect was answered; read by others after wg
 	dropped   dropped
 
 	mu            sync.Mutex  // guards the fields below; held briefly, never across I/O
@@ -105,9 +107,10 @@ func (s *session) readLoop() {
 	defer s.traceEnded()
 	defer s.tellDropped()
 	for {
-		m, err := s.framer.Message()
+		err := s.framer.Message(&s.msg)
 		if err == nil {
-			err = s.receive(m)
+			err = s.receive(&s.msg)
+			s.msg = proto.Message{} // so that the memory of a large one is freed
 		}
 		if err != nil {
 			s.readEnded(err)
@@ -122,6 +125,7 @@ func (s *session) readLoop() {
 //
 // Lower half: runs on readLoop.
 func (s *session) flush() {
+	s.flushEvents()
 	for i, d := range s.ready {
 		d.call.end(answer{message: d.reply})
 		s.ready[i] = delivery{}
@@ -135,10 +139,20 @@ func (s *session) flush() {
 	}
 }
 
+// flushEvents gives the events that have come to the listeners.
+//
+// Lower half: runs on readLoop.
+func (s *session) flushEvents() {
+	if len(s.arrivals.events) > 0 {
+		s.client.hearing.hear(s.number, &s.arrivals)
+	}
+}
+
 // readEnded ends the session because reading failed with err.
 //
 // Lower half: runs on readLoop.
 func (s *session) readEnded(err error) {
+	s.flushEvents() // before the notice of the end
 	if err == io.EOF && s.handshake.awaitsReply() {
 		// The server has greeted and then shut down its direction of the connection. It
 		// may still be reading: so let the handshake send qmp_capabilities, or give up.

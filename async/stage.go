@@ -146,9 +146,7 @@ func (c *Client) moveOnce(from, to *stage) {
 		close(from.left)
 	}
 	if from.activity() == running && to.lost != nil {
-		for _, l := range c.loadListeners() {
-			l.connectionEnded(to.lost)
-		}
+		c.hearing.each(func(l *EventListener) { l.connectionEnded(to.lost) })
 	}
 	t := Transition{From: from.state(), To: to.state(), Cause: why(from, to)}
 	if t.From == t.To {
@@ -161,9 +159,8 @@ func (c *Client) moveOnce(from, to *stage) {
 	for w := range c.watchers {
 		w.put(t)
 	}
-	for _, l := range c.loadListeners() {
-		l.stateChanged(t.To, orderly, to.cause())
-	}
+	cause := to.cause()
+	c.hearing.each(func(l *EventListener) { l.stateChanged(t.To, orderly, cause) })
 }
 
 // why returns the Cause of the transition from one stage to the next.

@@ -124,7 +124,7 @@ func (s *session) traceSent(c *call, sent bool) {
 // traceReceived calls Received of every tracer with a message as it came.
 //
 // Lower half: runs on readLoop.
-func (s *session) traceReceived(m proto.Message) {
+func (s *session) traceReceived(m *proto.Message) {
 	if len(s.client.opts.Tracers) == 0 {
 		return
 	}

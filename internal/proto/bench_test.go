@@ -35,8 +35,8 @@ func BenchmarkNext(b *testing.B) {
 			b.ReportAllocs()
 			f := NewFramer(stream(), 0, nil)
 			for b.Loop() {
-				m, err := f.Message()
-				if err != nil {
+				var m Message
+				if err := f.Message(&m); err != nil {
 					b.Fatal(err)
 				}
 				if m.Return == nil && m.Event == nil {

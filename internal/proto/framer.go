@@ -31,7 +31,7 @@ const (
 	// smallBuffer is the size of the buffer that a Framer keeps, and busyBuffer that of
 	// the one that it uses while much comes at once.
 	smallBuffer = 4 << 10
-	busyBuffer  = 16 << 10
+	busyBuffer  = 8 << 10
 	// pieceSize is the size of the pieces in which a message is received that does
 	// not fit into a busyBuffer.
 	pieceSize = 64 << 10
@@ -80,26 +80,25 @@ func NewFramer(r io.Reader, max int, beforeRead func()) *Framer {
 
 // Next is [Framer.Message] that returns only the bytes of the message.
 func (f *Framer) Next() ([]byte, error) {
-	m, err := f.Message()
-	if err != nil {
-		return nil, err
-	}
-	return m.Raw, nil
+	var m Message
+	err := f.Message(&m)
+	return m.Raw, err
 }
 
-// Message returns the next message, one JSON object without white space around it. It
-// is valid until the next call: see [Message.Keep]. The error is io.EOF when the
-// stream ends between messages, a *FrameError for bytes that are not a message, and
-// otherwise the reader's own. Every later call returns the same error.
-func (f *Framer) Message() (m Message, err error) {
+// Message stores the next message, one JSON object without white space around it, in m. It
+// is valid until the next call, or, if there is a beforeRead, until that returns: see
+// [Message.Keep]. The error is io.EOF when the stream ends between messages, a *FrameError
+// for bytes that are not a message, and otherwise the reader's own. Every later call
+// returns the same error. With an error m is not changed.
+func (f *Framer) Message(m *Message) error {
 	if f.err == nil {
-		f.err = f.next(&m)
+		f.err = f.next(m)
 		if f.err != nil {
 			f.drop()
 			f.small, f.buf, f.off, f.end = nil, nil, 0, 0
 		}
 	}
-	return m, f.err
+	return f.err
 }
 
 // next stores the next message in m.
@@ -123,12 +122,12 @@ func (f *Framer) next(m *Message) error {
 		case v != incomplete:
 			return faultOf(f.received(), v)
 		case f.max > 0 && n == left:
-			return &FrameError{Fault: TooLarge, Limit: f.max, Excerpt: excerpt(f.received())}
+			return f.fault(TooLarge, f.max, nil)
 		}
 		switch err := f.fill(); err {
 		case nil:
 		case io.EOF:
-			return &FrameError{Fault: Truncated, Excerpt: excerpt(f.received()), Err: io.ErrUnexpectedEOF}
+			return f.fault(Truncated, 0, io.ErrUnexpectedEOF)
 		default:
 			return err
 		}
@@ -150,9 +149,9 @@ func (f *Framer) begin() error {
 	// come late, or never.
 	switch c := f.buf[f.off]; {
 	case c == '[' || c == '"' || c == '-' || '0' <= c && c <= '9':
-		return &FrameError{Fault: NotObject, Excerpt: excerpt(f.received())}
+		return f.fault(NotObject, 0, nil)
 	case c == ',' || c == ':':
-		return &FrameError{Fault: NotJSON, Excerpt: excerpt(f.received()), Err: errDelim}
+		return f.fault(NotJSON, 0, errDelim)
 	}
 	f.begun, f.scanned = true, 0
 	f.scan.reset()
@@ -160,6 +159,11 @@ func (f *Framer) begin() error {
 }
 
 var errDelim = errors.New("a comma or colon at start of value")
+
+// fault returns an error for the message that has begun.
+func (f *Framer) fault(fault Fault, limit int, err error) *FrameError {
+	return &FrameError{Fault: fault, Limit: limit, Excerpt: excerpt(f.received()), Err: err}
+}
 
 // finish stores the message, which has ended, in m.
 func (f *Framer) finish(m *Message) error {
@@ -252,10 +256,10 @@ func (f *Framer) fill() error {
 	if f.pending != nil {
 		return f.pending
 	}
-	f.makeRoom()
 	if f.beforeRead != nil {
 		f.beforeRead()
 	}
+	f.makeRoom()
 	for range maxEmptyReads {
 		room := f.buf[f.end:]
 		n, err := f.r.Read(room)

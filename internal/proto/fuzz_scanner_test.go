@@ -37,7 +37,8 @@ func FuzzScanner(f *testing.F) {
 		for {
 			want, wantErr := old.Next()
 			for name, framer := range map[string]*Framer{"split": split, "whole": whole} {
-				m, err := framer.Message()
+				var m Message
+				err := framer.Message(&m)
 				if !bytes.Equal(m.Raw, want) {
 					t.Fatalf("%s: got %q, %v\nwant %q, %v", name, m.Raw, err, want, wantErr)
 				}

@@ -22,15 +22,15 @@ type scanner struct {
 	at     [memberCount]span // where the members of the outermost object are
 
 	// About the member of the outermost object that is being read.
-	member int                 // which one it is
-	start  int                 // where its name begins, and after that its value
-	cut    bool                // the name began in an earlier piece
-	name   [maxMemberName]byte // the part of the name that was in earlier pieces, unless it is longer
-	named  int                 // the length of that part
+	member int    // which one it is
+	start  int    // where its name begins, and after that its value
+	cut    bool   // the name began in an earlier piece
+	name   []byte // the part of the name that was in earlier pieces
+	long   bool   // that part is longer than maxMemberName, and not kept
 }
 
 // reset makes s ready for the next value.
-func (s *scanner) reset() { *s = scanner{outer: s.outer[:0]} }
+func (s *scanner) reset() { *s = scanner{outer: s.outer[:0], name: s.name[:0]} }
 
 // maxMemberName is the length of the longest name of a member of a Message in JSON:
 // timestamp, if each letter is an escape.
@@ -135,7 +135,7 @@ func (s *scanner) scan(b []byte) (n int, v verdict) {
 				return i, invalid
 			}
 			if s.depth == 1 {
-				s.start, s.cut, s.named = s.pos+i, false, 0
+				s.start, s.cut, s.long, s.name = s.pos+i, false, false, s.name[:0]
 			}
 			i++
 			if end = plainEnd(b, i); end+2 < len(b) && b[end] == '"' && b[end+1] == ':' {
@@ -359,8 +359,8 @@ func (s *scanner) keepName(b []byte) {
 		b = b[s.start-s.pos:]
 	}
 	s.cut = true
-	if s.named += len(b); s.named <= len(s.name) {
-		copy(s.name[s.named-len(b):], b)
+	if s.long = s.long || len(s.name)+len(b) > maxMemberName; !s.long {
+		s.name = append(s.name, b...)
 	}
 }
 
@@ -371,10 +371,10 @@ func (s *scanner) nameEnded(b []byte) {
 	case s.depth != 1:
 	case !s.cut:
 		s.member = memberOf(b[s.start-s.pos:])
-	case s.named > len(s.name):
+	case s.long:
 		s.member = memberOther
 	default:
-		s.member = memberOf(append(s.name[:s.named:s.named], b...))
+		s.member = memberOf(append(s.name, b...))
 	}
 }
 
