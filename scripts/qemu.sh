@@ -6,11 +6,12 @@ set -eu
 # Debian keeps qemu-ga in a folder that a user's PATH often lacks.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-# tmux is the terminal in which the shell is tested.
-apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent tmux'
-dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent tmux'
-apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga cmd:tmux'
-brew_packages='qemu tmux'
+# tmux is the terminal in which qmp-shell is tested, groff shows its manual page, and zsh
+# and fish try its completion.
+apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent tmux groff-base zsh fish'
+dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent tmux groff-base zsh fish'
+apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga cmd:tmux cmd:groff cmd:zsh cmd:fish'
+brew_packages='qemu tmux groff zsh fish'
 
 say() { printf 'qemu: %s\n' "$*"; }
 
@@ -54,7 +55,7 @@ run() {
 }
 
 # The guest agent is not built for macOS.
-wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img tmux'
+wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img tmux groff zsh fish'
 [ "$(uname -s)" = Darwin ] || wanted="$wanted qemu-ga"
 
 if [ -n "${QMP_TEST_QEMU:-}" ] && ! command -v "$QMP_TEST_QEMU" >/dev/null 2>&1; then

@@ -55,16 +55,17 @@ func (s *Shell) drain() {
 			s.ring = slices.Clone(s.ring[len(s.ring)-mostKept:])
 		}
 		news := s.board.Event(ev)
-		switch {
-		case !s.filter.shows(ev.Name):
-			for _, n := range news {
-				lines = append(lines, s.stamp(ev.Timestamp)+s.noticeText(n))
-			}
-		case shown == mostPrinted:
-			more++
-		default:
+		wanted := s.filter.shows(ev.Name)
+		if wanted && shown < mostPrinted {
 			shown++
 			lines = append(lines, s.eventText(ev, news))
+			continue
+		}
+		if wanted {
+			more++
+		}
+		for _, n := range news {
+			lines = append(lines, s.stamp(ev.Timestamp)+s.noticeText(n))
 		}
 	}
 	if more > 0 {

@@ -362,13 +362,17 @@ func TestJobsAndFloods(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := vm.Emit("WAKEUP", nil); err != nil {
+	if err := vm.Emit("STOP", nil); err != nil {
 		t.Fatal(err)
 	}
+	s.WaitFor("the machine is paused") // told, though the event is one of too many to be shown
 	s.Type("query-name" + ttytest.Enter)
 	s.WaitFor("{}") // the events came before it, and were taken
 	s.Type("events 1" + ttytest.Enter)
-	s.WaitFor("WAKEUP")
+	s.Wait("the last event", func(s ttytest.Screen) bool {
+		_, after, found := strings.Cut(s.Text(), "events 1")
+		return found && strings.Contains(after, "STOP")
+	})
 	s.WaitLine("(QEMU running)")
 }
 
