@@ -128,7 +128,7 @@ func (s *Shell) start(cmd command) {
 // finished prints the result of a command: a text of the human monitor, or JSON.
 func (s *Shell) finished(r *running, text string, value json.RawMessage, err error) {
 	s.running = slices.DeleteFunc(s.running, func(other *running) bool { return other == r })
-	s.board.Executed(r.name)
+	s.board.Executed(r.name, err == nil)
 	head := ""
 	if r.line != s.entered || len(s.running) > 0 || r.slow { // it may not be clear whose result this is
 		head = s.style.bold(oneLine(r.name)) + ": "

@@ -137,7 +137,7 @@ func (s *Shell) ask() {
 // look asks QEMU.
 func (s *Shell) look(w notices.Wish) {
 	s.asking = true
-	question := s.board.AskJobs()
+	question := s.board.Ask()
 	session := s.client.Session()
 	s.tasks.Go(func() {
 		var status *qapi.StatusInfo
@@ -166,7 +166,7 @@ func (s *Shell) look(w notices.Wish) {
 				s.sayAll(s.board.SetJobs(question, jobs, time.Now()))
 			}
 			if migration != nil {
-				s.sayAll(s.board.SetMigration(migration, time.Now()))
+				s.sayAll(s.board.SetMigration(question, migration, time.Now()))
 			}
 			s.show()
 			s.ask()

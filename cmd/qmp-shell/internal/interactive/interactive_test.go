@@ -376,6 +376,23 @@ func TestJobsAndFloods(t *testing.T) {
 	s.WaitLine("(QEMU running)")
 }
 
+// A migration that fails as the one before did is told, too.
+func TestMigrationsThatFail(t *testing.T) {
+	vm := machine(t, nil)
+	vm.Handle("query-migrate", func(context.Context, *qmptest.Command) (any, error) {
+		return map[string]any{"status": "failed", "error-desc": "no route to host"}, nil
+	})
+	vm.Handle("migrate", func(context.Context, *qmptest.Command) (any, error) { return nil, nil })
+	s := start(t, vm.Addr(), interactive.Options{})
+	s.WaitLine("(QEMU running)")
+	for n := range 2 {
+		s.Type(`{"execute": "migrate", "arguments": {"uri": "tcp:127.0.0.1:1"}}` + ttytest.Enter)
+		s.Wait("a notice for each migration", func(s ttytest.Screen) bool {
+			return strings.Count(s.Text(), "the migration has failed: no route to host") == n+1
+		})
+	}
+}
+
 func TestDumbTerminal(t *testing.T) {
 	vm := machine(t, nil)
 	s := start(t, vm.Addr(), interactive.Options{Environ: []string{"TERM=dumb"}})

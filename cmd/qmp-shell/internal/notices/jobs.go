@@ -17,6 +17,7 @@ type job struct {
 	tracker *jobs.Tracker
 	meter   meter
 	rate    float64
+	last    qapi.JobStatus // the status at the last look
 	shown   qapi.JobStatus // the last status that a notice was about
 	told    bool           // a notice has told the result
 	ioError bool           // a notice has told the I/O error that stops it
@@ -56,12 +57,16 @@ func jobOf(ev async.Event) string {
 	return cmp.Or(data.ID, data.Device)
 }
 
-// A Question is the time at which query-jobs is sent.
-type Question struct{ counts map[string]int }
+// A Question is the time at which query-jobs and query-migrate are sent.
+type Question struct {
+	counts map[string]int // of each job's events
+	begun  int            // as in migration
+}
 
-// AskJobs returns the Question for [Board.SetJobs]. Call it before query-jobs is sent.
-func (b *Board) AskJobs() Question {
-	q := Question{counts: make(map[string]int)}
+// Ask returns the Question for [Board.SetJobs] and [Board.SetMigration]. Call it before
+// QEMU is asked.
+func (b *Board) Ask() Question {
+	q := Question{counts: make(map[string]int), begun: b.migration.begun}
 	for _, j := range b.jobs {
 		q.counts[j.tracker.Info().ID] = j.tracker.Count()
 	}
@@ -106,8 +111,13 @@ func (b *Board) sweep() {
 func (j *job) notices(asked bool) []Notice {
 	info := j.tracker.Info()
 	name := jobName(info)
+	before := j.last
+	j.last = info.Status
 	switch {
 	case j.told:
+		return nil
+	case j.tracker.Ended() && before == qapi.JobStatusCreated:
+		j.told = true // it never ran: QEMU has refused the command, and the error says why
 		return nil
 	case j.tracker.Ended(), j.tracker.Concluded() && asked:
 		j.told = true

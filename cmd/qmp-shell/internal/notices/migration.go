@@ -1,17 +1,38 @@
 package notices
 
 import (
+	"encoding/json"
 	"time"
 
+	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/jobs"
 	"github.com/goqmp/qmp/qapi"
 )
 
 // A migration is that of the machine to another QEMU, or from one.
 type migration struct {
-	known    bool // QEMU was asked on this connection
+	known    bool // QEMU was asked, or said that the migration has begun
+	begun    int  // how many migrations were seen to begin
 	progress jobs.MigrationProgress
 	meter    meter
+}
+
+// begin takes it that a migration begins. The result of the one before is not its result,
+// even if the two are the same.
+func (m *migration) begin() {
+	m.known = true
+	m.begun++
+	m.progress, m.meter = jobs.MigrationProgress{}, meter{}
+}
+
+// event takes an event that says the status of the migration.
+func (m *migration) event(ev async.Event) {
+	var data struct {
+		Status qapi.MigrationStatus `json:"status"`
+	}
+	if json.Unmarshal(ev.Data, &data) == nil && data.Status == qapi.MigrationStatusSetup {
+		m.begin()
+	}
 }
 
 // active reports whether the migration goes on.
@@ -27,8 +48,12 @@ func goesOn(s qapi.MigrationStatus) bool {
 }
 
 // SetMigration takes the reply to query-migrate, which came at that time.
-func (b *Board) SetMigration(reply *qapi.MigrationInfo, at time.Time) []Notice {
+func (b *Board) SetMigration(q Question, reply *qapi.MigrationInfo, at time.Time) []Notice {
 	m := &b.migration
+	if q.begun != m.begun { // the reply may be about the migration before
+		b.wish |= Migration
+		return nil
+	}
 	before, first := m.progress.Status, !m.known
 	m.known = true
 	m.progress = jobs.MigrationProgress{}

@@ -97,6 +97,9 @@ func (b *Board) Event(ev async.Event) []Notice {
 	case "STOP", "RESUME", "MIGRATION", "MIGRATION_PASS":
 		b.wish |= Migration
 	}
+	if ev.Name == "MIGRATION" {
+		b.migration.event(ev)
+	}
 	text, bad := describe(ev)
 	if text == "" {
 		return nil
@@ -104,11 +107,15 @@ func (b *Board) Event(ev async.Event) []Notice {
 	return []Notice{{text, bad}}
 }
 
-// Executed tells the Board that a command was executed, whatever its result. Some begin a
-// migration, of which QEMU sends no event unless that is enabled.
-func (b *Board) Executed(command string) {
-	if strings.HasPrefix(command, "migrate") {
-		b.wish |= Migration | Status
+// Executed tells the Board that a command was executed, and whether it has succeeded. Some
+// begin a migration, of which QEMU sends no event unless that is enabled.
+func (b *Board) Executed(command string, ok bool) {
+	if !strings.HasPrefix(command, "migrate") {
+		return
+	}
+	b.wish |= Migration | Status
+	if ok && command == "migrate" {
+		b.migration.begin()
 	}
 }
 

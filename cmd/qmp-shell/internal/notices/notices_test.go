@@ -97,11 +97,11 @@ func TestState(t *testing.T) {
 	if b.State() != "paused" {
 		t.Errorf("the state is %q", b.State())
 	}
-	b.Executed("query-status")
+	b.Executed("query-status", true)
 	if got := b.Wish(); got != 0 {
 		t.Errorf("the wish after query-status is %b", got)
 	}
-	b.Executed("migrate")
+	b.Executed("migrate", true)
 	if got := b.Wish(); got != Status|Migration {
 		t.Errorf("the wish after migrate is %b", got)
 	}
@@ -133,6 +133,9 @@ func TestJobs(t *testing.T) {
 	failed := info("b0", "backup", "concluded", 1, 2)
 	failed.Error = new("No space left on device")
 	for name, story := range map[string][]step{
+		"a backup that QEMU refuses": {
+			status("b0", "created"), asked("", info("b0", "backup", "created", 0, 0)), status("b0", "null"),
+		},
 		"a backup that removes itself": {
 			status("b0", "created"), status("b0", "running"),
 			asked("", info("b0", "backup", "running", 1, 100)),
@@ -187,7 +190,7 @@ func TestJobs(t *testing.T) {
 			for i, s := range story {
 				var got string
 				if s.jobs != nil {
-					got = texts(b.SetJobs(b.AskJobs(), s.jobs, time.Unix(int64(i), 0)))
+					got = texts(b.SetJobs(b.Ask(), s.jobs, time.Unix(int64(i), 0)))
 				} else {
 					got = texts(b.Event(event(t, s.event, s.data)))
 				}
@@ -204,7 +207,7 @@ func TestReplyThatIsOlderThanEvents(t *testing.T) {
 	var b Board
 	b.Event(event(t, "JOB_STATUS_CHANGE", `{"id": "b0", "status": "created"}`))
 	b.Event(event(t, "JOB_STATUS_CHANGE", `{"id": "b0", "status": "running"}`))
-	q := b.AskJobs()
+	q := b.Ask()
 	b.Event(event(t, "JOB_STATUS_CHANGE", `{"id": "b0", "status": "paused"}`))
 	b.SetJobs(q, []qapi.JobInfo{{ID: "b0", Type: "backup", Status: "running", TotalProgress: 10}}, time.Unix(1, 0))
 	if bars := b.Bars(); len(bars) != 1 || bars[0].Status != "paused" {
@@ -219,7 +222,7 @@ func TestBars(t *testing.T) {
 		t.Errorf("active without jobs: %b", w)
 	}
 	at := func(second, current int64) {
-		b.SetJobs(b.AskJobs(), []qapi.JobInfo{
+		b.SetJobs(b.Ask(), []qapi.JobInfo{
 			{ID: "b0", Type: "backup", Status: "running", CurrentProgress: current << 20, TotalProgress: 1 << 30},
 			{ID: "s0", Type: "snapshot-save", Status: "running", CurrentProgress: current, TotalProgress: 1024},
 			{ID: "c0", Type: "create", Status: "running"},
@@ -285,12 +288,12 @@ func TestMigration(t *testing.T) {
 		return r
 	}
 	// A migration that was over before is not news.
-	if got := texts(b.SetMigration(reply("failed", 0, 0), time.Unix(1, 0))); got != "" || b.Active() != 0 {
+	if got := texts(b.SetMigration(b.Ask(), reply("failed", 0, 0), time.Unix(1, 0))); got != "" || b.Active() != 0 {
 		t.Errorf("an earlier migration: %q", got)
 	}
-	b.SetMigration(reply("setup", 0, 0), time.Unix(2, 0))
-	b.SetMigration(reply("active", 0, 1<<30), time.Unix(3, 0))
-	b.SetMigration(reply("active", 256<<20, 768<<20), time.Unix(4, 0))
+	b.SetMigration(b.Ask(), reply("setup", 0, 0), time.Unix(2, 0))
+	b.SetMigration(b.Ask(), reply("active", 0, 1<<30), time.Unix(3, 0))
+	b.SetMigration(b.Ask(), reply("active", 256<<20, 768<<20), time.Unix(4, 0))
 	if b.Active() != Migration {
 		t.Error("the migration is not active")
 	}
@@ -299,22 +302,22 @@ func TestMigration(t *testing.T) {
 	}
 	fast := reply("active", 256<<20, 768<<20)
 	fast.RAM.Mbps = 8000
-	b.SetMigration(fast, time.Unix(5, 0))
+	b.SetMigration(b.Ask(), fast, time.Unix(5, 0))
 	if got, want := b.Bars()[0].Rate, "954 MiB/s"; got != want {
 		t.Errorf("the rate is %q, want %q", got, want)
 	}
 	done := reply("completed", 1<<30, 0)
 	done.Downtime = new(int64(12))
-	if got, want := texts(b.SetMigration(done, time.Unix(6, 0))), "the migration is completed; the guest stood still for 12ms\n"; got != want {
+	if got, want := texts(b.SetMigration(b.Ask(), done, time.Unix(6, 0))), "the migration is completed; the guest stood still for 12ms\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if len(b.Bars()) != 0 || b.Wish()&Status == 0 {
 		t.Error("a migration that is completed has a bar, or the status is not asked for")
 	}
-	b.SetMigration(reply("active", 0, 1<<30), time.Unix(7, 0))
+	b.SetMigration(b.Ask(), reply("active", 0, 1<<30), time.Unix(7, 0))
 	failed := reply("failed", 0, 0)
 	failed.ErrorDesc = new("no route to host")
-	if got, want := texts(b.SetMigration(failed, time.Unix(8, 0))), "! the migration has failed: no route to host\n"; got != want {
+	if got, want := texts(b.SetMigration(b.Ask(), failed, time.Unix(8, 0))), "! the migration has failed: no route to host\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for status, want := range map[qapi.MigrationStatus]string{
@@ -322,9 +325,46 @@ func TestMigration(t *testing.T) {
 		"pre-switchover":  "the migration waits for migrate-continue\n",
 		"postcopy-paused": "! the migration has lost its connection, and waits for migrate-recover\n",
 	} {
-		b.SetMigration(reply("active", 0, 1<<30), time.Unix(9, 0))
-		if got := texts(b.SetMigration(reply(status, 0, 0), time.Unix(10, 0))); got != want {
+		b.SetMigration(b.Ask(), reply("active", 0, 1<<30), time.Unix(9, 0))
+		if got := texts(b.SetMigration(b.Ask(), reply(status, 0, 0), time.Unix(10, 0))); got != want {
 			t.Errorf("%s: got %q, want %q", status, got, want)
+		}
+	}
+}
+
+// Two migrations that fail for the same reason are two notices. What QEMU said before the
+// second one began is not its result.
+func TestMigrationFailsTwice(t *testing.T) {
+	failed := &qapi.MigrationInfo{Status: new(qapi.MigrationStatusFailed), ErrorDesc: new("no route to host")}
+	const want = "! the migration has failed: no route to host\n"
+	for _, tt := range []struct {
+		name  string
+		begin func(b *Board)
+		news  bool
+	}{
+		{"a command", func(b *Board) { b.Executed("migrate", true) }, true},
+		{"the event of a migration that another client has begun", func(b *Board) { b.Event(event(t, "MIGRATION", `{"status": "setup"}`)) }, true},
+		{"a command that was refused", func(b *Board) { b.Executed("migrate", false) }, false},
+		{"another command", func(b *Board) { b.Executed("migrate-set-parameters", true) }, false},
+	} {
+		var b Board
+		b.Connected()
+		b.SetMigration(b.Ask(), failed, time.Unix(1, 0))
+		b.Wish()
+		early := b.Ask()
+		tt.begin(&b)
+		if b.Wish()&Migration == 0 {
+			t.Errorf("%s: QEMU is not asked about the migration", tt.name)
+		}
+		if got := texts(b.SetMigration(early, failed, time.Unix(2, 0))); got != "" {
+			t.Errorf("%s: a reply from before it gives %q", tt.name, got)
+		}
+		if again := b.Wish()&Migration != 0; again != tt.news {
+			t.Errorf("%s: QEMU is asked again: %t", tt.name, again)
+		}
+		got := texts(b.SetMigration(b.Ask(), failed, time.Unix(3, 0)))
+		if tt.news && got != want || !tt.news && got != "" {
+			t.Errorf("%s: got %q", tt.name, got)
 		}
 	}
 }
