@@ -32,24 +32,29 @@ func repeated(n int, element string) []byte {
 
 func wrapped(elements string) []byte { return []byte(`{"return":[` + elements + `]}`) }
 
+// hostileSizes are the sizes of what a hostile server sends, in bytes. The long form
+// begins with 1 MiB, if the largest size is 32 MiB.
+func hostileSizes() []int {
+	if largest := *hostileSize << 20; largest > 0 {
+		return []int{largest / 32, largest / 16, largest / 8, largest / 4, largest / 2, largest}
+	}
+	largest := 1 << 20
+	if testing.Short() {
+		largest = 128 << 10
+	}
+	return []int{largest / 8, largest / 4, largest / 2, largest}
+}
+
 // Reading and decoding a message costs memory and CPU time in proportion to the size, for each shape. growth
 // counts an operation as a byte.
 // Holds E9.
 func TestGrowthOfHostileShapes(t *testing.T) {
-	largest := *hostileSize << 20
-	switch {
-	case largest > 0:
-	case testing.Short():
-		largest = 128 << 10
-	default:
-		largest = 1 << 20
-	}
-	sizes := []int{largest / 8, largest / 4, largest / 2, largest}
+	sizes := hostileSizes()
 	for name, shape := range shapes {
 		for _, cost := range []growth.Cost{growth.Allocated, growth.CPU} {
 			most := 3.0
 			if cost == growth.CPU {
-				most = 5 // a quadratic cost grows to 8 times
+				most = 5 // a quadratic cost grows to 8 times, or to 32 times in the long form
 			}
 			t.Run(name, func(t *testing.T) {
 				growth.Check(t, growth.Case{Cost: cost, Sizes: sizes, Most: most, Setup: func(tb testing.TB, n int) func() int {

@@ -22,9 +22,12 @@ const (
 	CPU Cost = iota
 	// Allocated is how many bytes were allocated.
 	Allocated
+	// Kept is how many more bytes are in use after the operations, when the garbage is
+	// collected. What the function that Setup returned refers to is not garbage.
+	Kept
 )
 
-func (c Cost) String() string { return [...]string{"ns", "B"}[c] }
+func (c Cost) String() string { return [...]string{"ns", "B", "B kept"}[c] }
 
 // A Case is an operation whose cost depends on a number.
 type Case struct {
@@ -85,15 +88,25 @@ func Check(tb testing.TB, c Case) {
 func (c Case) measure(tb testing.TB, n int) float64 {
 	run := c.Setup(tb, n)
 	runtime.GC()
+	if c.Cost == Kept {
+		runtime.GC() // a sync.Pool frees what it has at the second collection
+	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	used := usage.CPU()
 	ops := run()
 	cost := float64(usage.CPU() - used)
-	if c.Cost == Allocated {
+	switch c.Cost {
+	case Allocated:
 		runtime.ReadMemStats(&after)
 		cost = float64(after.TotalAlloc - before.TotalAlloc)
+	case Kept:
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		cost = float64(after.HeapAlloc) - float64(before.HeapAlloc)
+		runtime.KeepAlive(run)
 	}
 	return cost / float64(ops)
 }

@@ -25,6 +25,14 @@ func (f *fake) Logf(format string, args ...any) {
 
 func (f *fake) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
+// once returns a setup that counts all operations of another one as one.
+func once(setup func(testing.TB, int) func() int) func(testing.TB, int) func() int {
+	return func(tb testing.TB, n int) func() int {
+		run := setup(tb, n)
+		return func() int { run(); return 1 }
+	}
+}
+
 // Finding a number at the end of a list costs more, the longer the list is. At its
 // beginning it does not.
 func TestCheck(t *testing.T) {
@@ -50,6 +58,13 @@ func TestCheck(t *testing.T) {
 	allocate := func(_ testing.TB, n int) func() int {
 		return func() int { runtime.KeepAlive(make([]byte, n)); return 1 }
 	}
+	keep := func(_ testing.TB, n int) func() int {
+		var kept []byte
+		return func() int { kept = make([]byte, n<<10); kept[0] = 1; return n }
+	}
+	drop := func(_ testing.TB, n int) func() int {
+		return func() int { runtime.KeepAlive(make([]byte, n<<10)); return 1 }
+	}
 	sizes := []int{1 << 7, 1 << 9, 1 << 11, 1 << 13}
 	for _, tt := range []struct {
 		name   string
@@ -59,6 +74,9 @@ func TestCheck(t *testing.T) {
 		{"constant", Case{Sizes: sizes, Setup: find(true), Most: 20}, 0},
 		{"linear", Case{Sizes: sizes, Setup: find(false), Most: 20}, 1},
 		{"memory", Case{Cost: Allocated, Sizes: sizes, Setup: allocate, Most: 4}, 1},
+		{"kept, in proportion", Case{Cost: Kept, Sizes: sizes, Setup: keep, Most: 2}, 0},
+		{"kept, all as one operation", Case{Cost: Kept, Sizes: sizes, Setup: once(keep), Most: 4}, 1},
+		{"not kept", Case{Cost: Kept, Sizes: sizes, Setup: drop, Most: 1 << 20}, 0},
 	} {
 		f := new(fake)
 		Check(f, tt.c)
