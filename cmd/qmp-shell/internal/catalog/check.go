@@ -226,13 +226,24 @@ func (k *checker) owner(path []string) string {
 // noCommand is the text about a command that the server does not have.
 func (s *server) noCommand(name string) string {
 	if slices.Contains(s.disabled, name) {
-		return fmt.Sprintf("%s is disabled in %s", name, s.program)
+		return s.why(name)
 	}
 	text := fmt.Sprintf("%s has no command %q", s.program, name)
-	if history := s.history(name); history != "" {
-		return text + ": " + history
+	if why := s.why(name); why != "" {
+		text += ": " + why
 	}
-	return text + didYouMean(name, s.commands)
+	return text
+}
+
+// why says why the server does not have a command, or which one was meant, or "".
+func (s *server) why(name string) string {
+	if slices.Contains(s.disabled, name) {
+		return fmt.Sprintf("%s is disabled in %s", name, s.program)
+	}
+	if history := s.history(name); history != "" {
+		return history
+	}
+	return strings.TrimPrefix(didYouMean(name, s.commands), ": ")
 }
 
 // noMember is the text about a member that an object does not have.

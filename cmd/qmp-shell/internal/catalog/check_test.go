@@ -1,8 +1,10 @@
 package catalog
 
 import (
+	"context"
 	"testing"
 
+	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/syntax"
 )
 
@@ -40,4 +42,31 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %d problems, want %d", tt.text, len(problems), len(tt.want))
 		}
 	}
+}
+
+func TestUnknown(t *testing.T) {
+	c := New(newMachine(t, "7.2"))
+	for name, want := range map[string]string{
+		"query-bloc":        "did you mean query-block?",
+		"query-statsu":      "did you mean query-status?", // and not query-stats
+		"query-cpus":        "the last release that has it is 5.2, and this QEMU is 7.2.0",
+		"query-status":      "",
+		"zzzzzzzzzzzzzzzzz": "",
+	} {
+		if got := c.Unknown(t.Context(), name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := New(deaf{}).Unknown(ctx, "query-bloc"); got != "" {
+		t.Errorf("without an answer: %q", got)
+	}
+}
+
+// A deaf caller gets no answer.
+type deaf struct{}
+
+func (deaf) Do(ctx context.Context, _ async.Command) (async.Reply, error) {
+	return async.Reply{}, context.Canceled
 }

@@ -68,7 +68,7 @@ func nearest(name string, names []string) string {
 	best, least := "", 1+max(1, len(folded)/3)
 	for _, candidate := range names {
 		d := distance(folded, fold(candidate))
-		if d < least || d == least && strings.HasPrefix(fold(candidate), folded) && !strings.HasPrefix(fold(best), folded) {
+		if d < least || d == least && likeness(folded, fold(candidate)) > likeness(folded, fold(best)) {
 			best, least = candidate, d
 		}
 	}
@@ -81,6 +81,18 @@ func nearest(name string, names []string) string {
 		}
 	}
 	return ""
+}
+
+// likeness decides between candidates at the same distance: one that goes on after what was
+// typed comes first, then one of the same length, in which two characters were exchanged.
+func likeness(typed, candidate string) int {
+	switch {
+	case strings.HasPrefix(candidate, typed):
+		return 2
+	case len(candidate) == len(typed):
+		return 1
+	}
+	return 0
 }
 
 // distance returns how many characters must be added, removed, replaced, or exchanged

@@ -34,6 +34,14 @@ func TestQEMU(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 
+	t.Run("unknown command", func(t *testing.T) {
+		want(t, run("", "-c", "query-statsu", addr), 1, "", "(CommandNotFound): did you mean query-status?\n")
+		r := run("", "-v", "-c", "query-statsu", addr)
+		want(t, r, 1, "", "(CommandNotFound)\n")
+		if strings.Contains(r.stderr, "query-qmp-schema") {
+			t.Errorf("--verbose prints the schema: %d bytes", len(r.stderr))
+		}
+	})
 	t.Run("jobs", func(t *testing.T) {
 		const backup = "blockdev-backup job-id=j device=disk target=copy sync=full"
 		want(t, run("", "-c", backup, "--job", "j", addr), 0, "{}\n"+`{"id":"j","type":"backup","current-progress":4194304,"total-progress":4194304}`+"\n", "")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/jobs"
+	"github.com/goqmp/qmp/cmd/qmp-shell/internal/catalog"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/output"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/script"
 )
@@ -41,7 +42,12 @@ func (c *execution) run(ctx context.Context, a *app, address string) error {
 		return err
 	}
 	var run *script.Run
-	s, err := a.open(ctx, address, func(client *async.Client) { run = script.New(client, opts) })
+	s, err := a.open(ctx, address, func(client *async.Client) {
+		if !a.grammar.Verbose { // QEMU's answer has 200 kB, which would be printed
+			opts.Unknown = unknown(client)
+		}
+		run = script.New(client, opts)
+	})
 	if run != nil {
 		defer run.Close()
 	}
@@ -49,6 +55,17 @@ func (c *execution) run(ctx context.Context, a *app, address string) error {
 		return err
 	}
 	return errors.Join(run.Do(ctx, steps), s.close())
+}
+
+// unknown returns a function for [script.Options] that asks the server which commands it has.
+// A server that does not answer delays the end of the program by at most 5 seconds.
+func unknown(client *async.Client) func(ctx context.Context, name string) string {
+	known := catalog.New(client)
+	return func(ctx context.Context, name string) string {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return known.Unknown(ctx, name)
+	}
 }
 
 // options returns the options of a script.

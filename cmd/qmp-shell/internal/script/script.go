@@ -33,6 +33,11 @@ type Options struct {
 	KeepGoing bool
 	Refused   func(error)
 
+	// Unknown returns what helps a person who gave a command that the server does not have,
+	// such as "did you mean query-status?", or "". It is called after the server has refused
+	// the command. Nil is never.
+	Unknown func(ctx context.Context, name string) string
+
 	// Events has the names of events: the Run waits for the first event with one of these
 	// names for which all of Matches hold, and prints it.
 	Events  []string
@@ -169,10 +174,18 @@ func (r *Run) command(ctx context.Context, step Step) error {
 	if err == nil && !(waits && r.opts.Get != nil) {
 		err = r.print(value)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", step.Where, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("%s: %w", step.Where, err)
+	refused, ok := errors.AsType[*async.ExecuteError](err)
+	if !ok || refused.Class != "CommandNotFound" || step.Line != "" || r.opts.Unknown == nil {
+		return err
+	}
+	if help := r.opts.Unknown(ctx, refused.Command); help != "" {
+		err = fmt.Errorf("%w: %s", err, help)
+	}
+	return err
 }
 
 // value executes one step and returns its result: a JSON value, or what the human monitor

@@ -101,6 +101,31 @@ func TestResults(t *testing.T) {
 	})
 }
 
+// A command that the server does not have is explained; with KeepGoing each of them is.
+func TestUnknownCommand(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		var asked, refused []string
+		opts := Options{
+			Unknown:   func(_ context.Context, name string) string { asked = append(asked, name); return "did you mean it?" },
+			KeepGoing: true,
+			Refused:   func(err error) { refused = append(refused, err.Error()) },
+		}
+		w.vm.Handle("picky", func(context.Context, *qmptest.Command) (any, error) {
+			return nil, &qmptest.Error{Class: "GenericError", Desc: "no"}
+		})
+		_, err := w.run(t.Context(), t, opts, texts("query-nam", "picky", "query-name"))
+		if !is[*RefusedError](err) || !is[*async.ExecuteError](err) {
+			t.Errorf("the error is %v", err)
+		}
+		if len(asked) != 1 || asked[0] != "query-nam" || len(refused) != 2 {
+			t.Fatalf("asked about %q, refused %q", asked, refused)
+		}
+		if !strings.HasSuffix(refused[0], "(CommandNotFound): did you mean it?") || strings.Contains(refused[1], "did you") {
+			t.Errorf("refused %q", refused)
+		}
+	})
+}
+
 // A transaction may stand on several lines, and on several options.
 func TestTransaction(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
