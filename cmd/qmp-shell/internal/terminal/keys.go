@@ -10,6 +10,9 @@ import (
 // key does what a key is for.
 func (m *model) key(msg tea.KeyPressMsg) tea.Cmd {
 	name := msg.String()
+	if m.entered && name != "enter" && name != "ctrl+j" {
+		m.entered, m.menu = false, nil
+	}
 	if m.search != nil && m.searchKey(name, msg.Text) {
 		return nil
 	}
@@ -108,9 +111,17 @@ func (m *model) command(name string) (cmd tea.Cmd, ok bool) {
 	return nil, true
 }
 
-// enter ends the line, or begins another one if the text is not complete.
+// enter ends the line, or begins another one if the text is not complete. After a Tab that
+// has no answer yet it waits, so that what is entered does not depend on how fast the server
+// answers. A second Enter does not wait.
 func (m *model) enter() {
 	text := m.line.text
+	if q := m.tab; !m.entered && q != nil && *q == (question{m.asked, text, m.line.pos}) {
+		m.entered = true
+		m.menu = &menu{Completion: Completion{Hint: "waiting for the completion; Enter again enters the line as it is"}, selected: -1}
+		return
+	}
+	m.entered, m.tab = false, nil
 	m.menu = nil
 	if m.opts.Incomplete != nil && m.opts.Incomplete(text) {
 		m.line.move(len(text))
@@ -125,6 +136,7 @@ func (m *model) enter() {
 func (m *model) accept(text, end string) {
 	m.line.clear()
 	m.browser, m.menu, m.search = browser{}, nil, nil
+	m.entered, m.tab = false, nil
 	m.asked++
 	f := layout(m.prompt, text, len(text), math.MaxInt, m.style) // the terminal wraps it, so that it can be copied
 	m.print(strings.Join(f.rows, "\n") + end)
@@ -157,6 +169,7 @@ func (m *model) paste(text string) {
 	}
 	m.line.insert(strings.TrimRight(text, "\r\n"))
 	m.browser, m.menu = browser{}, nil
+	m.entered = false
 	m.asked++
 }
 
@@ -241,14 +254,30 @@ func (m *model) ask(quiet bool) tea.Cmd {
 		return nil
 	}
 	text, pos, number := m.line.text, m.line.pos, m.asked
+	if m.tab = nil; !quiet {
+		m.tab = &question{number, text, pos}
+	}
 	ctx, complete := m.ctx, m.opts.Complete
 	return func() tea.Msg {
 		return completedMsg{Completion: complete(ctx, text, pos), number: number, text: text, pos: pos, quiet: quiet}
 	}
 }
 
-// completed takes the answer to ask.
+// completed takes the answer to ask, and enters the line if that was waiting for it.
 func (m *model) completed(msg completedMsg) {
+	answered := m.tab != nil && m.tab.number == msg.number
+	m.complete(msg)
+	if !answered {
+		return
+	}
+	m.tab = nil
+	if m.entered {
+		m.enter()
+	}
+}
+
+// complete completes the line, or shows the menu.
+func (m *model) complete(msg completedMsg) {
 	if msg.number != m.asked || msg.text != m.line.text || msg.pos != m.line.pos || m.search != nil || !msg.fits(len(m.line.text)) {
 		return // something else was typed meanwhile
 	}

@@ -23,9 +23,18 @@ type model struct {
 
 	line    buffer
 	browser browser
-	search  *search // nil while there is no search
-	menu    *menu   // nil while there is none
-	asked   int     // counts questions for completions, so that only the newest answer counts
+	search  *search   // nil while there is no search
+	menu    *menu     // nil while there is none
+	asked   int       // counts questions for completions, so that only the newest answer counts
+	tab     *question // nil if none is open
+	entered bool      // Enter was pressed after Tab; the line waits for the answer to tab
+}
+
+// A question is that of a Tab, which was not answered yet.
+type question struct {
+	number int
+	text   string
+	pos    int
 }
 
 // The messages of a Terminal to its model.

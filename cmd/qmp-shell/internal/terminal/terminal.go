@@ -46,8 +46,9 @@ type Options struct {
 	Handle func(Input)
 
 	// Complete returns what may stand at the cursor, which is at pos in bytes. It may take
-	// time: typing goes on meanwhile, and an answer that comes too late is dropped. It may
-	// be called again before it has returned. Nil completes nothing.
+	// time: typing goes on meanwhile, and an answer that comes too late is dropped. An Enter
+	// right after Tab waits for the answer, unless Enter is pressed again. Complete may be
+	// called again before it has returned. Nil completes nothing.
 	Complete func(ctx context.Context, text string, pos int) Completion
 
 	// Incomplete reports whether a text needs another line, such as an open transaction.

@@ -290,6 +290,58 @@ func TestLateCompletion(t *testing.T) {
 	s.input(t, terminal.Input{Kind: terminal.Line, Text: "stop "})
 }
 
+// An Enter after Tab waits for the answer, so that the line is the same for a slow and a fast
+// server. A second Enter enters the line as it is, and any other key goes on with typing.
+func TestEnterWaitsForCompletion(t *testing.T) {
+	release := make(chan struct{})
+	s := start(t, 80, 12, terminal.Options{Complete: func(ctx context.Context, text string, pos int) terminal.Completion {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		if text == "nothing" {
+			return terminal.Completion{}
+		}
+		return terminal.Completion{End: pos, Candidates: []terminal.Candidate{{Text: "stop "}}}
+	}})
+	answer := func() { release <- struct{}{} }
+	s.Type("s" + ttytest.Tab + ttytest.Enter)
+	s.WaitFor("waiting for the completion")
+	s.ui.Print("an event")
+	s.WaitFor("an event")
+	answer()
+	s.input(t, terminal.Input{Kind: terminal.Line, Text: "stop "})
+	s.Wait("the prompt without a hint", func(s ttytest.Screen) bool { return s.Line() == "(QEMU)" && !s.Contains("waiting for") })
+
+	s.Type("nothing" + ttytest.Tab + ttytest.Enter)
+	s.WaitFor("waiting for the completion")
+	answer()
+	s.input(t, terminal.Input{Kind: terminal.Line, Text: "nothing"})
+
+	s.Type("st" + ttytest.Tab + ttytest.Enter)
+	s.WaitFor("waiting for the completion")
+	s.Type(ttytest.Enter)
+	s.input(t, terminal.Input{Kind: terminal.Line, Text: "st"})
+	answer() // it is too late
+	s.WaitLine("(QEMU)")
+
+	s.Type("q" + ttytest.Tab + ttytest.Enter)
+	s.WaitFor("waiting for the completion")
+	s.Type("x")
+	s.Wait("typing that goes on", func(s ttytest.Screen) bool { return s.Line() == "(QEMU) qx" && !s.Contains("waiting for") })
+	answer()
+	s.Type(ttytest.Enter)
+	s.input(t, terminal.Input{Kind: terminal.Line, Text: "qx"})
+
+	s.Type("c" + ttytest.Tab + ttytest.Enter)
+	s.WaitFor("waiting for the completion")
+	s.Type(ttytest.CtrlC)
+	s.WaitFor("c^C")
+	answer()
+	s.Type("d" + ttytest.Enter)
+	s.input(t, terminal.Input{Kind: terminal.Line, Text: "d"})
+}
+
 func TestDumbTerminal(t *testing.T) {
 	s := start(t, 60, 12, terminal.Options{Environ: []string{"TERM=dumb"}})
 	s.ui.Print("an event")
