@@ -341,7 +341,7 @@ func (c *Cmd) await(ctx context.Context) (*qga.GuestExecStatusOptions, error) {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: wait for process %d: %w", c.Path, c.pid, contexts.Err(ctx))
+			return nil, fmt.Errorf("%s: wait for process %d: %w", harmless.Line(c.Path), c.pid, contexts.Err(ctx))
 		}
 		status, err := qga.GuestExecStatus(ctx, c.client, &qga.GuestExecStatusArguments{PID: c.pid})
 		if refused, ok := errors.AsType[*async.ExecuteError](err); ok {

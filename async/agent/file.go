@@ -11,6 +11,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/qapi/qga"
 )
 
@@ -29,7 +30,7 @@ func release(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // A File is an open file in the guest. Its methods are for one goroutine at a time, except
 // Close. All of them are limited by the context with which it was opened. The agent closes
-// the file when that context ends. An error is an [*fs.PathError]; it matches fs.ErrNotExist
+// the file when that context ends. An error matches an [*fs.PathError], and fs.ErrNotExist
 // and the like if the agent's error says so.
 type File struct {
 	client *Client
@@ -249,7 +250,13 @@ func (f *File) error(op string, err error) error {
 }
 
 func pathError(op, name string, err error) error {
-	return &fs.PathError{Op: op, Path: name, Err: guestError(err)}
+	return newPathError(op, name, guestError(err))
+}
+
+// newPathError returns an error that matches an [*fs.PathError]. It is one, unless the
+// name of the file, or err, has a character that a terminal obeys.
+func newPathError(op, name string, err error) error {
+	return harmless.Error(&fs.PathError{Op: op, Path: name, Err: err})
 }
 
 // guestError returns err so that it matches the error of package fs that the words of the

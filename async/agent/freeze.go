@@ -8,6 +8,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/qapi/qga"
 )
 
@@ -51,7 +52,7 @@ type LeaseError struct {
 }
 
 func (e *LeaseError) Error() string {
-	return fmt.Sprintf("the guest's file systems did not stay frozen until the end: %v", e.Err)
+	return fmt.Sprintf("the guest's file systems did not stay frozen until the end: %v", harmless.Error(e.Err))
 }
 
 func (e *LeaseError) Unwrap() error { return e.Err }
@@ -63,7 +64,7 @@ type ThawError struct {
 }
 
 func (e *ThawError) Error() string {
-	return fmt.Sprintf("the guest's file systems may still be frozen; execute guest-fsfreeze-thaw when the agent answers again: %v", e.Err)
+	return fmt.Sprintf("the guest's file systems may still be frozen; execute guest-fsfreeze-thaw when the agent answers again: %v", harmless.Error(e.Err))
 }
 
 func (e *ThawError) Unwrap() error { return e.Err }

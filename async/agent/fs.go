@@ -42,7 +42,7 @@ var (
 // full returns the name in the guest of the file name.
 func (g *guestFS) full(op, name string) (string, error) {
 	if !fs.ValidPath(name) || strings.Contains(name, "\x00") {
-		return "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+		return "", newPathError(op, name, fs.ErrInvalid)
 	}
 	return path.Join(g.root, name), nil
 }
@@ -57,7 +57,7 @@ func (g *guestFS) Open(name string) (fs.File, error) {
 	case info.IsDir():
 		return &folder{fsys: g, name: name, info: info}, nil
 	case !info.Mode().IsRegular():
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("not a regular file, but %v: %w", info.Mode(), errors.ErrUnsupported)}
+		return nil, newPathError("open", name, fmt.Errorf("not a regular file, but %v: %w", info.Mode(), errors.ErrUnsupported))
 	}
 	full, err := g.full("open", name)
 	if err != nil {
@@ -100,7 +100,7 @@ func (g *guestFS) stat(op, name string) (fs.FileInfo, error) {
 	}
 	info, err := parseStat(path.Base(name), string(out))
 	if err != nil {
-		return nil, &fs.PathError{Op: op, Path: name, Err: err}
+		return nil, newPathError(op, name, err)
 	}
 	return info, nil
 }
@@ -136,7 +136,7 @@ func (g *guestFS) ReadDir(name string) ([]fs.DirEntry, error) {
 		}
 		info, err := parseStat(base, line)
 		if err != nil {
-			return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
+			return nil, newPathError("readdir", name, err)
 		}
 		entries = append(entries, fs.FileInfoToDirEntry(info))
 	}
@@ -165,7 +165,7 @@ func (g *guestFS) run(op, name, script, arg string) ([]byte, error) {
 			err = &unsupported{err}
 		}
 	}
-	return nil, &fs.PathError{Op: op, Path: name, Err: err}
+	return nil, newPathError(op, name, err)
 }
 
 // unsupported is an error that matches errors.ErrUnsupported.
@@ -243,7 +243,7 @@ type openFile struct {
 
 func (f *openFile) Stat() (fs.FileInfo, error) {
 	if f.isClosed() {
-		return nil, &fs.PathError{Op: "stat", Path: f.name, Err: fs.ErrClosed}
+		return nil, newPathError("stat", f.name, fs.ErrClosed)
 	}
 	return f.fsys.Stat(f.name)
 }
@@ -260,18 +260,18 @@ type folder struct {
 
 func (d *folder) Stat() (fs.FileInfo, error) {
 	if d.closed {
-		return nil, &fs.PathError{Op: "stat", Path: d.name, Err: fs.ErrClosed}
+		return nil, newPathError("stat", d.name, fs.ErrClosed)
 	}
 	return d.info, nil
 }
 
 func (d *folder) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.name, Err: errors.New("is a folder")}
+	return 0, newPathError("read", d.name, errors.New("is a folder"))
 }
 
 func (d *folder) Close() error {
 	if d.closed {
-		return &fs.PathError{Op: "close", Path: d.name, Err: fs.ErrClosed}
+		return newPathError("close", d.name, fs.ErrClosed)
 	}
 	d.closed = true
 	return nil
@@ -280,7 +280,7 @@ func (d *folder) Close() error {
 // ReadDir implements [fs.ReadDirFile].
 func (d *folder) ReadDir(n int) ([]fs.DirEntry, error) {
 	if d.closed {
-		return nil, &fs.PathError{Op: "readdir", Path: d.name, Err: fs.ErrClosed}
+		return nil, newPathError("readdir", d.name, fs.ErrClosed)
 	}
 	if !d.listed {
 		entries, err := d.fsys.ReadDir(d.name)

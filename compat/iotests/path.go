@@ -9,6 +9,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/internal/harmless"
 	"github.com/goqmp/qmp/internal/proto"
 )
 
@@ -23,9 +24,9 @@ type PathError struct {
 // Error names the path, the part that failed, and what is there instead.
 func (e *PathError) Error() string {
 	if e.Part == e.Path {
-		return fmt.Sprintf("path %q: %v", e.Path, e.Err)
+		return fmt.Sprintf("path %q: %v", e.Path, harmless.Error(e.Err))
 	}
-	return fmt.Sprintf("path %q, at %q: %v", e.Path, e.Part, e.Err)
+	return fmt.Sprintf("path %q, at %q: %v", e.Path, e.Part, harmless.Error(e.Err))
 }
 
 // Unwrap returns Err.

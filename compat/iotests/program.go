@@ -118,7 +118,7 @@ func (r Result) OK() bool { return r.ExitCode == 0 }
 
 // String returns the command, its exit code and its output.
 func (r Result) String() string {
-	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(secrets.Args(r.Command), " "), r.ExitCode, harmless.Text(secrets.Output(strings.TrimSpace(r.Output), r.Command)))
+	return fmt.Sprintf("%s: exit code %d: %s", harmless.Line(strings.Join(secrets.Args(r.Command), " ")), r.ExitCode, harmless.Text(secrets.Output(strings.TrimSpace(r.Output), r.Command)))
 }
 
 // run runs a program until it ends, and returns how it ended. The test fails only if the

@@ -270,7 +270,7 @@ func (it *Test) note(command string) {
 // writeField appends a heading and a text. A text of several lines is indented, and of a
 // long text only the last 4 KiB are shown.
 func writeField(b *strings.Builder, heading, text string) {
-	text = harmless.Text(strings.TrimRight(text, " \r\n"))
+	text = strings.TrimRight(text, " \r\n")
 	if text == "" {
 		return
 	}
@@ -278,6 +278,7 @@ func writeField(b *strings.Builder, heading, text string) {
 	if len(text) > most {
 		text = "..." + text[len(text)-most:]
 	}
+	text = harmless.Text(text) // after the cut, which may leave a part of a character
 	separator := " "
 	if strings.Contains(text, "\n") {
 		separator = "\n    "

@@ -42,7 +42,7 @@ type ArgumentError struct {
 
 // Error says what was not sent, and why.
 func (e *ArgumentError) Error() string {
-	return fmt.Sprintf("qtest: %s: not sent: %s", harmless.Line(e.Command), e.Problem)
+	return fmt.Sprintf("qtest: %s: not sent: %s", harmless.Line(e.Command), harmless.Line(e.Problem))
 }
 
 // An InterruptedError says that a call ended without an answer, because its context or
@@ -63,11 +63,11 @@ type InterruptedError struct {
 func (e *InterruptedError) Error() string {
 	switch {
 	case e.Command == "":
-		return fmt.Sprintf("qtest: wait for an interrupt: %v", e.Err)
+		return fmt.Sprintf("qtest: wait for an interrupt: %v", harmless.Error(e.Err))
 	case e.Sent:
-		return fmt.Sprintf("qtest: %s: interrupted after it was sent: %v", harmless.Line(e.Command), e.Err)
+		return fmt.Sprintf("qtest: %s: interrupted after it was sent: %v", harmless.Line(e.Command), harmless.Error(e.Err))
 	}
-	return fmt.Sprintf("qtest: %s: interrupted before it was sent: %v", harmless.Line(e.Command), e.Err)
+	return fmt.Sprintf("qtest: %s: interrupted before it was sent: %v", harmless.Line(e.Command), harmless.Error(e.Err))
 }
 
 // Unwrap returns Err.
@@ -83,7 +83,7 @@ type ProtocolError struct {
 
 // Error returns the line and what is wrong with it.
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("qtest: received %q: %s", e.Line, e.Problem)
+	return fmt.Sprintf("qtest: received %q: %s", e.Line, harmless.Line(e.Problem))
 }
 
 // begin returns a line, or the beginning of a long one, for an error.
