@@ -94,6 +94,7 @@ func unread(err error) bool {
 // complain prints an error, and what to do about it if that is known.
 func (a *app) complain(err error) {
 	text := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "qmp: "), ": qmp: ", ": ")
+	text = forPeople(text)
 	if hint := hint(err); hint != "" {
 		text += "\n" + hint
 	}

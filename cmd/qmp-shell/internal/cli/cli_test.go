@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -179,6 +180,26 @@ func TestBusyMonitor(t *testing.T) {
 	defer c.Close()
 	want(t, run("", "-c", "stop", "--connect-timeout", "50ms", vm.Addr()), 3, "", "is another client connected?")
 	want(t, run("", "-c", "stop", "--connect-timeout", "0", "--timeout", "50ms", vm.Addr()), 4, "", "is another client connected?")
+	r := run("", "-c", "stop", "--connect-timeout", "50ms", vm.Addr())
+	if !strings.Contains(r.stderr, "--skip-negotiation") || strings.Contains(r.stderr, "SkipGreeting") {
+		t.Errorf("the advice is not about the program's options: %s", r.stderr)
+	}
+}
+
+// A file that is not a socket refuses a connection as a socket does on which nobody listens.
+func TestNotASocket(t *testing.T) {
+	file := write(t, "file", "")
+	for _, addr := range []string{file, "unix:" + file, filepath.Dir(file)} {
+		want(t, run("", "-c", "stop", addr), 3, "", "\nThis path is not that of a socket.\n")
+	}
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	want(t, run("", "-c", "stop", socket), 3, "", "No program listens there")
 }
 
 func TestLogMasksSecrets(t *testing.T) {
