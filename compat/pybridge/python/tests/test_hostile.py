@@ -147,6 +147,8 @@ class Interruptions(unittest.TestCase):
         self.assertEqual(set(seen), {-1})
 
     def test_keyboard_interrupt(self):
+        # A program that was started in the background ignores SIGINT, and so does its Python.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         with Server(reply(b'')) as server, connected(server) as qmp:
             for wait in (lambda: value(qmp, 'x'), lambda: qmp.pull_event(wait=True), lambda: qmp.get_events(wait=9.0)):
                 timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
