@@ -55,13 +55,13 @@ matrix: guest ## run the tests that drive QEMU against VERSIONS of it (5.2 7.2 1
 .PHONY: iotests
 iotests: qemu pybridge ## run QEMU's own iotests with QEMU's Python library and with this one; QEMU=7.2 TESTS="030 040" FORMATS="qcow2 raw"
 	$(GO) run ./internal/testing/qemuiotests -python="$(PYTHON)" -qemu="$(or $(QEMU),7.2 10.0)" -tests="$(TESTS)" -formats="$(or $(FORMATS),qcow2)" $(IOTESTS)
-	$(GO) -C cmd/qmp-shell test -run OldShell ./internal/syntax -args -old-shell
+	$(GO) -C cmd/qmp-shell test -tags oldshell -run OldShell ./internal/syntax
 
 # QEMU's qemu.qmp and qmp-shell are in its source package, which is fetched into the cache.
 .PHONY: clients
 clients: qemu ## run other QMP clients through async/mux: QEMU's Python library and qmp-shell, digitalocean/go-qemu
 	scripts/qemu-fetch.sh --tests 10.0
-	QMP_TEST_CLIENTS=1 $(GO) -C internal/testing/muxclients test -race -count=1 ./...
+	$(GO) -C internal/testing/muxclients test -tags clients -race -count=1 ./...
 
 .PHONY: pybridge
 pybridge: ## build the C library that is called by the stand-in for Python's qmp module, and test the module

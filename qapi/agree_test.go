@@ -1,9 +1,6 @@
 package qapi_test
 
 import (
-	"compress/gzip"
-	"io"
-	"os"
 	"testing"
 
 	"github.com/goqmp/qmp/internal/testing/qapitest"
@@ -14,25 +11,6 @@ import (
 func TestDefinitionsAgree(t *testing.T) {
 	t.Parallel()
 	for _, release := range []string{"7.2", "10.0", "11.1"} {
-		qapitest.Agree(t, "qemu", recorded(t, release), release)
+		qapitest.Agree(t, "qemu", qapitest.Introspection(t, release), release)
 	}
-}
-
-// recorded returns the result of query-qmp-schema of QEMU for x86_64, as it was recorded.
-func recorded(t testing.TB, release string) []byte {
-	t.Helper()
-	f, err := os.Open("testdata/introspection-" + release + ".json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/testing/qapitest"
 	"github.com/goqmp/qmp/qapi"
 )
 
@@ -39,7 +40,7 @@ func introspect(t testing.TB, release string) (*recording, *qapi.Schema) {
 		t.Fatal(err)
 	}
 	r := &recording{
-		schema:  string(recorded(t, release)),
+		schema:  string(qapitest.Introspection(t, release)),
 		version: fmt.Sprintf(`{"qemu":{"major":%d,"minor":%d,"micro":22},"package":""}`, major, minor),
 	}
 	s, err := qapi.Introspect(t.Context(), r)

@@ -44,6 +44,8 @@ check gofumpt gofumpt
 check 'go vet' scripts/modules.sh $GO vet ./...
 # Only this package uses cgo, and nothing else builds it.
 check 'go vet of pybridge' $GO vet -tags pybridge ./compat/pybridge
+# These tests need QEMU's sources; make iotests and make clients run them.
+check 'go vet of tests with tags' scripts/modules.sh $GO vet -tags clients,oldshell ./...
 check staticcheck staticcheck
 check layers $GO test ./internal/testing/layers
 check 'generated code' $GO test -run TestGeneratedFilesAreFresh ./internal/qapigen ./cmd/qmp-gen

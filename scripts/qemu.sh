@@ -7,11 +7,11 @@ set -eu
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # tmux is the terminal in which qmp-shell is tested, groff shows its manual page, and zsh
-# and fish try its completion.
-apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent tmux groff-base zsh fish'
-dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent tmux groff-base zsh fish'
-apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga cmd:tmux cmd:groff cmd:zsh cmd:fish'
-brew_packages='qemu tmux groff zsh fish'
+# and fish try its completion. Python calls the library as compat/pybridge.
+apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent tmux groff-base zsh fish python3'
+dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent tmux groff-base zsh fish python3'
+apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga cmd:tmux cmd:groff cmd:zsh cmd:fish cmd:python3'
+brew_packages='qemu tmux groff zsh fish python'
 
 say() { printf 'qemu: %s\n' "$*"; }
 
@@ -55,7 +55,7 @@ run() {
 }
 
 # The guest agent is not built for macOS.
-wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img tmux groff zsh fish'
+wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img tmux groff zsh fish python3'
 [ "$(uname -s)" = Darwin ] || wanted="$wanted qemu-ga"
 
 if [ -n "${QMP_TEST_QEMU:-}" ] && ! command -v "$QMP_TEST_QEMU" >/dev/null 2>&1; then

@@ -11,21 +11,10 @@ import (
 
 	"github.com/goqmp/qmp/async/agent"
 	"github.com/goqmp/qmp/async/qmptest"
-	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/testing/harmlesstest"
 )
 
-// spell is a text that a terminal obeys.
-const spell = "\x1b[2J\a\x00\u0085\u009b1m\u202e\u2028\x7f\n"
-
-// wantHarmless requires an error whose text has no character that a terminal obeys.
-func wantHarmless(t *testing.T, what string, err error) {
-	t.Helper()
-	if err == nil {
-		t.Errorf("%s: no error", what)
-	} else if text := err.Error(); text != harmless.Line(text) {
-		t.Errorf("%s: a terminal obeys the text of a %T: %q", what, err, text)
-	}
-}
+const spell = harmlesstest.Spell + "\n"
 
 // The texts of errors are harmless, whatever their fields have.
 // Holds secure.
@@ -45,7 +34,7 @@ func TestErrorTextsAreHarmless(t *testing.T) {
 		&agent.LeaseError{Err: errors.New(spell)},
 		&agent.ThawError{Err: errors.New(spell)},
 	} {
-		wantHarmless(t, "an error's text", err)
+		harmlesstest.Want(t, "an error's text", err)
 	}
 }
 
@@ -59,30 +48,30 @@ func TestWordsOfAGuestAreHarmless(t *testing.T) {
 	calls := func(t *testing.T, a *agent.Client) {
 		ctx := t.Context()
 		_, err := a.Open(ctx, file)
-		wantHarmless(t, "Open", err)
+		harmlesstest.Want(t, "Open", err)
 		_, err = a.Create(ctx, file)
-		wantHarmless(t, "Create", err)
+		harmlesstest.Want(t, "Create", err)
 		_, err = a.CopyOut(ctx, nil, file, nil)
-		wantHarmless(t, "CopyOut", err)
+		harmlesstest.Want(t, "CopyOut", err)
 		_, err = a.CopyIn(ctx, file, bytes.NewReader(nil), 1, nil)
-		wantHarmless(t, "CopyIn", err)
+		harmlesstest.Want(t, "CopyIn", err)
 		_, err = a.Command(ctx, file, spell).Output()
-		wantHarmless(t, "Output", err)
+		harmlesstest.Want(t, "Output", err)
 		stream := a.Command(ctx, file)
 		stream.Stream = true
-		wantHarmless(t, "a stream", stream.Run())
+		harmlesstest.Want(t, "a stream", stream.Run())
 		guest := a.FS(ctx, "/")
 		_, err = fs.Stat(guest, name)
-		wantHarmless(t, "Stat", err)
+		harmlesstest.Want(t, "Stat", err)
 		_, err = fs.ReadDir(guest, name)
-		wantHarmless(t, "ReadDir", err)
+		harmlesstest.Want(t, "ReadDir", err)
 		_, err = fs.ReadFile(guest, name)
-		wantHarmless(t, "ReadFile of an FS", err)
+		harmlesstest.Want(t, "ReadFile of an FS", err)
 		if e, ok := errors.AsType[*fs.PathError](err); !ok || !strings.HasSuffix(e.Path, name) {
 			t.Errorf("the path of the error is %+v, want it unchanged", e)
 		}
 		_, err = guest.Open("../" + spell)
-		wantHarmless(t, "a wrong name", err)
+		harmlesstest.Want(t, "a wrong name", err)
 	}
 	refuse := refusal("cannot" + spell)
 	exec := func(status map[string]any) map[string]func(*qmptest.Command) (any, error) {
@@ -110,9 +99,9 @@ func TestWordsOfAGuestAreHarmless(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		wantHarmless(t, "Wait", cmd.Wait())
+		harmlesstest.Want(t, "Wait", cmd.Wait())
 		odd := simulatedClient(t, exec(map[string]any{"exited": true, "exitcode": 0, "out-data": []byte(spell + " 1 1")}))
 		_, err := fs.Stat(odd.FS(t.Context(), "/"), name)
-		wantHarmless(t, "an odd stat", err)
+		harmlesstest.Want(t, "an odd stat", err)
 	})
 }

@@ -6,11 +6,11 @@ import (
 
 	"github.com/goqmp/qmp/async/jobs"
 	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/testing/harmlesstest"
 	"github.com/goqmp/qmp/qapi"
 )
 
-// spell is a text that a terminal obeys.
-const spell = "\x1b[2J\a\x00\u0085\u009b1m\u202e\u2028\x7f\n"
+const spell = harmlesstest.Spell + "\n"
 
 // What QEMU says of a job, and the names that a program gives, are harmless in the text of
 // each error. The fields have them unchanged.

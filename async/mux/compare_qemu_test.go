@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -54,18 +53,8 @@ func startReal(t *testing.T, opts *mux.Options, d *mux.Door, args ...string) *re
 // sent when the reply to the one before has come. Timestamps are left out.
 func conversation(t *testing.T, addr string, steps ...string) string {
 	t.Helper()
-	var c net.Conn
-	for deadline := time.Now().Add(qemutest.Patience); ; time.Sleep(qemutest.DialEvery) {
-		var err error
-		if c, err = net.Dial("unix", addr); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(qemutest.Patience))
+	c := qemutest.Conn(t, addr)
+	defer c.Close() // QEMU serves one client at a time
 	lines := bufio.NewReader(c)
 	var b strings.Builder
 	read := func() string {

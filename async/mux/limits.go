@@ -8,7 +8,7 @@ import (
 // A bucket limits how many commands come in a second. It fills at a rate, and each command
 // takes one out.
 type bucket struct {
-	rate, size float64 // a rate of 0 is no limit
+	rate, size float64 // a rate of 0 means no limit
 	level      float64
 	at         time.Time // when level was right
 }

@@ -96,14 +96,11 @@ func (p *pane) wait(texts ...string) string {
 func versions(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{"chosen": qemutest.Find(t, qemutest.QEMU)}
-	cache := os.Getenv("QMP_TEST_CACHE")
-	if cache == "" {
-		if dir, err := os.UserCacheDir(); err == nil {
-			cache = filepath.Join(dir, "goqmp")
-		}
-	}
 	for _, version := range []string{"7.2", "11.1"} {
-		path := filepath.Join(cache, "qemu", version, "bin", "qemu-system-x86_64")
+		path, err := qemutest.Cache("qemu", version, "bin", qemutest.QEMU)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if _, err := os.Stat(path); err == nil {
 			found[version] = path
 		}

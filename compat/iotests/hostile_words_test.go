@@ -5,10 +5,10 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/testing/harmlesstest"
 )
 
-// spell is a text that a terminal obeys.
-const spell = "\x1b[2J\a\x00\u0085\u009b1m\u202e\u2028\x7f"
+const spell = harmlesstest.Spell
 
 // What a tool or QEMU says is harmless in the text of a failure, and in that of an error.
 // Holds secure.

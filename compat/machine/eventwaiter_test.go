@@ -44,8 +44,8 @@ func TestEventWakesOnlyWhoWaitsForIt(t *testing.T) {
 	}
 }
 
-// Many calls take any event. Those that were woken and gave up, or came too late, leave no
-// event behind for which another call waits.
+// Many calls take any event. If a call was woken and gave up, or came too late, another call
+// that waits gets the event.
 func TestEveryEventIsTakenByManyCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls, events = 20, 200

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/goqmp/qmp/internal/testing/qemutest"
 	"github.com/goqmp/qmp/internal/testing/transcripts"
 )
 
@@ -27,10 +28,7 @@ func build(t *testing.T) string {
 		if _, err := exec.LookPath(program); err == nil {
 			continue
 		}
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is missing", program)
-		}
-		t.Skipf("%s is missing", program)
+		qemutest.Lacks(t, "%s is missing ('make qemu' installs it)", program)
 	}
 	library := filepath.Join(t.TempDir(), "libgoqmp.so")
 	cmd := exec.Command("go", "build", "-tags", "pybridge", "-buildmode=c-shared", "-o", library, ".")

@@ -6,20 +6,10 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/compat/qtest"
-	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/testing/harmlesstest"
 )
 
-// spell is a text that a terminal obeys. A line has no line end.
-const spell = "\x1b[2J\a\x00\u0085\u009b1m\u202e\u2028\x7f"
-
-func wantHarmless(t *testing.T, what string, err error) {
-	t.Helper()
-	if err == nil {
-		t.Errorf("%s: no error", what)
-	} else if text := err.Error(); text != harmless.Line(text) {
-		t.Errorf("%s: a terminal obeys the text of a %T: %q", what, err, text)
-	}
-}
+const spell = harmlesstest.Spell
 
 // Whatever QEMU answers, no error's text has a character that a terminal obeys. The
 // fields have the words as they came.
@@ -60,7 +50,7 @@ func TestWordsOfQEMUAreHarmless(t *testing.T) {
 				t.Parallel()
 				q := serve(t, func(string) string { return answer })
 				err := call(t.Context(), q)
-				wantHarmless(t, "the call", err)
+				harmlesstest.Want(t, "the call", err)
 				if e, ok := errors.AsType[*qtest.CommandError](err); ok && what == "a refusal" && e.Message != spell {
 					t.Errorf("the field of the error has %q", e.Message)
 				}
@@ -74,6 +64,6 @@ func TestWordsOfQEMUAreHarmless(t *testing.T) {
 		&qtest.InterruptedError{Err: errors.New(spell)},
 		&qtest.ProtocolError{Line: spell, Problem: spell},
 	} {
-		wantHarmless(t, "an error's text", err)
+		harmlesstest.Want(t, "an error's text", err)
 	}
 }

@@ -4,16 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/goqmp/qmp/async/qmptest"
 	"github.com/goqmp/qmp/internal/pybridge"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -278,24 +276,6 @@ func TestTheServerHangsUp(t *testing.T) {
 	wantClass(t, call(t, b, "close", vm, nil), "EOFError", "EOF")
 	want(t, call(t, b, "close", vm, nil), null)
 	wantClass(t, call(t, b, "event", vm, nil), "StateError", "IDLE")
-}
-
-// A zero byte begins an abstract name, as in Python, and @ begins none.
-func TestAbstractNames(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux has abstract names")
-	}
-	t.Chdir(t.TempDir())
-	name := "goqmp-test-" + strconv.Itoa(os.Getpid())
-	for path, listen := range map[string]string{"\x00" + name: "@" + name, "@" + name: "./@" + name} {
-		qmptest.ScriptDial(t, listen, handshake()...)
-		b := new(pybridge.Bridge)
-		want(t, call(t, b, "new", vm, object{"path": path, "server": true}), null)
-		if got := call(t, b, "accept", vm, object{"timeout": 60}); !strings.HasPrefix(got, `{"value":{"QMP":`) {
-			t.Errorf("%q: %s", path, got)
-		}
-		call(t, b, "release", vm, nil)
-	}
 }
 
 // A number is for one object, and a caller that was interrupted gets none.

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -66,18 +65,8 @@ func TestAgreesWithQEMU(t *testing.T) {
 // ask returns QEMU's version, and what QEMU answers to in.
 func ask(t *testing.T, path string, in []byte) (version, answers string) {
 	t.Helper()
-	var c net.Conn
-	for deadline := time.Now().Add(qemutest.Patience); ; time.Sleep(qemutest.DialEvery) {
-		var err error
-		if c, err = net.Dial("unix", path); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(qemutest.Patience))
+	c := qemutest.Conn(t, path)
+	defer c.Close() // QEMU serves one client at a time
 	lines := bufio.NewReader(c)
 	read := func() string {
 		t.Helper()

@@ -122,11 +122,7 @@ func AgentArgs(chardev string) []string {
 // cache returns the folder that scripts/guest.sh fills.
 func cache() (string, error) {
 	const name = "guest-2" // as in that script
-	if dir := os.Getenv("QMP_TEST_CACHE"); dir != "" {
-		return filepath.Join(dir, name), nil
-	}
-	dir, err := os.UserCacheDir()
-	return filepath.Join(dir, "goqmp", name), err
+	return qemutest.Cache(name)
 }
 
 //go:embed init.sh

@@ -100,6 +100,9 @@ var rooms = []room{
 	{dir: "internal/testing/usage", floor: 0, forTests: true},
 	{dir: "internal/testing/growth", floor: 1, forTests: true},
 
+	// What a terminal obeys, for tests of errors.
+	{dir: "internal/testing/harmlesstest", floor: 1, forTests: true},
+
 	// Makes certificates.
 	{dir: "internal/testing/tlstest", floor: 0, forTests: true},
 

@@ -1,3 +1,5 @@
+//go:build clients
+
 package muxclients
 
 import (
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/digitalocean/go-qemu/qmp"
+
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/mux"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
@@ -118,22 +121,17 @@ func TestGoQEMU(t *testing.T) {
 // python returns a command that runs Python with the module qemu.qmp of QEMU's sources.
 func python(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cache := os.Getenv("QMP_TEST_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cache = filepath.Join(user, "goqmp")
+	program, err := exec.LookPath("python3")
+	if err != nil {
+		t.Fatal(err)
 	}
-	found, err := filepath.Glob(filepath.Join(cache, "qemu-tests", "*", "python", "qemu", "qmp", "qmp_client.py"))
-	program, lookErr := exec.LookPath("python3")
-	if err != nil || len(found) == 0 || lookErr != nil {
-		const lacks = "needs python3, and QEMU's sources in %s ('make clients' fetches them)"
-		if os.Getenv("QMP_TEST_CLIENTS") != "" {
-			t.Fatalf(lacks, cache)
-		}
-		t.Skipf(lacks, cache)
+	pattern, err := qemutest.Cache("qemu-tests", "*", "python", "qemu", "qmp", "qmp_client.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("QEMU's sources are not in the cache (%s); make clients fetches them: %v", pattern, err)
 	}
 	newest := found[0] // 10.0 sorts before 7.2
 	top := strings.TrimSuffix(newest, filepath.FromSlash("/qemu/qmp/qmp_client.py"))

@@ -2,6 +2,6 @@
 // through package async/mux. It is a module of its own, so that the library does not require
 // those clients.
 //
-// The tests of Python's clients need QEMU's sources, which scripts/qemu-fetch.sh --tests fetches;
-// "make clients" does so, and runs the tests. Without the sources they are skipped.
+// The tests have the build tag clients. They need QEMU's sources, for Python's clients: "make
+// clients" fetches them, and runs the tests.
 package muxclients

@@ -1,37 +1,15 @@
 package catalog
 
 import (
-	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/proto"
+	"github.com/goqmp/qmp/internal/testing/qapitest"
 )
-
-// recorded returns the recorded reply of a QEMU of this version to query-qmp-schema.
-func recorded(t testing.TB, version string) string {
-	t.Helper()
-	f, err := os.Open(filepath.Join("../../../../qapi/testdata", "introspection-"+version+".json.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
 
 // A machine is a Caller that answers from a table.
 type machine struct {
@@ -50,7 +28,7 @@ func newMachine(t testing.TB, version string) *machine {
 		t.Fatal(err)
 	}
 	return &machine{version: version, replies: map[string]string{
-		"query-qmp-schema": recorded(t, version),
+		"query-qmp-schema": string(qapitest.Introspection(t, version)),
 		"query-version":    fmt.Sprintf(`{"qemu":{"major":%d,"minor":%d,"micro":0},"package":""}`, major, minor),
 	}}
 }

@@ -42,7 +42,7 @@ type Cursor struct {
 	Literal bool // whether the cursor is in an object or a list of JSON
 }
 
-// At returns what a person types at an offset of text. A wrong text is no reason to fail:
+// At returns what a person types at an offset of text. A wrong text does not make it fail:
 // the result says as much as can be known.
 func At(text string, cursor int) Cursor {
 	cursor = min(max(cursor, 0), len(text))

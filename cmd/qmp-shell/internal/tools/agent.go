@@ -141,8 +141,8 @@ func AgentPut(ctx context.Context, a *agent.Client, local, guest string, stdin i
 }
 
 // AgentGet copies a file of the guest to the file local, or to stdout if that is "-". If
-// local is a folder, the file gets the name that it has in the guest. After an error there
-// is no file.
+// local is a folder, the file gets the name that it has in the guest. After an error
+// AgentGet leaves nothing at that place.
 func AgentGet(ctx context.Context, a *agent.Client, guest, local string, stdout io.Writer) (int64, error) {
 	if local == "-" {
 		counter := &counter{w: stdout}

@@ -154,7 +154,7 @@ func (s *starter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// An agent that does not tell about its guest is no error.
+// If an agent does not tell about its guest, that is not an error.
 func TestAgentInfoOfASilentAgent(t *testing.T) {
 	vm := qmptest.Start(t, &qmptest.Options{NoGreeting: true})
 	a, err := agent.Dial(t.Context(), vm.Addr(), nil)

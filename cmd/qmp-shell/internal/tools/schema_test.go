@@ -1,30 +1,20 @@
 package tools
 
 import (
-	"compress/gzip"
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/goqmp/qmp/internal/testing/qapitest"
 	"github.com/goqmp/qmp/qapi"
 )
 
 // introspection returns what a QEMU replied to query-qmp-schema.
 func introspection(t testing.TB, version string) []qapi.SchemaInfo {
 	t.Helper()
-	f, err := os.Open("../../../../qapi/testdata/introspection-" + version + ".json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var infos []qapi.SchemaInfo
-	if err := json.NewDecoder(z).Decode(&infos); err != nil {
+	if err := json.Unmarshal(qapitest.Introspection(t, version), &infos); err != nil {
 		t.Fatal(err)
 	}
 	return infos

@@ -176,7 +176,7 @@ func TestPictureFormat(t *testing.T) {
 	}
 }
 
-// A QEMU before 7.1 has no PNG, and one behind TCP gets no descriptor: it writes a file by
+// A QEMU before 7.1 has no PNG, and one on a TCP connection gets no descriptor: it writes a file by
 // its name.
 func TestScreenshotByName(t *testing.T) {
 	vm, c := connect(t, qmptest.TCP)
