@@ -241,7 +241,7 @@ func TestDialTLSWithoutAServer(t *testing.T) {
 }
 
 // The context bounds the TLS handshake, and Disconnect ends it.
-// Holds E11 and E12.
+// Holds E11, E12.
 func TestDialTLSIsCanceled(t *testing.T) {
 	t.Parallel()
 	silent := serveEach(t, "tcp", func(conn net.Conn) {

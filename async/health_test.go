@@ -257,7 +257,7 @@ func TestKeepaliveSendsNoNeedlessProbes(t *testing.T) {
 
 // A probe takes no place among the eight commands, and does not make an error without
 // an id ambiguous.
-// Holds E7 and E8.
+// Holds E7, E8.
 func TestKeepaliveDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -318,7 +318,7 @@ func TestKeepaliveClosesWhenSilent(t *testing.T) {
 
 // A server that reads slowly is not silent, however long a message takes. One that reads
 // nothing is. The probe waits until the message is written.
-// Holds E4 and E11.
+// Holds E4, E11.
 func TestKeepaliveWhileAMessageIsWritten(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

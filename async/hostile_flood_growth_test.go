@@ -153,7 +153,7 @@ func TestGrowthOfEventsThatNobodyReads(t *testing.T) {
 // With a limit, a listener that nobody reads keeps about as many events as the limit says,
 // however many bytes come. That holds with a filter too, for which events are kept that
 // came far from each other, and with a history.
-// Holds E5 E9.
+// Holds E5, E9.
 func TestGrowthOfEventsThatALimitDrops(t *testing.T) {
 	const limit = 100
 	i := 0

@@ -73,10 +73,51 @@ func TestGuarantees(t *testing.T) {
 
 var (
 	ruleName = regexp.MustCompile(`^(?:Test|Fuzz)(E\d+)[A-Z]`)
-	holds    = regexp.MustCompile(`Holds ((?:E\d+|secure)(?:, (?:E\d+|secure))*)\.`)
+	// A quotation mark before Holds, as in the comment of TestGuarantees, makes it no sentence.
+	holds      = regexp.MustCompile(`(?:^| )Holds ((?:E\d+|secure)(?:, (?:E\d+|secure))*)\.`)
+	holdsBegin = regexp.MustCompile(`(?:^| )Holds (?:E|secure).*`)
 )
 
-// holders returns the names of the tests in the tree that hold a rule, by rule.
+// rulesIn returns the rules in the sentences "Holds E4, E5." of a comment. It returns an
+// error for a sentence that begins so and has another form, such as "Holds E4 and E5.".
+func rulesIn(comment string) (rules []string, err error) {
+	text := strings.Join(strings.Fields(comment), " ")
+	for _, m := range holds.FindAllStringSubmatch(text, -1) {
+		rules = append(rules, strings.Split(m[1], ", ")...)
+	}
+	if rest := holdsBegin.FindString(holds.ReplaceAllString(text, "")); rest != "" {
+		return nil, fmt.Errorf("%q does not have the form \"Holds E4, E5.\"", strings.TrimSpace(rest))
+	}
+	return rules, nil
+}
+
+func TestRulesIn(t *testing.T) {
+	for _, tt := range []struct {
+		comment string
+		want    []string // nil: an error
+	}{
+		{"TestX is a test.", []string{}},
+		{"TestX is a test. Holds E4.", []string{"E4"}},
+		{"TestX is a test.\nHolds E4, E16,\nsecure.", []string{"E4", "E16", "secure"}},
+		{"Holds E4. It does. Holds secure.", []string{"E4", "secure"}},
+		{`It says "Holds E4.".`, []string{}},
+		{"Holds E4 and E5.", nil},
+		{"Holds E4, E5 and secure.", nil},
+		{"TestX is a test. Holds E4 E5.", nil},
+		{"TestX.\nHolds secure and E5.", nil},
+		{"Holds E4", nil},
+		{"Holds E4. Holds Ex.", nil},
+	} {
+		got, err := rulesIn(tt.comment)
+		if (err != nil) != (tt.want == nil) || !slices.Equal(got, tt.want) {
+			t.Errorf("%q: got %q, %v, want %q", tt.comment, got, err, tt.want)
+		}
+	}
+}
+
+// holders returns the names of the tests in the tree that hold a rule, by rule. It fails
+// the test for a comment that [rulesIn] refuses, and for one that names rules and is not
+// that of a test.
 func holders(t *testing.T) map[string][]string {
 	t.Helper()
 	held := make(map[string][]string)
@@ -88,6 +129,7 @@ func holders(t *testing.T) map[string][]string {
 		if err != nil {
 			return err
 		}
+		ofTests := make(map[*ast.CommentGroup]bool)
 		for _, decl := range file.Decls {
 			f, ok := decl.(*ast.FuncDecl)
 			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") && !strings.HasPrefix(f.Name.Name, "Fuzz") {
@@ -96,10 +138,18 @@ func holders(t *testing.T) map[string][]string {
 			if m := ruleName.FindStringSubmatch(f.Name.Name); m != nil {
 				held[m[1]] = append(held[m[1]], f.Name.Name)
 			}
-			if m := holds.FindStringSubmatch(strings.Join(strings.Fields(f.Doc.Text()), " ")); m != nil {
-				for rule := range strings.SplitSeq(m[1], ", ") {
-					held[rule] = append(held[rule], f.Name.Name)
-				}
+			ofTests[f.Doc] = true
+			rules, err := rulesIn(f.Doc.Text())
+			if err != nil {
+				t.Errorf("%s, the comment of %s: %v", path, f.Name.Name, err)
+			}
+			for _, rule := range rules {
+				held[rule] = append(held[rule], f.Name.Name)
+			}
+		}
+		for _, comment := range file.Comments {
+			if rules, err := rulesIn(comment.Text()); !ofTests[comment] && (err != nil || len(rules) > 0) {
+				t.Errorf("%s: a comment that is not that of a test says what it holds: %q", path, comment.Text())
 			}
 		}
 		return nil

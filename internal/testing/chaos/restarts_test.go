@@ -84,7 +84,7 @@ type traced struct {
 // TestRestarts ends a QEMU and starts another one at the same sockets, again and again.
 // Every command is accounted for, every event of every session is in the listener, each
 // end of a session is told once, in its place, and nothing is left.
-// Holds E2, E5, E6, E13 and E14.
+// Holds E2, E5, E6, E13, E14.
 func TestRestarts(t *testing.T) {
 	qemutest.Find(t, qemutest.QEMU)
 	seed := *seedFlag

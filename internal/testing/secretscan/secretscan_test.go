@@ -205,7 +205,7 @@ func introspection(t *testing.T, text []byte) *schema {
 
 // Each member of the schemas of QEMU 7.2 to 11.1 and of the agent that looks like a secret
 // is masked, or known to be harmless.
-// Holds E16 and secure.
+// Holds E16, secure.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
 	const facts = "../../qapigen/facts/"
@@ -272,7 +272,7 @@ func TestNewMemberIsFound(t *testing.T) {
 // The same for the QEMU that is installed, which may be newer, and for the options of its
 // command line. (Its objects are a part of the schema since 6.0. To ask it for the
 // properties of each object makes some versions crash.)
-// Holds E16 and secure.
+// Holds E16, secure.
 func TestThisProgram_QEMU(t *testing.T) {
 	t.Parallel()
 	ctx := qemutest.Context(t)
