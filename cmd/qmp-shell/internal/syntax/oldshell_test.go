@@ -76,4 +76,3 @@ func parseLines(t *testing.T, lines []string) []string {
 	}
 	return sent
 }
-
