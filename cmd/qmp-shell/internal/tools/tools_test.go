@@ -12,7 +12,6 @@ import (
 	"image/png"
 	"io"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -179,6 +178,9 @@ func TestPictureFormat(t *testing.T) {
 // A QEMU before 7.1 has no PNG, and one on a TCP connection gets no descriptor: it writes a file by
 // its name.
 func TestScreenshotByName(t *testing.T) {
+	tmp := t.TempDir() // with nothing of other processes in it
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("TMP", tmp) // on Windows
 	vm, c := connect(t, qmptest.TCP)
 	var calls int
 	vm.Handle("screendump", func(_ context.Context, cmd *qmptest.Command) (any, error) {
@@ -221,8 +223,8 @@ func TestScreenshotByName(t *testing.T) {
 	if err := Screenshot(t.Context(), c, Screen{Device: "other"}, "png", io.Discard); !refused(err) {
 		t.Errorf("%v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "qmp-shell*")); len(left) != 0 {
-		t.Errorf("left: %v", left)
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 
