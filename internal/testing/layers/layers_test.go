@@ -113,7 +113,7 @@ var rooms = []room{
 	{dir: "internal/testing/anybytes", floor: 1, forTests: true},
 
 	// Compares the tables of secrets with schemas.
-	{dir: "internal/testing/secretscan", floor: 3, forTests: true},
+	{dir: "internal/testing/secretscan", floor: 5, forTests: true},
 
 	// Ends a real QEMU in many ways, again and again.
 	{dir: "internal/testing/chaos", floor: 3, forTests: true},

@@ -5,5 +5,5 @@
 //
 // If it fails for a new QEMU: if the member holds a secret, add it to the tables of
 // package secrets, and to the list under "Secure by default" in docs/guarantees.md.
-// Otherwise add it to harmless, with the reason.
+// Otherwise add it to harmless with its command and the reason: "command member".
 package secretscan

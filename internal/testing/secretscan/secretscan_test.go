@@ -1,54 +1,71 @@
 package secretscan
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/qapigen"
 	"github.com/goqmp/qmp/internal/secrets"
+	"github.com/goqmp/qmp/internal/testing/qapitest"
 	"github.com/goqmp/qmp/internal/testing/qemutest"
 )
 
 // suspicious matches the names of members that may hold a secret.
 var suspicious = regexp.MustCompile(`(?i)pass(w|ph|$)|secret|key|token|cookie|cred|auth|priv|nonce|pin$|session|^data$|-data$|data-?b64|buf|^env|^value$|^iv$|blob|cert|^arg$|command-line|input|^events$`)
 
-// harmless has the reasons why a member that looks like a secret is shown. The name of a
-// command and a space may stand before that of the member, for that command only.
+// harmless has the reasons why a member that looks like a secret is shown. A name that
+// may also be that of a secret has the command or event and a space before it, and is
+// allowed there only. In place of the command it may have an option: "-trace events".
 var harmless = map[string]string{
 	// The id of an object, not what the object has.
-	"key-secret": "an id", "new-secret": "an id", "old-secret": "an id", "secret": "an id of a LUKS or qcow volume's secret",
+	"key-secret": "an id", "new-secret": "an id", "old-secret": "an id",
 	"password-secret": "an id", "proxy-password-secret": "an id", "cookie-secret": "an id", "keyid": "an id", "passwordid": "an id",
-	"tls-creds": "an id", "tls-authz": "an id",
+	"tls-creds": "an id", "tls-authz": "an id", "x-blockdev-amend secret": "an id",
 
 	// Settings and facts about secrets.
-	"iv": "an initialization vector is public", "auth": "a method", "auth-client-required": "a method", "skipauth": "a switch",
+	"object-add iv": "an initialization vector is public", "auth-client-required": "a method", "skipauth": "a switch",
 	"host-key-check": "public", "keyslot": "a number", "key-offset": "a number", "master-key-iters": "a number", "encryption_key_missing": "a fact",
 	"author-key-enabled": "a switch", "id-auth": "public keys and signatures", "dh-cert-file": "the name of a file", "session-file": "the name of a file",
 	"left-command-key": "a switch", "cookie64": "a switch", "txsession": "a number that is in each packet", "rxsession": "a number that is in each packet",
-	"mnonce": "a number against replays", "dea-key-wrap": "a switch", "aes-key-wrap": "a switch", "total-bytes-privileged": "a number",
+	"mnonce": "a number against replays", "total-bytes-privileged": "a number",
 
 	// Other things of these names.
-	"key": "a key of a keyboard, or of a table of Rocker", "query-rocker-of-dpa-flows cookie": "a number of a flow",
+	"query-rocker-of-dpa-flows key": "what a flow matches", "query-rocker-of-dpa-flows cookie": "a number of a flow",
 	"guest-ssh-add-authorized-keys keys": "public keys", "guest-ssh-remove-authorized-keys keys": "public keys", "guest-ssh-get-authorized-keys keys": "public keys",
-	"data": "the branch of a union, a measurement, an address or a report", "discard-data": "a number", "host-data": "public, since it is measured", "cache-data-ecc": "a setting", "metadata": "a switch",
-	"value": "a number, or a setting of a device", "events": "names or masks of events, unless it is input-send-event",
-	"capture-output": "a switch", "max-write-zeroes": "a number", "input": "a method", "in-bufs": "numbers",
+	"chardev-add data": branch, "chardev-change data": branch, "nbd-server-start data": branch, "transaction data": branch,
+	"query-block data": branch, "query-named-block-nodes data": branch, "query-memory-devices data": branch, "query-tpm data": branch,
+	"query-sev-attestation-report data": "a signed report for others", "query-sev-launch-measure data": "a measurement for others",
+	"discard-data": "a number", "host-data": "public, since it is measured",
+	"balloon value": "a number", "query-stats value": "a number", "query-machines value": "a default of a property",
+	"migrate-set-cache-size value": "a number", "migrate_set_downtime value": "a number", "migrate_set_speed value": "a number",
+	"-global value": "a setting of a device", "-trace events": "the name of a file",
 	"guest-exec arg": "the arguments of a program are visible to all users of the guest",
-	"mem-data-ecc":   "a setting", "buffer-length": "a number", "buffer-count": "a number",
-	"try-poll": "a switch", "irq_pin": "a number", "MIGRATION_PASS pass": "a number", "buf-size": "a number", "sndbuf": "a number",
+	"buffer-length":  "a number", "buffer-count": "a number",
+	"irq_pin": "a number", "MIGRATION_PASS pass": "a number", "buf-size": "a number", "sndbuf": "a number",
 	"cert-subject": "a public name", "tls-certs": "a switch", "cert-chain": "public",
 	"x509-dh-key-file": "the name of a file", "x509-cacert-file": "the name of a file", "x509-cert-file": "the name of a file", "x509-key-file": "the name of a file",
-	"elevateprivileges": "a switch", "sasl-authz": "an id", "input-path": "the name of a file", "inputs": "numbers",
-	"query-memory-devices data": "a description",
+	"elevateprivileges": "a switch", "sasl-authz": "an id", "input-path": "the name of a file",
+
+	// How a client authenticates.
+	"VNC_CONNECTED auth": method, "VNC_INITIALIZED auth": method, "VNC_DISCONNECTED auth": method, "SPICE_INITIALIZED auth": method,
+	"query-vnc auth": method, "query-vnc-servers auth": method, "query-spice auth": method,
 }
+
+// Reasons that several names have.
+const (
+	branch = "a branch of a union"
+	method = "a method"
+)
+
+// isHarmless reports whether harmless has the member name of a command, an event or an
+// option.
+func isHarmless(of, name string) bool { return harmless[name] != "" || harmless[of+" "+name] != "" }
 
 // A node is a type: its members, of itself, its base and its branches.
 type node []member
@@ -91,7 +108,7 @@ func (s *schema) walk(t *testing.T, command, what, of string, masked []string, s
 		}
 		if suspicious.MatchString(m.name) {
 			found++
-			if harmless[m.name] == "" && harmless[command+" "+m.name] == "" {
+			if !isHarmless(command, m.name) {
 				t.Errorf("%s: the %s %q (in %s) looks like a secret: mask it (package secrets), or say why it is harmless", command, what, m.name, of)
 			}
 		}
@@ -100,105 +117,74 @@ func (s *schema) walk(t *testing.T, command, what, of string, masked []string, s
 	return found
 }
 
-// The definitions of a schema file: those that package qapigen reads.
-func definitions(t *testing.T, paths ...string) *schema {
-	s := &schema{types: make(map[string]node), takes: make(map[string]string), returns: make(map[string]string)}
-	for _, path := range paths {
-		var file struct {
-			Definitions []struct {
-				Kind, Name, Data  string
-				Base              any
-				Members, Branches []struct {
-					Name string
-					Type any
-				}
-				Returns any
-			}
+func newSchema() *schema {
+	return &schema{types: make(map[string]node), takes: make(map[string]string), returns: make(map[string]string)}
+}
+
+// definitions returns the definitions of a program, "qemu" or "qga", also those that
+// releases from 7.2 on had and the newest one does not.
+func definitions(t *testing.T, program string) *schema {
+	t.Helper()
+	defs, _, err := qapigen.ReadFacts(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSchema()
+	for _, d := range defs.Defs {
+		var n node
+		for _, m := range d.Members {
+			n = append(n, member{m.Name, m.Type.Name})
 		}
-		text, err := os.ReadFile(path)
-		if err == nil {
-			err = json.Unmarshal(text, &file)
+		for _, b := range d.Branches {
+			n = append(n, member{"", b.Type.Name})
 		}
-		if err != nil {
-			t.Fatal(err)
+		if d.Base != "" {
+			n = append(n, member{"", d.Base})
 		}
-		for _, d := range file.Definitions {
-			var n node
-			for _, m := range d.Members {
-				n = append(n, member{m.Name, typeName(m.Type)})
-			}
-			for _, b := range d.Branches {
-				n = append(n, member{"", typeName(b.Type)})
-			}
-			if base, ok := d.Base.(string); ok {
-				n = append(n, member{"", base})
-			}
-			key := d.Kind + " " + d.Name
-			if d.Kind != "command" && d.Kind != "event" {
-				s.types[d.Name] = n
-				continue
-			}
-			s.takes[d.Name], s.types[key] = key, n
-			if d.Data != "" {
-				s.takes[d.Name] = d.Data
-			}
-			if d.Returns != nil {
-				s.returns[d.Name] = typeName(d.Returns)
-			}
+		if d.Kind != qapigen.Command && d.Kind != qapigen.Event {
+			s.types[d.Name] = n
+			continue
+		}
+		if d.Data != "" {
+			n = append(n, member{"", d.Data})
+		}
+		key := string(d.Kind) + " " + d.Name // a type may have the command's name
+		s.takes[d.Name], s.types[key] = key, n
+		if d.Returns.Name != "" {
+			s.returns[d.Name] = d.Returns.Name
 		}
 	}
 	return s
 }
 
-// typeName returns the name of a type, or of the elements of an array.
-func typeName(v any) string {
-	if list, ok := v.([]any); ok && len(list) == 1 {
-		v = list[0]
-	}
-	name, _ := v.(string)
-	return name
-}
-
 // introspection returns the schema in a reply to query-qmp-schema.
 func introspection(t *testing.T, text []byte) *schema {
 	t.Helper()
-	var list []struct {
-		Name     string
-		MetaType string `json:"meta-type"`
-		ArgType  string `json:"arg-type"`
-		RetType  string `json:"ret-type"`
-		Element  string `json:"element-type"`
-		Members  json.RawMessage
-		Variants []struct{ Type string }
-	}
-	if err := json.Unmarshal(text, &list); err != nil {
+	var infos []qapigen.Info
+	if err := json.Unmarshal(text, &infos); err != nil {
 		t.Fatal(err)
 	}
-	s := &schema{types: make(map[string]node), takes: make(map[string]string), returns: make(map[string]string)}
-	for _, e := range list {
+	s := newSchema()
+	for _, i := range infos {
 		var n node
-		switch e.MetaType {
+		switch i.MetaType {
 		case "command", "event":
-			s.takes[e.Name] = e.ArgType
-			if e.RetType != "" {
-				s.returns[e.Name] = e.RetType
+			s.takes[i.Name] = i.ArgType
+			if i.RetType != "" {
+				s.returns[i.Name] = i.RetType
 			}
 			continue
 		case "array":
-			n = node{{"", e.Element}}
+			n = node{{"", i.ElementType}}
 		case "object", "alternate":
-			var members []struct{ Name, Type string }
-			if err := json.Unmarshal(e.Members, &members); err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range members {
+			for _, m := range i.Members {
 				n = append(n, member{m.Name, m.Type})
 			}
-			for _, v := range e.Variants {
+			for _, v := range i.Variants {
 				n = append(n, member{"", v.Type})
 			}
 		}
-		s.types[e.Name] = n
+		s.types[i.Name] = n
 	}
 	return s
 }
@@ -208,47 +194,16 @@ func introspection(t *testing.T, text []byte) *schema {
 // Holds E16, secure.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
-	const facts = "../../qapigen/facts/"
-	for _, tt := range []struct {
-		schema *schema
-		least  int
-	}{
-		{definitions(t, facts+"qemu-7.2-lost.json", facts+"qemu-11.1.json"), 100},
-		{definitions(t, facts+"qemu-10.0.json"), 100},
-		{definitions(t, facts+"qga-10.0.json"), 10},
-		{definitions(t, facts+"qga-11.1.json"), 10},
-	} {
-		if n := tt.schema.check(t); n < tt.least {
-			t.Errorf("only %d members look like secrets: is the schema read?", n)
+	for program, least := range map[string]int{"qemu": 100, "qga": 10} {
+		if n := definitions(t, program).check(t); n < least {
+			t.Errorf("%s: only %d members look like secrets: are the definitions read?", program, n)
 		}
 	}
-	files, err := filepath.Glob("../../../qapi/testdata/introspection-*.json.gz")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("introspection: %q, %v", files, err)
-	}
-	for _, path := range files {
-		if n := introspection(t, unpack(t, path)).check(t); n < 100 {
-			t.Errorf("%s: only %d members look like secrets", path, n)
+	for _, release := range []string{"7.2", "10.0", "11.1"} {
+		if n := introspection(t, qapitest.Introspection(t, release)).check(t); n < 100 {
+			t.Errorf("QEMU %s: only %d members look like secrets: is the schema read?", release, n)
 		}
 	}
-}
-
-func unpack(t *testing.T, path string) []byte {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	zip, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text json.RawMessage
-	if err := json.NewDecoder(zip).Decode(&text); err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 // A new member that looks like a secret is found.
@@ -266,6 +221,30 @@ func TestNewMemberIsFound(t *testing.T) {
 	n := s.check(&inner)
 	if !inner.Failed() || n != 3 {
 		t.Errorf("found %d, failed %v; want 3, and a failure", n, inner.Failed())
+	}
+}
+
+// A member of a new command is found, although a member of the same name of another
+// command is harmless. The ids of secrets have names that say so in every command.
+func TestNewCommandIsFound(t *testing.T) {
+	t.Parallel()
+	names := []string{"tls-creds", "key-secret"}
+	allowed := len(names)
+	for command := range harmless {
+		if _, name, ok := strings.Cut(command, " "); ok {
+			names = append(names, name)
+		}
+	}
+	names = append(names, "data", "value", "iv", "events", "key", "auth", "input", "secret")
+	for i, name := range names {
+		s := introspection(t, fmt.Appendf(nil, `[
+			{"name":"new-command","meta-type":"command","arg-type":"1","ret-type":"2"},
+			{"name":"1","meta-type":"object","members":[{"name":%q,"type":"str"}]},
+			{"name":"2","meta-type":"object","members":[]}]`, name))
+		var inner testing.T
+		if n := s.check(&inner); n != 1 || inner.Failed() != (i >= allowed) {
+			t.Errorf("%s: found %d, failed %v", name, n, inner.Failed())
+		}
 	}
 }
 
@@ -300,7 +279,7 @@ func TestThisProgram_QEMU(t *testing.T) {
 		for _, p := range o.Parameters {
 			arg := fmt.Sprintf("%s=hunter2", p.Name)
 			masked := !strings.Contains(strings.Join(secrets.Args([]string{"-" + o.Option, arg}), " "), "hunter2")
-			if suspicious.MatchString(p.Name) && p.Type == "string" && harmless[p.Name] == "" && !masked {
+			if suspicious.MatchString(p.Name) && p.Type == "string" && !isHarmless("-"+o.Option, p.Name) && !masked {
 				t.Errorf("-%s %s looks like a secret", o.Option, arg)
 			}
 		}
