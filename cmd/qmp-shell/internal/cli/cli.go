@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/agent"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/output"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/usage"
 )
@@ -34,14 +35,18 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	err := a.run(ctx, args)
-	if sig, ok := errors.AsType[*SignalError](context.Cause(ctx)); ok {
-		return sig.Status()
-	}
-	if unread(err) {
-		return statusPipe // that is not worth a message
-	}
-	if err != nil && !reported(err) {
+	sig, ended := errors.AsType[*SignalError](context.Cause(ctx))
+	unprinted := slices.DeleteFunc(leaves(err), func(err error) bool {
+		return reported(err) || ended && !is[*agent.ThawError](err) // most errors only say that the context has ended
+	})
+	for _, err := range unprinted {
 		a.complain(err)
+	}
+	switch {
+	case ended:
+		return sig.Status()
+	case unread(err):
+		return statusPipe
 	}
 	return statusOf(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/async/mux"
@@ -65,8 +66,31 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// reported reports whether err was printed already.
+// leaves returns the errors that errors.Join has joined, also in several steps, and those of
+// other lists that add no text of their own. Each is printed on its own.
+func leaves(err error) []error {
+	if err == nil {
+		return nil
+	}
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	var texts []string
+	for _, e := range list.Unwrap() {
+		all = append(all, leaves(e)...)
+		texts = append(texts, e.Error())
+	}
+	if err.Error() != strings.Join(texts, "\n") {
+		return []error{err}
+	}
+	return all
+}
+
+// reported reports whether err, which is one of the leaves, is not to be printed: it was
+// printed already, or nobody reads what the program prints.
 func reported(err error) bool {
 	_, program := exitStatus(err) // which has said itself what is wrong
-	return program || is[*script.RefusedError](err)
+	return program || is[*script.RefusedError](err) || unread(err)
 }
