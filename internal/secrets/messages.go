@@ -134,8 +134,8 @@ func mask(msg []byte, names []string) []byte {
 	return proto.ReplaceTexts(msg, Text)
 }
 
-// Line returns a line of the human monitor, for the failure of a test. It has the
-// arguments only if the command is known to take no secret.
+// Line returns a line of the human monitor, for the failure of a test or the history of a
+// shell. It has the arguments only if the command is known to take no secret.
 func Line(line string) string {
 	if command := lineCommand(line); !slices.Contains(openLines, command) {
 		if command == strings.TrimSpace(line) {
@@ -148,9 +148,10 @@ func Line(line string) string {
 
 // openLines are commands of the human monitor that take no secret.
 var openLines = []string{
-	"balloon", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume", "block_job_set_speed",
-	"block_resize", "boot_set", "chardev-remove", "commit", "cont", "c", "cpu", "delvm", "device_del", "drive_backup",
-	"drive_del", "drive_mirror", "eject", "help", "info", "loadvm", "log", "logfile", "netdev_del", "object_del",
-	"qemu-io", "qom-get", "qom-list", "quit", "q", "savevm", "screendump", "snapshot_blkdev", "snapshot_blkdev_internal",
-	"snapshot_delete_blkdev_internal", "stop", "s", "system_powerdown", "system_reset", "system_wakeup", "trace-event", "x", "xp",
+	"?", "balloon", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume", "block_job_set_speed",
+	"block_resize", "boot_set", "chardev-remove", "commit", "cont", "c", "cpu", "delvm", "device_add", "device_del", "drive_backup",
+	"drive_del", "drive_mirror", "eject", "help", "hostfwd_add", "hostfwd_remove", "info", "loadvm", "log", "logfile",
+	"migrate_set_capability", "netdev_del", "object_del", "print", "p", "qemu-io", "qom-get", "qom-list", "quit", "q", "savevm",
+	"screendump", "set_link", "snapshot_blkdev", "snapshot_blkdev_internal", "snapshot_delete_blkdev_internal", "stop", "s",
+	"system_powerdown", "system_reset", "system_wakeup", "trace-event", "watchdog_action", "x", "xp",
 }

@@ -34,23 +34,35 @@ func init() { // the commands refer to the list
 	}
 }
 
+// own returns the shell's own command that text names, or nil.
+func (s *Shell) own(text string) *builtin {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return nil
+	}
+	name, slash := strings.CutPrefix(words[0], "/")
+	i := slices.IndexFunc(builtins, func(b builtin) bool { return b.name == name })
+	if i < 0 || !slash && s.lang.has(name) {
+		return nil
+	}
+	return &builtins[i]
+}
+
 // builtin executes text if it is a command of the shell. It reports false if it is not.
 func (s *Shell) builtin(text string) bool {
 	words := strings.Fields(text)
 	if len(words) == 0 {
 		return true
 	}
-	name, slash := strings.CutPrefix(words[0], "/")
-	i := slices.IndexFunc(builtins, func(b builtin) bool { return b.name == name })
-	switch {
-	case i < 0 && slash:
+	if b := s.own(text); b != nil {
+		b.run(s, words[1:])
+		return true
+	}
+	if name, slash := strings.CutPrefix(words[0], "/"); slash {
 		s.print(s.style.bad("the shell has no command /" + oneLine(name) + "; /help lists its commands"))
 		return true
-	case i < 0, !slash && s.lang.has(name):
-		return false
 	}
-	builtins[i].run(s, words[1:])
-	return true
+	return false
 }
 
 // help explains.

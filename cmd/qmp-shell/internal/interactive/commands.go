@@ -63,7 +63,11 @@ func (s *Shell) line(text string) {
 		return
 	}
 	for _, part := range parts {
-		if err := s.history.Add(s.lang.mask(part)); err != nil {
+		kept := part
+		if s.own(part) == nil {
+			kept = s.lang.mask(part)
+		}
+		if err := s.history.Add(kept); err != nil {
 			s.print(s.style.bad(output.Text(err.Error())))
 		}
 		s.command(part)

@@ -229,13 +229,17 @@ func TestHumanMonitor(t *testing.T) {
 	s.WaitFor(`no \x1b[2Jblocks`)
 	s.Type("set_password vnc geheim" + ttytest.Enter)
 	s.WaitLine("(QEMU hmp running)")
+	s.Type("/set_password vnc geheim" + ttytest.Enter)
+	s.WaitFor("the shell has no command /set_password")
+	s.Type("events STOP" + ttytest.Enter)
+	s.WaitFor("the events STOP are printed")
 	s.Type("/exit" + ttytest.Enter)
 	<-s.done
 	b, err := os.ReadFile(history)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(b), "info block\nset_password ***\n/exit\n"; got != want {
+	if got, want := string(b), "info block\nset_password ***\nevents STOP\n/exit\n"; got != want {
 		t.Errorf("the history is %q, want %q", got, want)
 	}
 }

@@ -7,10 +7,12 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/syntax"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // mask returns a command as the history keeps it: with known secrets masked. It is "" if
-// the text cannot be kept, because it is not a command and may have a secret.
+// the text cannot be kept, because it is not a command that the server has, and may have a
+// secret: the names of commands tell where their secrets are.
 func (q *qmp) mask(text string) string {
 	cmd, err := syntax.Parse(text)
 	if err != nil {
@@ -22,6 +24,9 @@ func (q *qmp) mask(text string) string {
 	wire := cmd.Wire()
 	masked := async.MaskCommand(wire)
 	if bytes.Equal(masked, wire) {
+		if !q.has(cmd.Name) && mayHaveSecret(text) {
+			return ""
+		}
 		return text
 	}
 	out := text
@@ -92,12 +97,6 @@ func mayHaveSecret(text string) bool {
 	return false
 }
 
-// mask returns a line of the human monitor as the history keeps it. Only the names of
-// commands are kept that may have a secret among their arguments.
-func (h *hmp) mask(text string) string {
-	name, args, _ := strings.Cut(strings.TrimSpace(text), " ")
-	if args != "" && (mayHaveSecret(name) || mayHaveSecret(args) || name == "change") {
-		return name + " ***"
-	}
-	return text
-}
+// mask returns a line of the human monitor as the history keeps it. It has the arguments only
+// of commands that are known to take no secret.
+func (h *hmp) mask(text string) string { return secrets.Line(text) }

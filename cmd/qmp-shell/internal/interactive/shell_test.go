@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/async/qmptest"
+	"github.com/goqmp/qmp/cmd/qmp-shell/internal/catalog"
 	"github.com/goqmp/qmp/cmd/qmp-shell/internal/syntax"
 )
 
@@ -55,21 +57,45 @@ func TestFilterIsAddedTo(t *testing.T) {
 	}
 }
 
+// known returns the language of a machine that has some commands.
+func known(t testing.TB) *qmp {
+	vm := qmptest.Start(t, &qmptest.Options{Network: qmptest.Memory})
+	for _, name := range []string{"set_password", "object-add", "blockdev-add", "qom-set"} {
+		vm.Handle(name, func(context.Context, *qmptest.Command) (any, error) { return nil, nil })
+	}
+	c := async.New(&async.Options{Dialer: vm.Dial})
+	if err := c.Connect(t.Context(), "vm"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	q := &qmp{catalog: catalog.New(c)}
+	if err := q.catalog.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 func TestMaskOfTexts(t *testing.T) {
-	q := &qmp{}
+	q := known(t)
 	for text, want := range map[string]string{
 		"query-status": "query-status",
-		"set_password protocol=vnc password=geheim":                          "set_password protocol=vnc password=***",
-		`set_password password="ge heim" protocol=vnc`:                       "set_password password=*** protocol=vnc",
-		"object-add qom-type=secret id=s data=geheim":                        "object-add qom-type=secret id=s data=***",
-		"object-add qom-type=iothread id=i":                                  "object-add qom-type=iothread id=i",
-		`blockdev-add driver=https node-name=n url=x cookie=geheim`:          "blockdev-add driver=https node-name=n url=x cookie=***",
-		"qom-set path=/a property=b value=geheim":                            "qom-set path=/a property=b value=***",
-		`human-monitor-command command-line="set_password vnc geheim"`:       "human-monitor-command command-line=***",
-		`{"execute": "set_password", "arguments": {"password": "geheim"}}`:   `{"execute":"set_password","arguments":{"password":"***"}}`,
-		`set_password {"password": "geheim"}`:                                `{"execute":"set_password","arguments":{"password":"***"}}`,
-		"set_password password=geheim x":                                     "",
-		"query-status x":                                                     "query-status x",
+		"set_password protocol=vnc password=geheim":                        "set_password protocol=vnc password=***",
+		`set_password password="ge heim" protocol=vnc`:                     "set_password password=*** protocol=vnc",
+		"object-add qom-type=secret id=s data=geheim":                      "object-add qom-type=secret id=s data=***",
+		"object-add qom-type=iothread id=i":                                "object-add qom-type=iothread id=i",
+		`blockdev-add driver=https node-name=n url=x cookie=geheim`:        "blockdev-add driver=https node-name=n url=x cookie=***",
+		"qom-set path=/a property=b value=geheim":                          "qom-set path=/a property=b value=***",
+		`human-monitor-command command-line="set_password vnc geheim"`:     "human-monitor-command command-line=***",
+		`{"execute": "set_password", "arguments": {"password": "geheim"}}`: `{"execute":"set_password","arguments":{"password":"***"}}`,
+		`set_password {"password": "geheim"}`:                              `{"execute":"set_password","arguments":{"password":"***"}}`,
+		"set_password password=geheim x":                                   "",
+		"query-status x":                                                   "query-status x",
+		"object_add qom-type=secret id=s data=geheim":                      "",
+		"set_pasword protocol=vnc password=geheim":                         "",
+		"blockdev-ad driver=https cookie=geheim":                           "",
+		`{"execute": "set_pasword", "arguments": {"password": "geheim"}}`:  "",
+		"query-statu": "query-statu",
+		`blockdev-ad filename=https://u:geheim@x/`:                           "blockdev-ad filename=https://u:***@x/",
 		`blockdev-add driver=luks file={"driver":"https","cookie":"geheim"}`: `blockdev-add driver=luks file={"driver":"https","cookie":"***"}`,
 	} {
 		got := q.mask(text)
@@ -82,10 +108,14 @@ func TestMaskOfTexts(t *testing.T) {
 	}
 	h := &hmp{}
 	for text, want := range map[string]string{
-		"info block":                         "info block",
-		"set_password vnc geheim":            "set_password ***",
-		"change vnc password geheim":         "change ***",
-		"object_add secret,id=s,data=geheim": "object_add ***",
+		"info block":                            "info block",
+		"set_password vnc geheim":               "set_password ***",
+		"change vnc password geheim":            "change ***",
+		"object_add secret,id=s,data=geheim":    "object_add ***",
+		"drive_add 0 file=https://u:geheim@x/y": "drive_add ***",
+		"sendkey g":                             "sendkey ***",
+		"info block https://u:geheim@x/y":       "info block https://u:***@x/y",
+		"  stop ":                               "  stop ",
 	} {
 		if got := h.mask(text); got != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
@@ -99,6 +129,7 @@ func FuzzMask(f *testing.F) {
 	f.Add(`set_password {"password": "`, `"}`)
 	f.Add(`{"execute": "set_password", "arguments": {"password": "`, `"}}`)
 	f.Add("transaction( set_password password=", ")")
+	q := known(f)
 	f.Fuzz(func(t *testing.T, before, after string) {
 		const secret = "geheimgeheim"
 		text := before + secret + after
@@ -106,7 +137,7 @@ func FuzzMask(f *testing.F) {
 			return
 		}
 		cmd, err := syntax.Parse(text)
-		got := (&qmp{}).mask(text)
+		got := q.mask(text)
 		if err == nil && strings.Contains(string(async.MaskCommand(cmd.Wire())), secret) {
 			return // it is not where a secret stands
 		}
