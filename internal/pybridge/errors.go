@@ -17,20 +17,21 @@ import (
 // what the exception has as attributes.
 type failure struct {
 	Class   string   `json:"class"`
-	Message string   `json:"message"`            // the whole text of the Go error
-	Errno   int      `json:"errno,omitempty"`    // OSError
-	Path    string   `json:"path,omitempty"`     // ConnectError: the address
-	Stage   string   `json:"stage,omitempty"`    // ConnectError: "connection" or "session"
-	State   string   `json:"state,omitempty"`    // StateError: the state of the object
-	Needs   string   `json:"required,omitempty"` // StateError: the state that the call needs
-	Desc    string   `json:"desc,omitempty"`     // ServerParseError, NegotiationError: the server's words
-	Name    string   `json:"name,omitempty"`     // the same errors: the server's class
-	Sent    *bool    `json:"sent,omitempty"`     // ExecInterruptedError: whether a byte may have been sent
-	Excerpt string   `json:"excerpt,omitempty"`  // the errors about a received message: how it begins, each character for a byte
-	Cause   *failure `json:"cause,omitempty"`    // what the exception has as exc, or as its cause
+	Message string   `json:"message"`             // the whole text of the Go error
+	Errno   int      `json:"errno,omitempty"`     // OSError
+	Retry   bool     `json:"temporary,omitempty"` // gaierror: whether a later lookup of the name can succeed
+	Path    string   `json:"path,omitempty"`      // ConnectError: the address
+	Stage   string   `json:"stage,omitempty"`     // ConnectError: "connection" or "session"
+	State   string   `json:"state,omitempty"`     // StateError: the state of the object
+	Needs   string   `json:"required,omitempty"`  // StateError: the state that the call needs
+	Desc    string   `json:"desc,omitempty"`      // ServerParseError, NegotiationError: the server's words
+	Name    string   `json:"name,omitempty"`      // the same errors: the server's class
+	Sent    *bool    `json:"sent,omitempty"`      // ExecInterruptedError: whether a byte may have been sent
+	Excerpt string   `json:"excerpt,omitempty"`   // the errors about a received message: how it begins, each character for a byte
+	Cause   *failure `json:"cause,omitempty"`     // what the exception has as exc, or as its cause
 }
 
-// result returns the text that Take returns.
+// result returns the text that Bridge.Result returns.
 func result(value []byte, err error) []byte {
 	if err != nil {
 		text, _ := json.Marshal(map[string]*failure{"error": describe(err)}) // strings and numbers always encode
@@ -96,7 +97,7 @@ func describe(err error) *failure {
 	case *legacy.BadPortError:
 		f.Class = "QMPBadPortError"
 	case *net.DNSError:
-		f.Class = "gaierror"
+		f.Class, f.Retry = "gaierror", e.Temporary() // a timeout, too
 	case syscall.Errno:
 		f.Class, f.Errno = "OSError", int(e)
 	default:

@@ -61,6 +61,24 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+// TestTemporary tells a name that does not exist from one that could not be looked up.
+func TestTemporary(t *testing.T) {
+	for _, tt := range []struct {
+		err  net.DNSError
+		want bool
+	}{
+		{net.DNSError{IsNotFound: true}, false},
+		{net.DNSError{}, false},
+		{net.DNSError{IsTemporary: true}, true},
+		{net.DNSError{IsTimeout: true}, true},
+	} {
+		text := string(result(nil, &async.ConnectError{Stage: async.StageConnection, Err: &tt.err}))
+		if got := strings.Contains(text, `"temporary":true`); got != tt.want {
+			t.Errorf("%+v: %s, want temporary = %v", tt.err, text, tt.want)
+		}
+	}
+}
+
 func TestSeconds(t *testing.T) {
 	for n, want := range map[float64]time.Duration{0: 0, -1: 0, 1.5: 1500 * time.Millisecond, 1e300: 1<<63 - 1} {
 		if got := seconds(n); got != want {

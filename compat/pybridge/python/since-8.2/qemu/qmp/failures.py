@@ -23,7 +23,6 @@ class QMPBadPortError(QMPError):
 
 
 _SIMPLE = {
-    'EOFError': EOFError,
     'QMPBadPortError': QMPBadPortError,
     'RefusedError': RefusedError,
     'ProtocolError': ProtocolError,
@@ -67,7 +66,8 @@ def exception(error: Dict[str, Any]) -> Exception:
             return OSError(message)
         return OSError(error['errno'], os.strerror(error['errno']))
     if name == 'gaierror':
-        return socket.gaierror(socket.EAI_NONAME, message)
+        number = socket.EAI_AGAIN if error.get('temporary') else socket.EAI_NONAME
+        return socket.gaierror(number, message)
     if name == 'EOFError':
         return EOFError()
     if name == 'StateError':
