@@ -29,6 +29,8 @@ import (
 // A Bridge has the objects that the other program has made, and its calls. The zero
 // value is ready to use. All methods may be called concurrently.
 type Bridge struct {
+	opening sync.Mutex // held while a request makes an object of an open connection, which waits for nothing
+
 	mu      sync.Mutex                             // guards the fields below; never held during a call
 	last    uint64                                 // the last number that was given to an object or a call
 	objects map[uint64]*legacy.QEMUMonitorProtocol // until "release"

@@ -23,6 +23,8 @@ func TestDescriptors(t *testing.T) {
 	if err := unix.Close(fds[0]); err != nil {
 		t.Fatalf("the caller's socket: %v", err)
 	}
+	// A caller that was interrupted repeats the request. The descriptor is not used again.
+	want(t, call(t, b, "new", vm, object{"fd": fds[0]}), null)
 	want(t, call(t, b, "connect", vm, object{"negotiate": false}), `{"value":null}`)
 	want(t, call(t, b, "send_fd", vm, object{"sendFD": fds[1]}), `{"value":null}`)
 	data, control := make([]byte, 8), make([]byte, 64)

@@ -26,7 +26,7 @@ type request struct {
 	Path     *string // of a unix socket: each character stands for a byte, as in Latin-1. A zero byte begins an abstract name
 	Host     string  // and Port: of a TCP socket, if Path and FD are nil
 	Port     int
-	FD       *int // an open connection; it stays the caller's
+	FD       *int // an open connection; it stays the caller's. If there is an object with the number, nothing is done
 	Server   bool
 	Nickname string
 
@@ -105,6 +105,14 @@ func (b *Bridge) make(ctx context.Context, r request) error {
 	addr := ""
 	switch {
 	case r.FD != nil:
+		// If the caller was interrupted after it had sent the request, it sends it again.
+		// The request that comes second, whichever that is, must not use the descriptor:
+		// the caller can have closed it already, and given its number to another file.
+		b.opening.Lock()
+		defer b.opening.Unlock()
+		if b.object(r.Object) != nil {
+			return nil
+		}
 		conn, err := connOf(*r.FD)
 		if err != nil {
 			return &async.ConnectError{Stage: async.StageConnection, Err: err}

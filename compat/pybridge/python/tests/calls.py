@@ -49,8 +49,8 @@ def perform(number, name, args, sock):
     qmp = objects[number]
     if name == 'state':
         # pylint: disable=protected-access
-        running = bool(qmp._number) and qmp._runstate() is Runstate.RUNNING
-        queued = engine.call('queued', object=qmp._number) if qmp._number else 0
+        running = qmp._made and qmp._runstate() is Runstate.RUNNING
+        queued = engine.call('queued', object=qmp._number) if qmp._made else 0
         return {'running': running, 'queued': queued + len(qmp._kept)}
     if name == 'enter':
         return 'self' if qmp.__enter__() is qmp else 'another object'

@@ -7,6 +7,7 @@ scripts/pybridge.sh runs them as those of test_monitor.py.
 import ast
 import asyncio
 import copy
+import dis
 import gc
 import itertools
 import json
@@ -25,6 +26,7 @@ import warnings
 
 from qemu.qmp import ConnectError, ExecuteError, Runstate, StateError, engine
 from qemu.qmp.error import RefusedError
+from qemu.qmp.failures import exception
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from qemu.qmp.message import DeserializationError, Message, UnexpectedTypeError
 from qemu.qmp.qmp_client import BadReplyError, ExecInterruptedError, GreetingError
@@ -35,6 +37,12 @@ from .test_monitor import GREETING, Server, connected, reply, value
 def echo(message):
     """Answer with the argument n."""
     return json.dumps({'return': message['arguments']['n']})[:-1].encode() + b', "id": $id}'
+
+
+def events(message):
+    """Send two events with the argument n, and then the reply."""
+    event = json.dumps({'event': 'A', 'n': message['arguments']['n']}).encode() + b'\r\n'
+    return event * 2 + b'{"return": {}, "id": $id}'
 
 
 def descriptors():
@@ -54,11 +62,16 @@ def in_finalizer(frame):
     return False
 
 
-def stopped_at(step, work):
+def returns(frame):
+    """Say whether the next instruction is the one with which engine.call gives its value away."""
+    return frame.f_code is engine.call.__code__ and dis.opname[frame.f_code.co_code[frame.f_lasti]] == 'RETURN_VALUE'
+
+
+def stopped_at(step, work, before_return=False):
     """Call work, and raise Stop at a step of module engine. Say whether it was reached.
 
     A step is an instruction of the interpreter: between any two of them a signal handler
-    can raise.
+    can raise. With before_return none raises at the last instruction of engine.call.
     """
     steps = 0
 
@@ -72,7 +85,7 @@ def stopped_at(step, work):
             frame.f_trace_opcodes = True
         if event == 'opcode':
             steps += 1
-            if steps == step:
+            if steps == step and not (before_return and returns(frame)):
                 raise Stop
         return trace
 
@@ -86,6 +99,41 @@ def stopped_at(step, work):
     finally:
         sys.settrace(before)
     return steps >= step
+
+
+class Hook:
+    """Calls functions at the steps of a request to the library.
+
+    :ivar before:   called with the op before a request, and after with the op after it.
+    :ivar decoding: an exception to raise once, when the next result is decoded.
+    :ivar ops:      the ops of the requests.
+    """
+
+    def __init__(self):
+        self.before = self.after = lambda op: None
+        self.decoding = None
+        self.ops = []
+
+    def call(self, op, *args, **request):
+        self.ops.append(op)
+        self.before(op)
+        result = self.real_call(op, *args, **request)
+        self.after(op)
+        return result
+
+    def decode(self, text):
+        error, self.decoding = self.decoding, None
+        if error:
+            raise error
+        return self.real_decode(text)
+
+    def __enter__(self):
+        self.real_call, self.real_decode = engine.call, engine._decode
+        engine.call, engine._decode = self.call, self.decode
+        return self
+
+    def __exit__(self, *_):
+        engine.call, engine._decode = self.real_call, self.real_decode
 
 
 class Interruptions(unittest.TestCase):
@@ -150,15 +198,240 @@ class Interruptions(unittest.TestCase):
         # A program that was started in the background ignores SIGINT, and so does its Python.
         self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         with Server(reply(b'')) as server, connected(server) as qmp:
-            for wait in (lambda: value(qmp, 'x'), lambda: qmp.pull_event(wait=True), lambda: qmp.get_events(wait=9.0)):
+            for wait in (lambda: value(qmp, 'x'), lambda: qmp.pull_event(wait=True), lambda: qmp.get_events(wait=600.0)):
                 timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-                timer.start()
                 with self.assertRaises(KeyboardInterrupt):
+                    timer.start()  # in here, since the signal can come before the wait
                     wait()
                 timer.join()
 
+    def test_events_are_kept(self):
+        """An exception at any step of a call leaves the events to the next call, in their order."""
+        for name, take in (
+                ('pull_event', lambda qmp: [qmp.pull_event()]),
+                ('pull_event, waiting', lambda qmp: [qmp.pull_event(wait=True)]),
+                ('get_events', lambda qmp: qmp.get_events()),
+                ('get_events, waiting', lambda qmp: qmp.get_events(wait=True))):
+            with self.subTest(name), Server(events) as server, connected(server) as qmp:
+                value(qmp, 'x', n=0)
+                with Hook() as hook:
+                    hook.decoding = Stop
+                    with self.assertRaises(Stop):
+                        take(qmp)
+                value(qmp, 'x', n=1)
+                self.assertEqual([e['n'] for e in take(qmp) + qmp.get_events()], [0, 0, 1, 1])
+
+    def test_events_are_kept_when_the_second_request_is_interrupted(self):
+        """get_events(wait=True) waits for one event, and then asks for the others."""
+        with Server(events) as server, connected(server) as qmp:
+            with Hook() as hook:
+                hook.after = lambda op: value(qmp, 'x', n=0) if hook.ops == ['events'] else None
+
+                def before(op):
+                    if hook.ops[-1] == 'events' and 'event' in hook.ops:
+                        raise Stop
+
+                hook.before = before
+                with self.assertRaises(Stop):
+                    qmp.get_events(wait=True)
+            self.assertEqual([e['n'] for e in qmp.get_events()], [0, 0])
+
+    def test_events_that_were_kept_before(self):
+        with Server(events) as server, connected(server) as qmp:
+            value(qmp, 'x', n=0)
+            for _ in range(3):
+                with Hook() as hook:
+                    hook.decoding = Stop
+                    with self.assertRaises(Stop):
+                        qmp.get_events()
+            self.assertEqual([e['n'] for e in qmp.get_events()], [0, 0])
+
+    @unittest.skipIf(sys.version_info < (3, 10), 'no handler runs in the middle: the module blocks signals')
+    def test_events_at_each_step(self):
+        for take in (lambda: [qmp.pull_event()], lambda: [qmp.pull_event(wait=True)], lambda: qmp.get_events()):
+            with Server(events) as server, connected(server) as qmp:
+                for step in itertools.count(1):
+                    value(qmp, 'x', n=step)
+                    got = []
+                    reached = stopped_at(step, lambda: got.extend(take()), before_return=True)
+                    got += qmp.get_events()
+                    self.assertEqual([e['n'] for e in got], [step] * 2, f'step {step}')
+                    if not reached:
+                        break
+                self.assertGreater(step, 50)
+
+    def test_two_readers_of_kept_events(self):
+        """Another reader takes the last event that was kept, after this one has seen that there is one."""
+        class Full(type(QEMUMonitorProtocol('/x')._kept)):
+            def __bool__(self):
+                return True
+
+        with Server(events) as server, connected(server) as qmp:
+            qmp._kept = Full()
+            self.assertIsNone(qmp.pull_event())
+
+
+class Making(unittest.TestCase):
+    """Calls while another call makes the library's object for an open socket."""
+
+    def setUp(self):
+        ours, self.theirs = socket.socketpair()
+        self.addCleanup(self.theirs.close)
+        self.addCleanup(ours.close)
+        self.qmp = QEMUMonitorProtocol(ours)
+        gc.collect()
+        self.objects = engine.count()['objects']
+
+    def meanwhile(self, first, second, *, after):
+        """Call first, and second in another thread before or after the request that makes the object."""
+        waits, raised = threading.Event(), []
+
+        class Lock:
+            """The lock of the object. It says that the second thread waits for it, or has got it."""
+
+            def __enter__(_, lock=self.qmp._making):
+                if threading.current_thread() is thread:
+                    waits.set()
+                lock.acquire()
+
+            def __exit__(_, *__, lock=self.qmp._making):
+                lock.release()
+
+        def run():
+            try:
+                second()
+            except BaseException as err:
+                raised.append(err)
+            finally:
+                waits.set()
+
+        def at(op):
+            if op == 'new' and not thread.ident:
+                thread.start()
+                waits.wait()
+
+        thread = threading.Thread(target=run)
+        self.qmp._making = Lock()
+        with Hook() as hook:
+            setattr(hook, 'after' if after else 'before', at)
+            first()
+            thread.join()
+        self.assertEqual(raised, [])
+        self.assertEqual(hook.ops.count('new'), 1)
+
+    def check(self):
+        """The connection works, and there is one object."""
+        self.qmp.connect(negotiate=False)
+        self.theirs.sendall(b'{"event": "A"}\r\n')
+        self.assertEqual(self.qmp.pull_event(wait=True), {'event': 'A'})
+        self.assertLessEqual(engine.count()['objects'], self.objects + 1)
+        self.qmp.close()
+
+    def test_second_thread(self):
+        for after in (False, True):
+            for second in ('get_events', 'clear_events', 'close'):
+                with self.subTest(second, after=after):
+                    self.meanwhile(lambda: self.qmp.get_events(), getattr(self.qmp, second), after=after)
+                    if second != 'close':  # which closes the socket, too
+                        self.check()
+                    self.qmp.close()
+                self.doCleanups()
+                self.setUp()
+
+    def test_connect_of_a_second_thread(self):
+        """It does not close the socket whose descriptor the first thread has given to the library."""
+        for after in (False, True):
+            self.meanwhile(lambda: self.qmp.get_events(), lambda: self.qmp.connect(negotiate=False), after=after)
+            self.qmp.close()
+            self.doCleanups()
+            self.setUp()
+
+    def test_connect_of_the_first_thread(self):
+        for after in (False, True):
+            self.meanwhile(lambda: self.qmp.connect(negotiate=False), self.qmp.get_events, after=after)
+            self.qmp.close()
+            self.doCleanups()
+            self.setUp()
+
+    def test_signal_handler(self):
+        """A handler in the thread that makes the object can use it."""
+        for when in ('before', 'after'):
+            for inner in (lambda: self.qmp.get_events(), lambda: self.qmp.connect(negotiate=False)):
+                with self.subTest(when), Hook() as hook:
+                    setattr(hook, when, lambda op: inner() if hook.ops == ['new'] else None)
+                    self.qmp.get_events()
+                if 'connect' not in hook.ops:
+                    self.check()
+                self.assertEqual(engine.count()['objects'], self.objects + 1)
+                self.qmp.close()
+                self.doCleanups()
+                self.setUp()
+
+    def test_interrupted(self):
+        """A handler that raises leaves an object that the next call makes, or finds."""
+        for when in ('before', 'after', 'decoding'):
+            with self.subTest(when), Hook() as hook:
+                def stop(op):
+                    raise Stop
+                setattr(hook, when, Stop if when == 'decoding' else stop)
+                with self.assertRaises(Stop):
+                    self.qmp.get_events()
+            self.check()
+            self.doCleanups()
+            self.setUp()
+
+    def test_many_runs(self):
+        """The same without hooks."""
+        for _ in range(100):
+            raised = []
+
+            def run(call):
+                try:
+                    barrier.wait()
+                    call()
+                except Exception as err:
+                    raised.append(err)
+
+            barrier = threading.Barrier(2)
+            calls = (lambda: self.qmp.connect(negotiate=False), lambda: self.qmp.get_events())
+            threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual(raised, [])
+            self.qmp.close()
+            self.doCleanups()
+            self.setUp()
+
 
 class Objects(unittest.TestCase):
+    def test_why_the_connection_ended_when_nobody_asks(self):
+        """In Python 3.8 to 3.10, asyncio.TimeoutError is a class of its own."""
+        before, seen = sys.unraisablehook, []
+        self.addCleanup(setattr, sys, 'unraisablehook', before)
+        sys.unraisablehook = lambda caught: seen.append(repr(caught.exc_value))
+
+        def ended(op):
+            if op == 'release':
+                raise error
+
+        for error in (asyncio.TimeoutError(), EOFError(), ConnectionResetError(), StateError('a', Runstate.IDLE, Runstate.RUNNING)):
+            with Hook() as hook:
+                hook.after = ended
+                QEMUMonitorProtocol('/x')
+                gc.collect()
+            self.assertIn('release', hook.ops)
+        self.assertEqual(seen, [])
+
+    def test_errors_of_names(self):
+        """A lookup that can succeed later has another number than a name that does not exist."""
+        for temporary, number in ((True, socket.EAI_AGAIN), (False, socket.EAI_NONAME)):
+            err = exception({'class': 'ConnectError', 'message': 'a', 'stage': 'connection',
+                             'cause': {'class': 'gaierror', 'message': 'b', 'temporary': temporary}})
+            self.assertIsInstance(err.exc, socket.gaierror)
+            self.assertEqual(err.exc.args, (number, 'b'))
+
     def test_warning_that_is_an_exception(self):
         with Server(echo) as server, warnings.catch_warnings(), self.assertLogs() as logs:
             warnings.simplefilter('error', ResourceWarning)
@@ -246,7 +519,8 @@ class Addresses(unittest.TestCase):
                     while conn.recv(100):
                         pass
 
-            thread = threading.Thread(target=serve)
+            # A daemon, since it waits for ever if connect() fails.
+            thread = threading.Thread(target=serve, daemon=True)
             thread.start()
             self.assertIn('QMP', qmp.connect())
             qmp.close()

@@ -142,8 +142,8 @@ def _free_pipe() -> _Pipe:
 def call(op: str, kept: Optional[Callable[[Any], None]] = None, **request: object) -> Any:
     """Execute a request and return its value.
 
-    :param kept: called with the value if an exception ended the wait after the
-                 request had been executed, so that the value is not lost.
+    :param kept: called with the value if an exception has ended this call after the
+                 library had executed the request, so that the value is not lost.
     :raise: what the error of the result says, or what a signal handler raises.
     """
     _check(op)
@@ -151,37 +151,37 @@ def call(op: str, kept: Optional[Callable[[Any], None]] = None, **request: objec
     text = json.dumps(request, allow_nan=False).encode()
     pipe = _free_pipe()
     number = pipe.number = _go('number')
+    result: Optional[Dict[str, Any]] = None
     try:
         _go('start', number, text, len(text), pipe.write)
         # An earlier call that an exception has ended can have left its number.
         while int.from_bytes(os.read(pipe.read, 8), sys.byteorder) != number:
             pass
         result = _decode(_result(number))
+        _go('forget', number)
+        pipe.number = 0
+        if 'value' in result:
+            return result['value']
     except BaseException:
-        _go('cancel', number)
-        _keep(number, kept)
+        if result is None:
+            _go('cancel', number)
+            result = _late_result(number)
+        if kept is not None and result.get('value') is not None:
+            kept(result['value'])
         _go('forget', number)
         pipe.number = 0
         raise
-    _go('forget', number)
-    pipe.number = 0
-    if 'error' in result:
-        from .failures import exception
-        raise exception(result['error'])
-    return result['value']
+    from .failures import exception
+    raise exception(result['error'])
 
 
-def _keep(number: int, kept: Optional[Callable[[Any], None]]) -> None:
-    """Save the value of a call that an exception has ended."""
+def _late_result(number: int) -> Dict[str, Any]:
+    """Wait for the end of a call whose wait an exception has ended, and return its result."""
     text = _result(number)
-    if kept is None or not text:
-        return
     try:
-        value = _decode(text).get('value')
+        return _decode(text) if text else {}
     except (ValueError, RecursionError):
-        return  # the exception is about this value
-    if value is not None:
-        kept(value)
+        return {}  # the exception is about this value
 
 
 def _result(number: int) -> bytes:

@@ -1,13 +1,14 @@
 """What the classes of both generations have in common."""
 
 import asyncio
+import collections
 import math
 import os
 import socket
 import sys
 import threading
 import warnings
-from typing import Any, Dict, List, Optional, Tuple, TypeVar, Union
+from typing import Any, Deque, Dict, List, Optional, Tuple, TypeVar, Union
 
 from . import engine
 from .error import QMPError, RefusedError
@@ -37,11 +38,13 @@ class Monitor:
 
     def __init__(self, address: Address, server: bool = False,
                  nickname: Optional[str] = None) -> None:
-        self._number = 0  # the library's number of the object; 0 if there is none
+        self._made = False  # whether the library has the object; _making guards the change to True
         self._timeout: Optional[float] = None
-        self._kept: List[QMPMessage] = []  # events that an interrupted wait took
-        self._socket: Optional[socket.socket] = None
-        self._making = threading.RLock()  # held while the object is made for an open socket
+        self._kept: Deque[QMPMessage] = collections.deque()  # events that interrupted calls took
+        self._socket: Optional[socket.socket] = None  # the address; _making guards its use
+        # Held while the object is made for an open socket. A signal handler may call while
+        # its thread holds it.
+        self._making = threading.RLock()
         self._nickname = nickname
         if isinstance(address, socket.socket):
             if server:
@@ -49,28 +52,30 @@ class Monitor:
             if address.type != socket.SOCK_STREAM:
                 raise ValueError(f'a stream socket was expected, got {address!r}')
             self._socket = address
+            self._number = engine.new_number()  # the library's number of the object
         else:
-            self._make(**_where(address), server=bool(server))
+            where = _where(address)
+            self._number = engine.new_number()
+            self._make(**where, server=bool(server))
 
     def _make(self, **request: object) -> None:
-        self._number = engine.new_number()
-        try:
-            engine.call('new', object=self._number, nickname=str(self._nickname or ''), **request)
-        except QMPError:
-            self._number = 0
-            raise
+        engine.call('new', object=self._number, nickname=str(self._nickname or ''), **request)
+        self._made = True
 
     def _call(self, op: str, **request: Any) -> Any:
-        if not self._number:
+        if not self._made:
             self._make_for_socket()
         return engine.call(op, object=self._number, **request)
 
     def _make_for_socket(self) -> None:
         with self._making:
-            if self._number:
+            if self._made:
                 return
             if self._socket is None:  # this finalizer, or that of another object, was first
                 raise StateError('The object has been finalized', Runstate.IDLE, Runstate.RUNNING)
+            # An exception can have ended an earlier request after the library had made the
+            # object, or a signal handler calls in the middle of that request. Then this
+            # request finds the object.
             self._make(fd=self._socket.fileno())
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -87,21 +92,19 @@ class Monitor:
         if not number or sys.is_finalizing() or not engine.usable():
             return
         try:
-            if self._runstate() != Runstate.IDLE:
+            if self._made and self._runstate() != Runstate.IDLE:
                 warnings.warn(f'{type(self).__name__} was never closed', ResourceWarning,
                               source=self)
-        except QMPError:
-            pass  # the object was not made
         finally:  # a warning can be an exception
-            self._number, self._socket = 0, None
+            self._made, self._number, self._socket = False, 0, None
             self._release(number)
 
     @staticmethod
     def _release(number: int) -> None:
         try:
             engine.call('release', object=number)
-        except (QMPError, EOFError, OSError):
-            pass  # why the connection ended; nobody has asked
+        except (QMPError, EOFError, OSError, asyncio.TimeoutError):
+            pass  # the object was not made, or why the connection ended: nobody has asked
 
     def _runstate(self) -> Runstate:
         return Runstate[self._call('runstate')]
@@ -128,8 +131,9 @@ class Monitor:
         try:
             return self._call('connect', negotiate=bool(negotiate))
         finally:
-            if self._socket is not None:
-                self._socket.close()  # the library has a descriptor of its own
+            with self._making:  # not while another thread gives the descriptor to the library
+                if self._socket is not None:
+                    self._socket.close()  # the library has a descriptor of its own
 
     def accept(self, timeout: Optional[float] = 15.0) -> QMPMessage:
         """Wait for a client of the address, and return its greeting.
@@ -143,8 +147,11 @@ class Monitor:
 
         :raise: why the connection ended, if it had ended and a call has seen that.
         """
-        if self._number:
-            self._call('close')
+        if not self._made:
+            with self._making:  # another thread can be making the object
+                if not self._made:
+                    return
+        self._call('close')
 
     def cmd_obj(self, qmp_cmd: QMPMessage) -> QMPMessage:
         """Send a whole command and return the whole reply, also if it is an error."""
@@ -192,15 +199,14 @@ class Monitor:
         """
         if wait and wait < 0:
             raise asyncio.TimeoutError
-        if self._kept:
-            return self._kept.pop(0)
+        try:
+            return _event(self._kept.popleft())
+        except IndexError:
+            pass
         if not wait:
-            return _event(self._call('try_event'))
+            return _event(self._call('try_event', kept=self._kept.append))
         return _event(self._call('event', timeout=None if wait is True else _seconds(wait),
-                                 kept=self._keep))
-
-    def _keep(self, event: QMPMessage) -> None:
-        self._kept.append(_event(event))
+                                 kept=self._kept.append))
 
     def get_events(self, wait: Union[bool, float] = False) -> List[QMPMessage]:
         """Remove all events from the queue and return them.
@@ -209,17 +215,33 @@ class Monitor:
         """
         if wait and wait < 0:
             raise asyncio.TimeoutError
-        events, self._kept = self._kept, []
-        events += map(_event, self._call('events'))
+        self._keep_queued()
+        events = self._take_kept()
         if events or not wait:
             return events
-        first = self.pull_event(wait)
-        assert first is not None
-        return [first, *map(_event, self._call('events'))]
+        try:
+            events.append(self.pull_event(wait))
+            self._keep_queued()
+        except BaseException:
+            self._kept.extendleft(events)
+            raise
+        return events + self._take_kept()
+
+    def _keep_queued(self) -> None:
+        """Move the events of the library's queue to those that are kept."""
+        self._kept.extend(self._call('events', kept=self._kept.extend))
+
+    def _take_kept(self) -> List[Any]:
+        events: List[Any] = []
+        while True:
+            try:
+                events.append(_event(self._kept.popleft()))
+            except IndexError:
+                return events
 
     def clear_events(self) -> None:
         """Remove all events from the queue."""
-        self._kept = []
+        self._kept.clear()
         self._call('clear')
 
     def settimeout(self, timeout: Optional[float]) -> None:
