@@ -184,7 +184,7 @@ func (b *bench) startServer(ctx context.Context) (stop func(), err error) {
 func (b *bench) table(ctx context.Context, out io.Writer, g group) error {
 	addr, name := filepath.Join(b.dir, g.socket), g.name
 	if g.socket == "" {
-		socket, version, stop, err := startQEMU(ctx, b.dir)
+		socket, version, stop, err := startQEMU(ctx, b.dir, time.Minute)
 		if err != nil {
 			return err
 		}

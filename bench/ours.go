@@ -210,12 +210,15 @@ func settled() int64 {
 }
 
 func dialCrowdRaw(addr string) (*raw, error) {
-	r, err := dialRaw(addr, noOOB)
+	r, err := dialRaw(context.Background(), addr, noOOB)
 	if err != nil {
 		return nil, err
 	}
-	_, err = r.send(query)
-	return r, err
+	if _, err := r.send(query); err != nil {
+		r.conn.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 func dialCrowd(addr string) (*async.Client, error) {

@@ -14,8 +14,9 @@ import (
 
 // startQEMU starts a QEMU without a machine. It returns the socket of its monitor, the
 // first line of its --version, and what ends it. The program is what QMP_TEST_QEMU
-// names, or else qemu-system-x86_64.
-func startQEMU(ctx context.Context, dir string) (addr, version string, stop func(), err error) {
+// names, or else qemu-system-x86_64. If its monitor does not answer within the limit,
+// startQEMU returns an error.
+func startQEMU(ctx context.Context, dir string, limit time.Duration) (addr, version string, stop func(), err error) {
 	program := cmp.Or(os.Getenv("QMP_TEST_QEMU"), "qemu-system-x86_64")
 	text, err := exec.CommandContext(ctx, program, "--version").Output()
 	if err != nil {
@@ -38,8 +39,10 @@ func startQEMU(ctx context.Context, dir string) (addr, version string, stop func
 		cmd.Process.Kill()
 		<-ended
 	}
+	starting, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("its monitor has not answered within %v", limit))
+	defer cancel()
 	for {
-		r, err := dialRaw(addr, enableOOB)
+		r, err := dialRaw(starting, addr, enableOOB)
 		if err == nil {
 			r.conn.Close()
 			return addr, string(line), stop, nil
@@ -47,10 +50,13 @@ func startQEMU(ctx context.Context, dir string) (addr, version string, stop func
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case err := <-ended:
+			if ctx.Err() != nil { // which kills QEMU
+				err = context.Cause(ctx)
+			}
 			return "", "", nil, fmt.Errorf("%s ended: %w: %s", program, err, &output)
-		case <-ctx.Done():
+		case <-starting.Done():
 			stop()
-			return "", "", nil, err
+			return "", "", nil, fmt.Errorf("%s: %w: %s", program, context.Cause(starting), &output)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -25,16 +26,23 @@ var (
 	query     = []byte(`{"execute": "query-status", "id": 100000}`)
 )
 
-func dialRaw(addr string, negotiate []byte) (*raw, error) {
-	conn, err := net.Dial("unix", addr)
+// dialRaw connects and negotiates. The end of ctx ends these two, and not the connection
+// that is returned.
+func dialRaw(ctx context.Context, addr string, negotiate []byte) (*raw, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", addr)
 	if err != nil {
 		return nil, err
 	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	r := &raw{conn: conn, buf: make([]byte, 256<<10)}
-	if _, err := r.line(); err != nil {
-		return nil, err
+	if _, err = r.line(); err == nil {
+		_, err = r.send(negotiate)
 	}
-	if _, err := r.send(negotiate); err != nil {
+	if !stop() {
+		err = context.Cause(ctx) // conn is closed
+	}
+	if err != nil {
+		conn.Close()
 		return nil, err
 	}
 	return r, nil
@@ -86,7 +94,7 @@ func (r *raw) whole(dst []byte) ([]byte, error) {
 }
 
 func runRaw(job measure.Job) (measure.Sample, error) {
-	r, err := dialRaw(job.Addr, noOOB)
+	r, err := dialRaw(context.Background(), job.Addr, noOOB)
 	if err != nil {
 		return measure.Sample{}, err
 	}
@@ -99,7 +107,7 @@ func runRaw(job measure.Job) (measure.Sample, error) {
 // runRawQEMU counts the ids as clients do, since QEMU needs longer for a longer one,
 // and enables out-of-band execution as clients do.
 func runRawQEMU(job measure.Job) (measure.Sample, error) {
-	r, err := dialRaw(job.Addr, enableOOB)
+	r, err := dialRaw(context.Background(), job.Addr, enableOOB)
 	if err != nil {
 		return measure.Sample{}, err
 	}
@@ -119,7 +127,7 @@ func runRawQEMU(job measure.Job) (measure.Sample, error) {
 // runRawPipelined writes several commands at once, and then reads as many lines.
 func runRawPipelined(window int) func(measure.Job) (measure.Sample, error) {
 	return func(job measure.Job) (measure.Sample, error) {
-		r, err := dialRaw(job.Addr, noOOB)
+		r, err := dialRaw(context.Background(), job.Addr, noOOB)
 		if err != nil {
 			return measure.Sample{}, err
 		}
@@ -142,7 +150,7 @@ func runRawPipelined(window int) func(measure.Job) (measure.Sample, error) {
 }
 
 func runRawEvents(job measure.Job) (measure.Sample, error) {
-	r, err := dialRaw(job.Addr, noOOB)
+	r, err := dialRaw(context.Background(), job.Addr, noOOB)
 	if err != nil {
 		return measure.Sample{}, err
 	}
@@ -162,7 +170,7 @@ func runRawEvents(job measure.Job) (measure.Sample, error) {
 // runRawScan reads a whole reply into one buffer, and checks it once, as JSON, with the
 // scanner of the JSON package that the library uses.
 func runRawScan(job measure.Job) (measure.Sample, error) {
-	r, err := dialRaw(job.Addr, noOOB)
+	r, err := dialRaw(context.Background(), job.Addr, noOOB)
 	if err != nil {
 		return measure.Sample{}, err
 	}

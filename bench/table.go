@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -127,7 +126,7 @@ func duration(ns float64) string {
 		}
 		ns, unit = ns/1000, u
 	}
-	return fmt.Sprintf("%.*f %s", cmp.Or(max(0, 2-digits(ns)), 0), ns, unit)
+	return fmt.Sprintf("%.*f %s", max(0, 2-digits(ns)), ns, unit)
 }
 
 // digits returns how many digits x has before the point, less one.
