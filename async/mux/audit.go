@@ -27,7 +27,7 @@ func (u *user) audit(req *request, f *fault, sent time.Time) {
 	if req.isObject() {
 		attrs = append(attrs, slog.String("message", shorten(async.MaskCommand(req.command.Raw))))
 	}
-	if n := len(req.files); n > 0 {
+	if n := req.sentFiles; n > 0 {
 		attrs = append(attrs, slog.Int("files", n))
 	}
 	result := "done"

@@ -46,8 +46,9 @@
 //
 // A user that does not read holds nobody up, and has a bound. Two cases are different. Its
 // replies are its own doing: when more than 1 MiB of them is unread, its next command is not
-// executed, and when 64 commands or 1 MiB of them wait, the user is not read any more. So a
-// user who sends commands without reading is stopped, as by QEMU, which stops reading.
+// executed, and when 64 commands or 1 MiB of them wait, or its unanswered commands have 16
+// descriptors, the user is not read any more. So a user who sends commands without reading is
+// stopped, as by QEMU, which stops reading.
 //
 // Events are not its doing, and the server does not wait. When more than Door.MaxUnread of them
 // is unread, the user is disconnected ([SlowUserError]): it notices that, connects again, and
@@ -73,6 +74,11 @@
 // A user of a unix socket sends descriptors for getfd and add-fd as to QEMU: with the command, or
 // before it with a space. They are passed on with the first of these commands that comes after
 // them. Without a descriptor of its own such a command is refused, so no user gets another one's.
+//
+// The system may join bytes that a user sent before descriptors with those that it sent with
+// them, and does not say where the latter begin. So if a user sends several getfd and add-fd
+// without waiting for the replies, it sends each in a message of its own, with its descriptors:
+// those of a message are passed on with its last getfd or add-fd.
 //
 // # The end of the server
 //

@@ -15,12 +15,13 @@ import (
 
 // A request is one message of a user.
 type request struct {
-	raw     []byte        // the message as JSON; nil if it is not JSON
-	command proto.Command // its parts; the zero Command if it is not an object
-	fault   *fault        // the reply, decided before it was queued; nil if it is to be executed
-	files   []*os.File    // the request owns them
-	begun   time.Time     // when it was queued
-	after   uint64        // how many out-of-band commands of the user have to be answered before; QEMU reads on only after that
+	raw       []byte        // the message as JSON; nil if it is not JSON
+	command   proto.Command // its parts; the zero Command if it is not an object
+	fault     *fault        // the reply, decided before it was queued; nil if it is to be executed
+	files     []*os.File    // the request owns them
+	sentFiles int           // how many files it came with
+	begun     time.Time     // when it was queued
+	after     uint64        // how many out-of-band commands of the user have to be answered before; QEMU reads on only after that
 
 	negotiates bool // it is qmp_capabilities, and has succeeded
 	oob        bool // it enables out-of-band execution
@@ -51,6 +52,22 @@ func newRequest(r qemujson.Result) *request {
 		req.command = proto.ParseCommand(r.Value)
 	}
 	return req
+}
+
+// size returns how many bytes the request has while it waits. The text of a fault may repeat
+// what the user has sent.
+func (r *request) size() int {
+	n := len(r.raw)
+	if r.fault != nil {
+		n += len(r.fault.desc)
+	}
+	return n
+}
+
+// dropFiles closes the request's files.
+func (r *request) dropFiles() {
+	closeFiles(r.files)
+	r.files = nil
 }
 
 // isObject reports whether the request is a JSON object, so that it may have an id.

@@ -144,6 +144,98 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
+// readFiles lets getfd return the texts of the files that it gets.
+func readFiles(s *qmptest.Server) {
+	s.Handle("getfd", func(_ context.Context, cmd *qmptest.Command) (any, error) {
+		text := "none"
+		for _, f := range cmd.TakeFiles() {
+			b, err := io.ReadAll(io.NewSectionReader(f, 0, 100))
+			if err != nil {
+				return nil, err
+			}
+			text = string(b)
+			f.Close()
+		}
+		return text, nil
+	})
+}
+
+// One read may bring commands that were sent before the descriptors. They do not get them.
+func TestDescriptorsOfALaterCommand(t *testing.T) {
+	t.Parallel()
+	s, path := door(t, nil)
+	release := (&setup{Server: s, t: t}).slow()
+	readFiles(s)
+	u := dialUnix(t, path)
+	getfd := func(id int) string { return fmt.Sprintf(`{"execute":"getfd","id":%d}`, id) }
+	// As many commands wait as may, so what comes next is read together, when one of them has
+	// ended.
+	const waiting = 65
+	together := func(send func()) {
+		t.Helper()
+		u.send(strings.Repeat(`{"execute":"slow"}`, waiting+1))
+		send()
+		for range waiting + 1 {
+			release <- struct{}{}
+			u.want(`{"return": {}}`)
+		}
+	}
+	const none = `"error": {"class": "GenericError", "desc": "No file descriptor supplied via SCM_RIGHTS"}}`
+	together(func() {
+		u.send(getfd(1))
+		u.sendFiles(getfd(2), file(t, "mine"))
+	})
+	u.want(`{"id": 1, `+none, `{"return": "mine", "id": 2}`)
+	together(func() {
+		u.send(getfd(3))
+		u.sendFiles(getfd(4)[:10], file(t, "whole"))
+	})
+	u.want(`{"id": 3, ` + none)
+	u.send(getfd(4)[10:])
+	u.want(`{"return": "whole", "id": 4}`)
+	// Those that were sent before the first command are its own.
+	u.sendFiles(" ", file(t, "first"))
+	together(func() {
+		u.send(getfd(5))
+		u.sendFiles(getfd(6)+"\r\n", file(t, "second"))
+	})
+	u.want(`{"return": "first", "id": 5}`, `{"return": "second", "id": 6}`)
+}
+
+// The descriptors of a command that a door does not allow are closed before it is its turn.
+func TestRefusedDescriptors(t *testing.T) {
+	t.Parallel()
+	for name, d := range map[string]*mux.Door{"denied": {Deny: []string{"getfd"}}, "too many": {MaxCommands: 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var j journal
+			d.Audit = j.logger()
+			s, path := door(t, d)
+			release := (&setup{Server: s, t: t}).slow()
+			u := dialUnix(t, path)
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			u.send(`{"execute":"slow"}`)
+			u.sendFiles(`{"execute":"getfd","id":1}`, w)
+			w.Close()
+			r.SetReadDeadline(time.Now().Add(time.Minute))
+			if n, err := r.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("the Mux holds the descriptor of a refused command: %d, %v", n, err)
+			}
+			close(release)
+			u.want(`{"return": {}}`, `{"id": 1, "error": ...`)
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			if last := j.lines[len(j.lines)-1]; last["files"] != 1.0 || last["result"] != "refused" {
+				t.Errorf("audit: %v", last)
+			}
+		})
+	}
+}
+
 // The audit line has the credentials of the process that connected.
 func TestPeer(t *testing.T) {
 	t.Parallel()

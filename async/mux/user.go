@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,12 @@ import (
 
 const (
 	// maxAhead and maxAheadBytes are how much of a user's commands is read while others
-	// are executed. When one is exceeded, the user is not read any more, as QEMU does not
-	// read a client that has eight commands in its queue.
+	// are executed, and maxAheadFiles is how many descriptors its unanswered commands may
+	// have. When one is reached, the user is not read any more, as QEMU does not read a
+	// client that has eight commands in its queue. One message may have 253 descriptors.
 	maxAhead      = 64
 	maxAheadBytes = 1 << 20
+	maxAheadFiles = 16
 
 	// maxReplies is how many bytes of replies a user may leave unread before its next
 	// command is executed.
@@ -57,6 +60,7 @@ type user struct {
 	cond       *sync.Cond // on mu; broadcast after every change
 	inBand     lane       // in-band commands, and errors about what is not a command
 	outOfBand  lane
+	files      int // how many descriptors unanswered requests have
 	out        outbox
 	negotiated bool
 	oob        bool
@@ -68,7 +72,7 @@ type user struct {
 // A lane is a queue of requests, which are executed one after another.
 type lane struct {
 	queue []*request
-	bytes int    // of queue
+	bytes int    // of queue: see request.size
 	begun uint64 // how many requests have been in the queue
 	done  uint64 // how many of those were answered
 	busy  bool   // a request is being executed
@@ -134,10 +138,7 @@ func (u *user) read() {
 	buf := make([]byte, readSize)
 	for u.hasRoom() {
 		n, fds, err := socket.Read(u.conn, buf)
-		if len(fds) > 0 {
-			u.held.arrived(socket.Files(fds))
-		}
-		u.parser.Feed(buf[:n], func(r qemujson.Result) { u.received(r) })
+		u.feed(buf[:n], socket.Files(fds))
 		if err != nil {
 			if !u.isFinishing() { // otherwise write ends the connection, when everything is written
 				u.end(errHungUp)
@@ -147,15 +148,53 @@ func (u *user) read() {
 	}
 }
 
+// feed takes the bytes of one read, and the files that came with it. The system may have
+// joined bytes that were sent before the files with those that were sent with them, but not
+// with later ones. So the files are for the last message: if that is complete, for the last
+// command in b that takes files.
+func (u *user) feed(b []byte, files []*os.File) {
+	var reqs []*request
+	end := 0
+	u.parser.Feed(b, func(r qemujson.Result) {
+		reqs = append(reqs, newRequest(r))
+		end = r.End
+	})
+	last := -1
+	if len(bytes.TrimSpace(b[end:])) == 0 {
+		for i, req := range reqs {
+			if req.takesFiles() {
+				last = i
+			}
+		}
+	}
+	for i, req := range reqs {
+		if i == last && len(files) > 0 {
+			u.held.arrived(files)
+			files = nil
+		}
+		u.received(req)
+	}
+	if len(files) > 0 {
+		u.held.arrived(files)
+	}
+}
+
 // hasRoom waits until less than the limits of requests are waiting. It reports false when
 // the user is not to be read any more.
 func (u *user) hasRoom() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for u.gone == nil && u.finishing == nil && (len(u.inBand.queue) >= maxAhead || u.inBand.bytes >= maxAheadBytes || len(u.outOfBand.queue) >= maxAhead) {
+	for u.gone == nil && u.finishing == nil && u.isFull() {
 		u.cond.Wait()
 	}
 	return u.gone == nil && u.finishing == nil
+}
+
+// isFull reports whether a limit of what waits is reached. mu is held.
+func (u *user) isFull() bool {
+	return len(u.inBand.queue)+len(u.outOfBand.queue) >= maxAhead ||
+		u.inBand.bytes+u.outOfBand.bytes >= maxAheadBytes ||
+		u.files >= maxAheadFiles
 }
 
 func (u *user) isFinishing() bool {
@@ -165,20 +204,24 @@ func (u *user) isFinishing() bool {
 }
 
 // received queues one message of the user.
-func (u *user) received(r qemujson.Result) {
-	req := newRequest(r)
+func (u *user) received(req *request) {
 	if req.takesFiles() {
 		req.files = u.held.take()
+		req.sentFiles = len(req.files)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.gone != nil || u.finishing != nil {
-		closeFiles(req.files)
+		req.dropFiles()
 		return
 	}
 	if req.fault == nil && req.command.Name != "qmp_capabilities" {
 		req.fault = u.exceeds()
 	}
+	if req.fault != nil || len(req.files) > 0 && u.door.refuses(req.command.Name) != nil {
+		req.dropFiles() // it will be refused when it is its turn, and needs none until then
+	}
+	u.files += len(req.files)
 	l := &u.inBand
 	if u.oob && req.outOfBand() {
 		l = &u.outOfBand
@@ -187,7 +230,7 @@ func (u *user) received(r qemujson.Result) {
 	}
 	l.begun++
 	l.queue = append(l.queue, req)
-	l.bytes += len(req.raw)
+	l.bytes += req.size()
 	u.cond.Broadcast()
 }
 
@@ -223,9 +266,11 @@ func (l *lane) unanswered() int {
 func (u *user) work(l *lane) {
 	for req := u.next(l); req != nil; req = u.next(l) {
 		reply := u.execute(req)
-		closeFiles(req.files)
+		files := len(req.files)
+		req.dropFiles()
 		u.mux.deliver()
 		u.mu.Lock()
+		u.files -= files
 		l.busy = false
 		l.done++
 		if u.gone == nil {
@@ -241,7 +286,7 @@ func (u *user) work(l *lane) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, req := range l.queue {
-		closeFiles(req.files)
+		req.dropFiles()
 	}
 	l.queue, l.over = nil, true
 	u.cond.Broadcast()
@@ -260,7 +305,7 @@ func (u *user) next(l *lane) *request {
 			req := l.queue[0]
 			l.queue[0] = nil
 			l.queue = l.queue[1:]
-			l.bytes -= len(req.raw)
+			l.bytes -= req.size()
 			l.busy = true
 			u.cond.Broadcast()
 			return req
