@@ -53,20 +53,34 @@ func maskArg(option, arg string) string {
 	if text, ok := maskJSON(arg); ok {
 		return text
 	}
-	if strings.HasPrefix(arg, "json:") { // the name of a file, for qemu-img
+	if strings.HasPrefix(arg, jsonName) { // the name of a file, for qemu-img
 		return Text(arg)
 	}
 	parts := parameters(arg)
+	named := strings.Contains(arg, jsonName)
 	for i, part := range parts {
 		name, value, ok := strings.Cut(part, "=")
 		switch {
 		case ok && isSecret(option, name, value):
 			parts[i] = name + "=" + Mask
-		case ok && strings.HasPrefix(value, "json:"):
-			parts[i] = name + "=" + strings.ReplaceAll(Text(strings.ReplaceAll(value, ",,", ",")), ",", ",,")
+		case strings.Contains(part, jsonName):
+			prefix := ""
+			if ok && strings.HasPrefix(value, jsonName) {
+				prefix, part = name+"=", value
+			}
+			masked, read := maskText(strings.ReplaceAll(part, ",,", ","))
+			parts[i] = prefix + strings.ReplaceAll(masked, ",", ",,")
+			if !read {
+				return strings.Join(parts[:i+1], ",") // if its commas are not doubled, the rest belongs to it
+			}
+		case named:
+			parts[i] = maskLine(part)
 		}
 	}
-	return Text(strings.Join(parts, ","))
+	if named {
+		return strings.Join(parts, ",")
+	}
+	return maskLine(strings.Join(parts, ","))
 }
 
 // parameters cuts a word at its commas, except those that are doubled.

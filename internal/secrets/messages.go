@@ -128,7 +128,7 @@ func mask(msg []byte, names []string) []byte {
 		msg = proto.Mask(msg, names)
 	}
 	// Most messages have no file name with a secret. Look before reading every text.
-	if !bytes.Contains(msg, []byte("://")) && !bytes.ContainsAny(msg, `\`) && !bytes.Contains(msg, []byte(":key=")) && !bytes.Contains(msg, []byte("systemd")) {
+	if !bytes.Contains(msg, []byte("://")) && !bytes.Contains(msg, []byte(jsonName)) && !bytes.ContainsAny(msg, `\`) && !bytes.Contains(msg, []byte(":key=")) && !bytes.Contains(msg, []byte("systemd")) {
 		return msg
 	}
 	return proto.ReplaceTexts(msg, Text)

@@ -38,6 +38,19 @@ func TestArgs(t *testing.T) {
 		{"-smbios type=11,value=io.systemd.credential:shown=hunter2", "-smbios type=11,value=***"},
 		{"-append root=/shown systemd.set_credential=shown:hunter2 quiet", "-append root=/shown systemd.set_credential=shown:*** quiet"},
 		{"-set object.shown.data=hunter2", "-set object.shown.data=***"},
+		{`-object {'qom-type':'secret','id':'shown','data':'hunter2'}`, `-object {"qom-type":"secret","id":"shown","data":"***"}`},
+		{`--object={'qom-type':'secret','data':'hunter2'}`, `--object={"qom-type":"secret","data":"***"}`},
+		{`-object {"qom-type":"secret","data":"hunter2",}`, `-object ***`},
+		{`-object {"qom-type":"secret","data":"hunter2"`, `-object ***`},
+		{`-object  {"data":"hunter2"}`, `-object  {"data":"***"}`},
+		{`-blockdev {'driver':'https','url':'https://shown:hunter2@h/','cookie':'hunter2'}`, `-blockdev {"driver":"https","url":"https://shown:***@h/","cookie":"***"}`},
+		{`-drive if=none,file=json:{'driver':'https',,'cookie':'hunter2'},id=shown`, `-drive if=none,file=json:{"driver":"https",,"cookie":"***"},id=shown`},
+		{`-drive if=none,file=json:{'driver':'https','cookie':'hunter2'}`, `-drive if=none,file=json:***`},
+		{`-drive if=none,file=json:{"cookie":"hunter2",,},id=x`, `-drive if=none,file=json:***`},
+		{`-drive file=blkdebug:shown:json:{'cookie':'hunter2'}`, `-drive file=blkdebug:shown:json:{"cookie":"***"}`},
+		{`-drive file=json: {'cookie':'hunter2'}`, `-drive file=json: {"cookie":"***"}`},
+		{`info json:{'cookie':'hunter2','url':'x'}`, `info json:{"cookie":"***","url":"x"}`},
+		{`info json:hunter2`, `info json:***`},
 		{"-m 256 -nographic -cpu max,shown=on", "-m 256 -nographic -cpu max,shown=on"},
 	} {
 		option, arg, _ := strings.Cut(tt.in, " ")
@@ -75,6 +88,10 @@ func TestMessages(t *testing.T) {
 		{"a URL", Command, `{"execute":"drive-backup","arguments":{"target":"https://shown:hunter2@host/"}}`, `{"execute":"drive-backup","arguments":{"target":"https://shown:***@host/"}}`},
 		{"an escaped URL", Command, `{"execute":"x","arguments":{"target":"https:\/\/shown\u003ahunter2@host\/"}}`, `{"execute":"x","arguments":{"target":"https://shown:***@host/"}}`},
 		{"a JSON name", Event, `{"event":"E","data":{"file":"json:{\"driver\": \"https\", \"cookie\": \"hunter2\"}"}}`, `{"event":"E","data":{"file":"json:{\"driver\":\"https\",\"cookie\":\"***\"}"}}`},
+		{"a JSON name of QEMU's own", Command, `{"execute":"drive-mirror","arguments":{"target":"json:{'driver':'https','cookie':'hunter2'}"}}`, `{"execute":"drive-mirror","arguments":{"target":"json:{\"driver\":\"https\",\"cookie\":\"***\"}"}}`},
+		{"a JSON name that cannot be read", Command, `{"execute":"drive-mirror","arguments":{"target":"json:{'cookie':'hunter2',}"}}`, `{"execute":"drive-mirror","arguments":{"target":"json:***"}}`},
+		{"an escaped JSON name", Command, `{"execute":"x","arguments":{"target":"\u006ason:{'cookie':'hunter2'}"}}`, `{"execute":"x","arguments":{"target":"json:{\"cookie\":\"***\"}"}}`},
+		{"an error with a JSON name", func(b []byte) []byte { return Reply(b, nil) }, `{"error":{"desc":"Could not open 'json:{\"cookie\":\"hunter2\"}': shown https://u:hunter2@h/"}}`, `{"error":{"desc":"Could not open 'json:{\"cookie\":\"***\"}': shown https://u:***@h/"}}`},
 		{"nothing", Event, `{"event": "E", "data": {"file": "a\\b"}}`, `{"event": "E", "data": {"file": "a\\b"}}`},
 		{"a name is not a text", Event, `{"event":"E","data":{"https://shown:shown@host/": 1}}`, `{"event":"E","data":{"https://shown:shown@host/": 1}}`},
 		{"typed keys", Command, `{"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"h"}]}}`, `{"execute":"send-key","arguments":{"keys":"***"}}`},
@@ -119,6 +136,7 @@ func FuzzArgs(f *testing.F) {
 	f.Add("-object", "secret,id=s,data=hunter2")
 	f.Add("-drive", `file=json:{"cookie":"x"},,x`)
 	f.Add("--object=secret,data=x", "rbd:a/b:key=c\\:d")
+	f.Add("-drive", `file=json:{'cookie':'x',,'a':'json:{}'},x=json:{`)
 	f.Add("-blockdev", `{"url":"https://a:b@c?token=d"}`)
 	f.Fuzz(func(t *testing.T, option, arg string) {
 		argv := []string{option, arg}

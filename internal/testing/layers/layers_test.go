@@ -85,7 +85,7 @@ var rooms = []room{
 	{dir: "internal/socket", floor: 1, modules: []string{sys}},
 
 	// Reads what a client sends as QEMU reads it.
-	{dir: "internal/qemujson", floor: 1, without: []string{"net", "os", "context"}},
+	{dir: "internal/qemujson", floor: 0, without: []string{"net", "os", "context"}},
 
 	{dir: "async", floor: 2, modules: []string{backoff, json, multierror}},
 	// Reads what a client sends, for servers.
@@ -94,7 +94,7 @@ var rooms = []room{
 	{dir: "async/record", floor: 3, modules: []string{json}},
 	{dir: "async/qmptest", floor: 4, modules: []string{json}, forTests: true, testFloor: 2},
 	// Starts real programs for integration tests.
-	{dir: "internal/testing/qemutest", floor: 1, modules: []string{sys}, forTests: true},
+	{dir: "internal/testing/qemutest", floor: 0, modules: []string{sys}, forTests: true},
 
 	// What this process has used, and how a cost grows with a number.
 	{dir: "internal/testing/usage", floor: 0, forTests: true},
