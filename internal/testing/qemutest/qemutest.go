@@ -5,7 +5,8 @@
 //
 // If a program is missing, the test is skipped. If the environment variable CI is
 // set, the test fails instead, so that a build server cannot pass by testing
-// nothing. With go test -short every such test is skipped.
+// nothing. A test of what this operating system does not have is skipped in any case
+// ([Unsupported]). With go test -short every such test is skipped.
 package qemutest
 
 import (
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -69,6 +71,22 @@ func Lacks(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatalf("with CI set no test is skipped: "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// Unsupported skips a test because this operating system cannot do what the test needs,
+// whatever is installed. On Linux it is like [Lacks]: there no test may be skipped if CI
+// is set. On other systems it skips the test also if CI is set.
+func Unsupported(t testing.TB, format string, args ...any) {
+	t.Helper()
+	unsupported(t, runtime.GOOS, format, args...)
+}
+
+func unsupported(t testing.TB, system, format string, args ...any) {
+	t.Helper()
+	if system == "linux" {
+		Lacks(t, format, args...)
 	}
 	t.Skipf(format, args...)
 }

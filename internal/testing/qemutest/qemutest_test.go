@@ -102,6 +102,23 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// What a system does not have is no fault of a build server, except on Linux.
+func TestUnsupported(t *testing.T) {
+	for _, tt := range []struct{ system, ci, want string }{
+		{"linux", "true", "fatal: with CI set no test is skipped: no vsock"},
+		{"linux", "", "skip: no vsock"},
+		{"darwin", "true", "skip: no vsock"},
+		{"windows", "", "skip: no vsock"},
+	} {
+		t.Setenv("CI", tt.ci)
+		s := &spy{TB: t}
+		s.watch(func() { unsupported(s, tt.system, "no %s", "vsock") })
+		if s.ended != tt.want {
+			t.Errorf("%s, CI=%s: ended with %q, want %q", tt.system, tt.ci, s.ended, tt.want)
+		}
+	}
+}
+
 func TestDirIsTheOwnersAndShortLived(t *testing.T) {
 	s := &spy{TB: t}
 	var dir string
