@@ -30,6 +30,8 @@ async def client(path):
         await qmp.execute("migrate-pause", oob=True)
     except ExecuteError as err:
         assert "postcopy" in str(err), err
+    else:
+        raise AssertionError("migrate-pause succeeded without a migration")
     await qmp.disconnect()
     print("client done")
 
