@@ -287,7 +287,7 @@ func TestE1LongestPath_QEMU(t *testing.T) {
 func TestE1VsockIsBounded(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		qemutest.Lacks(t, "vsock needs Linux")
+		qemutest.Unsupported(t, "vsock needs Linux")
 	}
 	c := newClient(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

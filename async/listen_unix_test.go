@@ -67,7 +67,7 @@ func TestListenOverTCP(t *testing.T) {
 func TestListenInTheAbstractNamespace(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		qemutest.Lacks(t, "Linux has that alone")
+		qemutest.Unsupported(t, "Linux has that alone")
 	}
 	name := "@goqmp-test-" + strconv.Itoa(os.Getpid())
 	c := newClient(t, nil)
@@ -187,7 +187,7 @@ func TestPathTooLong(t *testing.T) {
 func TestLongestPath(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		qemutest.Lacks(t, "a way around the limit is known on Linux alone")
+		qemutest.Unsupported(t, "a way around the limit is known on Linux alone")
 	}
 	const most = len(syscall.RawSockaddrUnix{}.Path) - 1
 	dir := filepath.Dir(socketPath(t))

@@ -525,7 +525,7 @@ func TestServeFails(t *testing.T) {
 // Descriptors are counted.
 func TestDescriptors(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		qemutest.Lacks(t, "Windows passes no descriptors")
+		qemutest.Unsupported(t, "Windows passes no descriptors")
 	}
 	file := recording(
 		`{"session":1,"sent":null,"files":2}`,

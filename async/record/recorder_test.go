@@ -203,7 +203,7 @@ func TestFailingWriter(t *testing.T) {
 // A Recorder whose disk is full from the start says so.
 func TestFullDevice(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		qemutest.Lacks(t, "/dev/full is Linux's")
+		qemutest.Unsupported(t, "/dev/full is Linux's")
 	}
 	rec, err := record.Create("/dev/full", nil)
 	if err != nil {

@@ -72,7 +72,7 @@ func TestAbortedWithoutACause(t *testing.T) {
 // If QEMU does not list its drivers, RequireDrivers fails the test, and does not skip it.
 func TestRequireDriversOfABrokenQEMU(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		qemutest.Lacks(t, "needs a shell")
+		qemutest.Unsupported(t, "needs a shell")
 	}
 	New(t, nil) // skips the test with -short
 	broken := filepath.Join(t.TempDir(), "qemu")

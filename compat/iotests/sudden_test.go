@@ -56,7 +56,7 @@ func TestSuddenEnd(t *testing.T) {
 	t.Parallel()
 	iotests.New(t, nil)
 	if runtime.GOOS == "windows" {
-		qemutest.Lacks(t, "on Windows nothing cleans up after a test program that was killed")
+		qemutest.Unsupported(t, "on Windows nothing cleans up after a test program that was killed")
 	}
 	for _, mode := range []string{"panic", "kill"} {
 		t.Run(mode, func(t *testing.T) {

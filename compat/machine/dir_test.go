@@ -80,7 +80,7 @@ func TestRemovalOfWhatWasMade(t *testing.T) {
 func TestKeeperRemovesWhatWasMade(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		qemutest.Lacks(t, "without /proc the keeper goes by names")
+		qemutest.Unsupported(t, "without /proc the keeper goes by names")
 	}
 	swapped(t, func(d *privateDir) func() {
 		k := startKeeper(d)

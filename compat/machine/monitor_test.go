@@ -105,7 +105,7 @@ func TestQEMUDoesNotWarn(t *testing.T) {
 func TestMonitorThatAHelperHolds(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		qemutest.Lacks(t, "the BSDs drop what has arrived when reading is shut down")
+		qemutest.Unsupported(t, "the BSDs drop what has arrived when reading is shut down")
 	}
 	ctx := qemutest.Context(t)
 	m := newFake(t, "holder", machine.Options{})

@@ -40,7 +40,7 @@ func playParent(args []string) {
 func TestSuddenEndOfThisProgram(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		qemutest.Lacks(t, "there is no keeper on this system")
+		qemutest.Unsupported(t, "there is no keeper on this system")
 	}
 	for _, mode := range []string{"panic", "kill", "wrapper"} {
 		t.Run(mode, func(t *testing.T) {

@@ -101,7 +101,7 @@ func TestSocketIsItsOwnersOnly(t *testing.T) {
 func TestListening(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		qemutest.Lacks(t, "the system cannot listen without replacing")
+		qemutest.Unsupported(t, "the system cannot listen without replacing")
 	}
 	dir := qemutest.Dir(t)
 	path := filepath.Join(dir, "socket")
