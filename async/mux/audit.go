@@ -3,9 +3,12 @@ package mux
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/goqmp/qmp/async"
+	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // audit writes the audit line of a request that was answered: with f, or with a success if
@@ -23,9 +26,9 @@ func (u *user) audit(req *request, f *fault, sent time.Time) {
 	if u.door.Name != "" {
 		attrs = append(attrs, slog.String("door", u.door.Name))
 	}
-	attrs = append(attrs, slog.String("command", req.command.Name))
+	attrs = append(attrs, slog.String("command", shown(secrets.Text(req.command.Name), 256)))
 	if req.isObject() {
-		attrs = append(attrs, slog.String("message", shorten(async.MaskCommand(req.command.Raw))))
+		attrs = append(attrs, slog.String("message", shown(string(async.MaskCommand(req.command.Raw)), 4<<10)))
 	}
 	if n := req.sentFiles; n > 0 {
 		attrs = append(attrs, slog.Int("files", n))
@@ -39,7 +42,7 @@ func (u *user) audit(req *request, f *fault, sent time.Time) {
 	}
 	attrs = append(attrs, slog.String("result", result))
 	if f != nil {
-		attrs = append(attrs, slog.String("class", f.class), slog.String("desc", shorten([]byte(f.desc))))
+		attrs = append(attrs, slog.String("class", f.class), slog.String("desc", shown(secrets.Text(unquoted(req, f)), 4<<10)))
 	}
 	attrs = append(attrs, slog.Duration("waited", waited(req, sent, now)))
 	if !sent.IsZero() {
@@ -56,11 +59,19 @@ func waited(req *request, sent, now time.Time) time.Duration {
 	return sent.Sub(req.begun)
 }
 
-// shorten returns b as a text of at most 4 KiB.
-func shorten(b []byte) string {
-	const most = 4 << 10
-	if len(b) > most {
-		return string(b[:most]) + "..."
+// unquoted returns the text of an error. What the parser refuses is not known to be a
+// command, so its secrets are not known, and the text that the parser quotes is left out.
+func unquoted(req *request, f *fault) string {
+	if before, _, quotes := strings.Cut(f.desc, "'"); quotes && !req.isObject() {
+		return before + "'...'"
 	}
-	return string(b)
+	return f.desc
+}
+
+// shown returns the first bytes of a masked text, at most so many, fit to be shown.
+func shown(s string, most int) string {
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return harmless.Line(s)
 }

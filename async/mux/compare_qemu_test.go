@@ -139,7 +139,13 @@ func TestCompare_QEMU(t *testing.T) {
 		all = append(all, []string{plain, in})
 	}
 	for _, steps := range all {
-		want, got := conversation(t, s.direct, steps...), conversation(t, s.door, steps...)
+		want := conversation(t, s.direct, steps...)
+		// QEMU sends the events of the direct conversation to both monitors. After this, the
+		// client has read them, and the next user does not get them.
+		if _, err := s.client.Execute(t.Context(), "query-name", nil); err != nil {
+			t.Fatal(err)
+		}
+		got := conversation(t, s.door, steps...)
 		if got != want {
 			t.Errorf("%q:\nQEMU\n%s\nMux\n%s", steps, want, got)
 		}

@@ -84,7 +84,8 @@
 //
 // When the connection to the server ends, commands that are executed get an error, which says
 // whether they were sent, and users are disconnected. If the client connects again by itself
-// (async.Options.Reconnect), new users come in by the same door, with the new server's greeting.
+// (async.Options.Reconnect), new users then come in by the same door, with the new server's
+// greeting. A user who comes before that is disconnected at once.
 //
 // With Options.KeepUsers they stay: each gets the event [ConnectionLost], commands fail until
 // the client is connected again, or wait with Reconnect.Wait, and then go to the new server.

@@ -32,7 +32,7 @@ type Door struct {
 	MaxCommands int
 
 	// Rate is how many commands one user may send in a second, on average. Burst is how
-	// many it may send at once; zero means as many as Rate, and at least one. More are
+	// many it may send together; zero means as many as Rate, and at least one. More are
 	// refused. A Rate of zero means no limit.
 	Rate  float64
 	Burst int

@@ -24,7 +24,7 @@ var (
 	each  = flag.Int("commands", 5, "how many commands each of them sends")
 )
 
-// A hundred users work on one QEMU at once, each with tokens of its own: in the ids, and in what
+// A hundred users work on one QEMU at the same time, each with tokens of its own: in the ids, and in what
 // QEMU returns. Nothing is mixed up. All get every event. Users that read nothing, that send
 // rubbish, and that leave in the middle of a command hold nobody up.
 func TestManyUsers_QEMU(t *testing.T) {
@@ -127,7 +127,7 @@ func libraryUser(ctx context.Context, t *testing.T, door string, number int) int
 	return events.Len()
 }
 
-// rawUser uses the door by hand: it sends all its commands at once, and checks that each is
+// rawUser uses the door by hand: it sends all its commands together, and checks that each is
 // answered in order.
 func rawUser(t *testing.T, c net.Conn, number int) (stops int) {
 	if c == nil {

@@ -166,7 +166,7 @@ func (m *Mux) deliver() {
 		ev, ok, err := m.queue.TryNext()
 		switch {
 		case ok:
-			m.broadcast(append(ev.Raw()[:len(ev.Raw()):len(ev.Raw())], "\r\n"...))
+			m.broadcast(message{event: true, bytes: append(ev.Raw()[:len(ev.Raw()):len(ev.Raw())], "\r\n"...)})
 		case err == nil:
 			return
 		default:
@@ -175,8 +175,8 @@ func (m *Mux) deliver() {
 	}
 }
 
-// broadcast queues an event for every user.
-func (m *Mux) broadcast(event []byte) {
+// broadcast queues an event, or a notice among the events, for every user.
+func (m *Mux) broadcast(event message) {
 	m.mu.Lock()
 	users := m.snapshot()
 	m.mu.Unlock()
@@ -188,11 +188,11 @@ func (m *Mux) broadcast(event []byte) {
 // notice handles a notice among the events.
 func (m *Mux) notice(err error) {
 	if lost, ok := errors.AsType[*async.OverflowError](err); ok {
-		m.broadcast(lostEvent(time.Now(), lost.Lost))
+		m.broadcast(message{lost: lost.Lost})
 		return
 	}
 	if m.opts.KeepUsers {
-		m.broadcast(gapEvent(time.Now(), err))
+		m.broadcast(message{gap: true, bytes: gapEvent(time.Now(), err)})
 		return
 	}
 	m.mu.Lock()
@@ -215,19 +215,22 @@ func (m *Mux) Serve(ctx context.Context, ln net.Listener, door *Door) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	m.mu.Lock()
+	why := m.why
+	if why == nil {
+		m.wg.Add(1)
+	}
+	m.mu.Unlock()
+	if why != nil {
+		return errors.Join(why, ln.Close())
+	}
+	defer m.wg.Done()
+
 	ctx, cancel := context.WithCancel(ctx)
 	var users sync.WaitGroup
 	defer users.Wait()
 	defer cancel()
-	m.mu.Lock()
-	if m.why != nil {
-		defer m.mu.Unlock()
-		return errors.Join(m.why, ln.Close())
-	}
-	m.wg.Add(1)
-	m.mu.Unlock()
-	defer m.wg.Done()
-
+	defer ln.Close()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
 	released := make(chan struct{})
@@ -255,7 +258,6 @@ func (m *Mux) Serve(ctx context.Context, ln net.Listener, door *Door) error {
 		case ctx.Err() != nil:
 			return contexts.Err(ctx)
 		case !passing(err):
-			ln.Close()
 			return fmt.Errorf("mux: accept: %w", err)
 		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -281,13 +283,14 @@ func (m *Mux) ServeConn(ctx context.Context, conn net.Conn, door *Door) error {
 
 // serve serves one user.
 func (m *Mux) serve(ctx context.Context, conn net.Conn, d *door) error {
-	greeting := m.up.Greeting()
 	m.mu.Lock()
+	// mu is held: if the connection to the server ends after this, its notice reaches u.
+	greeting := m.up.Greeting()
 	if m.why != nil || greeting == nil {
 		err := m.why
 		m.mu.Unlock()
 		if err == nil {
-			err = errors.New("mux: the server has not greeted yet")
+			err = errors.New("mux: there is no connection to the server at the moment, or the server has not sent a greeting")
 		}
 		return errors.Join(err, conn.Close())
 	}

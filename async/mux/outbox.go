@@ -8,7 +8,8 @@ type outbox struct {
 	drop  bool // drop the oldest events when there are more
 
 	queue   []message
-	events  int // bytes of events in queue
+	events  int // bytes of events in queue, without gaps
+	gaps    int // bytes of gaps in queue
 	replies int // bytes of replies in queue, and of those being written
 	writing int // bytes of replies being written
 }
@@ -17,7 +18,8 @@ type outbox struct {
 type message struct {
 	bytes []byte
 	event bool
-	lost  int // this stands for so many events that were dropped; bytes is nil
+	gap   bool // it is ConnectionLost, which is never dropped
+	lost  int  // it stands for so many events that were lost, and bytes is nil
 }
 
 func (o *outbox) empty() bool { return len(o.queue) == 0 }
@@ -28,18 +30,39 @@ func (o *outbox) add(reply []byte) {
 	o.replies += len(reply)
 }
 
-// addEvent adds an event. If there are too many, it drops the oldest ones, or returns an
-// error.
-func (o *outbox) addEvent(event []byte) *SlowUserError {
-	if o.limit >= 0 && o.events > 0 && o.events+len(event) > o.limit {
-		if !o.drop {
-			return &SlowUserError{Unread: o.events + len(event), Limit: o.limit}
+// addEvent adds an event, a gap, or a number of lost events. If there are too many, it drops
+// the oldest events, or returns an error.
+func (o *outbox) addEvent(m message) *SlowUserError {
+	n := len(m.bytes)
+	switch {
+	case m.lost > 0:
+		o.queue = appendLost(o.queue, m.lost)
+		return nil
+	case m.gap:
+		if o.limit >= 0 && o.gaps > 0 && o.gaps+n > o.limit {
+			return &SlowUserError{Unread: o.events + o.gaps + n, Limit: o.limit}
 		}
-		o.dropEvents(len(event))
+		o.gaps += n
+	default:
+		if o.limit >= 0 && o.events > 0 && o.events+n > o.limit {
+			if !o.drop {
+				return &SlowUserError{Unread: o.events + n, Limit: o.limit}
+			}
+			o.dropEvents(n)
+		}
+		o.events += n
 	}
-	o.queue = append(o.queue, message{bytes: event, event: true})
-	o.events += len(event)
+	o.queue = append(o.queue, m)
 	return nil
+}
+
+// appendLost adds n lost events to a queue.
+func appendLost(queue []message, n int) []message {
+	if last := len(queue) - 1; last >= 0 && queue[last].lost > 0 {
+		queue[last].lost += n
+		return queue
+	}
+	return append(queue, message{lost: n})
 }
 
 // dropEvents drops the oldest events, until n more bytes fit or half of the limit is free:
@@ -56,10 +79,8 @@ func (o *outbox) dropEvents(n int) {
 		}
 		if lost == 0 {
 			kept = append(kept, m)
-		} else if last := len(kept) - 1; last >= 0 && kept[last].lost > 0 {
-			kept[last].lost += lost
 		} else {
-			kept = append(kept, message{lost: lost})
+			kept = appendLost(kept, lost)
 		}
 	}
 	clear(o.queue[len(kept):])
@@ -75,6 +96,9 @@ func (o *outbox) take(buf []byte) []byte {
 		switch {
 		case m.lost > 0:
 			buf = append(buf, lostEvent(time.Now(), m.lost)...)
+		case m.gap:
+			o.gaps -= len(m.bytes)
+			buf = append(buf, m.bytes...)
 		case m.event:
 			o.events -= len(m.bytes)
 			buf = append(buf, m.bytes...)

@@ -2,7 +2,10 @@ package mux_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -56,14 +59,15 @@ func TestReconnect(t *testing.T) {
 		if err := <-u.ended; !async.HungUp(err) {
 			t.Errorf("ServeConn: %v", err)
 		}
-		between := s.enter(nil, false)
-		between.send(`{"execute":"query-name","id":1}`)
-		between.want(`{"id": 1, "error": {"class": "GenericError", "desc": "The command was not sent: the multiplexer's client is CONNECTING, because the connection has ended: ...`)
-		begin()
-		for _, u := range []*userConn{between, s.enter(nil, false)} {
-			u.send(`{"execute":"query-name","id":2}`)
-			u.want(`{"return": {"name": "new"}, "id": 2}`)
+		between := s.connect(nil) // must not be greeted by the server that has gone
+		between.want("!EOF")
+		if err := <-between.ended; err == nil {
+			t.Error("ServeConn returned nil")
 		}
+		begin()
+		u = s.enter(nil, false)
+		u.send(`{"execute":"query-name","id":2}`)
+		u.want(`{"return": {"name": "new"}, "id": 2}`)
 	})
 }
 
@@ -138,6 +142,70 @@ func TestEventsLostUpstream(t *testing.T) {
 		m.Close()
 		if !q.closed {
 			t.Error("the queue is not closed")
+		}
+	})
+}
+
+// A user who is slow and has Door.DropEvents is told how many events were lost, whoever has lost
+// them. That the connection has ended it is told in any case.
+func TestNoticesAmongDroppedEvents(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, nil)
+		ev, err := async.ParseEvent([]byte(`{"event": "E", "timestamp": {"seconds": -1, "microseconds": -1}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &fakeQueue{}
+		var changed func()
+		m := mux.New(mux.Upstream{
+			Caller: s.client, Greeting: s.client.Greeting,
+			Events: func(c func()) mux.EventQueue { changed = c; return q },
+		}, &mux.Options{KeepUsers: true})
+		defer m.Close()
+		u := (&setup{Server: s.Server, t: t, client: s.client, mux: m}).enter(&mux.Door{MaxUnread: 2000, DropEvents: true}, false)
+		const events = 4000
+		var entries []any
+		for range events / 2 {
+			entries = append(entries, ev)
+		}
+		entries = append(entries, &async.OverflowError{Lost: 1_000_000}, &async.ExecInterruptedError{Err: io.EOF})
+		for range events / 2 {
+			entries = append(entries, ev)
+		}
+		q.mu.Lock()
+		q.entries = entries
+		q.mu.Unlock()
+		changed()
+		synctest.Wait()
+		u.send(`{"execute":"query-name","id":1}`)
+		got, lost, gaps := 0, 0, 0
+		for line := u.line(); !strings.Contains(line, `"id": 1`); line = u.line() {
+			n := lostIn(t, line)
+			switch lost += n; {
+			case n > 0:
+			case strings.Contains(line, mux.ConnectionLost):
+				gaps++
+			case strings.Contains(line, `"event": "E"`):
+				got++
+			default:
+				t.Fatal(line)
+			}
+		}
+		if got+lost != events+1_000_000 || got == events || gaps != 1 {
+			t.Errorf("%d events, %d lost and %d ends, want %d together and 1", got, lost, gaps, events+1_000_000)
+		}
+
+		// Ends that are not read have the same limit.
+		for range 2000 {
+			entries = append(entries, &async.ExecInterruptedError{Err: io.EOF})
+		}
+		q.mu.Lock()
+		q.entries = entries
+		q.mu.Unlock()
+		changed()
+		err = <-u.ended
+		if _, ok := errors.AsType[*mux.SlowUserError](err); !ok {
+			t.Errorf("ServeConn: %v", err)
 		}
 	})
 }

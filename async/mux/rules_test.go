@@ -3,11 +3,13 @@ package mux_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"path"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/goqmp/qmp/async/mux"
@@ -97,7 +99,7 @@ func TestMaxCommands(t *testing.T) {
 	})
 }
 
-// A user may send only so many commands in a second, and some at once.
+// A user may send only so many commands in a second, and some together.
 func TestRate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := start(t, nil)
@@ -119,7 +121,7 @@ func TestRate(t *testing.T) {
 				t.Errorf("command %d: %s", i, got)
 			}
 		}
-		// Without a burst, as many as the rate come at once.
+		// Without a burst, as many as the rate come together.
 		u = s.enter(&mux.Door{Rate: 3}, false)
 		for i := range 4 {
 			if got := send(); strings.HasPrefix(got, `{"return"`) != (i < 3) {
@@ -143,13 +145,8 @@ func TestMaxUsers(t *testing.T) {
 			t.Errorf("the second user got %s", got)
 		}
 		a.Close()
-		for {
-			// The first user leaves when the Mux has noticed it.
-			c := newUserConn(t, ln.dial())
-			if c.line() != "!EOF" {
-				break
-			}
-		}
+		synctest.Wait() // the Mux has noticed it
+		newUserConn(t, ln.dial()).want(`{"QMP": ...`)
 		cancel()
 		<-served
 	})
@@ -207,6 +204,45 @@ func TestAudit(t *testing.T) {
 			if got, want := text(line), text(want[i]); got != want {
 				t.Errorf("line %d:\ngot  %s\nwant %s", i, got, want)
 			}
+		}
+	})
+}
+
+// The audit line shows what a user or the server has said without known secrets, harmlessly, and
+// not at any length.
+func TestAuditIsHarmless(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, nil)
+		s.Handle("eject", func(context.Context, *qmptest.Command) (any, error) {
+			return nil, &qmptest.Error{Class: "GenericError", Desc: "Could not open 'https://u:hunter2@host/x', \x1b[2J or 'json:{\"cookie\": \"hunter2\"}'"}
+		})
+		var j journal
+		u := s.enter(&mux.Door{Audit: j.logger()}, false)
+		long := strings.Repeat("x", 64<<10)
+		u.send(`{"execute":"eject"}` + "\"hunter2\xff\n" + `{hunter}` + `{"execute":"https://u:hunter2@\u001b` + long + `"}`)
+		u.want(`{"error": ...`, `{"error": {"class": "GenericError", "desc": "JSON parse error, stray '...`, `{"error": ...`, `{"error": ...`)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if len(j.lines) != 5 {
+			t.Fatalf("%d lines: %v", len(j.lines), j.lines)
+		}
+		for i, want := range []string{
+			`Could not open 'https://u:***@host/x', \x1b[2J or 'json:{"cookie":"***"}'`,
+			`JSON parse error, stray '...'`,
+			`JSON parse error, invalid keyword '...'`,
+		} {
+			if got := j.lines[i+1]["desc"]; got != want {
+				t.Errorf("desc %s\nwant %s", got, want)
+			}
+		}
+		for _, line := range j.lines {
+			all := fmt.Sprint(line)
+			if len(all) > 20<<10 || strings.Contains(all, "hunter") || strings.Contains(all, "\x1b") {
+				t.Errorf("%d bytes: %.300q", len(all), all)
+			}
+		}
+		if name := j.lines[4]["command"].(string); len(name) > 300 {
+			t.Errorf("a name of %d bytes", len(name))
 		}
 	})
 }

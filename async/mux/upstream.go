@@ -14,7 +14,10 @@ type Upstream struct {
 	Caller async.Caller
 
 	// Greeting returns the server's greeting, which users are greeted with. While it
-	// returns nil, a user who connects is disconnected at once. It has to be there.
+	// returns nil, a user who connects is disconnected at once. It must not wait or call
+	// the Mux, since a lock is held. When Events has returned the notice that a connection
+	// has ended, Greeting must not return the greeting of that connection any more. It has
+	// to be there.
 	Greeting func() *async.Greeting
 
 	// Events returns a queue that receives all events of the server from now on. It calls
@@ -43,16 +46,32 @@ var _ EventQueue = (*async.EventListener)(nil)
 
 // Over returns the Upstream of a client's server. The client stays the caller's, who
 // connects it before [New] and closes it after the Mux. Several Muxes may
-// share a client, and the caller may use it too.
+// share a client, and the caller may use it too. While the client is not running, for example
+// while it connects again, Greeting returns nil.
 func Over(c *async.Client) Upstream {
 	return Upstream{
 		Caller:   c,
-		Greeting: c.Greeting,
+		Greeting: func() *async.Greeting { return greetingOf(c) },
 		Events: func(changed func()) EventQueue {
 			return c.NewListener(&async.ListenerOptions{Notify: changed})
 		},
 		Done: c.Done,
 		Err:  c.Err,
+	}
+}
+
+// greetingOf returns the greeting of the client's connection, or nil if it is not running.
+func greetingOf(c *async.Client) *async.Greeting {
+	for {
+		session := c.Session()
+		running := c.Runstate() == async.Running
+		g := c.Greeting()
+		switch {
+		case !running:
+			return nil
+		case c.Session() == session: // all of this was about one connection
+			return g
+		}
 	}
 }
 

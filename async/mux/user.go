@@ -316,8 +316,8 @@ func (u *user) next(l *lane) *request {
 	}
 }
 
-// event queues an event for the user, if it has negotiated.
-func (u *user) event(event []byte) {
+// event queues an event, or a notice among the events, for the user, if it has negotiated.
+func (u *user) event(event message) {
 	u.mu.Lock()
 	if !u.negotiated || u.gone != nil {
 		u.mu.Unlock()

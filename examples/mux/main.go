@@ -37,7 +37,7 @@ func main() {
 }
 
 // share serves the monitor at two sockets in dir, until ctx ends or QEMU does. It calls ready,
-// unless that is nil, when both are there.
+// unless that is nil, when both are there, and never if one cannot be made.
 func share(ctx context.Context, log io.Writer, monitor, dir string, ready func()) error {
 	c, err := async.Dial(ctx, monitor, nil)
 	if err != nil {
@@ -59,6 +59,7 @@ func share(ctx context.Context, log io.Writer, monitor, dir string, ready func()
 
 	var wg sync.WaitGroup
 	errs := make(chan error, 2)
+	opened := 0
 	for _, door := range []*mux.Door{admin, readers} {
 		ln, err := mux.Listen(ctx, filepath.Join(dir, door.Name+".qmp"))
 		if err != nil {
@@ -66,9 +67,10 @@ func share(ctx context.Context, log io.Writer, monitor, dir string, ready func()
 			m.Close() // ends the other door
 			break
 		}
+		opened++
 		wg.Go(func() { errs <- m.Serve(ctx, ln, door) })
 	}
-	if ready != nil {
+	if ready != nil && opened == 2 {
 		ready()
 	}
 	wg.Wait()

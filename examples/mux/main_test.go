@@ -90,7 +90,7 @@ func TestReal_QEMU(t *testing.T) {
 func TestErrors(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := share(ctx, &log{}, qmptest.Start(t, nil).Addr(), filepath.Join(t.TempDir(), "nope"), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if err := share(ctx, &log{}, qmptest.Start(t, nil).Addr(), filepath.Join(t.TempDir(), "nope"), func() { t.Error("ready was called without a door") }); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("share: %v", err)
 	}
 	if err := share(ctx, &log{}, filepath.Join(t.TempDir(), "nope"), t.TempDir(), nil); err == nil {
