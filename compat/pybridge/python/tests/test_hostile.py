@@ -282,15 +282,20 @@ class Making(unittest.TestCase):
         gc.collect()
         self.objects = engine.count()['objects']
 
-    def meanwhile(self, first, second, *, after):
-        """Call first, and second in another thread before or after the request that makes the object."""
-        waits, raised = threading.Event(), []
+    def meanwhile(self, first, second, *, after, stops=()):
+        """Call first, and second in another thread before or after the request that makes the object.
+
+        Each of stops is raised in second when it is about to wait for the object's lock.
+        """
+        waits, raised, stops = threading.Event(), [], list(stops)
 
         class Lock:
             """The lock of the object. It says that the second thread waits for it, or has got it."""
 
             def __enter__(_, lock=self.qmp._making):
                 if threading.current_thread() is thread:
+                    if stops:
+                        raise stops.pop()
                     waits.set()
                 lock.acquire()
 
@@ -316,8 +321,9 @@ class Making(unittest.TestCase):
             setattr(hook, 'after' if after else 'before', at)
             first()
             thread.join()
-        self.assertEqual(raised, [])
         self.assertEqual(hook.ops.count('new'), 1)
+        self.assertEqual(stops, [])
+        return raised
 
     def check(self):
         """The connection works, and there is one object."""
@@ -331,24 +337,35 @@ class Making(unittest.TestCase):
         for after in (False, True):
             for second in ('get_events', 'clear_events', 'close'):
                 with self.subTest(second, after=after):
-                    self.meanwhile(lambda: self.qmp.get_events(), getattr(self.qmp, second), after=after)
-                    if second != 'close':  # which closes the socket, too
+                    self.assertEqual(self.meanwhile(self.qmp.get_events, getattr(self.qmp, second), after=after), [])
+                    if second == 'close':  # it has waited for the object, and closed the socket with it
+                        with self.assertRaises(ConnectError):
+                            self.qmp.connect()
+                    else:
                         self.check()
-                    self.qmp.close()
                 self.doCleanups()
                 self.setUp()
 
     def test_connect_of_a_second_thread(self):
         """It does not close the socket whose descriptor the first thread has given to the library."""
         for after in (False, True):
-            self.meanwhile(lambda: self.qmp.get_events(), lambda: self.qmp.connect(negotiate=False), after=after)
+            self.assertEqual(
+                self.meanwhile(self.qmp.get_events, lambda: self.qmp.connect(negotiate=False), after=after), [])
             self.qmp.close()
             self.doCleanups()
             self.setUp()
 
+    def test_connect_that_a_signal_handler_ends(self):
+        """It waits until the first thread has made the object, and closes the socket after that."""
+        stop = Stop()
+        self.assertEqual(self.meanwhile(self.qmp.get_events, self.qmp.connect, after=False, stops=[stop]), [stop])
+        self.assertEqual(self.qmp._socket.fileno(), -1)
+        self.check()
+
     def test_connect_of_the_first_thread(self):
         for after in (False, True):
-            self.meanwhile(lambda: self.qmp.connect(negotiate=False), self.qmp.get_events, after=after)
+            self.assertEqual(
+                self.meanwhile(lambda: self.qmp.connect(negotiate=False), self.qmp.get_events, after=after), [])
             self.qmp.close()
             self.doCleanups()
             self.setUp()
