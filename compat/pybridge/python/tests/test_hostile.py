@@ -340,7 +340,7 @@ class Making(unittest.TestCase):
                     self.assertEqual(self.meanwhile(self.qmp.get_events, getattr(self.qmp, second), after=after), [])
                     if second == 'close':  # it has waited for the object, and closed the socket with it
                         with self.assertRaises(ConnectError):
-                            self.qmp.connect()
+                            self.qmp.connect(negotiate=False)
                     else:
                         self.check()
                 self.doCleanups()
@@ -358,7 +358,8 @@ class Making(unittest.TestCase):
     def test_connect_that_a_signal_handler_ends(self):
         """It waits until the first thread has made the object, and closes the socket after that."""
         stop = Stop()
-        self.assertEqual(self.meanwhile(self.qmp.get_events, self.qmp.connect, after=False, stops=[stop]), [stop])
+        self.assertEqual(self.meanwhile(self.qmp.get_events, lambda: self.qmp.connect(negotiate=False),
+                                        after=False, stops=[stop]), [stop])
         self.assertEqual(self.qmp._socket.fileno(), -1)
         self.check()
 
