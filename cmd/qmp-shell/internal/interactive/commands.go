@@ -85,14 +85,14 @@ func (s *Shell) command(text string) {
 		s.print(s.style.bad("not sent: " + s.away()))
 		return
 	}
-	if strings.TrimSpace(text) == "quit" && !asked && !s.opts.Agent && !s.opts.Once {
-		s.quit = true
-		s.print(s.style.bad("not sent: quit ends QEMU, and the machine with it. Enter quit again to do that. exit or Ctrl-D leaves the shell."))
-		return
-	}
 	cmd, err := s.lang.parse(text)
 	if err != nil {
 		s.print(s.style.bad("not sent: " + strings.TrimRight(output.Text(err.Error()), "\n")))
+		return
+	}
+	if cmd.quits && !asked && !s.opts.Agent && !s.opts.Once {
+		s.quit = true
+		s.print(s.style.bad("not sent: quit ends QEMU, and the machine with it. Enter quit again to do that. exit or Ctrl-D leaves the shell."))
 		return
 	}
 	for _, warning := range cmd.warnings {

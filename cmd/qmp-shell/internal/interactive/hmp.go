@@ -34,10 +34,16 @@ func (h *hmp) split(text string) []string {
 
 func (h *hmp) parse(text string) (command, error) {
 	name, _, _ := strings.Cut(text, " ")
-	return command{name: name, run: func(ctx context.Context, c async.Caller) (string, json.RawMessage, error) {
+	return command{name: name, quits: humanQuits(text), run: func(ctx context.Context, c async.Caller) (string, json.RawMessage, error) {
 		text, err := async.HMP(ctx, c, text)
 		return text, nil, err
 	}}, nil
+}
+
+// humanQuits reports whether a line of the human monitor ends QEMU.
+func humanQuits(line string) bool {
+	words := strings.Fields(line)
+	return len(words) > 0 && (words[0] == "quit" || words[0] == "q")
 }
 
 // has reports whether the human monitor has a command with the name of one of the shell's

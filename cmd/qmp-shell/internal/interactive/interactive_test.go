@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,26 +163,30 @@ func TestReconnect(t *testing.T) {
 }
 
 func TestQuitIsAskedFor(t *testing.T) {
-	vm := machine(t, nil)
-	s := start(t, vm.Addr(), interactive.Options{})
-	s.WaitLine("(QEMU running)")
-	s.Type("quit" + ttytest.Enter)
-	s.WaitFor("not sent: quit ends QEMU")
-	s.Type("quit" + ttytest.Enter)
-	s.WaitFor("SHUTDOWN")
-	s.WaitFor("the connection is lost")
-	if n := len(slices.Collect(named(vm.Received(), "quit"))); n != 1 {
-		t.Errorf("quit was sent %d times", n)
-	}
-}
-
-func named(messages []qmptest.Message, name string) func(func(qmptest.Message) bool) {
-	return func(yield func(qmptest.Message) bool) {
-		for _, m := range messages {
-			if m.Name == name && !yield(m) {
-				return
+	for _, tt := range []struct {
+		hmp   bool
+		lines []string // each is not sent, because another command comes before the next one
+	}{
+		{false, []string{"quit ", `{"execute": "quit"}`, "quit {}", `human-monitor-command command-line="q"`}},
+		{true, []string{"q", "quit now", " q "}},
+	} {
+		vm := machine(t, nil)
+		s := start(t, vm.Addr(), interactive.Options{HMP: tt.hmp})
+		s.WaitFor("running)")
+		for _, line := range tt.lines {
+			s.Type("/clear" + ttytest.Enter + line + ttytest.Enter)
+		}
+		s.Wait("all refusals", func(screen ttytest.Screen) bool {
+			return strings.Count(screen.Text(), "not sent: quit ends QEMU") == len(tt.lines)
+		})
+		for _, m := range vm.Received() {
+			if m.Name == "quit" || strings.Contains(string(m.Arguments), `"q`) {
+				t.Errorf("%s was sent", m.Name)
 			}
 		}
+		s.Type("quit" + ttytest.Enter) // the last line was one, too
+		s.WaitFor("SHUTDOWN")
+		s.WaitFor("the connection is lost")
 	}
 }
 

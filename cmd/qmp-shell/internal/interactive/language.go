@@ -35,6 +35,7 @@ type language interface {
 type command struct {
 	name     string
 	warnings []string
+	quits    bool // it ends QEMU
 	run      func(ctx context.Context, c async.Caller) (text string, value json.RawMessage, err error)
 }
 
@@ -110,7 +111,7 @@ func (q *qmp) parse(text string) (command, error) {
 	if err != nil {
 		return command{}, err
 	}
-	cmd := command{name: parsed.Name, run: func(ctx context.Context, c async.Caller) (string, json.RawMessage, error) {
+	cmd := command{name: parsed.Name, quits: quits(parsed), run: func(ctx context.Context, c async.Caller) (string, json.RawMessage, error) {
 		reply, err := c.Do(ctx, parsed.Message())
 		if err != nil {
 			return "", nil, err
@@ -133,6 +134,17 @@ func (q *qmp) parse(text string) (command, error) {
 		return cmd, errors.New(strings.Join(wrong, "\n          "))
 	}
 	return cmd, nil
+}
+
+// quits reports whether a command ends QEMU, also by way of the human monitor.
+func quits(cmd syntax.Command) bool {
+	if cmd.Name != "human-monitor-command" {
+		return cmd.Name == "quit"
+	}
+	var args struct {
+		Line string `json:"command-line"`
+	}
+	return json.Unmarshal(cmd.Args, &args) == nil && humanQuits(args.Line)
 }
 
 func (q *qmp) has(name string) bool {

@@ -168,6 +168,7 @@ func (s *Shell) Run(ctx context.Context) error {
 		Incomplete: s.lang.incomplete,
 		History:    history,
 	})
+	s.box.post(s.begin) // before anything that is typed, and any change of the connection
 	ended := make(chan error, 1)
 	go func() { ended <- s.ui.Run(ctx) }()
 
@@ -176,7 +177,6 @@ func (s *Shell) Run(ctx context.Context) error {
 			s.box.post(func() { s.transition(t) })
 		}
 	})
-	s.box.post(s.begin)
 	for {
 		select {
 		case <-s.box.filled:
