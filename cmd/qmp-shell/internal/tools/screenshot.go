@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/goqmp/qmp/async"
 )
@@ -85,7 +86,7 @@ func capture(ctx context.Context, c *async.Client, s Screen, path string, wantPN
 		if err != nil {
 			return nil, err
 		}
-		defer removeFile(context.WithoutCancel(ctx), c, set)
+		defer removeFile(ctx, c, set)
 		name = fmt.Sprintf("/dev/fdset/%d", set)
 	}
 	args := async.Members{{Name: "filename", Value: name}}
@@ -120,8 +121,13 @@ func addFile(ctx context.Context, c *async.Client, f *os.File) (int64, error) {
 }
 
 // removeFile takes the descriptor from QEMU again. It does not matter if that fails: the
-// connection's end does it, too.
+// connection's end does it, too. After the end of ctx the connection is about to end.
 func removeFile(ctx context.Context, c *async.Client, set int64) {
+	if ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	c.Execute(ctx, "remove-fd", map[string]int64{"fdset-id": set})
 }
 
