@@ -49,8 +49,12 @@ func HistoryPath(getenv func(string) string) string {
 
 // OpenHistory returns the history in the file at path, which need not exist. With a path
 // of "" there is no file. If the file cannot be read, the error says why, and the history
-// is one without a file.
-func OpenHistory(path string) (*History, error) {
+// is one without a file. If a long file cannot be shortened, the error says that, and entries
+// are appended to it all the same.
+func OpenHistory(path string) (*History, error) { return openHistory(path, shorten) }
+
+// openHistory is OpenHistory; shorten writes a file again.
+func openHistory(path string, shorten func(path string, entries []string) error) (*History, error) {
 	h := &History{path: path}
 	if path == "" {
 		return h, nil
@@ -71,7 +75,9 @@ func OpenHistory(path string) (*History, error) {
 	}
 	h.entries = lines[max(len(lines)-mostEntries, 0):]
 	if len(lines) > 2*mostEntries {
-		h.err = h.shorten()
+		if err := shorten(path, h.entries); err != nil {
+			return h, fmt.Errorf("the history is not shortened: %w", err)
+		}
 	}
 	return h, nil
 }
@@ -148,19 +154,20 @@ func appendLine(path, line string) error {
 	return errors.Join(err, f.Close())
 }
 
-// shorten writes the file again with the newest entries.
-func (h *History) shorten() error {
-	f, err := os.CreateTemp(filepath.Dir(h.path), ".history-*") // of mode 0600
+// shorten writes the file again with the newest entries. What another shell appends at the
+// same moment is lost.
+func shorten(path string, entries []string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".history-*") // of mode 0600
 	if err != nil {
 		return err
 	}
 	w := bufio.NewWriter(f)
-	for _, text := range h.entries {
+	for _, text := range entries {
 		fmt.Fprintln(w, encodeEntry(text))
 	}
 	err = errors.Join(w.Flush(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), h.path)
+		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		os.Remove(f.Name())

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,6 +91,26 @@ func TestLongHistoryIsShortened(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".history-*")); len(left) != 0 {
 		t.Errorf("temporary files are left: %v", left)
+	}
+}
+
+// A history that cannot be shortened says so, and is kept.
+func TestHistoryThatCannotBeShortened(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "history")
+	if err := os.WriteFile(path, []byte(strings.Repeat("stop\n", 2*mostEntries+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reason := errors.New("no space left")
+	h, err := openHistory(path, func(string, []string) error { return reason })
+	if !errors.Is(err, reason) {
+		t.Errorf("the error is %v", err)
+	}
+	if err := h.Add("cont"); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || !strings.HasSuffix(string(b), "stop\ncont\n") {
+		t.Errorf("%v: the file ends with %q", err, b[max(len(b)-20, 0):])
 	}
 }
 
