@@ -47,7 +47,7 @@ unit: ## run the tests that need no QEMU
 	scripts/modules.sh $(GO) test -race -shuffle=on -timeout=20m -short ./...
 
 .PHONY: matrix
-matrix: guest ## run the tests that drive QEMU against VERSIONS of it (5.2 7.2 10.0 newest), fetched into a cache
+matrix: guest ## run the library's tests that drive QEMU against VERSIONS of it (5.2 7.2 10.0 newest), fetched into a cache
 	$(GO) run ./internal/testing/matrix $(VERSIONS)
 
 # QEMU, TESTS and FORMATS are lists; without TESTS it runs all. IOTESTS has further
@@ -75,7 +75,7 @@ conformance: ## replay the recordings of Python's qmp module, in Go and in Pytho
 # each of them, are faster than one run with both. This run also has the tests that
 # the race detector would disturb, such as those of memory.
 .PHONY: cover
-cover: qemu guest ## run every test without the race detector, for the coverage; fail below COVER_MIN (92) percent; QEMU=newest takes that version
+cover: qemu guest ## run every test of the library without the race detector, for the coverage; fail below COVER_MIN (92) percent; QEMU=newest takes that version
 	scripts/with-qemu.sh $(or $(QEMU),system) $(GO) test -shuffle=on -timeout=20m -covermode=atomic -coverpkg=./... -coverprofile=coverage.out ./...
 	@scripts/cover.sh coverage.out
 

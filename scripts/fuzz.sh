@@ -6,15 +6,22 @@ set -eu
 
 GO=${GO:-go}
 
-# `go test -list` prints a package's targets, then an "ok" line that names it.
-listing=$($GO test -list '^Fuzz' ./...) || {
-	printf '%s\n' "$listing" >&2
-	exit 1
-}
-targets=$(printf '%s\n' "$listing" | awk -v want="${FUZZ:-.}" '
-	/^Fuzz/ && $1 ~ want { names[n++] = $1 }
-	$1 == "ok"           { for (i = 0; i < n; i++) print $2, names[i]; n = 0 }
-')
+# `go test -list` prints a package's targets, then an "ok" line that names it. The folder of
+# the module comes first.
+cd "$(dirname "$0")/.."
+targets=
+for module in $(scripts/modules.sh); do
+	listing=$($GO -C "$module" test -list '^Fuzz' ./...) || {
+		printf '%s\n' "$listing" >&2
+		exit 1
+	}
+	found=$(printf '%s\n' "$listing" | awk -v want="${FUZZ:-.}" -v module="$module" '
+		/^Fuzz/ && $1 ~ want { names[n++] = $1 }
+		$1 == "ok"           { for (i = 0; i < n; i++) print module, $2, names[i]; n = 0 }
+	')
+	[ -z "$found" ] || targets="$targets$found
+"
+done
 [ -n "$targets" ] || {
 	printf 'fuzz: no fuzz target matches %s\n' "${FUZZ:-.}" >&2
 	exit 1
@@ -24,11 +31,12 @@ log=$(mktemp)
 trap 'rm -f "$log" "$log.status"' EXIT
 
 failed=
-while read -r pkg name; do
+while read -r module pkg name; do
+	[ -n "$name" ] || continue
 	printf '%s\n' "-- $name ($pkg)"
 	{
 		status=0
-		$GO test -run='^$' -fuzz="^$name\$" -fuzzminimizetime=20x -fuzztime="${FUZZTIME:-60s}" "$pkg" </dev/null 2>&1 || status=$?
+		$GO -C "$module" test -run='^$' -fuzz="^$name\$" -fuzzminimizetime=20x -fuzztime="${FUZZTIME:-60s}" "$pkg" </dev/null 2>&1 || status=$?
 		echo "$status" >"$log.status"
 	} | tee "$log"
 	[ "$(cat "$log.status")" = 0 ] && continue
