@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
@@ -141,8 +142,11 @@ func AgentPut(ctx context.Context, a *agent.Client, local, guest string, stdin i
 }
 
 // AgentGet copies a file of the guest to the file local, or to stdout if that is "-". If
-// local is a folder, the file gets the name that it has in the guest. After an error
-// AgentGet leaves nothing at that place.
+// local is a folder, the file gets the name that it has in the guest.
+//
+// A regular file is replaced when all was copied, and a new one is made then: after an error
+// there is what was there before. Anything else, such as a device, is written to. A symbolic
+// link stays, and the file that it points to is replaced.
 func AgentGet(ctx context.Context, a *agent.Client, guest, local string, stdout io.Writer) (int64, error) {
 	if local == "-" {
 		counter := &counter{w: stdout}
@@ -152,16 +156,37 @@ func AgentGet(ctx context.Context, a *agent.Client, guest, local string, stdout 
 	if info, err := os.Stat(local); err == nil && info.IsDir() {
 		local = filepath.Join(local, path.Base(guest))
 	}
-	f, err := os.CreateTemp(filepath.Dir(local), filepath.Base(local)+".*")
+	if target, err := filepath.EvalSymlinks(local); err == nil {
+		local = target
+	}
+	old, err := os.Stat(local)
+	if err == nil && !old.Mode().IsRegular() {
+		f, err := os.OpenFile(local, os.O_WRONLY, 0)
+		if err != nil {
+			return 0, err
+		}
+		counter := &counter{w: f}
+		err = AgentCat(ctx, a, guest, counter)
+		return counter.n, errors.Join(err, f.Close())
+	}
+	// os.CreateTemp would make the file for the owner only. Here the umask decides.
+	temporary := fmt.Sprintf("%s.%016x", local, rand.Uint64())
+	f, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name())
-	copied, err := a.CopyOut(ctx, f, guest, nil)
+	defer os.Remove(temporary)
+	if old != nil {
+		err = f.Chmod(old.Mode().Perm())
+	}
+	var copied agent.Copied
+	if err == nil {
+		copied, err = a.CopyOut(ctx, f, guest, nil)
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return 0, err
 	}
-	return copied.Size, os.Rename(f.Name(), local)
+	return copied.Size, os.Rename(temporary, local)
 }
 
 // A counter counts what is written.

@@ -105,6 +105,41 @@ func TestAgent(t *testing.T) {
 		if got, err := os.ReadFile(filepath.Join(in, "guest")); err != nil || string(got) != text {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
+		// A device and a link stay what they are, and so does the mode of a file.
+		null := filepath.Join(dir, "null") // so that a fault does not replace the system's own
+		if err := os.Symlink(os.DevNull, null); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := AgentGet(ctx, a, guest, null, nil); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(null); err != nil || info.Mode().Type()&os.ModeDevice == 0 {
+			t.Errorf("the device was replaced: %v, %v", info, err)
+		}
+		target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+		if err := errors.Join(os.WriteFile(target, []byte("old"), 0o640), os.Symlink(target, link)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := AgentGet(ctx, a, guest, link, nil); err != nil {
+			t.Error(err)
+		}
+		got, err := os.ReadFile(target)
+		if info, linkErr := os.Lstat(link); err != nil || string(got) != text || linkErr != nil || info.Mode().Type() != os.ModeSymlink {
+			t.Errorf("%d bytes, %v; the link is %v, %v", len(got), err, info.Mode(), linkErr)
+		}
+		plain := filepath.Join(dir, "plain")
+		if err := os.WriteFile(plain, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := os.Stat(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]os.FileMode{target: 0o640, filepath.Join(in, "guest"): fresh.Mode()} {
+			if info, err := os.Stat(path); err != nil || info.Mode() != want {
+				t.Errorf("%s: %v, want the mode %v, error %v", path, info.Mode(), want, err)
+			}
+		}
 		if _, err := AgentGet(ctx, a, guest+".none", in, nil); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%v", err)
 		}
