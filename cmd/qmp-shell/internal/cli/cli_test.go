@@ -142,7 +142,7 @@ func TestOptions(t *testing.T) {
 		{"hung up", "query-name\nquit\nquery-name\n", []string{qmptest.Start(t, nil).Addr()}, 3, "{}\n{}\n", "query-name"},
 		{"no such program", "", []string{"-c", "stop", "--", "/nonexistent/qemu"}, 3, "", "/nonexistent/qemu"},
 		{"a timeout", "", []string{"--wait-event", "RESUME", "--timeout", "20ms", addr}, 4, "", "--timeout"},
-		{"a timeout of a job", "", []string{"--job", "x", "-c", "query-name", addr}, 1, "", "query-jobs"},
+		{"a job without query-jobs", "", []string{"--job", "x", "-c", "query-name", addr}, 1, "", "query-jobs"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { want(t, run(tt.stdin, tt.args...), tt.status, tt.stdout, tt.stderr) })
 	}
