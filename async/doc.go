@@ -82,7 +82,7 @@
 //	BadReplyError          sent        the reply is malformed: ask the server whether the
 //	                                   command was executed
 //	MessageError           sent        Command is "": the reply has a number that is too
-//	                                   long to decode. Use its JSON
+//	                                   long to decode, or too many values. Use its JSON
 //	EventWaitError         no command  the event did not come in time: wait again, or give up
 //	OverflowError          no command  events were lost: read on, and ask the server for its
 //	                                   present state

@@ -43,8 +43,8 @@ func (e Event) Raw() json.RawMessage { return e.raw }
 
 // Object returns the whole event as a map, with its members event, data and
 // timestamp. The values have the types that [Call] has for an any. The error is a
-// [*MessageError] if a number has more than 4,300 digits. The map belongs to the
-// caller. For the zero Event it is nil.
+// [*MessageError] if a number has more than 4,300 digits, or if the event has more than
+// 2,097,152 values. The map belongs to the caller. For the zero Event it is nil.
 func (e Event) Object() (map[string]any, error) {
 	m, err := decodeObject(e.raw)
 	if err != nil {

@@ -22,7 +22,7 @@ func (g *Greeting) Raw() json.RawMessage { return g.raw }
 
 // Object returns the whole greeting as a map. The values have the types that [Call]
 // has for an any. The error is a [*MessageError] if a number has more than 4,300
-// digits. The map is the caller's own.
+// digits, or if the greeting has more than 2,097,152 values. The map is the caller's own.
 func (g *Greeting) Object() (map[string]any, error) {
 	m, err := decodeObject(g.raw)
 	if err != nil {

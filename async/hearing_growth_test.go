@@ -71,9 +71,9 @@ func TestE5ListenersJoinAndLeave(t *testing.T) {
 	})
 }
 
-// An event wakes one of the readers that wait, and a reader that has been woken and
-// gives up leaves the event to another one.
-func TestE5AnEventWakesOneReader(t *testing.T) {
+// No event is left while a reader waits: a reader that has been woken and gives up leaves
+// the event to another one.
+func TestE5NoEventIsLeftWhileAReaderWaits(t *testing.T) {
 	t.Parallel()
 	for range 20 {
 		bubble(t, func(t *testing.T) {

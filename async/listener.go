@@ -183,6 +183,11 @@ func (l *EventListener) changed(n int) {
 	for i := 0; i < n && l.notify != nil; i++ {
 		l.notify()
 	}
+	l.wake(n)
+}
+
+// wake wakes n of the readers that wait, or all if they are fewer. mu is held.
+func (l *EventListener) wake(n int) {
 	for ; n > 0; n-- {
 		r := l.readers.pop()
 		if r == nil {
@@ -194,7 +199,10 @@ func (l *EventListener) changed(n int) {
 
 // wakeAll wakes all readers that wait, after a change that all must see. mu is held.
 func (l *EventListener) wakeAll() {
-	l.changed(max(1, l.readers.length))
+	if l.notify != nil {
+		l.notify()
+	}
+	l.wake(l.readers.length)
 }
 
 // take returns the next event or notice without waiting. ok is false if there is

@@ -19,7 +19,7 @@ type Options struct {
 	Nickname string
 
 	// Logger receives the log: each message at debug, with known secrets masked; a
-	// message that is dropped at warn, at most ten in a minute, and then how many more
+	// message that is dropped at warn, at most ten in a minute on one connection, and then how many more
 	// there were; an orderly end at info; a failure at error, once. Nil logs nothing.
 	Logger *slog.Logger
 

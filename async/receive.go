@@ -21,7 +21,8 @@ func (s *session) receive(m *proto.Message) error {
 			if !valid || jsontext.Value(other).Kind() != '{' {
 				return &MessageError{Reason: NotObject, Err: fmt.Errorf("what async.Options.OnReceive returned is not a JSON object: %q", shorten(other))}
 			}
-			*m = proto.ParseMessage(bytes.TrimSpace(other)) // the framer returns messages without white space around them, too
+			// The hook may use its memory again. The framer returns messages without white space around them, too.
+			*m = proto.ParseMessage(bytes.Clone(bytes.TrimSpace(other)))
 		}
 	}
 	s.logReceived(m)

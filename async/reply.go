@@ -50,7 +50,8 @@ func (r Reply) Raw() json.RawMessage { return r.raw }
 
 // Object returns the whole reply, a success or an error, as a map. It has the id of the
 // command only if that was the caller's own. The values have the types that [Call] has
-// for an any. The error is a [*MessageError] if a number has more than 4,300 digits.
+// for an any. The error is a [*MessageError] if a number has more than 4,300 digits, or if
+// the reply has more than 2,097,152 values.
 // The map belongs to the caller. For the zero Reply it is nil.
 func (r Reply) Object() (map[string]any, error) {
 	m, err := decodeObject(r.raw)
@@ -86,8 +87,8 @@ func (r Reply) Value() (json.RawMessage, error) {
 
 // Decode stores the value of the return member in v, a pointer, by the rules of [Call],
 // or returns the error that [Reply.Err] returns. If the value does not fit v, the error
-// says so and names the command. If a number has more than 4,300 digits, it matches a
-// [*MessageError].
+// says so and names the command. If a number has more than 4,300 digits, or the reply more
+// than 2,097,152 values, it matches a [*MessageError].
 func (r Reply) Decode(v any) error {
 	result, err := r.Value()
 	if err != nil {
@@ -114,7 +115,7 @@ func misfit(err error, what string, v any) error {
 	switch err.(type) {
 	case nil:
 		return nil
-	case *MessageError: // a number that does not fit any type
+	case *MessageError: // what does not fit any type: see tooLong
 		return fmt.Errorf("qmp: %s: %w", words(what), err)
 	}
 	return fmt.Errorf("qmp: %s does not fit a %T: %w", words(what), v, harmless.Error(err))
@@ -131,7 +132,7 @@ func decodeObject(raw []byte) (map[string]any, error) {
 }
 
 // tooLong returns a [*MessageError] if err is the decoder's error about a number that is
-// too long. It returns any other error unchanged.
+// too long, or about too many values. It returns any other error unchanged.
 func tooLong(err error) error {
 	var frame *proto.FrameError
 	if errors.As(err, &frame) {

@@ -66,6 +66,26 @@ func TestE5NotifySaysWhenToRead(t *testing.T) {
 	}
 }
 
+// Close is one change, however many readers wait.
+func TestE5NotifyOnceForManyReaders(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		p := memory(t, connected("", qmptest.ExpectEOF())...)
+		calls := make(chan struct{}, 100)
+		c := dial(t, p, nil)
+		l := c.NewListener(&async.ListenerOptions{Notify: func() { calls <- struct{}{} }})
+		for range 50 {
+			go l.Next(t.Context())
+		}
+		synctest.Wait()
+		l.Close()
+		if n := len(calls); n != 1 {
+			t.Errorf("Close called Notify %d times, want once", n)
+		}
+		synctest.Wait()
+	})
+}
+
 // An event that the listener does not queue is not a reason to call Notify.
 func TestE5NotifyIsForWhatIsQueued(t *testing.T) {
 	t.Parallel()

@@ -250,6 +250,29 @@ func TestE7AnsweredBeforeItWasGivenUp(t *testing.T) {
 	})
 }
 
+// OnReceive may use the memory of what it returned again.
+func TestE2HookUsesItsMemoryAgain(t *testing.T) {
+	t.Parallel()
+	p := memory(t, connected("", qmptest.Expect("x"), qmptest.Send(`{"event":"A"}{"event":"B"}{"event":"C"}{"return":{},"id":2}`), qmptest.ExpectEOF())...)
+	var buf []byte
+	c := newClient(t, &async.Options{Dialer: p.Dial, OnReceive: func(m json.RawMessage) json.RawMessage {
+		buf = append(buf[:0], m...)
+		return buf
+	}})
+	l := c.NewListener(nil)
+	connect(t, c)
+	execute(t, c, "x", "{}")
+	events, err := l.Drain()
+	wantNil(t, "Drain", err)
+	var names []string
+	for _, ev := range events {
+		names = append(names, ev.Name+string(ev.Raw()))
+	}
+	if got, want := strings.Join(names, " "), `A{"event":"A"} B{"event":"B"} C{"event":"C"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // Several commands were given up. Only the reply to the newest one shows that
 // no answer is still to come.
 func TestE7LateReplyToAnEarlierOneSettlesNothing(t *testing.T) {

@@ -50,7 +50,7 @@ type session struct {
 	framer    *proto.Framer
 	msg       proto.Message // the message that receive handles
 	handshake *handshake    // nil once it is over
-	arrivals  arrivals      // events that flush gives to the listeners; their bytes belong to the framer, which keeps them until flush
+	arrivals  arrivals      // events that flush gives to the listeners; their bytes stay as they are until flush
 	ready     []delivery    // answers that flush delivers before the next read blocks
 	served    bool          // a command of any caller but OnConnect was answered; read by others after wg
 	dropped   dropped

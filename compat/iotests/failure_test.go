@@ -257,6 +257,9 @@ func TestFailuresTellTheTools(t *testing.T) {
 					t.Errorf("no %q in:\n%s", want, text)
 				}
 			}
+			if strings.Contains(text, "hunter2") {
+				t.Errorf("a secret is shown:\n%s", text)
+			}
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/internal/contexts"
 	"github.com/goqmp/qmp/internal/harmless"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // An event is one that was received. The first call of object decodes it.
@@ -186,9 +187,10 @@ func (q *eventQueue) leave(ev *event) {
 
 // empty removes all events from the lines, and returns them. mu is held.
 func (q *eventQueue) empty() []*event {
-	all := q.all.rest()
-	for _, ev := range all {
-		ev.taken = true
+	var all []*event
+	for _, p := range q.all.rest() {
+		p.taken = true
+		all = append(all, p.event)
 	}
 	q.all, q.named = line{}, nil
 	return all
@@ -252,7 +254,7 @@ func (q *eventQueue) explain(err error, w wanted) error {
 			}
 		}
 		if near != nil {
-			fmt.Fprintf(&b, "; one of that name does not match: %s", excerpt(near.Raw()))
+			fmt.Fprintf(&b, "; one of that name does not match: %s", excerpt(near))
 		}
 	}
 	gone := slices.Clone(q.gone)
@@ -260,16 +262,17 @@ func (q *eventQueue) explain(err error, w wanted) error {
 	defer q.mu.Lock()
 	for _, ev := range slices.Backward(gone) {
 		if !w.all && w.matches(ev.event) {
-			fmt.Fprintf(&b, "; one that matches came before and was %s: %s", ev.how, excerpt(ev.Raw()))
+			fmt.Fprintf(&b, "; one that matches came before and was %s: %s", ev.how, excerpt(ev.event))
 			break
 		}
 	}
 	return fmt.Errorf("%w%s", err, harmless.Line(b.String()))
 }
 
-// excerpt returns the beginning of a message.
-func excerpt(raw []byte) string {
+// excerpt returns the beginning of an event, with its secrets masked.
+func excerpt(ev *event) string {
 	const most = 300
+	raw := secrets.Event(ev.Raw())
 	if len(raw) > most {
 		return string(raw[:most]) + "..."
 	}

@@ -113,6 +113,35 @@ func TestGrowthOfEventWaitBetweenOthers(t *testing.T) {
 	}})
 }
 
+// EventWait takes events of one name that stand after n that were taken, past one that is not wanted.
+func TestGrowthOfEventWaitPastTaken(t *testing.T) {
+	growth.Check(t, growth.Case{Sizes: lengths, Most: 8, Setup: func(tb testing.TB, n int) func() int {
+		q := new(eventQueue)
+		named := func(n string) async.Event {
+			ev, err := async.ParseEvent(fmt.Appendf(nil, `{"event": "WANTED", "data": {"n": %q}}`, n))
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return ev
+		}
+		other, ev := named("other"), named("wanted")
+		q.put(other) // it stays in the queue, as the first one
+		for range 2 * n {
+			q.put(ev)
+		}
+		q.put(other)
+		w := wanted{patterns: []EventMatch{{Name: "WANTED", Pattern: map[string]any{"data": map[string]any{"n": "wanted"}}}}}
+		return func() int {
+			for range n {
+				if _, err := q.await(context.Background(), w); err != nil {
+					tb.Fatal(err)
+				}
+			}
+			return n
+		}
+	}})
+}
+
 // A wait gives up while n events are in the queue.
 func TestGrowthOfGivingUp(t *testing.T) {
 	growth.Check(t, growth.Case{Sizes: lengths, Most: 8, Setup: func(tb testing.TB, n int) func() int {

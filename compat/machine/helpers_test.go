@@ -302,6 +302,28 @@ func TestArgsThatBecomeOne(t *testing.T) {
 	}
 }
 
+// An event in the error of a wait has its secrets masked.
+func TestWaitInVainShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	event := json.RawMessage(`{"event": "A", "data": {"device": "https://u:hunter2@host/x"}}`)
+	m := withEvents(t, []json.RawMessage{event, event})
+	_, before := m.EventWait(over, "A", map[string]any{"data": map[string]any{}})
+	for _, match := range []any{map[string]any{"data": map[string]any{"device": "y"}}, map[string]any{"data": map[string]any{}}} {
+		_, err := m.EventWait(over, "A", match)
+		if before != nil || err != nil && (strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "host/x")) {
+			t.Errorf("%v, %v", before, err)
+		}
+		if err == nil {
+			_, err = m.EventWait(over, "A", match)
+			if err == nil || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the event that was taken: %v", err)
+			}
+		}
+	}
+}
+
 // The error of a wait that has failed says which events came instead, and which call
 // took an event that matches.
 func TestWaitInVain(t *testing.T) {

@@ -96,7 +96,8 @@ func (m *Machine) AddArgs(args ...string) {
 // Inherit makes the process inherit f in later launches. It returns the number that
 // the descriptor will have in the process, for options such as "fd=NUMBER". The
 // caller keeps f, and f must be open whenever Launch is called. The process inherits no
-// other descriptors: those that this program has inherited itself are closed in it.
+// other descriptors: those that this program has inherited itself are closed in it, as far
+// as the system tells which there are, up to number 16,384.
 func (m *Machine) Inherit(f *os.File) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

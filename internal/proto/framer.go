@@ -29,7 +29,7 @@ const (
 	MaxSendTokens = 2 << 20
 
 	// smallBuffer is the size of the buffer that a Framer keeps, and busyBuffer that of
-	// the one that it uses while much comes at once.
+	// the one that it uses while one read brings much.
 	smallBuffer = 4 << 10
 	busyBuffer  = 8 << 10
 	// pieceSize is the size of the pieces in which a message is received that does
@@ -239,9 +239,7 @@ func (f *Framer) makeRoom() {
 		f.buf = make([]byte, busyBuffer)
 		copy(f.buf, part)
 	default:
-		if f.pieces = append(f.pieces, part); f.size == 0 {
-			f.small = nil // in case that part is in it
-		}
+		f.pieces = append(f.pieces, part)
 		f.size += len(part)
 		f.scanned -= len(part)
 		f.buf, part = piecePool.Get().(*[pieceSize]byte)[:], nil
@@ -278,5 +276,3 @@ func (f *Framer) fill() error {
 	}
 	return io.ErrNoProgress
 }
-
-const whitespace = " \t\r\n"

@@ -8,6 +8,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+const whitespace = " \t\r\n"
+
 // An jsontextFramer is the Framer as it was before it had a scanner of its own: it reads with
 // package jsontext. FuzzScanner compares the two.
 //
