@@ -8,9 +8,9 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # tmux is the terminal in which qmp-shell is tested, groff shows its manual page, and zsh
 # and fish try its completion. Python calls the library as compat/pybridge.
-apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent tmux groff-base zsh fish python3'
-dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent tmux groff-base zsh fish python3'
-apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga cmd:tmux cmd:groff cmd:zsh cmd:fish cmd:python3'
+apt_packages='qemu-system-x86 qemu-utils qemu-guest-agent tmux groff-base zsh fish python3 xz-utils'
+dnf_packages='qemu-system-x86-core qemu-img qemu-guest-agent tmux groff-base zsh fish python3 xz'
+apk_packages='cmd:qemu-system-x86_64 cmd:qemu-storage-daemon cmd:qemu-img cmd:qemu-ga cmd:tmux cmd:groff cmd:zsh cmd:fish cmd:python3 cmd:xz'
 brew_packages='qemu tmux groff zsh fish python'
 
 say() { printf 'qemu: %s\n' "$*"; }
@@ -54,9 +54,10 @@ run() {
 	"$@"
 }
 
-# The guest agent is not built for macOS.
+# The guest agent is not built for macOS, and the guest is made on Linux only: scripts/guest.sh
+# unpacks the kernel's modules with xz.
 wanted='qemu-system-x86_64 qemu-storage-daemon qemu-img tmux groff zsh fish python3'
-[ "$(uname -s)" = Darwin ] || wanted="$wanted qemu-ga"
+[ "$(uname -s)" = Darwin ] || wanted="$wanted qemu-ga xz"
 
 if [ -n "${QMP_TEST_QEMU:-}" ] && ! command -v "$QMP_TEST_QEMU" >/dev/null 2>&1; then
 	say "QMP_TEST_QEMU is '$QMP_TEST_QEMU', which is not a program." >&2
