@@ -97,6 +97,8 @@ func TestOptions(t *testing.T) {
 		{"nothing to do", "", []string{addr}, 0, "", ""},
 		{"a file", "nonsense\n", []string{"-f", file, addr}, 0, "{}\n", ""},
 		{"an event", "", []string{"-c", "stop", "--wait-event", "STOP", "--get", "event", "-r", addr}, 0, "STOP\n", ""},
+		{"an event, and commands of the input", "cont\nstop\n", []string{"-f", "-", "--wait-event", "STOP", "--get", "event", "-r", addr}, 0, "STOP\n", ""},
+		{"an event only: the input is not read", "a=b\n", []string{"--wait-event", "STOP", "--timeout", "20ms", addr}, 4, "", "--timeout"},
 		{"no negotiation", "", []string{"-N", "-c", "guest-ping", agent.Addr()}, 0, "{}\n", ""},
 		{"verbose", "", []string{"-v", "-c", "query-name", addr}, 0, "{}\n", `-> {"execute":"query-name"`},
 		{"verbose, received", "", []string{"-v", "-c", "query-name", addr}, 0, "{}\n", `<- {"return":{}`},

@@ -13,7 +13,7 @@ import (
 // forPerson reports whether a person types the commands: nothing on the command line says
 // what to do, and there is a terminal.
 func (c *execution) forPerson(a *app) bool {
-	given := len(c.Commands) > 0 || c.File != "" || c.Get != nil || len(c.WaitEvent) > 0 || c.Job != ""
+	given := len(c.Commands) > 0 || c.File != "" || c.Get != nil || len(c.WaitEvent) > 0 || len(c.Match) > 0 || c.Job != "" || c.Complete
 	return !given && output.IsTerminal(a.stdin) && output.IsTerminal(a.stdout)
 }
 

@@ -17,7 +17,7 @@ type section struct {
 }
 
 var description = section{"Description", [][2]string{
-	{"", "The program connects to the QMP socket at ADDRESS and executes commands. If the standard input is a terminal and no commands are given, it is a shell: help in it tells more. Otherwise it executes the commands of -c, of a file or of the standard input, and prints the result of each as one line of JSON."},
+	{"", "The program connects to the QMP socket at ADDRESS and executes commands. If the standard input is a terminal and no commands are given, it is a shell: help in it tells more. Otherwise it executes the commands of -c, of a file or of the standard input, and prints the result of each as one line of JSON. With --wait-event or --job and neither -c nor a file it only waits, and does not read the standard input, which may be that of a loop or a service; -f - reads it."},
 	{"", "With -- it starts a program itself: QEMU, or qemu-storage-daemon. It needs no socket then, and stops the program at the end. If no window can be opened, QEMU gets the option -display none first. All commands that connect to a QEMU can start one so."},
 	{"", "If an ADDRESS has the name of a command, write it as a path: ./agent."},
 }}
