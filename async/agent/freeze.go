@@ -146,10 +146,16 @@ func (l *lease) hold(ctx context.Context, cancel context.CancelFunc, over <-chan
 	select {
 	case <-over:
 	case <-l.lost:
+	case <-ctx.Done():
+	}
+	select { // the function may have returned, too: because of the end, or after it has caused it
+	case <-l.lost:
 		early = &LeaseError{l.client.ends.last()}
 		cancel()
-	case <-ctx.Done():
-		early = &LeaseError{contexts.Err(ctx)}
+	default:
+		if ctx.Err() != nil {
+			early = &LeaseError{contexts.Err(ctx)}
+		}
 	}
 	count, attempts, err := l.thaw(ctx)
 	if err == nil && early == nil && attempts == 1 && count == 0 && l.count > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goqmp/qmp/async"
 	"github.com/goqmp/qmp/compat/machine"
+	"github.com/goqmp/qmp/internal/secrets"
 )
 
 // VMOptions configures a [VM]. A nil *VMOptions, like the zero value, makes a machine
@@ -125,7 +126,7 @@ func (it *Test) newVM(p program, kind string, opts *VMOptions, args []string) *V
 		it.Helper()
 		vm.end()
 		if log := vm.Machine.Log(); it.Failed() && log != "" {
-			it.Logf("%s: its output ends:\n%s", vm.name, tail(log))
+			it.Logf("%s: its output ends:\n%s", vm.name, tail(secrets.Output(log, vm.Machine.CommandLine())))
 		}
 	})
 	return vm
